@@ -1,0 +1,1 @@
+"""Emotion recognition that keeps working when modalities go missing."""

@@ -1,0 +1,1 @@
+"""Corpora: each reader ends in the same manifest, one row an utterance."""

@@ -1,0 +1,1 @@
+"""Features as training tensors: the store, batches, masks, normalisation."""

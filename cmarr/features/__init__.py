@@ -1,0 +1,1 @@
+"""Feature sequences on disk: Parquet shards, one row an utterance."""

@@ -1,0 +1,134 @@
+"""Parquet shards of feature sequences: ragged, deterministic, atomic.
+
+A shard holds one row an utterance: `id`, `n_frames`, `dim`, `frames` (little-endian, row-major bytes)
+and `times` (seconds). The dtype of the frames stands in the file's metadata: float16, or float32 where
+a value of the shard exceeds what float16 holds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmarr.errors import UserError
+from cmarr.files import atomic
+
+HALF_LIMIT = 6e4
+"""Largest absolute value stored as float16 (which ends at 65504)."""
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("n_frames", pa.int32()),
+        ("dim", pa.int32()),
+        ("frames", pa.large_binary()),
+        ("times", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """The features of one modality of one utterance: `frames` (T, D) float32, `times` (T,) in seconds."""
+
+    id: str
+    frames: np.ndarray
+    times: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 2 or self.times.shape != self.frames.shape[:1]:
+            raise ValueError(
+                f"utterance {self.id}: frames must be (T, D) and times (T,), "
+                f"not {self.frames.shape} and {self.times.shape}"
+            )
+
+
+def shard_path(folder: str | Path, number: int) -> Path:
+    """Path of shard `number` in a modality's feature folder."""
+    return Path(folder) / f"part-{number:05d}.parquet"
+
+
+def write_shard(path: str | Path, sequences: Sequence[FeatureSequence], metadata: dict[str, str]) -> None:
+    """Write one shard atomically; the same sequences and metadata give the same bytes.
+
+    Raises ValueError on NaN or infinite features: extraction quarantines those before they get here.
+    """
+    for sequence in sequences:
+        if not np.isfinite(sequence.frames).all():
+            raise ValueError(f"utterance {sequence.id}: features hold NaN or infinity")
+    largest = max((float(np.abs(s.frames).max()) for s in sequences if s.frames.size), default=0.0)
+    dtype = np.dtype("<f2") if largest <= HALF_LIMIT else np.dtype("<f4")
+    columns = {
+        "id": [s.id for s in sequences],
+        "n_frames": [s.frames.shape[0] for s in sequences],
+        "dim": [s.frames.shape[1] for s in sequences],
+        "frames": [np.ascontiguousarray(s.frames, dtype).tobytes() for s in sequences],
+        "times": [s.times.astype(np.float32) for s in sequences],
+    }
+    table = pa.Table.from_pydict(columns, SCHEMA.with_metadata({**metadata, "dtype": dtype.name}))
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata a shard was written with, and its dtype."""
+    raw = pq.read_schema(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in raw.items() if key != b"ARROW:schema"}
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """All sequences of one modality, concatenated.
+
+    `values` (sum of T, D) in the stored dtype; utterance i owns rows `offsets[i]:offsets[i + 1]`.
+    """
+
+    ids: list[str]
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Width D of a feature vector."""
+        return self.values.shape[1]
+
+
+def read_features(folder: str | Path) -> FeatureTable | None:
+    """Read every shard of a folder, in order; None when no utterance has this modality.
+
+    Raises UserError when two shards disagree about the width of the features.
+    """
+    ids: list[str] = []
+    parts: list[np.ndarray] = []
+    lengths: list[int] = []
+    for path in _shards(folder):
+        table = pq.read_table(path)
+        dtype = np.dtype(read_metadata(path)["dtype"]).newbyteorder("<")
+        for name, n, dim, raw in zip(
+            table["id"].to_pylist(),
+            table["n_frames"].to_pylist(),
+            table["dim"].to_pylist(),
+            table["frames"],
+            strict=True,
+        ):
+            frames = np.frombuffer(raw.as_buffer(), dtype).reshape(n, dim)
+            if parts and dim != parts[0].shape[1]:
+                raise UserError(
+                    f"{path}: utterance {name} has {dim} features, the ones before it {parts[0].shape[1]}; "
+                    f"remove {Path(folder)} and run the extraction again"
+                )
+            ids.append(name)
+            parts.append(frames)
+            lengths.append(n)
+    if not parts:
+        return None
+    widest = np.result_type(*{p.dtype for p in parts})
+    values = np.concatenate([p.astype(widest, copy=False) for p in parts])
+    return FeatureTable(ids, values, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _shards(folder: str | Path) -> Iterable[Path]:
+    return sorted(Path(folder).glob("part-*.parquet"))

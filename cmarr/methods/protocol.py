@@ -1,0 +1,78 @@
+"""What training, evaluation and the report know of a method: this protocol and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from cmarr.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted: `classes` in order for classification, none for the regression of a score."""
+
+    classes: tuple[str, ...] = ()
+
+    @property
+    def regression(self) -> bool:
+        """True when the label is a score."""
+        return not self.classes
+
+    @property
+    def outputs(self) -> int:
+        """Width of the logits: the number of classes, or 1."""
+        return len(self.classes) or 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers for one visibility pattern.
+
+    logits:      (B, K) class logits, or (B, 1) the predicted score
+    recovered:   modality -> (B, L, d) recovered representation, only for the rows where `recovered_rows` is True
+    recovered_rows: modality -> (B,) bool, the rows in which that modality was recovered
+    uncertainty: (B,) in [0, 1]; None lets evaluation use the normalised entropy of the class probabilities
+    """
+
+    logits: Tensor
+    recovered: Mapping[str, Tensor] = field(default_factory=dict)
+    recovered_rows: Mapping[str, Tensor] = field(default_factory=dict)
+    uncertainty: Tensor | None = None
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A `torch.nn.Module` that trains on masked batches and answers for any visibility.
+
+    The constructor takes `dims` (modality -> feature width; a modality absent from the whole corpus is
+    absent here), `task`, and the method's own settings as plain keyword arguments.
+
+    `visible` tensors are (B, 3) bool in the order s, v, t. A modality may be used where
+    `batch.available & visible`. In training, hidden modalities may serve as *targets* of a loss; a
+    prediction must not depend on what is hidden, nor on padding, nor on the rest of the batch.
+    A row with nothing usable must not produce NaN; its answer is replaced by the training prior.
+    """
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """Named scalar losses, already weighted: training minimises their sum; each is logged by name."""
+        ...
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers per named visibility pattern; work that the patterns share is done once."""
+        ...
+
+
+@runtime_checkable
+class ClosedForm(Protocol):
+    """A method that is fitted in one step, by its own solver, instead of by gradient descent."""
+
+    def fit(self, train: Batch, generator: torch.Generator) -> None:
+        """Fit on the whole training split at once; `generator` is the only source of randomness."""
+        ...
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """As for `Method`."""
+        ...
