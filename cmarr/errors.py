@@ -1,5 +1,8 @@
 """The errors this package raises on purpose: each speaks to the user."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can put right: what is wrong, where (file, utterance, key), and what to do.
@@ -14,3 +17,9 @@ class Unreadable(UserError):
     Raised by readers and encoders; extraction catches it, quarantines that input with the message as
     its reason and goes on.
     """
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: '; did you mean ...?', or nothing when none is near."""
+    close = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -28,7 +28,7 @@ class Batch:
         return self.available.shape[0]
 
     def padded(self, modality: str) -> tuple[Tensor, Tensor]:
-        """Frames of one modality as (B, T, D), zero-padded to the longest, and a mask (B, T), True on real frames."""
+        """Frames of one modality, zero-padded, (B, T, D), and a mask (B, T), True on real frames."""
         return pad(self.values[modality], self.lengths[modality])
 
 

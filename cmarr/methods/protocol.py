@@ -32,7 +32,7 @@ class Prediction:
     """Answers for one visibility pattern.
 
     logits:      (B, K) class logits, or (B, 1) the predicted score
-    recovered:   modality -> (B, L, d) recovered representation, only for the rows where `recovered_rows` is True
+    recovered:   modality -> (B, L, d) recovered representation, meaningful in `recovered_rows`
     recovered_rows: modality -> (B,) bool, the rows in which that modality was recovered
     uncertainty: (B,) in [0, 1]; None lets evaluation use the normalised entropy of the class probabilities
     """

@@ -1,0 +1,49 @@
+# Everything from a fresh clone: `make demo` shows the product at work, `make test` proves it.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint format lock ui clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(VENV)/ready ## make the environment (.venv), pinned and hash-checked
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "cmarr needs Python 3.11 or 3.12, not %d.%d; name one: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@echo "making the environment in $(VENV) (about 6 GB, a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m stages.setup
+	@touch $@
+
+demo: env ## generate the demo corpus, run the whole pipeline on it, print the table
+	@dvc repro
+	@python -m stages.summary
+
+test: env ## run the test suite
+	@python -m pytest $(TESTS)
+
+lint: env ## what .ci/run checks besides the tests
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+format: env ## let ruff mend what it can
+	@ruff check --fix .
+	@ruff format .
+
+ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
+	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
+
+lock: ## pin every dependency again, with hashes (needs uv)
+	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+
+clean: ## remove the environment and everything computed
+	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp data/*/ metrics/*/ mlflow.db mlartifacts dvc.lock

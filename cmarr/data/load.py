@@ -1,0 +1,56 @@
+"""From the files of the pipeline to stores."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cmarr.corpora.manifest import Utterance, read_manifest
+from cmarr.data.store import Store, build_store
+from cmarr.errors import UserError
+from cmarr.features.shards import FeatureTable, read_features
+from cmarr.methods.protocol import Task
+from cmarr.modalities import NAMES
+
+
+def load_features(folder: str | Path) -> dict[str, FeatureTable]:
+    """Letter -> table for each modality that has at least one sequence under `folder`/<modality>/.
+
+    Raises UserError when no modality has any.
+    """
+    tables = {letter: read_features(Path(folder) / name) for letter, name in NAMES.items()}
+    found = {letter: table for letter, table in tables.items() if table is not None}
+    if not found:
+        raise UserError(
+            f"{folder}: no modality has any features; look at the quarantine lists in its folders"
+        )
+    return found
+
+
+def load_store(
+    ids: Sequence[str], utterances: Mapping[str, Utterance], features: Mapping[str, FeatureTable], task: Task
+) -> Store:
+    """The store of the given utterances, in that order.
+
+    Raises UserError for an utterance without the score, or with a label outside the classes, of the task.
+    """
+    place = {name: index for index, name in enumerate(task.classes)}
+    labels: list[float] = []
+    for name in ids:
+        label = utterances[name].score if task.regression else place.get(str(utterances[name].label))
+        if label is None:
+            wanted = "a score" if task.regression else f"one of the labels {', '.join(task.classes)}"
+            raise UserError(
+                f"utterance {name} has not {wanted}; prepare the corpus again (dvc repro prepare)"
+            )
+        labels.append(label)
+    return build_store(ids, features, labels)
+
+
+def by_id(manifest: str | Path) -> dict[str, Utterance]:
+    """The manifest's utterances by id."""
+    return {u.id: u for u in read_manifest(manifest)}
+
+
+def without_modalities(ids: Sequence[str], features: Mapping[str, FeatureTable]) -> list[str]:
+    """The utterances that have no modality at all: nothing can be learnt from them, and they are counted."""
+    known = set().union(*(table.ids for table in features.values()))
+    return [i for i in ids if i not in known]

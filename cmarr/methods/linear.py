@@ -1,0 +1,106 @@
+"""`linear`: logistic (ridge) regression on time-pooled features, one model a condition.
+
+The plainest rival, and hard to beat. Mean and standard deviation over time of each modality,
+standardised on the training split; a condition's model is trained on the utterances that have a
+modality of it, absent ones entering as zeros (the mean), and answers from what it may use.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.methods.protocol import Prediction, Task
+from cmarr.modalities import CONDITIONS, MODALITIES, visible
+
+
+class Linear(nn.Module):
+    """One linear model for each of the seven conditions.
+
+    Args:
+        dims: modality -> feature width.
+        task: classes, or none for ridge regression.
+        C: inverse strength of the L2 penalty (ridge: alpha = 1 / C).
+    """
+
+    def __init__(self, dims: Mapping[str, int], task: Task, C: float = 1.0) -> None:
+        super().__init__()
+        self.dims, self.task, self.C = dict(dims), task, C
+        width = 2 * sum(dims.values())
+        self.register_buffer("weight", torch.zeros(len(CONDITIONS), task.outputs, width))
+        self.register_buffer("bias", torch.zeros(len(CONDITIONS), task.outputs))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def fit(self, train: Batch, generator: torch.Generator) -> None:
+        """Fit the seven models; deterministic, the generator is not used."""
+        pooled, present = self._pooled(train)
+        filled = torch.where(present, pooled, torch.nan).double()
+        counts = present.sum(0).clamp(min=1)
+        mean = filled.nansum(0) / counts
+        variance = (filled - mean).square().nansum(0) / counts
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+        standard = self._standardised(pooled, present).numpy()
+        labels = train.labels.cpu().numpy()
+        for index, condition in enumerate(CONDITIONS):
+            usable = train.available & torch.tensor(visible(condition), device=train.available.device)
+            rows = usable.any(1).cpu().numpy()
+            if rows.any():
+                self._fit_condition(index, standard * self._columns(usable).numpy(), labels, rows)
+
+    def _fit_condition(self, index: int, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
+        if self.task.regression:
+            ridge = Ridge(alpha=1 / self.C).fit(inputs[rows], labels[rows])
+            self.weight[index, 0] = torch.from_numpy(ridge.coef_)
+            self.bias[index, 0] = float(ridge.intercept_)
+            return
+        seen = np.unique(labels[rows])
+        self.bias[index] = -1e4  # a class never seen under this condition is never predicted
+        if len(seen) == 1:
+            self.bias[index, seen[0]] = 0.0
+            return
+        model = LogisticRegression(C=self.C, max_iter=2000).fit(inputs[rows], labels[rows])
+        weight, bias = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
+        if len(seen) == 2:  # scikit-learn gives one row, the log-odds of the second class
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        self.weight[index, seen] = weight.float()
+        self.bias[index, seen] = bias.float()
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Each row is answered by the model of the condition that its usable modalities form."""
+        pooled, present = self._pooled(batch)
+        standard = self._standardised(pooled, present)
+        return {
+            name: Prediction(self._answer(standard, batch.available & seen)) for name, seen in visible.items()
+        }
+
+    def _answer(self, standard: Tensor, usable: Tensor) -> Tensor:
+        usable = usable.cpu()
+        which = torch.zeros(len(usable), dtype=torch.long)
+        for index, condition in enumerate(CONDITIONS):
+            which[(usable == torch.tensor(visible(condition))).all(1)] = index
+        inputs = standard * self._columns(usable)  # (B, W)
+        logits = torch.einsum("bw,bkw->bk", inputs, self.weight.cpu()[which]) + self.bias.cpu()[which]
+        return logits.to(self.weight.device)
+
+    def _pooled(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        pooled, present = [], []
+        for modality, dim in self.dims.items():
+            values, mask = batch.padded(modality)  # (B, T, D), (B, T)
+            count = mask.sum(1, keepdim=True).clamp(min=1)
+            mean = values.sum(1) / count
+            deviation = ((values - mean[:, None]).square() * mask[..., None]).sum(1).div(count).sqrt()
+            pooled += [mean, deviation]
+            present += [batch.available[:, [MODALITIES.index(modality)]].expand(-1, 2 * dim)]
+        return torch.cat(pooled, 1).cpu(), torch.cat(present, 1).cpu()  # (B, W), (B, W)
+
+    def _standardised(self, pooled: Tensor, present: Tensor) -> Tensor:
+        return (pooled - self.mean.cpu()) / self.scale.cpu() * present
+
+    def _columns(self, usable: Tensor) -> Tensor:
+        parts = [usable[:, [MODALITIES.index(m)]].expand(-1, 2 * dim) for m, dim in self.dims.items()]
+        return torch.cat(parts, 1).cpu()

@@ -1,0 +1,1 @@
+"""params.yaml and a preset become one frozen, validated settings object."""

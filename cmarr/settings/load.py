@@ -1,0 +1,168 @@
+"""From params.yaml and a preset to validated settings, with errors that name the key."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML, YAMLError
+
+from cmarr.errors import UserError, did_you_mean
+from cmarr.settings.schema import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+AUTO = "auto"
+"""Value of a key that leaves its choice to the preset."""
+
+RUNTIME_AUTO = {("device",), ("workers",)}
+"""Keys whose 'auto' is decided by the machine, not by a preset."""
+
+
+def load_settings(params: str | Path, presets: str | Path) -> Settings:
+    """Read params.yaml, fill the keys left at 'auto' from the preset, validate.
+
+    What the user typed always wins: a preset gives a value only to a key that says 'auto'.
+
+    Raises:
+        UserError: a file that is not YAML, an unknown key (with the nearest valid one), a wrong type
+            or range, a dataset or preset that does not exist, a key left without a value.
+    """
+    raw = read_yaml(params)
+    for key in ("dataset", "preset", "datasets"):
+        if key not in raw:
+            raise UserError(f"{params}: the key {key!r} is missing")
+    _refuse_unknown_keys(raw, str(params))
+    name = raw["dataset"]
+    if not isinstance(raw["datasets"], Mapping) or name not in raw["datasets"]:
+        raise UserError(
+            f"{params}: dataset: {name!r} has no section under 'datasets'{did_you_mean(name, raw['datasets'])}"
+        )
+    preset = raw["preset"]
+    if preset == AUTO:
+        section = raw["datasets"][name]
+        preset = section.get("preset") if isinstance(section, Mapping) else None
+        if not isinstance(preset, str):
+            raise UserError(f"{params}: datasets.{name}.preset must name a preset")
+    filled = _fill(raw, read_preset(preset, presets), str(params), preset)
+    return validate(Settings, {**filled, "preset": preset}, str(params))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML 1.2 file as plain containers (`1e-4` is a number); raises UserError if it cannot be read."""
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys and values")
+    return content
+
+
+def read_preset(name: str, folder: str | Path) -> dict[str, Any]:
+    """A preset's overrides, those of the preset it names under 'base' filled in beneath.
+
+    Raises UserError for a preset that does not exist.
+    """
+    path = Path(folder) / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in Path(folder).glob("*.yaml"))
+        raise UserError(f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/)")
+    overrides = read_yaml(path)
+    base = overrides.pop("base", None)
+    return merge(read_preset(base, folder), overrides) if base else overrides
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries joined; where both hold a value, `over` wins."""
+    out = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def validate(model: type[M], values: Mapping[str, Any], source: str) -> M:
+    """Validate `values` against a model; every problem becomes one line that names its key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = sorted({_sentence(model, problem) for problem in error.errors()})
+        raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _refuse_unknown_keys(raw: Mapping[str, Any], source: str) -> None:
+    # Before the preset is filled in: a misspelled key would otherwise surface as a preset's fault.
+    try:
+        Settings.model_validate(raw)
+    except ValidationError as error:
+        lines = [_sentence(Settings, p) for p in error.errors() if p["type"] == "extra_forbidden"]
+        if lines:
+            raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
+    known = {path for path, _ in _leaves(raw)}
+    for path, _ in _leaves(preset):
+        if path not in known:
+            key = ".".join(path)
+            raise UserError(
+                f"preset {name}: the key {key!r} is not in {source}{did_you_mean(key, map('.'.join, known))}"
+            )
+    return _fill_level(raw, preset, (), source, name)
+
+
+def _fill_level(
+    raw: Mapping[str, Any], preset: Mapping[str, Any], path: tuple[str, ...], source: str, name: str
+) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in raw.items():
+        here = (*path, key)
+        given = preset.get(key)
+        if isinstance(value, Mapping) and value:
+            below = given if isinstance(given, Mapping) else {}
+            out[key] = _fill_level(value, below, here, source, name)
+        elif value == AUTO and here not in RUNTIME_AUTO and here != ("preset",):
+            if given is None:
+                raise UserError(
+                    f"{source}: {'.'.join(here)} is 'auto', but preset {name!r} gives no value; write one"
+                )
+            out[key] = given
+        else:
+            out[key] = value
+    return out
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        siblings = _fields_at(model, path[:-1])
+        return f"the key {key!r} does not exist{did_you_mean(path[-1], siblings)}"
+    if problem["type"] == "missing":
+        return f"the key {key!r} is missing"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key}: {message}, not {problem['input']!r}"
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[part].annotation
+        else:  # dict[str, Section]: one level deeper is the section
+            current = get_args(current)[-1] if get_args(current) else current
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [field.alias or name for name, field in current.model_fields.items()]
+    return []

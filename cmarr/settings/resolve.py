@@ -1,0 +1,90 @@
+"""One small settings file a stage, a method and a modality: a change re-runs exactly what it concerns."""
+
+from typing import Any
+
+from cmarr.errors import UserError, did_you_mean
+from cmarr.modalities import NAMES
+from cmarr.settings.load import validate
+from cmarr.settings.schema import Encoders, Methods, Settings, Train
+
+
+def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Name -> plain JSON-able settings for each stage of the pipeline.
+
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report` and one entry a method. `run` holds
+    what changes how fast things go but never what comes out; no stage depends on it.
+
+    Raises:
+        UserError: a method's own `train` section holds an unknown key or a wrong type.
+    """
+    dataset = settings.datasets[settings.dataset]
+    corpus = {
+        "dataset": settings.dataset,
+        "kind": dataset.kind,
+        "root": dataset.root,
+        "options": dataset.options,
+    }
+    task = {"classes": list(dataset.classes), "task": dataset.task}
+    files: dict[str, dict[str, Any]] = {
+        "corpus": corpus | {"classes": list(dataset.classes)},
+        "prepare": corpus | {"classes": list(dataset.classes), "merge": dataset.merge, "task": dataset.task},
+        "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
+        "run": {"workers": settings.workers},
+    }
+    for modality in NAMES.values():
+        files[modality] = _extraction(settings, modality)
+    for name in settings.methods:
+        files[name] = _method(settings, name, task)
+    files["report"] = {
+        "dataset": settings.dataset,
+        "preset": settings.preset,
+        "methods": list(settings.methods),
+        "seeds": list(settings.seeds),
+        "selection": settings.train.selection,
+        "features": {m: files[m].get("encoder", "corpus") for m in NAMES.values()},
+        **task,
+    }
+    return files
+
+
+def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
+    dataset = settings.datasets[settings.dataset]
+    extraction = settings.extraction.model_dump()
+    if dataset.features == "corpus":
+        return {
+            "source": "corpus",
+            "kind": dataset.kind,
+            "root": dataset.root,
+            "options": dataset.options,
+        } | extraction
+    encoder = getattr(settings.encoders, modality)
+    section = getattr(settings.encoders, encoder, None)
+    if section is None or isinstance(section, str):
+        known = [n for n, f in Encoders.model_fields.items() if n not in NAMES.values()]
+        raise UserError(
+            f"encoders.{modality}: {encoder!r} is not an encoder; there are {', '.join(known)}"
+            f"{did_you_mean(encoder, known)}"
+        )
+    return {"source": "encoder", "encoder": encoder, "settings": section.model_dump()} | extraction
+
+
+def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
+    section = getattr(settings.method, name, None)
+    if section is None:
+        known = list(Methods.model_fields)
+        raise UserError(
+            f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
+        )
+    own = section.model_dump()
+    overrides = own.pop("train", {})
+    train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
+    if name == "cmarr":
+        own |= {"alpha": settings.alpha, "beta": settings.beta, "lambda_": settings.lambda_}
+    return {
+        "method": name,
+        "settings": own,
+        "train": train,
+        "seeds": list(settings.seeds),
+        "device": settings.device,
+        **task,
+    }

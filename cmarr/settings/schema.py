@@ -1,0 +1,144 @@
+"""What may stand in params.yaml, with types and ranges. The manual of each key is params.yaml itself."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, strict=True)]
+NotNegative = Annotated[float, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Rows = Annotated[int, Field(ge=2, strict=True)]
+AutoCount = Literal["auto"] | Count
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and without room for keys that do not exist."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class Logmel(Section):
+    """Log-mel bands and their deltas."""
+
+    bands: Count
+    pool: Count
+
+
+class Hashing(Section):
+    """Hashed word and character n-grams per token."""
+
+    dim: Count
+
+
+class Hog(Section):
+    """Histograms of oriented gradients of the face crop."""
+
+    rate: Positive
+    margin: NotNegative
+
+
+class Encoders(Section):
+    """Which encoder reads each modality, and how each encoder is set."""
+
+    speech: str
+    video: str
+    text: str
+    logmel: Logmel
+    hashing: Hashing
+    hog: Hog
+
+
+class Extraction(Section):
+    """How raw media become shards."""
+
+    shard_size: Count
+    max_rejected: Share
+    time_limit: Positive
+
+
+class Train(Section):
+    """The training loop every gradient-trained method shares."""
+
+    lr: Positive
+    batch_size: Rows
+    epochs: Count
+    patience: Annotated[int, Field(ge=0, strict=True)]
+    weight_decay: NotNegative
+    clip: NotNegative
+    selection: Literal["mean7", "avg6", "complete"]
+    masks: Literal["sample", "batch"]
+    mask_conditions: Literal["seven", "six"]
+    threads: Count
+
+
+class CMARR(Section):
+    """Sizes and switches of CM-ARR."""
+
+    train: dict[str, Any]
+    d: Count
+    length: Count
+    flow_steps: Count
+    mixing: Literal["lu", "permutation"]
+    blocks: Count
+    heads: Count
+    dropout: Probability
+
+
+class Masked(Section):
+    """Sizes of the fusion network trained with masks."""
+
+    train: dict[str, Any]
+    d: Count
+    length: Count
+    heads: Count
+    dropout: Probability
+
+
+class Linear(Section):
+    """Logistic (ridge) regression on pooled features."""
+
+    C: Positive
+
+
+class Methods(Section):
+    """One section a method; `train` holds the method's own overrides of the section `train`."""
+
+    cmarr: CMARR
+    masked: Masked
+    linear: Linear
+
+
+class Dataset(Section):
+    """Everything that depends on the corpus."""
+
+    kind: str
+    root: str
+    preset: str
+    task: Literal["classification", "regression"]
+    classes: tuple[str, ...]
+    merge: dict[str, str]
+    features: Literal["encoders", "corpus"]
+    folds: Literal["session", "speaker", "official"]
+    n_folds: Count
+    options: dict[str, Any]
+
+
+class Settings(Section):
+    """The whole of params.yaml after the preset: no value is left open but run-time ones."""
+
+    dataset: str
+    preset: str
+    alpha: NotNegative
+    beta: NotNegative
+    lambda_: NotNegative = Field(alias="lambda")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
+    device: str
+    workers: AutoCount
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    encoders: Encoders
+    extraction: Extraction
+    train: Train
+    method: Methods
+    datasets: dict[str, Dataset]

@@ -1,0 +1,1 @@
+"""Training: the loop every method shares, selection on validation data, checkpoints, jobs."""

@@ -1,0 +1,175 @@
+"""One unit of training: a method, a fold, a seed."""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import cmarr
+from cmarr.data.load import by_id, load_features, load_store, without_modalities
+from cmarr.data.normalise import Normaliser
+from cmarr.data.store import Store
+from cmarr.errors import UserError
+from cmarr.files import read_json, write_json
+from cmarr.folds.files import read_folds
+from cmarr.methods.inference import answer
+from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.registry import build_method
+from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.loop import fit
+from cmarr.training.model import Model, save_model, training_prior
+from cmarr.training.selection import met_conditions, selection_score, validation_scores
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that a training needs, as plain values, so that it can run in any process.
+
+    `train` holds the keywords of the section `train` of params.yaml, `settings` those of the method.
+    The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
+    which is written last: where it exists the job is done.
+    """
+
+    method: str
+    fold: int
+    seed: int
+    settings: Mapping[str, Any]
+    train: Mapping[str, Any]
+    task: Task
+    device: str
+    manifest: Path
+    features: Path
+    folds: Path
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """File name, without its ending, of this job's results."""
+        return f"fold{self.fold}-seed{self.seed}"
+
+
+def choose_device(setting: str) -> str:
+    """'auto' -> the GPU if there is one; anything else as given, refused when this machine lacks it."""
+    if setting == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=setting)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device: {setting!r} cannot be used here ({str(error).splitlines()[0]}); try auto"
+        ) from None
+    return setting
+
+
+def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
+    """Train, save the model, and return its curves and costs; a job already done is only read back.
+
+    Raises:
+        UserError: training diverged; names method, fold and seed.
+    """
+    result = job.folder / f"{job.name}.json"
+    if result.is_file() and (job.folder / f"{job.name}.safetensors").is_file():
+        return read_json(result)
+    started = time.monotonic()
+    train, validation = _stores(job)
+    torch.manual_seed(job.seed)
+    method = build_method(job.method, train.dims, job.task, job.settings).to(job.device)
+    normaliser = Normaliser(train.dims)
+    normaliser.fit({m: v.float() for m, v in train.values.items()})
+    normaliser.to(job.device)
+    train, validation = train.to(job.device), validation.to(job.device)
+    try:
+        outcome = _train(job, method, normaliser, train, validation, tick)
+    except UserError as error:
+        raise UserError(f"method {job.method}, fold {job.fold}, seed {job.seed}: {error}") from None
+    outcome |= {
+        "method": job.method,
+        "fold": job.fold,
+        "seed": job.seed,
+        "parameters": sum(p.numel() for p in method.parameters()),
+        "train_utterances": len(train),
+        "validation_utterances": len(validation),
+        "device": job.device,
+        "seconds": outcome.get("seconds") or time.monotonic() - started,
+        "peak_memory_bytes": _peak_memory(job.device),
+    }
+    description = {
+        "method": job.method,
+        "settings": dict(job.settings),
+        "train": dict(job.train),
+        "classes": list(job.task.classes),
+        "dims": train.dims,
+        "fold": job.fold,
+        "seed": job.seed,
+        "epoch": outcome["best_epoch"],
+        "version": cmarr.__version__,
+    }
+    prior = training_prior(train.labels, job.task)
+    save_model(
+        job.folder / f"{job.name}.safetensors", Model(method, normaliser, prior, job.task, description)
+    )
+    write_json(result, outcome)
+    _checkpoint(job).clear()
+    return outcome
+
+
+def _train(
+    job: TrainingJob,
+    method: nn.Module,
+    normaliser: Normaliser,
+    train: Store,
+    validation: Store,
+    tick: Callable[[], None],
+) -> dict[str, Any]:
+    if isinstance(method, ClosedForm):
+        everything = torch.arange(len(train), device=train.labels.device)
+        method.fit(normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
+        logits = answer(method, normaliser, validation, met_conditions(validation.available))
+        scores = validation_scores(logits, validation, job.task)
+        curve = {f"validation/{name}": value for name, value in scores.items()}
+        curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)
+        return {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1, "curves": [curve]}
+    keywords = {k: v for k, v in job.train.items() if k != "threads"}
+    progress = fit(
+        method,
+        normaliser,
+        train,
+        validation,
+        task=job.task,
+        seed=job.seed,
+        checkpoint=_checkpoint(job),
+        on_epoch=lambda epoch: tick(),
+        **keywords,
+    )
+    return {
+        "best_epoch": progress.best_epoch,
+        "best_score": progress.best_score,
+        "epochs": progress.epoch,
+        "curves": progress.curves,
+        "seconds": progress.seconds,
+    }
+
+
+def _stores(job: TrainingJob) -> tuple[Store, Store]:
+    fold = next(f for f in read_folds(job.folds) if f.number == job.fold)
+    utterances, features = by_id(job.manifest), load_features(job.features)
+    stores = []
+    for ids in (fold.train, fold.validation):
+        empty = set(without_modalities(ids, features))
+        stores.append(load_store([i for i in ids if i not in empty], utterances, features, job.task))
+    return stores[0], stores[1]
+
+
+def _checkpoint(job: TrainingJob) -> Checkpoint:
+    return Checkpoint(job.folder / f"{job.name}.state")
+
+
+def _peak_memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

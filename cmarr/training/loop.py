@@ -1,0 +1,148 @@
+"""The training loop: masked batches, Adam, selection on validation data, early stopping, resume."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from cmarr.data.masks import draw_visible
+from cmarr.data.normalise import Normaliser
+from cmarr.data.store import Store
+from cmarr.errors import UserError
+from cmarr.methods.inference import answer
+from cmarr.methods.protocol import Task
+from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.selection import met_conditions, selection_score, validation_scores
+
+SAVE_EVERY = 2.0
+"""Seconds of training, at least, between two saved states: all that a kill can cost, an epoch aside."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that is needed, with the weights, to go on."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -math.inf
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
+    curves: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def fit(
+    method: nn.Module,
+    normaliser: Normaliser,
+    train: Store,
+    validation: Store,
+    *,
+    task: Task,
+    seed: int,
+    lr: float,
+    batch_size: int,
+    epochs: int,
+    patience: int,
+    weight_decay: float,
+    clip: float,
+    selection: str,
+    masks: str,
+    mask_conditions: str,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> Progress:
+    """Train `method` in place and leave it with the weights of the selected epoch.
+
+    It receives training and validation data only: there is no way from here to a test utterance.
+
+    Args:
+        method: obeys `cmarr.methods.protocol.Method`; already on the device of the stores.
+        seed: seeds shuffling and masks; the global generator (dropout) is the caller's.
+        patience: epochs without a better score before stopping; 0 never stops.
+        clip: largest gradient norm; 0 for no limit.
+        checkpoint: where the state is kept; a state found there is continued.
+        on_epoch: called after every epoch with its number.
+
+    Raises:
+        UserError: a loss stops being finite; names the loss and the epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(method.parameters(), lr=lr, weight_decay=weight_decay)
+    progress = Progress()
+    if checkpoint and (state := checkpoint.load()):
+        progress = _restore(state, method, optimiser, generator)
+    conditions = met_conditions(validation.available)
+    batches = math.ceil(len(train) / batch_size)
+    started, saved = time.monotonic() - progress.seconds, time.monotonic()
+
+    while progress.epoch < epochs and not _exhausted(progress, patience):
+        method.train()
+        totals: dict[str, torch.Tensor] = {}
+        # Equal parts: a remainder of one utterance would be a batch without company.
+        for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
+            batch = normaliser(train.batch(rows.to(train.labels.device)))
+            visible = draw_visible(batch.available, generator, per=masks, conditions=mask_conditions)
+            losses = method.training_losses(batch, visible)
+            optimiser.zero_grad()
+            torch.stack(list(losses.values())).sum().backward()
+            norm = torch.nn.utils.clip_grad_norm_(method.parameters(), clip or math.inf)
+            optimiser.step()
+            for name, value in {**losses, "gradient_norm": norm}.items():
+                totals[name] = totals.get(name, 0) + value.detach() * len(rows)
+        progress.epoch += 1
+        curve = {f"loss/{name}": float(value) / len(train) for name, value in totals.items()}
+        _check_finite(curve, progress.epoch)
+        scores = validation_scores(answer(method, normaliser, validation, conditions), validation, task)
+        score = selection_score(scores, selection, task)
+        curve |= {f"validation/{name}": value for name, value in scores.items()}
+        curve["validation/selection"] = score
+        progress.curves.append(curve)
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            progress.best_state = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
+        progress.seconds = time.monotonic() - started
+        if checkpoint and time.monotonic() - saved > SAVE_EVERY:
+            checkpoint.save(_state(progress, method, optimiser, generator))
+            saved = time.monotonic()
+        on_epoch(progress.epoch)
+
+    method.load_state_dict(progress.best_state)
+    return progress
+
+
+def _exhausted(progress: Progress, patience: int) -> bool:
+    return bool(patience) and progress.epoch - progress.best_epoch >= patience
+
+
+def _check_finite(curve: dict[str, float], epoch: int) -> None:
+    for name, value in curve.items():
+        if not math.isfinite(value):
+            raise UserError(f"{name} is {value} in epoch {epoch}: training diverged; lower train.lr")
+
+
+def _state(
+    progress: Progress, method: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, Any]:
+    return {
+        "progress": vars(progress),
+        "method": method.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        "global_generator": torch.get_rng_state(),
+        "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _restore(
+    state: dict[str, Any], method: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> Progress:
+    method.load_state_dict(state["method"])
+    optimiser.load_state_dict(state["optimiser"])
+    generator.set_state(state["generator"])
+    torch.set_rng_state(state["global_generator"])
+    if state["cuda_generators"]:
+        torch.cuda.set_rng_state_all(state["cuda_generators"])
+    return Progress(**state["progress"])

@@ -1,0 +1,83 @@
+"""A trained model on disk: one safetensors file with weights, normalisation, prior and settings."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cmarr.data.normalise import Normaliser
+from cmarr.errors import UserError
+from cmarr.files import atomic
+from cmarr.methods.protocol import Task
+from cmarr.methods.registry import build_method
+
+
+@dataclass(frozen=True)
+class Model:
+    """A method with what it needs to answer.
+
+    prior: (K,) class frequencies of the training split, or (1,) the median score; the answer for an
+    utterance with nothing usable.
+    """
+
+    method: nn.Module
+    normaliser: Normaliser
+    prior: Tensor
+    task: Task
+    description: Mapping[str, Any]
+
+
+def training_prior(labels: Tensor, task: Task) -> Tensor:
+    """Class frequencies (K,) or the median score (1,) of the training split."""
+    if task.regression:
+        return labels.float().median().reshape(1).cpu()
+    return torch.bincount(labels.cpu(), minlength=task.outputs).float() / len(labels)
+
+
+def save_model(path: str | Path, model: Model) -> None:
+    """Write the model atomically."""
+    tensors = {f"method.{k}": v for k, v in model.method.state_dict().items()}
+    tensors |= {f"normaliser.{k}": v for k, v in model.normaliser.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in (tensors | {"prior": model.prior}).items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, {"cmarr": json.dumps(dict(model.description), sort_keys=True)})
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Read a model back, in evaluation mode. Safetensors hold numbers only: nothing in the file can run.
+
+    Raises UserError for a file that is missing, damaged or not one of ours.
+    """
+    try:
+        with safe_open(path, "pt", device="cpu") as opened:
+            description = json.loads((opened.metadata() or {})["cmarr"])
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such model; train it first (dvc repro)") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: is not a model of this product, or is damaged ({error}); train it again"
+        ) from None
+    task = Task(tuple(description["classes"]))
+    method = build_method(description["method"], description["dims"], task, description["settings"])
+    normaliser = Normaliser(description["dims"])
+    try:
+        method.load_state_dict(_below(tensors, "method."))
+        normaliser.load_state_dict(_below(tensors, "normaliser."))
+        prior = tensors["prior"]
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: does not fit this version of {description['method']} ({reason}); train it again"
+        ) from None
+    return Model(method.to(device).eval(), normaliser.to(device), prior, task, description)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

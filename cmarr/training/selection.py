@@ -1,0 +1,56 @@
+"""Which epoch is kept: a score on validation data over the conditions."""
+
+from collections.abc import Mapping
+
+import torch
+from sklearn.metrics import recall_score
+from torch import Tensor
+
+from cmarr.data.store import Store
+from cmarr.methods.protocol import Task
+from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE, visible
+
+RULES = {"mean7": CONDITIONS, "avg6": INCOMPLETE, "complete": (COMPLETE,)}
+"""Name of a selection rule -> the conditions whose mean score decides."""
+
+
+def describe_rule(rule: str, task: Task) -> str:
+    """One sentence for the foot of a table."""
+    measure = "lowest validation MAE" if task.regression else "highest validation UAR"
+    over = {
+        "mean7": "averaged over the seven conditions",
+        "avg6": "averaged over the six incomplete conditions",
+    }
+    return f"Epoch kept: {measure} {over.get(rule, 'with all modalities')}; ties to the earliest."
+
+
+def met_conditions(available: Tensor) -> list[str]:
+    """The conditions that at least one utterance can meet with every modality, from availability (N, 3)."""
+    return [c for c in CONDITIONS if bool(available[:, torch.tensor(visible(c))].all(1).any())]
+
+
+def validation_scores(logits: Mapping[str, Tensor], store: Store, task: Task) -> dict[str, float]:
+    """UAR (classification) or MAE (regression) per condition, over the utterances with something usable."""
+    labels, available = store.labels.cpu(), store.available.cpu()
+    scores = {}
+    for condition, values in logits.items():
+        rows = available[:, torch.tensor(visible(condition))].any(1)
+        if task.regression:
+            scores[condition] = float((values[rows, 0] - labels[rows]).abs().mean())
+        else:
+            truth, guess = labels[rows].numpy(), values[rows].argmax(1).numpy()
+            present = sorted(set(truth.tolist()))
+            scores[condition] = float(
+                recall_score(truth, guess, labels=present, average="macro", zero_division=0.0)
+            )
+    return scores
+
+
+def selection_score(scores: Mapping[str, float], rule: str, task: Task) -> float:
+    """The number to maximise: mean UAR, or minus the mean MAE, over the rule's conditions that could be met.
+
+    Where none of them could (a corpus without video under 'complete'), the mean over those that could.
+    """
+    chosen = [scores[c] for c in RULES[rule] if c in scores] or list(scores.values())
+    mean = sum(chosen) / len(chosen)
+    return -mean if task.regression else mean

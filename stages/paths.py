@@ -1,0 +1,61 @@
+"""Where the files of a dataset lie: the one place that knows the layout of data/ and metrics/."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmarr.files import read_json
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of one dataset, relative to the DVC repository (or an experiment's temporary copy of it)."""
+
+    dataset: str
+
+    @property
+    def data(self) -> Path:
+        """Everything computed."""
+        return Path("data", self.dataset)
+
+    @property
+    def metrics(self) -> Path:
+        """Everything a person reads."""
+        return Path("metrics", self.dataset)
+
+    @property
+    def corpus(self) -> Path:
+        """The inventory of the raw corpus; for the demo also its media."""
+        return self.data / "corpus"
+
+    @property
+    def manifest(self) -> Path:
+        """One row an utterance."""
+        return self.data / "manifest.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """What `prepare` could not use, and why."""
+        return self.data / "quarantine.parquet"
+
+    @property
+    def features(self) -> Path:
+        """One folder of shards a modality."""
+        return self.data / "features"
+
+    @property
+    def folds(self) -> Path:
+        """Which utterance plays which part in which fold."""
+        return self.data / "folds.parquet"
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """The resolved settings of a stage, a modality or a method."""
+        return read_json(self.data / "settings" / f"{name}.json")
+
+    def models(self, method: str) -> Path:
+        """Weights, curves and costs, one pair of files a fold and seed."""
+        return self.data / "models" / method
+
+    def predictions(self, method: str) -> Path:
+        """Predictions, one file a fold and seed."""
+        return self.data / "predictions" / method

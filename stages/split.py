@@ -1,0 +1,1 @@
+"""Cut the manifest into folds: speakers never cross a boundary."""

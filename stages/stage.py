@@ -1,0 +1,47 @@
+"""What every stage does around its work: speak plainly about errors, note how long it took."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cmarr.errors import UserError
+from cmarr.files import read_json, write_json
+
+
+def root() -> Path:
+    """The DVC repository: the parent one also in an experiment's temporary folder."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+def work_folder(*parts: str) -> Path:
+    """A folder for state that must outlive a killed stage; outside every output, ignored by git."""
+    return root().joinpath(".cmarr", *parts)
+
+
+@contextmanager
+def _timed(dataset: str, name: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    path = work_folder("times", f"{dataset}.json")
+    times = dict(read_json(path)) if path.is_file() else {}
+    times[name] = {"seconds": time.monotonic() - started, "ended": time.time()}
+    write_json(path, times)
+
+
+def run(stage: Callable[..., None]) -> None:
+    """Call `stage` with the command line's arguments, the dataset first.
+
+    A UserError becomes its sentence on standard error and exit status 1; anything else is a defect of
+    this product and keeps its traceback.
+    """
+    name = Path(sys.argv[0]).stem
+    arguments = sys.argv[1:]
+    label = "@".join([name, *arguments[1:]])
+    try:
+        with _timed(arguments[0], label):
+            stage(*arguments)
+    except UserError as error:
+        sys.exit(f"{label}: {error}")

@@ -1,0 +1,70 @@
+"""Train one method on every fold with every seed."""
+
+import shutil
+
+from cmarr.folds.files import read_folds
+
+from cmarr.execution import run_jobs, worker_count
+from cmarr.files import file_digest, folder_digest
+from cmarr.methods.protocol import Task
+from cmarr.training.costs import write_costs, write_curves
+from cmarr.training.job import TrainingJob, choose_device, run_job
+from stages.paths import Paths
+from stages.resume import unfinished
+from stages.stage import run
+
+
+def main(dataset: str, method: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings(method)
+    device = choose_device(settings["device"])
+    threads = settings["train"]["threads"]
+    inputs = [
+        settings,
+        device,
+        file_digest(paths.manifest),
+        file_digest(paths.folds),
+        folder_digest(paths.features),
+    ]
+    with unfinished(f"train-{dataset}-{method}", inputs) as folder:
+        jobs = [
+            TrainingJob(
+                method=method,
+                fold=fold.number,
+                seed=seed,
+                settings=settings["settings"],
+                train=settings["train"],
+                task=Task(tuple(settings["classes"])),
+                device=device,
+                manifest=paths.manifest,
+                features=paths.features,
+                folds=paths.folds,
+                folder=folder,
+            )
+            for seed in settings["seeds"]
+            for fold in read_folds(paths.folds)
+        ]
+        workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
+        outcomes = run_jobs(
+            run_job,
+            jobs,
+            workers=workers,
+            threads=threads,
+            label=f"train {method}",
+            unit="epoch",
+            units_per_job=settings["train"]["epochs"],
+        )
+        target = paths.models(method)
+        target.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.glob("*.safetensors")):
+            shutil.copyfile(path, target / path.name)  # the folder stays whole until all is in place
+    write_curves(paths.metrics / method / "curves.csv", outcomes)
+    write_costs(paths.metrics / method / "cost.json", outcomes)
+    for outcome in outcomes:
+        print(
+            f"{method} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
+            f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
+        )
+
+
+if __name__ == "__main__":
+    run(main)

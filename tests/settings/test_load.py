@@ -1,0 +1,139 @@
+"""params.yaml, presets and the errors a user meets when a key is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from cmarr.errors import UserError
+from cmarr.settings.load import load_settings, read_preset, read_yaml
+from cmarr.settings.resolve import resolve
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "presets"
+
+
+def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
+    """A copy of the real params.yaml with some text replaced."""
+    text = (ROOT / "params.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_shipped_params_load_with_every_preset(tmp_path):
+    for preset in sorted(p.stem for p in PRESETS.glob("*.yaml")):
+        settings = load_settings(edited(tmp_path, ("preset: auto ", f"preset: {preset} ")), PRESETS)
+        assert settings.preset == preset
+
+
+def test_auto_preset_is_the_datasets_own(tmp_path):
+    assert load_settings(ROOT / "params.yaml", PRESETS).preset == "demo"
+    mosi = load_settings(edited(tmp_path, ("dataset: demo", "dataset: mosi")), PRESETS)
+    assert mosi.preset == "sentiment"
+    assert mosi.method.cmarr.length == 1
+
+
+def test_what_the_user_typed_wins_over_the_preset(tmp_path):
+    typed = edited(tmp_path, ("beta: auto", "beta: 0.5"), ("lr: auto", "lr: 1e-3"))
+    settings = load_settings(typed, PRESETS)
+    assert (settings.beta, settings.train.lr) == (0.5, 1e-3)
+    # also where the typed value is what another preset would have given
+    paper = edited(tmp_path, ("beta: auto", "beta: 0.1"), ("preset: auto ", "preset: paper-frozen "))
+    assert load_settings(paper, PRESETS).beta == 0.1
+
+
+def test_a_preset_fills_what_its_base_leaves_open():
+    demo, frozen = read_preset("demo", PRESETS), read_preset("frozen", PRESETS)
+    assert demo["beta"] == frozen["beta"]
+    assert demo["train"]["lr"] == frozen["train"]["lr"]
+
+
+def test_presets_set_only_keys_that_exist_and_are_auto():
+    params = read_yaml(ROOT / "params.yaml")
+
+    def check(overrides, section):
+        for key, value in overrides.items():
+            if isinstance(value, dict):
+                check(value, section[key])
+            else:
+                assert section[key] == "auto", f"{key} would be ignored: params.yaml gives a value"
+
+    for path in PRESETS.glob("*.yaml"):
+        overrides = read_yaml(path)
+        overrides.pop("base", None)
+        check(overrides, params)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("beta: auto", "btea: 0.5"), r"the key 'btea' does not exist; did you mean 'beta'\?"),
+        (("    bands: 80", "    band: 80"), r"'encoders.logmel.band' does not exist; did you mean 'bands'\?"),
+        (("lambda: auto", "lamda: 1"), r"the key 'lamda' does not exist; did you mean 'lambda'\?"),
+        (("    C: 1.0", "    CC: 1.0"), r"'method.linear.CC' does not exist; did you mean 'C'\?"),
+        (("    kind: mmsa", "    kinds: mmsa"), r"'datasets.mosi.kinds' does not exist; did you mean 'kind'\?"),
+        (("dataset: demo", "dataset: mosy"), r"'mosy' has no section under 'datasets'; did you mean 'mosi'\?"),
+        (("preset: auto ", "preset: papper "), "'papper' is not one of .*paper-frozen"),
+        (("lr: auto", "lr: -1"), "train.lr: input should be greater than 0, not -1"),
+        (("lr: auto", "lr: fast"), "train.lr: input should be a valid number, not 'fast'"),
+        (("clip: 1.0", "clip: '1.0'"), "train.clip: input should be a valid number, not '1.0'"),
+        (("seeds: [0]", "seeds: []"), "seeds: .*at least 1"),
+        (("seeds: [0]", "seeds: [1.5]"), "seeds.0: input should be a valid integer"),
+        (("threads: 1", "threads: true"), "train.threads: input should be a valid integer"),
+        (("clip: 1.0", "clip: .inf"), "train.clip: input should be a finite number"),
+        (("selection: mean7", "selection: test"), "train.selection: input should be 'mean7', 'avg6' or 'complete'"),
+        (("methods: [cmarr, masked, linear]", "methods: [cmar]"), "'cmar' is not a method.*did you mean 'cmarr'"),
+        (("  speech: logmel ", "  speech: logml "), "encoders.speech: 'logml'.*did you mean 'logmel'"),
+        (("    train: {}\n    d: auto             # width", "    train: {rl: 1}\n    d: auto             # width"),
+         r"method.cmarr.train: the key 'rl' does not exist; did you mean 'lr'\?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_named(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        resolve(load_settings(edited(tmp_path, change), PRESETS))
+
+
+def test_a_key_left_open_says_so(tmp_path):
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/demo.yaml").write_text("alpha: 1.0\n")
+    with pytest.raises(UserError, match="beta is 'auto', but preset 'demo' gives no value"):
+        load_settings(ROOT / "params.yaml", tmp_path / "presets")
+
+
+def test_a_broken_file_is_one_sentence(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: [1\n")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        load_settings(path, PRESETS)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_settings(tmp_path / "absent.yaml", PRESETS)
+
+
+def changed_files(tmp_path: Path, *changes: tuple[str, str]) -> set[str]:
+    """Names of the settings files that a change of params.yaml changes."""
+    before = resolve(load_settings(ROOT / "params.yaml", PRESETS))
+    after = resolve(load_settings(edited(tmp_path, *changes), PRESETS))
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_beta_concerns_cmarr_alone(tmp_path):
+    assert changed_files(tmp_path, ("beta: auto", "beta: 0.5")) == {"cmarr"}
+
+
+def test_an_encoders_setting_concerns_its_modality_alone(tmp_path):
+    assert changed_files(tmp_path, ("    bands: 80", "    bands: 40")) == {"speech"}
+
+
+def test_a_methods_own_training_setting_concerns_it_alone(tmp_path):
+    change = (
+        "    train: {}\n    d: auto             # as",
+        "    train: {lr: 1.0e-3}\n    d: auto             # as",
+    )
+    assert changed_files(tmp_path, change) == {"masked"}
+
+
+def test_workers_change_nothing_a_stage_depends_on(tmp_path):
+    assert changed_files(tmp_path, ("workers: auto", "workers: 7")) == {"run"}
