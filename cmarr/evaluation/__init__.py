@@ -1,0 +1,1 @@
+"""From answers to numbers: predictions files, their scores, aggregation with intervals, comparisons."""

@@ -1,0 +1,109 @@
+"""Two methods on the same utterances: is there a difference that the data carry?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cmarr.errors import UserError
+from cmarr.evaluation.predictions import FIXED
+from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, swap_p_values
+from cmarr.evaluation.scores import ERRORS, metrics_of
+from cmarr.evaluation.summary import DIGITS, Frames
+from cmarr.evaluation.tallies import ROWS, Tallies, gather, tally
+from cmarr.methods.protocol import Task
+
+ALPHA = 0.05
+
+
+def compare(
+    first: Frames,
+    second: Frames,
+    task: Task,
+    *,
+    protocol: str = FIXED,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Metric -> row -> {difference, lo, hi, p, shown}: first minus second, as fractions, or None.
+
+    lo, hi: 95 % interval of the paired difference, clusters resampled. p: two-sided permutation test that
+    swaps whole clusters between the methods, exact up to twelve clusters. shown: 1 when the first is better,
+    -1 when the second is, 0 when the interval holds zero or p is not below 0.05: no difference is shown.
+
+    A method with one seed (a deterministic one) is compared with each seed of the other.
+    Raises UserError when the two did not answer the same utterances.
+    """
+    a, b = gather(first, task, protocol), gather(second, task, protocol)
+    _same_utterances(a, b)
+    one, two = _same_seeds(tally(a, task), tally(b, task))
+    n = len(one.clusters)
+    stay = np.zeros((1, n))
+    whole = one.totals(1 - stay) + two.totals(1 - stay)
+
+    def between(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return (one.headline(left) - one.headline(right)).reshape(len(left), -1)
+
+    def drawn(weights: np.ndarray) -> np.ndarray:
+        return between(one.totals(weights), two.totals(weights))
+
+    def swapped(swaps: np.ndarray) -> np.ndarray:
+        left = one.totals(1 - swaps) + two.totals(swaps)
+        return between(left, whole - left)
+
+    observed = drawn(1 - stay)[0]
+    lo, hi = bootstrap_interval(drawn, n, resamples=resamples, seed=seed)
+    p = swap_p_values(swapped, n, seed=seed)
+
+    out: dict[str, Any] = {}
+    for m, metric in enumerate(metrics_of(task)):
+        out[metric] = {}
+        for r, row in enumerate(ROWS):
+            at = m * len(ROWS) + r
+            out[metric][row] = _cell(metric, observed[at], lo[at], hi[at], p[at])
+    out["meta"] = {"clusters": n, "exact": n <= EXACT_UP_TO}
+    return out
+
+
+def _cell(metric: str, difference: float, lo: float, hi: float, p: float) -> dict[str, float | None]:
+    if np.isnan(difference):
+        return {"difference": None, "lo": None, "hi": None, "p": None, "shown": 0}
+    carried = bool(lo > 0 or hi < 0) and p < ALPHA
+    better = -np.sign(difference) if metric in ERRORS else np.sign(difference)
+    bounds = {name: None if np.isnan(x) else round(float(x), DIGITS) for name, x in (("lo", lo), ("hi", hi))}
+    return {
+        "difference": round(float(difference), DIGITS),
+        **bounds,
+        "p": round(float(p), DIGITS),
+        "shown": int(better) if carried else 0,
+    }
+
+
+def _same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    keys = ["fold", "id", "condition"]
+    told = ["cluster", "label", "n_usable"]
+    left, right = (x.drop_duplicates(keys).set_index(keys)[told].sort_index() for x in (a, b))
+    if not left.index.equals(right.index):
+        odd = left.index.symmetric_difference(right.index)[0]
+        raise UserError(
+            f"fold {odd[0]}, utterance {odd[1]}, condition {odd[2]} was answered by one method only; "
+            "evaluate both on the same folds"
+        )
+    other = (left != right).any(axis=1)
+    if other.any():
+        fold, name, condition = left.index[other][0]
+        raise UserError(
+            f"fold {fold}, utterance {name}, condition {condition}: the two methods disagree about its "
+            "cluster, label or usable modalities; evaluate both on the same manifest and features"
+        )
+
+
+def _same_seeds(one: Tallies, two: Tallies) -> tuple[Tallies, Tallies]:
+    """Pair the seeds in order; a single seed stands beside each of the other's."""
+    counts = len(one.seeds), len(two.seeds)
+    if counts[0] != counts[1] and min(counts) > 1:
+        raise UserError(
+            f"one method has {counts[0]} seeds, the other {counts[1]}; compare runs with equal numbers"
+        )
+    most = max(counts)
+    return tuple(t if len(t.seeds) == most else t.for_seeds(most) for t in (one, two))  # type: ignore[return-value]

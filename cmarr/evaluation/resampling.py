@@ -1,0 +1,101 @@
+"""Cluster bootstrap and cluster-swap permutation, on SciPy.
+
+Utterances of one speaker resemble each other, so whole clusters are drawn or swapped, the same ones in every
+fold, seed and condition. SciPy draws the clusters; the statistic sees them as weights.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 2000
+"""Bootstrap resamples behind an interval."""
+LEVEL = 0.95
+EXACT_UP_TO = 12
+"""Up to this many clusters every one of the 2^C swaps is tried; beyond, `SWAPS` random ones."""
+SWAPS = 4999
+_BATCH = 250
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""(B, C) weights of the clusters -> (B, V) values."""
+
+
+def bootstrap_interval(
+    statistic: Statistic, n_clusters: int, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval (lo, hi), each (V,), of a statistic when clusters are drawn with replacement.
+
+    A value that a resample does not define (NaN) is left out; NaN throughout for fewer than two clusters.
+    """
+    if n_clusters < 2:
+        nothing = np.full(statistic(np.ones((1, n_clusters))).shape[1], np.nan)
+        return nothing, nothing
+
+    def of_draws(drawn: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(_counts(drawn, n_clusters)).T  # (V, B): SciPy wants the resamples last
+
+    with warnings.catch_warnings():
+        # SciPy's own interval is not used: it gives up where one resample lacks a value.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            (np.arange(n_clusters),),
+            of_draws,
+            n_resamples=resamples,
+            batch=_BATCH,
+            vectorized=True,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
+    tail = 100 * (1 - level) / 2
+    known = ~np.isnan(drawn).all(1)
+    lo, hi = np.full((2, len(drawn)), np.nan)
+    lo[known], hi[known] = np.nanpercentile(drawn[known], [tail, 100 - tail], axis=1)
+    return lo, hi
+
+
+def swap_p_values(statistic: Statistic, n_clusters: int, *, seed: int = 0) -> np.ndarray:
+    """Two-sided p (V,) of a paired difference when each cluster's two methods are swapped or not.
+
+    `statistic` gets (B, C) swaps, 1 where a cluster is swapped. Exact up to `EXACT_UP_TO` clusters. A value
+    that is NaN as observed has p NaN.
+    """
+    observed = _rounded(statistic(np.zeros((1, n_clusters))))[0]
+
+    def of_swaps(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+        swapped = np.atleast_2d(first) >= n_clusters
+        values = _rounded(statistic(swapped.astype(np.float64)))
+        return values if first.ndim > 1 else values[0]
+
+    exact = n_clusters <= EXACT_UP_TO
+    p = stats.permutation_test(
+        (np.arange(n_clusters), np.arange(n_clusters, 2 * n_clusters)),
+        of_swaps,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**EXACT_UP_TO if exact else SWAPS,
+        batch=_BATCH,
+        rng=np.random.default_rng(seed),
+    ).pvalue
+    return np.where(np.isnan(observed), np.nan, p)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Holm's step-down correction of a family of p-values, in the given order."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.asarray(p_values, np.float64)[order] * np.arange(len(p_values), 0, -1)
+    out = np.empty(len(p_values))
+    out[order] = np.minimum(np.maximum.accumulate(adjusted), 1.0)
+    return [float(p) for p in out]
+
+
+def _counts(drawn: np.ndarray, n: int) -> np.ndarray:
+    """(B, C) drawn cluster numbers -> (B, C) how often each cluster was drawn."""
+    rows = np.arange(len(drawn))[:, None] * n
+    return np.bincount((drawn + rows).ravel(), minlength=len(drawn) * n).reshape(-1, n)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Equal differences must compare equal whatever the order of the additions behind them."""
+    return np.round(values, 12)

@@ -1,0 +1,113 @@
+"""The one function from predictions to numbers: fractions; argument order (truth, prediction).
+
+Classification:
+    WAR  weighted average recall = accuracy
+    UAR  unweighted average recall: mean of the recalls of the classes that occur in the truth
+    WF1  F1 of the classes, weighted by how often they occur;   MF1  their plain mean (occurring classes)
+Regression (sentiment scores in [-3, 3], as in MOSI and MOSEI):
+    MAE, Corr (Pearson)
+    Acc2, WF1            negative against positive, utterances with a true score of zero dropped
+    Acc2_zero, WF1_zero  negative against non-negative, all utterances
+    Acc5, Acc7           scores clipped to [-2, 2] / [-3, 3] and rounded (halves to even)
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import pearsonr
+from sklearn.metrics import accuracy_score, mean_absolute_error, precision_recall_fscore_support
+
+from cmarr.evaluation.predictions import columns
+from cmarr.methods.protocol import Task
+
+CLASSIFICATION = ("WAR", "UAR", "WF1", "MF1")
+REGRESSION = ("MAE", "Corr", "Acc2", "WF1", "Acc7", "Acc5", "Acc2_zero", "WF1_zero")
+ERRORS = frozenset({"MAE"})
+"""Metrics of which less is better."""
+
+
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """The metrics of a task, in the order of the tables."""
+    return REGRESSION if task.regression else CLASSIFICATION
+
+
+def primary(task: Task) -> str:
+    """The metric that selects epochs and on which methods are compared first."""
+    return "MAE" if task.regression else "UAR"
+
+
+def answers(frame: pd.DataFrame, task: Task) -> np.ndarray:
+    """(N,) the predicted class names (ties to the first class), or the predicted scores."""
+    values = frame[columns(task)].to_numpy(np.float64)
+    return values[:, 0] if task.regression else np.array(task.classes, dtype=object)[values.argmax(1)]
+
+
+def can_be_met(frame: pd.DataFrame) -> bool:
+    """Whether one utterance at least has every modality of this (single) condition.
+
+    In a corpus without video, 'vt' would only repeat 't' under another name: it is not reported.
+    """
+    return bool((frame["n_usable"] == frame["condition"].str.len()).any())
+
+
+def scores(frame: pd.DataFrame, task: Task, *, everyone: bool = False) -> dict[str, float | None]:
+    """Metric -> value for the predictions of one condition.
+
+    Utterances with at least one usable modality count; with `everyone` also those that were answered by the
+    training prior. Every value is None when no utterance can meet the condition; a single one is None where
+    it is not defined (no utterance with a non-zero score; a correlation of constant truth).
+    """
+    if frame["condition"].nunique() > 1:
+        raise ValueError("scores() takes the rows of a single condition")
+    if not can_be_met(frame):
+        return dict.fromkeys(metrics_of(task))
+    return score_rows(frame if everyone else frame[frame["n_usable"] > 0], task)
+
+
+def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
+    """Metric -> value over all rows given (at least one), whatever their conditions."""
+    truth, predicted = frame["label"].to_numpy(), answers(frame, task)
+    if task.regression:
+        return regression_scores(truth.astype(np.float64), predicted)
+    return classification_scores(truth, predicted)
+
+
+def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
+    """WAR, UAR, WF1 and MF1 of class labels, both (N,) with N >= 1."""
+    _, recall, f1, support = precision_recall_fscore_support(
+        y_true=truth, y_pred=predicted, labels=np.unique(truth), average=None, zero_division=0
+    )
+    return {
+        "WAR": float(accuracy_score(y_true=truth, y_pred=predicted)),
+        "UAR": float(recall.mean()),
+        "WF1": float(np.average(f1, weights=support)),
+        "MF1": float(f1.mean()),
+    }
+
+
+def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
+    """All regression metrics of scores, both (N,) with N >= 1."""
+    polar = truth != 0
+    dropped = classification_scores(truth[polar] > 0, predicted[polar] > 0) if polar.any() else {}
+    counted = classification_scores(truth >= 0, predicted >= 0)
+    return {
+        "MAE": float(mean_absolute_error(y_true=truth, y_pred=predicted)),
+        "Corr": _correlation(truth, predicted),
+        "Acc2": dropped.get("WAR"),
+        "WF1": dropped.get("WF1"),
+        "Acc7": float(accuracy_score(y_true=steps(truth, 3), y_pred=steps(predicted, 3))),
+        "Acc5": float(accuracy_score(y_true=steps(truth, 2), y_pred=steps(predicted, 2))),
+        "Acc2_zero": counted["WAR"],
+        "WF1_zero": counted["WF1"],
+    }
+
+
+def steps(values: np.ndarray, limit: int) -> np.ndarray:
+    """Scores clipped to [-limit, limit] and rounded to whole numbers (halves to even), as integers."""
+    return np.rint(np.clip(values, -limit, limit)).astype(int)
+
+
+def _correlation(truth: np.ndarray, predicted: np.ndarray) -> float | None:
+    if np.ptp(truth) < 1e-6:
+        return None
+    # A constant answer explains nothing: 0, where leaving the fold out would flatter the method.
+    return float(pearsonr(truth, predicted).statistic) if np.ptp(predicted) > 1e-6 else 0.0

@@ -1,0 +1,153 @@
+"""From the predictions of all folds and seeds to the numbers of a table, with their spread."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from cmarr.evaluation.predictions import FIXED
+from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap_interval
+from cmarr.evaluation.scores import can_be_met, metrics_of, score_rows, scores
+from cmarr.evaluation.tallies import AVERAGES, ROWS, gather, mean_of_known, tally
+from cmarr.methods.protocol import Task
+from cmarr.modalities import CONDITIONS, INCOMPLETE
+
+DIGITS = 6
+"""Fractions are stored to this many digits: beyond is rounding noise that every diff would show."""
+
+Frames: TypeAlias = Sequence[pd.DataFrame] | pd.DataFrame
+
+
+def summarise(
+    frames: Frames, task: Task, *, protocol: str = FIXED, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """Metric -> row (a condition, 'avg6' or 'avg7') -> numbers, as fractions; None where there is no number.
+
+    A cell holds
+        mean   mean over the folds of the fold's score, then over the seeds
+        std    standard deviation (n - 1) over the folds' seed means; over the seeds where there is one fold
+        lo, hi 95 % percentile interval of the same estimator, clusters resampled
+        n      utterances scored: those with a usable modality under the condition
+        all    mean with every utterance counted, `n_all` of them
+    and an average also `covers`, the conditions that it averages. The key 'meta' tells the number of
+    folds, seeds, clusters, utterances and resamples, and what the standard deviation runs over.
+
+    Raises UserError when a fold lacks a seed.
+    """
+    frame = gather(frames, task, protocol)
+    tallies = tally(frame, task)
+    sizes = _sizes(frame)
+    counted, full = (_scored(frame, task, tallies.folds, tallies.seeds, everyone=e) for e in (False, True))
+    shape = len(metrics_of(task)), len(ROWS)
+    lo, hi = bootstrap_interval(
+        lambda weights: tallies.headline(tallies.totals(weights)).reshape(len(weights), -1),
+        len(tallies.clusters),
+        resamples=resamples,
+        seed=seed,
+    )
+    bounds = np.stack([lo, hi], axis=-1).reshape(*shape, 2)
+    covers = {name: [c for c in members if c in tallies.reported] for name, members in AVERAGES.items()}
+    out: dict[str, Any] = {}
+    for m, metric in enumerate(metrics_of(task)):
+        out[metric] = {}
+        for r, row in enumerate(ROWS):
+            members = covers.get(row, [row] if row in tallies.reported else [])
+            n, n_all = (len(set().union(*(ids[c] for c in members))) if members else 0 for ids in sizes)
+            cell: dict[str, Any] = {
+                "mean": _number(_mean(counted[metric], members)),
+                "std": _number(_deviation(counted[metric], members)),
+                "lo": _number(bounds[m, r, 0]),
+                "hi": _number(bounds[m, r, 1]),
+                "n": n,
+                "all": _number(_mean(full[metric], members)),
+                "n_all": n_all,
+            }
+            out[metric][row] = cell | ({"covers": members} if row in AVERAGES else {})
+    out["meta"] = {
+        "folds": len(tallies.folds),
+        "seeds": len(tallies.seeds),
+        "clusters": len(tallies.clusters),
+        "speakers": int(frame["speaker"].nunique()) or None,
+        "utterances": int(frame[["fold", "id"]].drop_duplicates().shape[0]),
+        "resamples": resamples,
+        "level": LEVEL,
+        "std_over": "folds" if len(tallies.folds) > 1 else "seeds" if len(tallies.seeds) > 1 else None,
+    }
+    return out
+
+
+def pooled(frames: Frames, task: Task) -> dict[str, float | None]:
+    """Metric -> score of the six incomplete conditions pooled into one test set; mean over folds, then seeds.
+
+    The MMIN family prints this as its average; it is not avg6, the mean of six scores.
+    """
+    frame = gather(frames, task)
+    kept = frame[frame["condition"].isin(INCOMPLETE)]
+    runs: dict[str, list[list[float]]] = {metric: [] for metric in metrics_of(task)}
+    for _, of_seed in kept.groupby("seed"):
+        folds = [_pooled_fold(of_fold, task) for _, of_fold in of_seed.groupby("fold")]
+        for metric, values in runs.items():
+            values.append([np.nan if (value := fold[metric]) is None else value for fold in folds])
+    return {m: _number(float(mean_of_known(mean_of_known(np.array(v), 1), 0))) for m, v in runs.items()}
+
+
+def _pooled_fold(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
+    reported = [part[part["n_usable"] > 0] for _, part in frame.groupby("condition") if can_be_met(part)]
+    return score_rows(pd.concat(reported), task) if reported else dict.fromkeys(metrics_of(task))
+
+
+def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
+    """A summary as rows metric, condition, mean, std, lo, hi, n, all, n_all, covers.
+
+    `labels` (such as method="cmarr") become the first columns.
+    """
+    rows = [
+        {**labels, "metric": metric, "condition": row, **cell, "covers": " ".join(cell.get("covers", [row]))}
+        for metric, cells in summary.items()
+        if metric != "meta"
+        for row, cell in cells.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _sizes(frame: pd.DataFrame) -> tuple[dict[str, set], dict[str, set]]:
+    """Condition -> the (fold, utterance) pairs that are scored, and all of them."""
+    counted: dict[str, set] = {}
+    full: dict[str, set] = {}
+    for condition, part in frame.groupby("condition"):
+        full[str(condition)] = set(zip(part["fold"], part["id"], strict=True))
+        usable = part[part["n_usable"] > 0]
+        counted[str(condition)] = set(zip(usable["fold"], usable["id"], strict=True))
+    return counted, full
+
+
+def _scored(
+    frame: pd.DataFrame, task: Task, folds: Sequence[int], seeds: Sequence[int], *, everyone: bool
+) -> dict[str, dict[str, np.ndarray]]:
+    """Metric -> condition -> (F, S) scores, NaN where there is none."""
+    out = {m: {c: np.full((len(folds), len(seeds)), np.nan) for c in CONDITIONS} for m in metrics_of(task)}
+    for (fold, seed, condition), part in frame.groupby(["fold", "seed", "condition"]):
+        for metric, value in scores(part, task, everyone=everyone).items():
+            if value is not None:
+                out[metric][condition][folds.index(fold), seeds.index(seed)] = value
+    return out
+
+
+def _mean(by_condition: Mapping[str, np.ndarray], members: Sequence[str]) -> float:
+    if not members:
+        return np.nan
+    return float(np.mean([mean_of_known(mean_of_known(by_condition[c], 0), 0) for c in members]))
+
+
+def _deviation(by_condition: Mapping[str, np.ndarray], members: Sequence[str]) -> float:
+    if not members:
+        return np.nan
+    grid = mean_of_known(np.stack([by_condition[c] for c in members]), 0)  # (F, S)
+    runs = mean_of_known(grid, 1) if len(grid) > 1 else grid[0]
+    runs = runs[~np.isnan(runs)]
+    return float(np.std(runs, ddof=1)) if len(runs) > 1 else np.nan
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), DIGITS)

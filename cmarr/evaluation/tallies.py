@@ -1,0 +1,174 @@
+"""Sums per cluster that are enough to compute every metric again, for thousands of resamples at once.
+
+A bootstrap draws clusters with replacement; a permutation test swaps clusters between two methods. Both only
+re-weight what each cluster contributes, and every metric of `scores` is a function of sums over utterances:
+confusion counts, or the moments of truth and answer. `scores` gives the printed numbers, this module their
+spread; a test holds the two together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from cmarr.errors import UserError
+from cmarr.evaluation.predictions import FIXED
+from cmarr.evaluation.scores import answers, steps
+from cmarr.methods.protocol import Task
+from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
+
+AVERAGES = {"avg6": INCOMPLETE, "avg7": CONDITIONS}
+"""Name of an average -> the conditions whose scores it averages, as far as they can be met."""
+ROWS = (*INCOMPLETE, "avg6", COMPLETE, "avg7")
+"""Conditions and averages in the order of the papers' tables."""
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """Sums (F, S, P, C, M) over the utterances of a fold, seed, condition and cluster.
+
+    `met` (F, P) says in which folds a condition can be met; M sums suffice for the task's metrics.
+    """
+
+    sums: np.ndarray
+    met: np.ndarray
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    clusters: tuple[str, ...]
+    task: Task
+
+    def totals(self, weights: np.ndarray) -> np.ndarray:
+        """Sums (B, F, S, P, M) when cluster c counts `weights[b, c]` times."""
+        out = np.zeros((len(weights), *self.sums.shape[:3], self.sums.shape[-1]))
+        for fold, sums in enumerate(self.sums):  # (S, P, C, M)
+            here = np.flatnonzero(sums.any(axis=(0, 1, 3)))
+            flat = sums[:, :, here].transpose(2, 0, 1, 3).reshape(len(here), -1)
+            # einsum's own loops add in a fixed order; a BLAS product may differ by thread count.
+            drawn = np.einsum("bc,cm->bm", weights[:, here].astype(np.float64), flat)
+            out[:, fold] = drawn.reshape(out[:, fold].shape)
+        return out
+
+    def headline(self, totals: np.ndarray) -> np.ndarray:
+        """Totals (B, F, S, P, M) -> (B, metrics, 9), rows in the order of `ROWS`; NaN is no number.
+
+        Mean over folds, then seeds; an average is that of the conditions that can be met.
+        """
+        totals = np.where(self.met[None, :, None, :, None], totals, np.nan)
+        metrics = _regression if self.task.regression else _classification
+        values = metrics(totals)  # (metrics, B, F, S, P)
+        per_condition = mean_of_known(mean_of_known(values, 2), 2)  # (metrics, B, P)
+        rows = dict(zip(CONDITIONS, np.moveaxis(per_condition, -1, 0), strict=True))
+        for name, members in AVERAGES.items():
+            # Not a mean of what is known: a resample that lacks one condition gives no average.
+            kept = [rows[c] for c in self.reported if c in members]
+            rows[name] = np.mean(kept, axis=0) if kept else np.full(per_condition.shape[:2], np.nan)
+        return np.stack([rows[name] for name in ROWS], axis=-1).swapaxes(0, 1)
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The conditions that at least one utterance can meet."""
+        return tuple(c for i, c in enumerate(CONDITIONS) if self.met[:, i].any())
+
+    def for_seeds(self, count: int) -> "Tallies":
+        """The same tallies with a single seed repeated `count` times."""
+        return replace(self, sums=np.repeat(self.sums, count, axis=1), seeds=self.seeds * count)
+
+
+def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean along an axis leaving NaN out; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis) / known.sum(axis)
+
+
+def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: str = FIXED) -> pd.DataFrame:
+    """All rows of one protocol in one frame.
+
+    Raises UserError unless every fold has every seed: a mean over half of the runs would pass for the whole.
+    """
+    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
+    frame = frame[frame["protocol"] == protocol]
+    if frame.empty:
+        raise UserError(
+            f"the predictions hold nothing for the protocol {protocol!r}; run the evaluation again"
+        )
+    runs = set(zip(frame["fold"], frame["seed"], strict=True))
+    for fold in sorted(set(frame["fold"])):
+        for seed in sorted(set(frame["seed"])):
+            if (fold, seed) not in runs:
+                raise UserError(
+                    f"the predictions of fold {fold}, seed {seed} are missing; evaluate that run first"
+                )
+    return frame.reset_index(drop=True)
+
+
+def tally(frame: pd.DataFrame, task: Task) -> Tallies:
+    """Sum up a frame from `gather`, over the utterances with at least one usable modality."""
+    axes = [sorted(set(frame[name])) for name in ("fold", "seed")] + [
+        list(CONDITIONS),
+        sorted(set(frame["cluster"])),
+    ]
+    names = ("fold", "seed", "condition", "cluster")
+    code = [
+        pd.Categorical(frame[name], categories=axis).codes.astype(np.int64)
+        for name, axis in zip(names, axes, strict=True)
+    ]
+    met = np.zeros((len(axes[0]), len(CONDITIONS)), bool)
+    whole = (frame["n_usable"] == frame["condition"].str.len()).to_numpy()
+    met[code[0][whole], code[2][whole]] = True
+
+    shape = tuple(len(axis) for axis in axes)
+    counted = (frame["n_usable"] > 0).to_numpy()
+    cell = np.ravel_multi_index([c[counted] for c in code], shape)
+    contributions = _contributions(frame[counted], task)
+    sums = np.stack(
+        [np.bincount(cell, weights=column, minlength=int(np.prod(shape))) for column in contributions],
+        axis=-1,
+    )
+    return Tallies(sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task)
+
+
+def _contributions(frame: pd.DataFrame, task: Task) -> list[np.ndarray]:
+    """What each utterance adds to the M sums."""
+    predicted = answers(frame, task)
+    if not task.regression:
+        k = len(task.classes)
+        true = pd.Categorical(frame["label"], categories=list(task.classes)).codes.astype(np.int64)
+        chosen = pd.Categorical(predicted, categories=list(task.classes)).codes
+        return [(true * k + chosen == cell).astype(np.float64) for cell in range(k * k)]
+    truth = frame["label"].to_numpy(np.float64)
+    # Moments about the middle of all truths: sums of squares of nearly equal numbers lose their digits.
+    x, y = truth - truth.mean(), predicted - truth.mean()
+    moments = [np.ones_like(x), np.abs(truth - predicted), x, y, x * x, y * y, x * y]
+    hits = [steps(truth, limit) == steps(predicted, limit) for limit in (3, 2)]
+    polar, positive, up = truth != 0, truth > 0, predicted > 0
+    dropped = [polar & (positive == i) & (up == j) for i in (False, True) for j in (False, True)]
+    counted = [((truth >= 0) == i) & ((predicted >= 0) == j) for i in (False, True) for j in (False, True)]
+    return [np.asarray(column, np.float64) for column in (*moments, *hits, *dropped, *counted)]
+
+
+def _classification(totals: np.ndarray) -> np.ndarray:
+    """(..., K * K) confusion counts, truth major -> (4, ...) metrics in the order of `CLASSIFICATION`."""
+    k = round(totals.shape[-1] ** 0.5)
+    confusion = totals.reshape(*totals.shape[:-1], k, k)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, chosen = confusion.sum(-1), confusion.sum(-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / support  # NaN for a class without an utterance
+        f1 = np.where(support > 0, 2 * hits / (support + chosen), np.nan)
+        n = support.sum(-1)
+        weighted = np.where(support > 0, support * f1, 0.0).sum(-1) / n
+        return np.stack([hits.sum(-1) / n, mean_of_known(recall, -1), weighted, mean_of_known(f1, -1)])
+
+
+def _regression(totals: np.ndarray) -> np.ndarray:
+    """(..., 17) sums in the order of `_contributions` -> (8, ...) metrics in the order of `REGRESSION`."""
+    n, error, x, y, xx, yy, xy, seven, five = np.moveaxis(totals[..., :9], -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread_x, spread_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
+        correlation = (xy / n - (x / n) * (y / n)) / np.sqrt(np.maximum(spread_x * spread_y, 0))
+        correlation = np.where(spread_y > 1e-12, correlation, np.where(np.isnan(n), np.nan, 0.0))
+        correlation = np.where(spread_x > 1e-12, correlation, np.nan)
+        polar, counted = _classification(totals[..., 9:13]), _classification(totals[..., 13:17])
+        return np.stack([error / n, correlation, *polar[[0, 2]], seven / n, five / n, *counted[[0, 2]]])
