@@ -1,0 +1,1 @@
+"""The networks the methods are composed of: each takes plain keyword arguments and knows no method."""

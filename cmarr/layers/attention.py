@@ -1,0 +1,51 @@
+"""Multi-head attention and the pre-norm block built on it (Vaswani et al. 2017)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention over `heads` equal slices of the channels.
+
+    query (B, L, C), key and value (B, T, C), mask (B, T) bool, True on the frames that may be read;
+    at least one a row. Returns (B, L, C).
+    """
+
+    def split(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, T, C / heads)
+
+    allowed = None if mask is None else mask[:, None, None, :]
+    out = F.scaled_dot_product_attention(split(query), split(key), split(value), attn_mask=allowed)
+    return out.transpose(1, 2).flatten(2)
+
+
+def feed_forward(d: int, dropout: float) -> nn.Sequential:
+    """The two-layer network on each step, d -> 2d -> d, with GELU between."""
+    return nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * d, d))
+
+
+class AttentionBlock(nn.Module):
+    """Attention and feed-forward, each with layer norm before and a residual around (pre-norm).
+
+    `block(x, y)` is cross-attention, queries from x (B, L, d), keys and values from y (B, T, d);
+    `block(x)` is self-attention. Returns (B, L, d).
+    """
+
+    def __init__(self, d: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm_query = nn.LayerNorm(d)
+        self.norm_context = nn.LayerNorm(d)
+        self.query = nn.Linear(d, d)
+        self.key_value = nn.Linear(d, 2 * d)
+        self.out = nn.Linear(d, d)
+        self.norm_step = nn.LayerNorm(d)
+        self.step = feed_forward(d, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """See the class."""
+        key, value = self.key_value(self.norm_context(x if y is None else y)).chunk(2, dim=-1)
+        read = attend(self.query(self.norm_query(x)), key, value, self.heads)
+        x = x + self.dropout(self.out(read))
+        return x + self.dropout(self.step(self.norm_step(x)))

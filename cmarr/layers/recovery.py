@@ -1,0 +1,142 @@
+"""Recovering what may not be used from what may (section 3.2, Eq 6-8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from nflows.transforms.base import CompositeTransform
+from torch import Tensor, nn
+
+from cmarr.layers.channel_attention import Reconstruction
+from cmarr.layers.flow import Mixing, bits_per_dimension, build_flow, initialise
+
+Through = Literal["flow", "mean", "zeros"]
+Averaging = Literal["equal", "precision"]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Representations for P visibility patterns of B utterances, M modalities.
+
+    x:         modality -> (P, B, L, d): X_n where usable, X^_n where recovered, zero where neither
+    recovered: (P, B, M) bool, the modality was recovered: not usable, and another one is
+    """
+
+    x: Mapping[str, Tensor]
+    recovered: Tensor
+
+
+class Recovery(nn.Module):
+    """Completes the modalities that may not be used.
+
+    through:   "flow", Eq 6-8: the missing latent is the mean of the usable ones, and the modality's
+               inverse flow and reconstruction module turn it into X^_n; "mean": the same without flows,
+               on the mean of the usable X_n; "zeros": nothing is recovered.
+    averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step.
+    """
+
+    def __init__(
+        self,
+        modalities: tuple[str, ...],
+        d: int,
+        flow_steps: int,
+        coupling_hidden: int,
+        mixing: Mixing,
+        blocks: int,
+        through: Through = "flow",
+        averaging: Averaging = "equal",
+    ):
+        super().__init__()
+        self.modalities = modalities
+        self.through = through
+        self.averaging = averaging
+        self.flows = nn.ModuleDict()
+        self.reconstructions = nn.ModuleDict()
+        if through == "zeros" or len(modalities) == 1:
+            return
+        for m in modalities:
+            if through == "flow":
+                self.flows[m] = build_flow(d, flow_steps, coupling_hidden, mixing)
+            self.reconstructions[m] = Reconstruction(d, blocks)
+
+    def start(self, x: Mapping[str, Tensor], usable: Tensor) -> None:
+        """Start the flows' ActNorm from the usable rows alone; does nothing once that has happened.
+
+        x: modality -> (B, L, d); usable: (B, M). Hidden or absent rows have no part in it.
+        """
+        for i, m in enumerate(self.modalities):
+            if m in self.flows:
+                initialise(self.flows[m], x[m].detach()[usable[:, i]].flatten(0, 1).float())
+
+    def forward(self, x: Mapping[str, Tensor], usable: Tensor, precision: Mapping[str, Tensor]) -> Completed:
+        """Complete every pattern.
+
+        x:         modality -> (B, L, d), read only where some pattern may use it
+        usable:    (P, B, M) bool, in the order of `modalities`
+        precision: modality -> (B, L, 1), read only for averaging by precision
+
+        The latents Z_n of Eq 6 are computed once for all patterns, and only in rows that need them.
+        """
+        if not self.reconstructions:
+            return Completed(
+                {
+                    m: torch.where(usable[..., i, None, None], x[m], 0.0)
+                    for i, m in enumerate(self.modalities)
+                },
+                torch.zeros_like(usable),
+            )
+        recovered = ~usable & usable.any(-1, keepdim=True)  # (P, B, M)
+        latents = self._latents(x, usable, recovered)  # (M, B, L, d)
+        means = self._mean_latents(latents, usable, precision)  # (P, B, L, d)
+        completed = {}
+        for i, m in enumerate(self.modalities):
+            kept = torch.where(usable[..., i, None, None], x[m].float(), 0.0)  # (P, B, L, d)
+            rows = recovered[..., i].flatten().nonzero().squeeze(1)  # (R,) of the P * B
+            if len(rows):
+                estimate = self._inverse(m, means.flatten(0, 1)[rows])  # X~ (R, L, d), Eq 8
+                restored = self.reconstructions[m](estimate).to(kept.dtype)  # X^ (R, L, d)
+                kept = kept.flatten(0, 1).index_copy(0, rows, restored).view_as(kept)
+            completed[m] = kept
+        return Completed(completed, recovered)
+
+    def _latents(self, x: Mapping[str, Tensor], usable: Tensor, recovered: Tensor) -> Tensor:
+        needed = usable & recovered.any(-1, keepdim=True)  # (P, B, M): something is recovered from it
+        latents = []
+        for i, m in enumerate(self.modalities):
+            rows = needed[..., i].any(0).nonzero().squeeze(1)  # (R,) of the B
+            empty = torch.zeros_like(x[m], dtype=torch.float32)
+            latents.append(empty.index_copy(0, rows, self.latent(m, x[m][rows])))
+        return torch.stack(latents)
+
+    def latent(self, modality: str, x: Tensor) -> Tensor:
+        """Z_n = F_n(X_n) (Eq 6), step by step: (R, L, d) -> (R, L, d), always in fp32."""
+        if modality not in self.flows or not len(x):
+            return x.float()
+        with torch.autocast(x.device.type, enabled=False):
+            z, _ = self.flows[modality](x.float().flatten(0, 1))
+        return z.view_as(x)
+
+    def _inverse(self, modality: str, z: Tensor) -> Tensor:
+        if modality not in self.flows:
+            return z
+        with torch.autocast(z.device.type, enabled=False):
+            flow = cast(CompositeTransform, self.flows[modality])
+            x, _ = flow.inverse(z.flatten(0, 1))
+        return x.view_as(z)
+
+    def _mean_latents(self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor]) -> Tensor:
+        weights = usable.float().permute(2, 0, 1)[..., None, None]  # (M, P, B, 1, 1)
+        if self.averaging == "precision":
+            weights = weights * torch.stack([precision[m] for m in self.modalities])[:, None].float()
+        total = weights.sum(0).clamp(min=1e-12)  # (P, B, 1 or L, 1)
+        return (weights * latents[:, None]).sum(0) / total  # Eq 7
+
+    def bits_per_dimension(self, modality: str, x: Tensor) -> Tensor:
+        """Bits per channel (R * L,) of the representations x (R, L, d) under the modality's flow."""
+        with torch.autocast(x.device.type, enabled=False):
+            return bits_per_dimension(*self.flows[modality](x.float().flatten(0, 1)))
+
+    def inverse_error(self, modality: str, x: Tensor) -> Tensor:
+        """Largest |F^-1(F(x)) - x| over the representations x (R, L, d)."""
+        return (self._inverse(modality, self.latent(modality, x)) - x).abs().amax()

@@ -1,0 +1,98 @@
+"""From the ragged features R_n of one modality to its Gaussian and its representation X_n of fixed length."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from cmarr.layers.ragged import Layout
+from cmarr.layers.resample import mean_weights, resampling_weights
+from cmarr.layers.uncertainty import UncertaintyModelling
+
+FlowInput = Literal["mu", "features"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder of one modality knows of B utterances; rows that are not available hold rubbish.
+
+    mu, sigma: (B, d) means over time of the Gaussians' means and deviations (Eq 1)
+    x:         (B, L, d) the representation X_n that enters the flow
+    precision: (B, L, 1) mean over channels of 1 / sigma^2, resampled
+    """
+
+    mu: Tensor
+    sigma: Tensor
+    x: Tensor
+    precision: Tensor
+
+
+class Representation(nn.Module):
+    """UMC (Eq 1), then mask-aware resampling to L steps and a 1-D convolution to X_n (section 3.2).
+
+    flow_input:     what the convolution sees: "mu", the aligned means, or "features", R_n itself
+    resample_first: resample R_n before UMC instead of mu_n after it (fewer frames to attend to)
+    normalise:      layer norm on X_n, which holds the scale of L_rec fixed while X_n moves
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        d: int,
+        length: int,
+        heads: int,
+        dropout: float,
+        flow_input: FlowInput = "mu",
+        resample_first: bool = False,
+        normalise: bool = True,
+    ):
+        super().__init__()
+        self.length = length
+        self.flow_input = flow_input
+        self.resample_first = resample_first
+        self.uncertainty = UncertaintyModelling(dim, d, heads, dropout)
+        self.convolution = nn.Conv1d(d if flow_input == "mu" else dim, d, 3, padding=1)
+        self.norm = nn.LayerNorm(d) if normalise else nn.Identity()
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Encoded:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,), N their sum."""
+        if self.resample_first:
+            frames, lengths = self._resample_features(frames, lengths)
+        layout = Layout(lengths, len(frames))
+        mu, log_sigma = self.uncertainty(frames, layout)  # (N, d) each
+        sigma = log_sigma.exp()
+
+        over_time = mean_weights(layout.mask)  # (B, 1, T)
+        to_length = resampling_weights(lengths, layout.longest, self.length)  # (B, L, T)
+        precision = (-2 * log_sigma).exp().mean(-1, keepdim=True)  # (N, 1)
+        source = mu if self.flow_input == "mu" else frames
+        resampled = to_length @ layout.pad(source)  # (B, L, d or dim)
+        x = self.norm(self.convolution(resampled.transpose(1, 2)).transpose(1, 2))  # (B, L, d)
+        return Encoded(
+            mu=(over_time @ layout.pad(mu)).squeeze(1),
+            sigma=(over_time @ layout.pad(sigma)).squeeze(1),
+            x=x,
+            precision=to_length @ layout.pad(precision),
+        )
+
+    def _resample_features(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        layout = Layout(lengths, len(frames))
+        weights = resampling_weights(lengths, layout.longest, self.length)
+        resampled = weights @ layout.pad(frames)  # (B, L, dim)
+        present = lengths > 0
+        return resampled[present].flatten(0, 1), self.length * present.long()
+
+
+class Projection(nn.Module):
+    """The plain encoder: R_n resampled to L steps and mapped linearly to d channels."""
+
+    def __init__(self, dim: int, d: int, length: int):
+        super().__init__()
+        self.length = length
+        self.linear = nn.Linear(dim, d)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d)."""
+        projected = self.linear(frames)  # (N, d)
+        layout = Layout(lengths, len(frames))
+        return resampling_weights(lengths, layout.longest, self.length) @ layout.pad(projected)

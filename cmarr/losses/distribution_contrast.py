@@ -1,0 +1,139 @@
+"""Unsupervised distribution-based contrastive learning: L_udcl (Eq 1-5)."""
+
+import itertools
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Spread = Literal["deviation", "variance"]
+Contrast = Literal["distribution", "point"]
+Scale = Literal["learned", "fixed"]
+Directions = Literal["sum", "mean"]
+
+FIXED_SCALE = -1 / 200
+"""The scale a of MAP (Ji et al. 2023), made for d = 768."""
+
+SMALLEST_TEMPERATURE = 0.01
+EXCLUDED = -1e30
+"""Similarity of a pair that does not exist. Finite, so that a row without any pair gives no NaN gradient."""
+
+
+class DistributionContrast(nn.Module):
+    """InfoNCE between the modalities' Gaussians; the other modality of the same utterance is the positive.
+
+    For modalities n, m and utterances i, k (both with both modalities available):
+
+        D(n_i, m_k) = ||mu_n,i - mu_m,k||^2 + ||Sigma_n,i - Sigma_m,k||^2        (Eq 1)
+        S = a D + b, a < 0                                                       (Eq 5)
+        L_n2m = - mean_i log (exp(S(n_i, m_i) / tau) / sum_k exp(S(n_i, m_k) / tau))  (Eq 3, 4)
+        L_udcl = sum over the pairs {n, m} of L_n2m + L_m2n                      (Eq 2)
+
+    contrast:   "distribution", or "point": the first term of D alone
+    sigma:      what Sigma is: the standard "deviation" (as in MAP's code) or the "variance"
+    scale:      "learned": a = -exp(.), set by `start` so that S / tau spreads by about 1; "fixed": -1/200
+    directions: "sum" (Eq 2) or "mean" of the two directions
+    tau:        where the learned temperature starts; it never falls below 0.01
+    b:          the shift of Eq 5, which cancels in the softmax
+    """
+
+    def __init__(
+        self,
+        contrast: Contrast = "distribution",
+        sigma: Spread = "deviation",
+        scale: Scale = "learned",
+        directions: Directions = "sum",
+        tau: float = 0.07,
+        b: float = 4.0,
+    ):
+        super().__init__()
+        self.contrast = contrast
+        self.sigma = sigma
+        self.scale = scale
+        self.directions = directions
+        self.b = b
+        self.tau = nn.Parameter(torch.tensor(tau))
+        self.started: Tensor
+        self.register_buffer("started", torch.tensor(scale == "fixed"))
+        self.log_scale = nn.Parameter(torch.tensor(-FIXED_SCALE).log(), requires_grad=scale == "learned")
+
+    @property
+    def a(self) -> Tensor:
+        """The negative scale of Eq 5."""
+        return -self.log_scale.exp()
+
+    def distances(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """D of Eq 1 for every two modalities: mu, sigma (M, B, d) -> (pairs, B, B), entry (i, k) D(n_i, m_k)."""
+        points = mu
+        if self.contrast == "distribution":
+            points = torch.cat([mu, sigma if self.sigma == "deviation" else sigma.square()], dim=-1)
+        n, m = _pairs(len(mu), mu.device)
+        squares = points.square().sum(-1)  # (M, B)
+        products = points[n] @ points[m].transpose(1, 2)  # (pairs, B, B)
+        return (squares[n][:, :, None] + squares[m][:, None, :] - 2 * products).clamp(min=0.0)
+
+    @torch.no_grad()
+    def start(self, mu: Tensor, sigma: Tensor, available: Tensor) -> None:
+        """Set the learned scale from the first batch in which two modalities share two utterances or more.
+
+        a = -tau / deviation of D over the batch's pairs, so that S / tau starts with deviation 1 whatever
+        d and the sequences' lengths. Arguments as for `forward`. Does nothing once that has happened.
+        """
+        if self.started:
+            return
+        valid = _valid(available)  # (pairs, B)
+        enough = valid & (valid.sum(1, keepdim=True) >= 2)
+        with torch.autocast(mu.device.type, enabled=False):
+            spread = self.distances(mu.float(), sigma.float())[enough[:, :, None] & enough[:, None, :]]
+        if len(spread) and float(spread.std(correction=0)) > 0:
+            self.log_scale.copy_((self.tau / spread.std(correction=0)).log())
+            self.started.fill_(True)
+
+    def similarities(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """S / tau (pairs, B, B), the logits of Eq 3 and 4."""
+        return (self.a * self.distances(mu, sigma) + self.b) / self.tau
+
+    def forward(self, mu: Tensor, sigma: Tensor, available: Tensor) -> Tensor:
+        """L_udcl, a scalar.
+
+        mu, sigma: (M, B, d) means over time; available: (B, M) bool, the modality exists, hidden or not.
+        Utterances that lack one of two modalities are neither positives nor negatives of that pair;
+        a pair that fewer than two utterances have contributes nothing.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.tau.clamp_(min=SMALLEST_TEMPERATURE)
+        with torch.autocast(mu.device.type, enabled=False):
+            logits = self.similarities(mu.float(), sigma.float())
+            valid = _valid(available)
+            loss = _cross_entropy(logits, valid) + _cross_entropy(logits.transpose(1, 2), valid)
+        return loss if self.directions == "sum" else loss / 2
+
+
+def entropy_margin(sigma: Tensor, available: Tensor, margin: float) -> Tensor:
+    """How far the Gaussians' entropy falls short of `margin` nats, averaged over what is available.
+
+    max(0, margin - h), h = sum over channels of log sigma + log(2 pi e) / 2: a guard against the collapse
+    of sigma (MAP uses margin 300 with d = 768). sigma (M, B, d), available (B, M) -> scalar.
+    """
+    entropy = (sigma.float().log() + 0.5 * (1 + torch.log(torch.tensor(2 * torch.pi)))).sum(-1)  # (M, B)
+    short = (margin - entropy).clamp(min=0.0) * available.T
+    return short.sum() / available.sum().clamp(min=1)
+
+
+def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    pairs = list(itertools.combinations(range(modalities), 2))
+    return tuple(torch.tensor(pairs, device=device).view(-1, 2).T)  # type: ignore[return-value]
+
+
+def _valid(available: Tensor) -> Tensor:
+    n, m = _pairs(available.shape[1], available.device)
+    return (available[:, n] & available[:, m]).T  # (pairs, B)
+
+
+def _cross_entropy(logits: Tensor, valid: Tensor) -> Tensor:
+    logits = logits.masked_fill(~valid[:, None, :], EXCLUDED)
+    negative = -logits.log_softmax(-1).diagonal(dim1=1, dim2=2)  # (pairs, B)
+    # where, not a product: an excluded row's own entry is huge.
+    negative = torch.where(valid, negative, 0.0)
+    return (negative.sum(1) / valid.sum(1).clamp(min=1)).sum()

@@ -1,0 +1,47 @@
+"""Supervised point-based contrastive learning: L_spcl (section 3.3.1)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EXCLUDED = -1e30
+
+
+def supervised_contrast(
+    vectors: Tensor,
+    labels: Tensor,
+    utterances: Tensor,
+    valid: Tensor,
+    temperature: float = 0.07,
+    same_utterance: bool = False,
+) -> Tensor:
+    """L_out of Khosla et al. (2020) over the modality vectors of a batch.
+
+        L = mean_i -1/|P(i)| sum_{p in P(i)} log (exp(z_i z_p / T) / sum_{a in A(i)} exp(z_i z_a / T))
+
+    A(i): every other valid vector of a *different utterance*, whatever its modality; P(i): those of A(i)
+    with the label of i. The mean is over the anchors that have a positive; without any the loss is 0.
+
+    vectors:    (N, d), L2-normalised here
+    labels:     (N,) classes; utterances: (N,) which utterance a vector belongs to
+    valid:      (N,) bool, the vector exists; others take no part
+    same_utterance: let vectors of the same utterance into A(i), and so into P(i)
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        z = F.normalize(vectors.float(), dim=-1)
+        similarity = z @ z.T / temperature  # (N, N)
+        others = valid[:, None] & valid[None, :]
+        if same_utterance:
+            others = others & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+        else:
+            others = others & (utterances[:, None] != utterances[None, :])
+        positives = others & (labels[:, None] == labels[None, :])
+        log_probability = similarity - similarity.masked_fill(~others, EXCLUDED).logsumexp(1, keepdim=True)
+        count = positives.sum(1)
+        mean = -torch.where(positives, log_probability, 0.0).sum(1) / count.clamp(min=1)
+        return mean.sum() / (count > 0).sum().clamp(min=1)
+
+
+def sign_classes(scores: Tensor) -> Tensor:
+    """Classes for the contrast in a regression corpus: negative 0, zero 1, positive 2. (B,) -> (B,) int64."""
+    return scores.sign().long() + 1

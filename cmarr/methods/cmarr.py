@@ -1,0 +1,229 @@
+"""CM-ARR: cross-modal alignment, reconstruction and refinement (Sun et al. 2024, arXiv 2407.09029).
+
+Read beside the paper: `_encode` is the alignment phase (Eq 1, the losses of Eq 2-5 in
+`losses.distribution_contrast`), `layers.recovery` the reconstruction phase (Eq 6-8, the loss of Eq 9 in
+`losses.reconstruction`), `losses.supervised_contrast` and `layers.fusion` the refinement phase (section
+3.3.1 and Eq 10-13), and `training_losses` adds them up (Eq 14).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.layers.flow import Mixing
+from cmarr.layers.fusion import Blocks, Fusion, Query
+from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
+from cmarr.layers.representation import Encoded, FlowInput, Representation
+from cmarr.losses.distribution_contrast import (
+    Contrast,
+    Directions,
+    DistributionContrast,
+    Scale,
+    Spread,
+    entropy_margin,
+)
+from cmarr.losses.recognition import recognition_loss
+from cmarr.losses.reconstruction import Reduction, reconstruction_loss
+from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
+from cmarr.methods.branches import check_sizes, modalities_of, usable_in
+from cmarr.methods.protocol import Prediction, Task
+
+
+class CMARR(nn.Module):
+    """The whole method; one model serves all conditions. Obeys `cmarr.methods.protocol.Method`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        alpha: float = 1.0,
+        beta: float = 0.1,
+        lambda_: float = 10.0,
+        d: int = 128,
+        length: int = 50,
+        flow_steps: int = 8,
+        coupling_hidden: int | None = None,
+        mixing: Mixing = "lu",
+        blocks: int = 4,
+        heads: int = 4,
+        dropout: float = 0.1,
+        contrast: Contrast = "distribution",
+        sigma: Spread = "deviation",
+        similarity_scale: Scale = "learned",
+        tau: float = 0.07,
+        directions: Directions = "sum",
+        entropy_weight: float = 0.0,
+        entropy_floor: float = 300.0,
+        flow_input: FlowInput = "mu",
+        resample_first: bool = False,
+        normalise: bool = True,
+        recovery: Through = "flow",
+        averaging: Averaging = "equal",
+        reconstruction: Reduction = "mean_squared",
+        nll_weight: float = 0.0,
+        temperature: float = 0.07,
+        same_utterance: bool = False,
+        fusion: Blocks = "three_blocks",
+        query: Query = "text",
+    ):
+        """Build the model; its weights come from torch's global generator, which the caller seeds.
+
+        dims: modality ("s", "v", "t") -> width of its features; one that is absent gets no branch.
+
+        Objective, Eq 14: alpha L_udcl + beta L_spcl + lambda L_rec + L_cls.
+        alpha, beta, lambda_: the weights; a loss whose weight is 0 is not computed
+
+        Sizes:
+        d:               width of every representation; `heads` must divide it
+        length:          steps L to which every modality is resampled
+        flow_steps:      steps K of each flow
+        coupling_hidden: hidden width of a coupling's network; None: d
+        mixing:          the flows' channel mixing, "lu" (learned) or "permutation" (fixed, faster)
+        blocks:          residual channel-attention blocks n of a reconstruction module
+        heads:           attention heads, an even number (half of UMC's feed sigma)
+        dropout:         in the attention blocks, UMC's MLPs and before the classifier
+
+        Alignment, Eq 1-5:
+        contrast:         "distribution", or "point": on mu alone (ablation w/ point)
+        sigma:            Sigma of Eq 1: "deviation" or "variance"
+        similarity_scale: a of Eq 5: "learned" from a start that fits the first batch, or "fixed" -1/200
+        tau:              where the learned temperature of Eq 3-4 starts
+        directions:       "sum" (Eq 2) or "mean" of the two directions
+        entropy_weight, entropy_floor: weight and margin (nats) of a penalty on collapsing sigmas
+
+        Reconstruction, Eq 6-9:
+        flow_input:     X_n from "mu" or from the "features" R_n
+        resample_first: resample R_n to L before UMC instead of mu_n after it
+        normalise:      layer norm on X_n
+        recovery:       "flow"; "mean" (ablation w/o flow); "zeros" (nothing is recovered)
+        averaging:      of the latents, Eq 7: "equal" or by "precision"
+        reconstruction: scale of L_rec: "mean_squared" or the literal "frobenius_sum"
+        nll_weight:     weight of the flows' likelihood (bits per channel, X detached)
+
+        Refinement:
+        temperature:    of the supervised contrast
+        same_utterance: let modalities of one utterance contrast with each other
+        fusion:         "three_blocks", "two_blocks" (Eq 10-13 to the letter), "pooled" (w/o attention)
+        query:          "text", or "recovered": the recovered modality asks
+
+        Raises UserError for sizes that do not fit together.
+        """
+        super().__init__()
+        check_sizes("cmarr", d=d, heads=heads, length=length)
+        self.task = task
+        self.modalities = modalities_of(dims)
+        self.alpha, self.beta, self.lambda_ = alpha, beta, lambda_
+        self.entropy_weight, self.entropy_floor = entropy_weight, entropy_floor
+        self.nll_weight = nll_weight
+        self.reconstruction = reconstruction
+        self.temperature = temperature
+        self.same_utterance = same_utterance
+
+        self.representations = nn.ModuleDict(
+            {
+                m: Representation(dims[m], d, length, heads, dropout, flow_input, resample_first, normalise)
+                for m in self.modalities
+            }
+        )
+        self.distribution_contrast = DistributionContrast(contrast, sigma, similarity_scale, directions, tau)
+        self.recovery = Recovery(
+            self.modalities, d, flow_steps, coupling_hidden or d, mixing, blocks, recovery, averaging
+        )
+        self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of Eq 14: udcl, spcl, rec, cls (and entropy, nll where switched on).
+
+        A hidden modality is seen by the contrast of distributions and as a detached target of L_rec, and
+        by nothing else; an absent one by nothing at all.
+        """
+        available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
+        encoded = self._encode(batch)
+        x = {m: encoded[m].x for m in self.modalities}
+        self.recovery.start(x, usable)
+        completed = self._complete(encoded, usable[None])
+        answerable = usable.any(1)  # (B,)
+        masked = available & ~usable & answerable[:, None]  # hidden, and recovered
+        restored = {m: completed.x[m][0] for m in self.modalities}  # (B, L, d)
+
+        losses = {}
+        if self.alpha or self.entropy_weight:
+            mu = torch.stack([encoded[m].mu for m in self.modalities])  # (M, B, d)
+            sigma = torch.stack([encoded[m].sigma for m in self.modalities])
+            if self.alpha:
+                self.distribution_contrast.start(mu, sigma, available)
+                losses["udcl"] = self.alpha * self.distribution_contrast(mu, sigma, available)
+            if self.entropy_weight:
+                shortfall = entropy_margin(sigma, available, self.entropy_floor)
+                losses["entropy"] = self.entropy_weight * shortfall
+        if self.beta:
+            losses["spcl"] = self.beta * self._supervised_contrast(batch, restored, usable, masked)
+        if self.lambda_ and self.recovery.reconstructions:
+            losses["rec"] = self.lambda_ * reconstruction_loss(
+                torch.stack(list(restored.values())),
+                torch.stack(list(x.values())),
+                masked.T,
+                self.reconstruction,
+            )
+        if self.nll_weight and self.recovery.flows:
+            losses["nll"] = self.nll_weight * self._bits_per_dimension(x, usable)
+        logits = self.fusion(restored, completed.recovered[0])
+        losses["cls"] = recognition_loss(logits, batch.labels, answerable, self.task.regression)
+        return losses
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); encoders and latents are shared by all of them."""
+        usable = torch.stack([usable_in(batch, v, self.modalities)[1] for v in visible.values()])  # (P, B, M)
+        completed = self._complete(self._encode(batch), usable)
+        flat = {m: x.flatten(0, 1) for m, x in completed.x.items()}  # (P * B, L, d)
+        logits = self.fusion(flat, completed.recovered.flatten(0, 1)).unflatten(0, usable.shape[:2])
+        predictions = {}
+        for p, name in enumerate(visible):
+            rows = {m: completed.recovered[p, :, i] for i, m in enumerate(self.modalities)}
+            predictions[name] = Prediction(
+                logits=logits[p],
+                recovered={m: completed.x[m][p] * rows[m][:, None, None] for m in self.modalities},
+                recovered_rows=rows,
+            )
+        return predictions
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """The true X_n, modality -> (B, L, d), zero where it is not available.
+
+        What `Prediction.recovered` of the same batch is to be compared with (Eq 9, Fig 5).
+        """
+        available = {m: batch.lengths[m] > 0 for m in self.modalities}
+        return {m: e.x * available[m][:, None, None] for m, e in self._encode(batch).items()}
+
+    def _encode(self, batch: Batch) -> dict[str, Encoded]:
+        return {m: self.representations[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+
+    def _complete(self, encoded: Mapping[str, Encoded], usable: Tensor) -> Completed:
+        x = {m: e.x for m, e in encoded.items()}
+        return self.recovery(x, usable, {m: e.precision for m, e in encoded.items()})
+
+    def _supervised_contrast(
+        self, batch: Batch, restored: Mapping[str, Tensor], usable: Tensor, masked: Tensor
+    ) -> Tensor:
+        size = len(batch)
+        labels = sign_classes(batch.labels) if self.task.regression else batch.labels
+        takes_part = usable | masked if self.recovery.reconstructions else usable
+        return supervised_contrast(
+            torch.cat([x.mean(1) for x in restored.values()]),  # (M * B, d)
+            labels.repeat(len(self.modalities)),
+            torch.arange(size, device=labels.device).repeat(len(self.modalities)),
+            takes_part.T.flatten(),
+            self.temperature,
+            self.same_utterance,
+        )
+
+    def _bits_per_dimension(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+        bits = [
+            self.recovery.bits_per_dimension(m, x[m].detach()[usable[:, i]])
+            for i, m in enumerate(self.modalities)
+        ]
+        every = torch.cat(bits)
+        return every.sum() / max(len(every), 1)

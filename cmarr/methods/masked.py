@@ -1,0 +1,64 @@
+"""The plain rival `masked`: CM-ARR's fusion network, zeros for what is missing, random masks in training."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.layers.fusion import Blocks, Fusion
+from cmarr.layers.representation import Projection
+from cmarr.losses.recognition import recognition_loss
+from cmarr.methods.branches import check_sizes, modalities_of, usable_in
+from cmarr.methods.protocol import Prediction, Task
+
+
+class Masked(nn.Module):
+    """A linear projection per modality and the fusion network: no alignment, no recovery.
+
+    Trained with the same random masks as CM-ARR, it is the method to beat; trained on complete data it is
+    the "baseline" of the paper's Table 3. Obeys `cmarr.methods.protocol.Method`.
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 128,
+        length: int = 50,
+        heads: int = 4,
+        dropout: float = 0.1,
+        fusion: Blocks = "three_blocks",
+    ):
+        """Build the model; the keywords mean what they mean for CM-ARR.
+
+        Raises UserError for sizes that do not fit together.
+        """
+        super().__init__()
+        check_sizes("masked", d=d, heads=heads, length=length)
+        self.task = task
+        self.modalities = modalities_of(dims)
+        self.projections = nn.ModuleDict({m: Projection(dims[m], d, length) for m in self.modalities})
+        self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """The recognition loss alone, over the rows with something usable."""
+        _, usable = usable_in(batch, visible, self.modalities)
+        logits = self._answer(self._project(batch), usable)
+        return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); the projections are shared."""
+        projected = self._project(batch)
+        usable = torch.cat([usable_in(batch, v, self.modalities)[1] for v in visible.values()])  # (P * B, M)
+        repeated = {m: x.repeat(len(visible), 1, 1) for m, x in projected.items()}
+        logits = self._answer(repeated, usable).split(len(batch))
+        return {name: Prediction(answer) for name, answer in zip(visible, logits, strict=True)}
+
+    def _project(self, batch: Batch) -> dict[str, Tensor]:
+        return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+
+    def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+        kept = {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
+        return self.fusion(kept, torch.zeros_like(usable))
