@@ -1,0 +1,35 @@
+"""Utterances to clips, and what the workers answer to feature sequences."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.protocol import STAGE
+from cmarr.features.shards import FeatureSequence
+from cmarr.media.clips import Clip, Failure, by_file
+from cmarr.media.workers import Function, decode
+
+
+def clip_of(utterance: Utterance, modality: str) -> Clip:
+    """The part of the audio ('s') or video ('v') file that an utterance occupies."""
+    path = utterance.audio if modality == "s" else utterance.video
+    if path is None:
+        raise ValueError(f"utterance {utterance.id} has no modality {modality!r}")
+    crop = utterance.crop if modality == "v" else None
+    return Clip(path, utterance.start, utterance.end, crop)
+
+
+def clip_answers(
+    utterances: Sequence[Utterance],
+    modality: str,
+    factory: Callable[[], Function],
+    workers: int,
+    time_limit: float,
+) -> Iterator[FeatureSequence | Rejected]:
+    """Answers of worker processes that give (frames, times) for each clip, one an utterance, in order."""
+    groups = by_file(clip_of(utterance, modality) for utterance in utterances)
+    answers = decode(factory, groups, workers, time_limit)
+    for utterance, answer in zip(utterances, answers, strict=True):
+        if isinstance(answer, Failure):
+            yield Rejected(utterance.id, modality, STAGE, answer.reason)
+        else:
+            yield FeatureSequence(utterance.id, *answer)

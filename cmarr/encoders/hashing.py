@@ -1,0 +1,59 @@
+"""Text without weights: each token as hashed word and character n-grams."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+
+import numpy as np
+from sklearn.feature_extraction import FeatureHasher
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.features.shards import FeatureSequence
+
+TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+"""A word, with its inner apostrophes, or one punctuation mark."""
+
+
+class Hashing:
+    """One row a token: its word and its character n-grams, hashed with signs into `dim` columns.
+
+    The feature hashing of Weinberger et al. 2009 over the subwords of Bojanowski et al. 2017. The word
+    weighs as much as all its n-grams together, so that spelling variants are near and homographs of
+    parts are not. Rows have unit length. `times` are token positions 0, 1, 2, ... and not seconds: a
+    transcript does not say when its words are spoken.
+    """
+
+    modality = "t"
+
+    def __init__(self, dim: int = 256, shortest: int = 2, longest: int = 4):
+        self.dim, self.shortest, self.longest = dim, shortest, longest
+        self.hasher = FeatureHasher(n_features=dim, input_type="dict")
+
+    def describe(self) -> dict[str, str]:
+        """Name, revision and parameters."""
+        return {
+            "encoder": "hashing",
+            "revision": "1",
+            "libraries": f"scikit-learn {version('scikit-learn')}",
+            "parameters": f"dim={self.dim} ngrams={self.shortest}-{self.longest}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance: (number of tokens, dim)."""
+        for utterance in utterances:
+            tokens = TOKEN.findall((utterance.text or "").lower())
+            rows = self.hasher.transform(self._parts(token) for token in tokens).toarray()  # (T, dim)
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+            frames = (rows / np.where(length, length, 1.0)).astype(np.float32)
+            yield FeatureSequence(utterance.id, frames, np.arange(len(tokens), dtype=np.float32))
+
+    def _parts(self, token: str) -> dict[str, float]:
+        marked = f"<{token}>"
+        grams = [
+            marked[i : i + n]
+            for n in range(self.shortest, self.longest + 1)
+            for i in range(len(marked) - n + 1)
+        ]
+        parts = dict.fromkeys(grams, 1 / math.sqrt(len(grams)) if grams else 0.0)
+        return {f"g {gram}": weight for gram, weight in parts.items()} | {f"w {token}": 1.0}

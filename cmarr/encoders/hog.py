@@ -1,0 +1,56 @@
+"""Video without weights: histograms of oriented gradients of the speaker's face."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.metadata import version
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.answers import clip_answers
+from cmarr.errors import UserError
+from cmarr.features.shards import FeatureSequence
+from cmarr.media.faces import SIZE
+from cmarr.media.gradients import FaceGradients, width
+
+
+class Hog:
+    """One row a face (Dalal and Triggs 2005), `rate` faces a second, of the face followed through the clip.
+
+    The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; `cell`
+    is the side of a cell in pixels, a block holds `block` x `block` cells, nine directions each. A frame
+    without a face gives no row; without any face in the clip the video is not available. `workers`
+    processes decode and compute; an utterance may take `time_limit` seconds.
+    """
+
+    modality = "v"
+
+    def __init__(
+        self,
+        rate: float = 10.0,
+        margin: float = 0.1,
+        cell: int = 16,
+        block: int = 2,
+        workers: int = 2,
+        time_limit: float = 60.0,
+    ):
+        if SIZE % cell or not 1 <= block <= SIZE // cell:
+            raise UserError(
+                f"hog: cells of {cell} pixels in blocks of {block} do not fit a face of {SIZE} pixels; "
+                f"choose a `cell` that divides {SIZE} and a `block` of at most {SIZE} / cell"
+            )
+        self.rate, self.margin, self.cell, self.block = rate, margin, cell, block
+        self.workers, self.time_limit = workers, time_limit
+        self.dim = width(cell, block)
+
+    def describe(self) -> dict[str, str]:
+        """Name, revision, libraries and parameters."""
+        return {
+            "encoder": "hog",
+            "revision": "1",
+            "libraries": " ".join(f"{name} {version(name)}" for name in ("opencv-python", "av")),
+            "parameters": f"rate={self.rate} margin={self.margin} cell={self.cell} block={self.block}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
+        factory = partial(FaceGradients, self.rate, self.margin, self.cell, self.block)
+        return clip_answers(utterances, "v", factory, self.workers, self.time_limit)

@@ -1,0 +1,39 @@
+"""Speech without weights: log-mel bands and their slope, averaged over short stretches."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.metadata import version
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.answers import clip_answers
+from cmarr.features.shards import FeatureSequence
+from cmarr.media.spectrum import LogMelRows
+
+
+class LogMel:
+    """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames.
+
+    `pool` 5 gives 20 rows a second. `workers` processes decode and compute; an utterance may take
+    `time_limit` seconds.
+    """
+
+    modality = "s"
+
+    def __init__(self, bands: int = 80, pool: int = 5, workers: int = 2, time_limit: float = 60.0):
+        self.bands, self.pool = bands, pool
+        self.workers, self.time_limit = workers, time_limit
+        self.dim = 2 * bands
+
+    def describe(self) -> dict[str, str]:
+        """Name, revision, libraries and parameters."""
+        return {
+            "encoder": "logmel",
+            "revision": "1",
+            "libraries": " ".join(f"{name} {version(name)}" for name in ("torchaudio", "av", "soundfile")),
+            "parameters": f"bands={self.bands} pool={self.pool}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
+        factory = partial(LogMelRows, self.bands, self.pool)
+        return clip_answers(utterances, "s", factory, self.workers, self.time_limit)

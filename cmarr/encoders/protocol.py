@@ -1,0 +1,40 @@
+"""What extraction knows of an encoder: this protocol and nothing else."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.features.shards import FeatureSequence
+
+STAGE = "extract"
+"""The stage an encoder writes into what it rejects."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """One modality of an utterance -> a feature sequence. Settings are plain keyword arguments.
+
+    The features of an utterance depend on nothing but the utterance and the settings: not on its
+    neighbours, the number of workers or the order.
+    """
+
+    modality: str
+    """'s', 'v' or 't'."""
+    dim: int
+    """Width D of a feature vector."""
+
+    def describe(self) -> dict[str, str]:
+        """Name, revision, libraries and parameters: all that decides the features.
+
+        It goes into the metadata of the shards; a shard made with another description is made again.
+        Settings that change the speed only (workers, batch size) stay out.
+        """
+        ...
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One answer an utterance, in order, as it becomes ready: (T, D) float32 frames or a reason.
+
+        Every utterance given has the modality. Times are seconds from the utterance's start. Answers
+        are drawn one by one, so that an encoder may look ahead as far as its memory allows, no further.
+        """
+        ...

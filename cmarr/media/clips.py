@@ -1,0 +1,67 @@
+"""A clip: the part of a media file that one utterance occupies."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmarr.errors import Unreadable
+
+GROUP_LIMIT = 64
+"""Most clips of one file that are decoded in one pass; bounds what waits in memory."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Seconds `start` to `end` of a file (None: from its beginning, to its end).
+
+    `crop` is the half of the frame to look at: 'left', 'right' or None for the whole frame.
+    """
+
+    path: str
+    start: float | None = None
+    end: float | None = None
+    crop: str | None = None
+
+    @property
+    def begin(self) -> float:
+        """First second of the clip."""
+        return self.start or 0.0
+
+    @property
+    def stop(self) -> float:
+        """Second at which the clip ends; infinity for the end of the file."""
+        return float("inf") if self.end is None else self.end
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer for a clip, as one sentence."""
+
+    reason: str
+
+
+def by_file(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """Neighbouring clips of the same file as one group, so that the file is decoded once for them."""
+    for _, neighbours in itertools.groupby(clips, key=lambda clip: clip.path):
+        while group := list(itertools.islice(neighbours, GROUP_LIMIT)):
+            yield group
+
+
+def require_file(path: str) -> None:
+    """Raise Unreadable when a path holds no file, or an empty one."""
+    file = Path(path)
+    if not file.is_file():
+        what = "is a folder, not a media file" if file.is_dir() else "does not exist"
+        raise Unreadable(f"{path} {what}; correct the path, or leave it empty if this modality is absent")
+    if file.stat().st_size == 0:
+        raise Unreadable(f"{path} is empty (0 bytes); fetch the file again, or leave its path empty")
+
+
+def require_span(clip: Clip) -> None:
+    """Raise Unreadable when a clip ends before it begins."""
+    if not clip.begin < clip.stop:
+        raise Unreadable(
+            f"{clip.path}: the utterance ends at {clip.stop:g} s but begins at {clip.begin:g} s; "
+            "correct `start` and `end`, in seconds"
+        )

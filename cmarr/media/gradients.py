@@ -1,0 +1,36 @@
+"""Face patches to histograms of oriented gradients, in a worker process."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from cmarr.media.clips import Clip, Failure
+from cmarr.media.faces import SIZE, FaceReader
+
+BINS = 9
+
+
+def width(cell: int, block: int) -> int:
+    """Number of features for cells of `cell` pixels and blocks of `block` x `block` cells, one cell apart."""
+    return (SIZE // cell - block + 1) ** 2 * block**2 * BINS
+
+
+class FaceGradients:
+    """Clips of one video -> descriptors (T, D) float32 of the followed face, and their times (T,)."""
+
+    def __init__(self, rate: float, margin: float, cell: int, block: int):
+        self.faces = FaceReader(rate, margin)
+        side = cell * block
+        self.descriptor = cv2.HOGDescriptor((SIZE, SIZE), (side, side), (cell, cell), (cell, cell), BINS)
+
+    def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
+        """One answer a clip. Raises Unreadable when the file cannot be read."""
+        return [
+            seen if isinstance(seen, Failure) else (self.rows(seen.patches), seen.times)
+            for seen in self.faces(clips)
+        ]
+
+    def rows(self, patches: np.ndarray) -> np.ndarray:
+        """(T, 64, 64) uint8 -> (T, D): contrast equalised, so that lighting matters less than shape."""
+        return np.stack([np.ravel(self.descriptor.compute(cv2.equalizeHist(patch))) for patch in patches])

@@ -1,0 +1,54 @@
+"""Samples to log-mel rows, in a worker process."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cmarr.media.audio import RATE, read_audio
+from cmarr.media.clips import Clip, Failure
+
+FRAME, STEP = 400, 160
+"""25 ms and 10 ms, in samples at 16 kHz."""
+FFT = 512
+FLOOR = 1e-8
+"""Power below which the logarithm is cut off: about the rounding noise of 16-bit audio in one band."""
+
+
+class LogMelRows:
+    """Clips -> rows (T, 2 x bands) float32 and their times (T,), in seconds from the clip's start."""
+
+    def __init__(self, bands: int, pool: int):
+        import torch
+        from torchaudio.functional import melscale_fbanks
+
+        torch.set_num_threads(1)
+        self.pool = pool
+        self.window = torch.hann_window(FRAME, periodic=False)
+        self.bank = melscale_fbanks(FFT // 2 + 1, 20.0, RATE / 2, bands, RATE)  # (257, bands)
+
+    def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
+        """One answer a clip. Raises Unreadable when a clip cannot be read."""
+        return [self._clip(clip) for clip in clips]
+
+    def _clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray] | Failure:
+        samples = read_audio(clip)
+        if len(samples) < FRAME:
+            return Failure(
+                f"{clip.path}: the utterance lasts {len(samples) / RATE * 1000:.0f} ms, shorter than one "
+                "frame of 25 ms; check `start` and `end`, or leave its path empty"
+            )
+        return self.rows(samples)
+
+    def rows(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of 16 kHz samples (N,), N >= 400. The last row averages the frames that are left."""
+        import torch
+        from torchaudio.functional import compute_deltas
+
+        frames = torch.from_numpy(samples).unfold(0, FRAME, STEP) * self.window  # (F, 400)
+        power = torch.fft.rfft(frames, n=FFT).abs().square()  # (F, 257)
+        bands = torch.log(power @ self.bank + FLOOR)  # (F, bands)
+        both = torch.cat([bands, compute_deltas(bands.T).T], dim=1)  # (F, 2 bands)
+        rows = torch.stack([part.mean(dim=0) for part in both.split(self.pool)])  # (T, 2 bands)
+        middles = (torch.arange(len(both)) * STEP + FRAME / 2) / RATE  # (F,) seconds
+        times = torch.stack([part.mean() for part in middles.split(self.pool)])  # (T,)
+        return rows.numpy(), times.numpy()

@@ -1,0 +1,55 @@
+"""What runs in a worker process: `python -m cmarr.media.worker <file descriptor>`.
+
+The first message is a factory, called once; what it returns is then called with each group of clips.
+"""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from cmarr.errors import UserError
+from cmarr.media.clips import Clip, Failure
+
+READY = "ready"
+
+
+def serve(connection: Connection) -> None:
+    """Answer groups of clips until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    try:
+        function = connection.recv()()
+    except Exception as error:
+        text = str(error) if isinstance(error, UserError) else traceback.format_exc()
+        connection.send((isinstance(error, UserError), text))
+        return
+    connection.send(READY)
+    while True:
+        try:
+            clips, seconds = connection.recv()
+        except EOFError:
+            return
+        # The parent ends a worker that takes too long. Should the parent itself be gone, the alarm,
+        # whose default action ends the process whatever native code is running, does.
+        signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 10)
+        answers = answer(function, clips)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send(answers)
+
+
+def answer(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:
+    """One answer a clip; an exception becomes a Failure, so that one bad file never ends the run."""
+    try:
+        return list(function(clips))
+    except UserError as error:
+        return [Failure(str(error))] * len(clips)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}) on {clips[0].path}"
+        return [Failure(reason)] * len(clips)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

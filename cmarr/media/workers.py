@@ -1,0 +1,185 @@
+"""Worker processes that decode media, so that no file can take the run down or hold it up.
+
+Native decoders can crash or hang on hostile bytes; a thread could be neither stopped nor survived.
+The workers are plain child processes and not a `multiprocessing` pool, because a pool can replace
+neither one stuck nor one dead worker, and because its children import the parent's main script.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from typing import Any
+
+from cmarr.errors import UserError
+from cmarr.media.clips import Clip, Failure
+from cmarr.media.worker import READY
+
+AHEAD = 16
+"""Clips per worker that may be under way, or answered and waiting for an earlier one."""
+
+START_LIMIT = 300.0
+"""Seconds a worker may take to import its libraries; generous, for a loaded machine or a slow disk."""
+
+Function = Callable[[Sequence[Clip]], Iterable[Any]]
+
+
+def decode(
+    factory: Callable[[], Function],
+    groups: Iterable[Sequence[Clip]],
+    workers: int = 2,
+    seconds: float = 60.0,
+) -> Iterator[Any]:
+    """Answers of `factory()` for all clips, in order, computed in `workers` single-threaded processes.
+
+    factory: picklable and importable by name; called once in each worker, it returns the function
+        that turns a group of clips (all of one file) into one answer a clip
+    seconds: time limit per clip; a group may take this times its size
+
+    An answer is what the function gave, or a Failure with one sentence: the function raised, the
+    worker died, or it took too long. A group that ends its worker is tried again clip by clip, so that
+    one bad clip does not cost its neighbours; the worker is replaced. Groups are drawn as answers are
+    taken, so memory does not grow with their number. Raises UserError when a worker cannot start.
+    """
+    source = iter(groups)
+    pool: list[_Worker] = []
+    waiting: deque[_Job] = deque()
+    answers: dict[int, Any] = {}
+    drawn = given = 0
+    try:
+        while True:
+            while sum(worker.job is not None for worker in pool) < workers:
+                if not waiting and drawn - given < AHEAD * workers and (group := next(source, None)):
+                    waiting.append(_Job(drawn, group))
+                    drawn += len(group)
+                if not waiting:
+                    break
+                idle = next((worker for worker in pool if worker.job is None), None)
+                if idle is None:
+                    pool.append(idle := _Worker(factory))
+                idle.take(waiting.popleft(), seconds)
+            if given == drawn:
+                return
+            if given not in answers:
+                for job, outcome in _collect(pool):
+                    if not isinstance(outcome, Failure):
+                        answers.update(enumerate(outcome, job.first))
+                    elif len(job.clips) == 1:
+                        answers[job.first] = outcome
+                    else:
+                        waiting.extend(_Job(job.first + i, [clip]) for i, clip in enumerate(job.clips))
+            while given in answers:
+                yield answers.pop(given)
+                given += 1
+    finally:
+        for worker in pool:
+            worker.end()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Neighbouring clips; `first` is the place of the first one in the order of all clips."""
+
+    first: int
+    clips: Sequence[Clip]
+
+
+class _Worker:
+    """One child process, and what it is busy with."""
+
+    def __init__(self, factory: Callable[[], Function]):
+        self.connection, theirs = Pipe()
+        single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        # The same modules as here, wherever those came from; -P keeps the working folder out of it.
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cmarr.media.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **single, "PYTHONPATH": path},
+            )
+        self.connection.send_bytes(pickle.dumps(factory))
+        self.started = False
+        self.deadline = time.monotonic() + START_LIMIT
+        self.job: _Job | None = None
+        self.seconds = 0.0
+
+    def take(self, job: _Job, seconds: float) -> None:
+        """Start on a job; its time counts from when the worker has loaded its libraries."""
+        self.job, self.seconds = job, seconds * len(job.clips)
+        if self.started:
+            self.deadline = time.monotonic() + self.seconds
+        with contextlib.suppress(OSError):  # died while idle: receiving says so
+            self.connection.send((job.clips, self.seconds))
+
+    def receive(self) -> list[Any] | Failure | None:
+        """The answers of the job, why there are none, or None while there is nothing yet.
+
+        Call it when the connection is ready, or the deadline has passed.
+        """
+        assert self.job is not None
+        if not self.connection.poll():
+            self.end()
+            if not self.started:
+                raise UserError(f"a worker process did not start within {START_LIMIT:g} s; is the disk slow?")
+            return Failure(
+                f"decoding took longer than {self.seconds / len(self.job.clips):g} s "
+                f"on {self.job.clips[0].path}"
+            )
+        try:
+            message = self.connection.recv()
+        except (EOFError, OSError):
+            self.end()
+            if not self.started:
+                raise UserError(f"a worker process ended while starting ({self._ending()})") from None
+            return Failure(f"the decoder crashed ({self._ending()}) on {self.job.clips[0].path}")
+        if self.started:
+            return message
+        if message != READY:
+            user_error, text = message
+            raise UserError(text) if user_error else RuntimeError(f"a worker could not start:\n{text}")
+        self.started = True
+        self.deadline = time.monotonic() + self.seconds
+        return None
+
+    def _ending(self) -> str:
+        code = self.process.returncode
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    def end(self) -> None:
+        """Stop the process, whatever it is doing, and wait until it is gone."""
+        if not self.connection.closed:
+            self.connection.close()
+            try:
+                self.process.wait(0.2 if self.job is None else 0.0)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+            self.process.wait()
+
+
+def _collect(pool: list[_Worker]) -> Iterator[tuple[_Job, list[Any] | Failure]]:
+    """Wait until some worker has finished, died or run out of time; each job ended that way."""
+    busy = [worker for worker in pool if worker.job is not None]
+    left = min(worker.deadline for worker in busy) - time.monotonic()
+    ready = wait([worker.connection for worker in busy], max(left, 0.0))
+    now = time.monotonic()
+    for worker in busy:
+        if worker.connection not in ready and worker.deadline > now:
+            continue
+        job, outcome = worker.job, worker.receive()
+        if outcome is None:
+            continue
+        worker.job = None
+        if worker.connection.closed:
+            pool.remove(worker)
+        assert job is not None
+        yield job, outcome
