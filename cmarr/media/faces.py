@@ -13,14 +13,17 @@ from cmarr.media.video import read_frames
 SIZE = 64
 """Height and width of a face patch, pixels."""
 
+LONGEST = 480
+"""Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
+
 NO_FACE = "no face found"
 """How the reason begins when a video can be read but shows no face: the modality is not available."""
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height, pixels."""
 
-Detector = Callable[[np.ndarray], Sequence[Box]]
-"""Gray (H, W) uint8 -> the boxes of all faces in it."""
+Detector = Callable[[np.ndarray, int, int], Sequence[Box]]
+"""Gray (H, W) uint8, smallest and largest side of a face in pixels -> the boxes of all faces in it."""
 
 
 @dataclass(frozen=True)
@@ -36,55 +39,62 @@ class Faces:
 
 
 class Haar:
-    """OpenCV's frontal-face cascade (Viola and Jones 2001); large frames are searched at reduced size."""
-
-    LONGEST = 480
+    """OpenCV's frontal-face cascade (Viola and Jones 2001)."""
 
     def __init__(self) -> None:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self.cascade = cv2.CascadeClassifier(str(path))
 
-    def __call__(self, gray: np.ndarray) -> list[Box]:
+    def __call__(self, gray: np.ndarray, smallest: int, largest: int) -> list[Box]:
         """The boxes of all faces in a gray (H, W) uint8 image, in its pixels."""
-        scale = min(self.LONGEST / max(gray.shape), 1.0)
-        if scale < 1:
-            gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        smallest = max(24, min(gray.shape) // 8)
         boxes = self.cascade.detectMultiScale(
-            gray, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest)
+            gray, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest), maxSize=(largest, largest)
         )
-        return [tuple(round(int(value) / scale) for value in box) for box in boxes]  # type: ignore[misc]
+        return [(int(x), int(y), int(w), int(h)) for x, y, w, h in boxes]
 
 
 class Follower:
-    """Chooses one face per frame: the largest first, then the one that overlaps the last choice most.
+    """Finds one face per frame: the largest first, then the one that overlaps the last choice most.
 
     While nobody overlaps, nobody is chosen, so the crop does not jump to another person for a frame;
-    after `patience` seconds without the face that was followed, the largest is chosen again.
+    after `patience` seconds without the face that was followed, the largest is chosen again. The
+    surroundings of the last choice are searched first, the whole frame only when the face is not there.
     """
 
     OVERLAP = 0.2
 
-    def __init__(self, patience: float = 0.5):
-        self.patience = patience
+    def __init__(self, detector: Detector, patience: float = 0.5):
+        self.detector, self.patience = detector, patience
         self.last: Box | None = None
         self.seen = 0.0
 
-    def choose(self, time: float, boxes: Sequence[Box]) -> Box | None:
-        """The box to use in the frame at `time` (seconds), or None."""
+    def find(self, time: float, gray: np.ndarray) -> Box | None:
+        """The box to use in the frame (H, W) uint8 at `time` (seconds), or None."""
         if self.last is not None and time - self.seen > self.patience:
             self.last = None
-        if not boxes:
-            return None
-        if self.last is None:
-            chosen = max(boxes, key=lambda box: (box[2] * box[3], box))
-        else:
-            last = self.last
-            chosen = max(boxes, key=lambda box: (overlap(box, last), box))
-            if overlap(chosen, last) < self.OVERLAP:
-                return None
-        self.last, self.seen = chosen, time
+        chosen = None
+        if self.last is not None:
+            chosen = self._nearest(self._around(gray, self.last), self.last)
+        if chosen is None:
+            boxes = self.detector(gray, max(min(gray.shape) // 8, 24), max(gray.shape))
+            if self.last is not None:
+                chosen = self._nearest(boxes, self.last)
+            else:
+                chosen = max(boxes, key=lambda box: (box[2] * box[3], box), default=None)
+        if chosen is not None:
+            self.last, self.seen = chosen, time
         return chosen
+
+    def _around(self, gray: np.ndarray, last: Box) -> list[Box]:
+        x, y, width, height = last
+        left, top = max(x - width // 2, 0), max(y - height // 2, 0)
+        window = gray[top : y + height + height // 2, left : x + width + width // 2]
+        boxes = self.detector(window, max(round(0.7 * width), 24), max(round(1.4 * width), 24))
+        return [(bx + left, by + top, bw, bh) for bx, by, bw, bh in boxes]
+
+    def _nearest(self, boxes: Sequence[Box], last: Box) -> Box | None:
+        near = max(boxes, key=lambda box: (overlap(box, last), box), default=None)
+        return near if near is not None and overlap(near, last) >= self.OVERLAP else None
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -120,17 +130,25 @@ class FaceReader:
 
     def __call__(self, clips: Sequence[Clip]) -> list[Faces | Failure]:
         """One answer a clip. Raises Unreadable when the file cannot be read."""
-        followers = [Follower() for _ in clips]
+        followers = [Follower(self.detector) for _ in clips]
         patches: list[list[np.ndarray]] = [[] for _ in clips]
         times: list[list[float]] = [[] for _ in clips]
         looked = [0] * len(clips)
         for index, time, gray in read_frames(clips, self.rate):
             looked[index] += 1
-            box = followers[index].choose(time, self.detector(gray))
+            scale = max(max(gray.shape) / LONGEST, 1.0)
+            box = followers[index].find(time, _reduced(gray, scale))
             if box is not None:
-                patches[index].append(cut(gray, box, self.margin))
+                left, top, width, height = (round(value * scale) for value in box)
+                patches[index].append(cut(gray, (left, top, width, height), self.margin))
                 times[index].append(time)
         return list(map(_faces, clips, patches, times, looked))
+
+
+def _reduced(gray: np.ndarray, scale: float) -> np.ndarray:
+    if scale == 1.0:
+        return gray
+    return cv2.resize(gray, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
 
 
 def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: int) -> Faces | Failure:
