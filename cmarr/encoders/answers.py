@@ -23,11 +23,11 @@ def clip_answers(
     modality: str,
     factory: Callable[[], Function],
     workers: int,
-    time_limit: float,
+    seconds: float,
 ) -> Iterator[FeatureSequence | Rejected]:
     """Answers of worker processes that give (frames, times) for each clip, one an utterance, in order."""
     groups = by_file(clip_of(utterance, modality) for utterance in utterances)
-    answers = decode(factory, groups, workers, time_limit)
+    answers = decode(factory, groups, workers, seconds)
     for utterance, answer in zip(utterances, answers, strict=True):
         if isinstance(answer, Failure):
             yield Rejected(utterance.id, modality, STAGE, answer.reason)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.feature_extraction import FeatureHasher
 
 from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.features.shards import FeatureSequence
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
@@ -40,9 +41,12 @@ class Hashing:
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One sequence an utterance: (number of tokens, dim)."""
+        """One sequence an utterance: (number of tokens, dim); a blank transcript is rejected as such."""
         for utterance in utterances:
             tokens = TOKEN.findall((utterance.text or "").lower())
+            if not tokens:
+                yield Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
+                continue
             rows = self.hasher.transform(self._parts(token) for token in tokens).toarray()  # (T, dim)
             length = np.linalg.norm(rows, axis=1, keepdims=True)
             frames = (rows / np.where(length, length, 1.0)).astype(np.float32)

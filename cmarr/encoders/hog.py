@@ -18,7 +18,7 @@ class Hog:
     The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; `cell`
     is the side of a cell in pixels, a block holds `block` x `block` cells, nine directions each. A frame
     without a face gives no row; without any face in the clip the video is not available. `workers`
-    processes decode and compute; an utterance may take `time_limit` seconds.
+    processes decode and compute; an utterance may take `seconds`.
     """
 
     modality = "v"
@@ -30,7 +30,7 @@ class Hog:
         cell: int = 16,
         block: int = 2,
         workers: int = 2,
-        time_limit: float = 60.0,
+        seconds: float = 60.0,
     ):
         if SIZE % cell or not 1 <= block <= SIZE // cell:
             raise UserError(
@@ -38,7 +38,7 @@ class Hog:
                 f"choose a `cell` that divides {SIZE} and a `block` of at most {SIZE} / cell"
             )
         self.rate, self.margin, self.cell, self.block = rate, margin, cell, block
-        self.workers, self.time_limit = workers, time_limit
+        self.workers, self.seconds = workers, seconds
         self.dim = width(cell, block)
 
     def describe(self) -> dict[str, str]:
@@ -53,4 +53,4 @@ class Hog:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
         factory = partial(FaceGradients, self.rate, self.margin, self.cell, self.block)
-        return clip_answers(utterances, "v", factory, self.workers, self.time_limit)
+        return clip_answers(utterances, "v", factory, self.workers, self.seconds)

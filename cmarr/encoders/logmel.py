@@ -14,14 +14,14 @@ class LogMel:
     """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames.
 
     `pool` 5 gives 20 rows a second. `workers` processes decode and compute; an utterance may take
-    `time_limit` seconds.
+    `seconds`.
     """
 
     modality = "s"
 
-    def __init__(self, bands: int = 80, pool: int = 5, workers: int = 2, time_limit: float = 60.0):
+    def __init__(self, bands: int = 80, pool: int = 5, workers: int = 2, seconds: float = 60.0):
         self.bands, self.pool = bands, pool
-        self.workers, self.time_limit = workers, time_limit
+        self.workers, self.seconds = workers, seconds
         self.dim = 2 * bands
 
     def describe(self) -> dict[str, str]:
@@ -36,4 +36,4 @@ class LogMel:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
         factory = partial(LogMelRows, self.bands, self.pool)
-        return clip_answers(utterances, "s", factory, self.workers, self.time_limit)
+        return clip_answers(utterances, "s", factory, self.workers, self.seconds)

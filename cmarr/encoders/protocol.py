@@ -9,6 +9,17 @@ from cmarr.features.shards import FeatureSequence
 STAGE = "extract"
 """The stage an encoder writes into what it rejects."""
 
+NO_FACE = "no face found"
+"""Begins the reason of a video that can be read but shows no face: the modality is not available."""
+
+EMPTY_TEXT = "the transcript is blank"
+"""The reason of a transcript without a single token: the modality is not available."""
+
+
+def is_absence(rejected: Rejected) -> bool:
+    """True when the input could be read, and merely holds nothing of this modality."""
+    return rejected.reason == EMPTY_TEXT or rejected.reason.startswith(NO_FACE)
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -34,7 +45,8 @@ class Encoder(Protocol):
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One answer an utterance, in order, as it becomes ready: (T, D) float32 frames or a reason.
 
-        Every utterance given has the modality. Times are seconds from the utterance's start. Answers
-        are drawn one by one, so that an encoder may look ahead as far as its memory allows, no further.
+        Every utterance given has a path or a text in this modality. Times are seconds from the
+        utterance's start. Answers are drawn one by one: an encoder may look ahead to batch or to decode a
+        file once for all its utterances, but holds no more than a bounded number at a time.
         """
         ...

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import inspect
 from typing import Any
 
 from cmarr.encoders.protocol import Encoder
@@ -16,18 +15,11 @@ ENCODERS = {
 """Key in params.yaml, which is also the module's name in this folder -> class."""
 
 
-def build_encoder(name: str, workers: int = 2, time_limit: float = 60.0, **settings: Any) -> Encoder:
-    """Construct an encoder by its key; raises UserError for a key that does not exist.
-
-    `workers` (processes) and `time_limit` (seconds an utterance) reach the encoders that decode media;
-    `settings` are the encoder's own.
-    """
+def build_encoder(name: str, **settings: Any) -> Encoder:
+    """Construct an encoder by its key; raises UserError for a key that does not exist."""
     if name not in ENCODERS:
         near = difflib.get_close_matches(name, ENCODERS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(f"encoders: {name!r} is not an encoder; {hint}there are {', '.join(ENCODERS)}")
     module = importlib.import_module(f"cmarr.encoders.{name}")
-    encoder = getattr(module, ENCODERS[name])
-    if "workers" in inspect.signature(encoder).parameters:
-        settings |= {"workers": workers, "time_limit": time_limit}
-    return encoder(**settings)
+    return getattr(module, ENCODERS[name])(**settings)

@@ -5,7 +5,7 @@ and `times` (seconds). The dtype of the frames stands in the file's metadata: fl
 a value of the shard exceeds what float16 holds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +70,22 @@ def write_shard(path: str | Path, sequences: Sequence[FeatureSequence], metadata
     }
     table = pa.Table.from_pydict(columns, SCHEMA.with_metadata({**metadata, "dtype": dtype.name}))
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        # Checksums, because a shard that was damaged on its way must not pass for features.
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The metadata a shard was written with, and its dtype."""
     raw = pq.read_schema(path).metadata or {}
     return {key.decode(): value.decode() for key, value in raw.items() if key != b"ARROW:schema"}
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """The utterances of a shard, in order. The whole shard is read and checked.
+
+    Raises UserError when it is missing, damaged, or no shard.
+    """
+    return _read(path)["id"].to_pylist()
 
 
 @dataclass(frozen=True)
@@ -99,13 +108,13 @@ class FeatureTable:
 def read_features(folder: str | Path) -> FeatureTable | None:
     """Read every shard of a folder, in order; None when no utterance has this modality.
 
-    Raises UserError when two shards disagree about the width of the features.
+    Raises UserError when a shard is damaged, or two disagree about the width of the features.
     """
     ids: list[str] = []
     parts: list[np.ndarray] = []
     lengths: list[int] = []
-    for path in _shards(folder):
-        table = pq.read_table(path)
+    for path in shards(folder):
+        table = _read(path)
         dtype = np.dtype(read_metadata(path)["dtype"]).newbyteorder("<")
         for name, n, dim, raw in zip(
             table["id"].to_pylist(),
@@ -130,5 +139,17 @@ def read_features(folder: str | Path) -> FeatureTable | None:
     return FeatureTable(ids, values, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _shards(folder: str | Path) -> Iterable[Path]:
+def shards(folder: str | Path) -> list[Path]:
+    """The shards of a folder, in order."""
     return sorted(Path(folder).glob("part-*.parquet"))
+
+
+def _read(path: str | Path) -> pa.Table:
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        return table.select(SCHEMA.names)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read ({reason}); remove it and run the extraction again"
+        ) from error

@@ -16,9 +16,6 @@ SIZE = 64
 LONGEST = 480
 """Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
 
-NO_FACE = "no face found"
-"""How the reason begins when a video can be read but shows no face: the modality is not available."""
-
 Box = tuple[int, int, int, int]
 """Left, top, width, height, pixels."""
 
@@ -158,5 +155,5 @@ def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: in
             "check `start` and `end`"
         )
     if not patches:
-        return Failure(f"{NO_FACE} in {looked} frames of {clip.path}")
+        return Failure(f"no face found in {looked} frames of {clip.path}")
     return Faces(np.stack(patches), np.array(times, np.float32), looked)
