@@ -1,0 +1,199 @@
+"""One's own clips: a CSV or Parquet manifest, one row an utterance.
+
+Columns: id, text, audio, video, label, speaker, session and, if wanted, start, end, crop, split, score,
+sex, dialogue. An empty cell means that this utterance does not have it; any of text, audio and video may
+be empty.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.errors import UserError
+
+COLUMNS = (
+    "id",
+    "text",
+    "audio",
+    "video",
+    "label",
+    "speaker",
+    "session",
+    "start",
+    "end",
+    "crop",
+    "split",
+    "score",
+    "sex",
+    "dialogue",
+)
+LAYOUT = f"a manifest (.csv or .parquet) with the columns {', '.join(COLUMNS[:7])}"
+
+_NUMBERS = ("start", "end", "score")
+_WORDS = {
+    "crop": {"left": "left", "right": "right"},
+    "split": {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"},
+    "sex": {"m": "m", "male": "m", "f": "f", "female": "f"},
+}
+
+Row = dict[str, str]
+
+
+def read(
+    root: Path, file: str | None = None, allow_outside: bool = False, labels: tuple[str, ...] = ()
+) -> tuple[list[Utterance], list[Rejected]]:
+    """Read a manifest; `root` is the manifest or its folder (then `file` names it, if there are several).
+
+    Relative paths start at the manifest's folder, and none may lead out of it unless `allow_outside`.
+    With `labels`, a row with another label is rejected; so is a row with a cell that cannot be what its
+    column holds. Raises UserError, with the file and the line, for a column that does not exist, a row
+    without an id, an id that appears twice, and a path that leads out.
+    """
+    path = _manifest(root, file)
+    utterances: list[Utterance] = []
+    rejected: list[Rejected] = []
+    lines: dict[str, str] = {}
+    for line, row in _rows(path):
+        id = row.get("id")
+        if not id:
+            raise UserError(f"{path}, {line}: no id; every row needs one of its own")
+        if id in lines:
+            raise UserError(f"{path}: the id {id} appears twice, in {lines[id]} and in {line}")
+        lines[id] = line
+        wrong = _wrong(row, labels)
+        if wrong:
+            rejected.append(Rejected(id, None, "prepare", f"{path.name}, {line}: {wrong}"))
+            continue
+        cells: dict[str, Any] = {**row}
+        cells |= {k: _media(path, line, row[k], allow_outside) for k in ("audio", "video") if k in row}
+        cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
+        cells |= {k: words[row[k].lower()] for k, words in _WORDS.items() if k in row}
+        utterances.append(Utterance(**cells))
+    return utterances, rejected
+
+
+def files(root: Path, file: str | None = None, allow_outside: bool = False) -> list[Path]:
+    """The manifest and the media it names."""
+    utterances, _ = read(root, file, allow_outside)
+    return [_manifest(root, file), *(Path(p) for u in utterances for p in (u.audio, u.video) if p)]
+
+
+def _manifest(root: Path, file: str | None) -> Path:
+    if root.is_file():
+        return root
+    if file is not None:
+        if not (root / file).is_file():
+            raise UserError(f"{root / file} does not exist; options.file names the manifest inside the root")
+        return root / file
+    found = [p for p in corpus_files(root, {".csv", ".parquet"}) if p.parent == root]
+    found = [p for p in found if p.stem == "manifest"] or found
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found)
+        what = f"several tables ({names}); name one with options.file" if found else "no manifest"
+        raise UserError(f"{root} holds {what}; expected {LAYOUT}")
+    return found[0]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Each row's place ('line 3') and its cells that are not empty."""
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+    else:
+        yield from _csv_rows(path)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8 text") from error
+    heading = content.split("\n", 1)[0]
+    delimiter = max(",;\t", key=heading.count)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [cell.strip() for cell in next(reader, [])]
+        _check_columns(path, columns)
+        line = reader.line_num + 1
+        for cells in reader:
+            here, line = line, reader.line_num + 1  # a quoted cell may run over several lines
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(columns):
+                raise UserError(
+                    f"{path}, line {here}: {len(cells)} cells under {len(columns)} columns; "
+                    "put a text that holds the separator in double quotes"
+                )
+            values = (cell.strip() for cell in cells)
+            yield f"line {here}", {c: v for c, v in zip(columns, values, strict=True) if v}
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}; check the quotes") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
+    _check_columns(path, table.column_names)
+    for number, row in enumerate(table.to_pylist(), 1):
+        present = {c: str(v).strip() for c, v in row.items() if v is not None and v == v}
+        yield f"row {number}", {c: v for c, v in present.items() if v}
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    for name in columns:
+        if name not in COLUMNS:
+            near = get_close_matches(name.lower(), COLUMNS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COLUMNS)}"
+            raise UserError(f"{path}: unknown column {name!r}; {hint}")
+        if columns.count(name) > 1:
+            raise UserError(f"{path}: the column {name} appears twice; remove one")
+    if "id" not in columns:
+        raise UserError(f"{path}: no column id; expected {LAYOUT}")
+
+
+def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
+    """What is wrong with a row's cells, if anything."""
+    for name in _NUMBERS:
+        if name in row and not _is_number(row[name]):
+            return f"{name} is {row[name]!r}, not a number"
+    start, end = float(row.get("start", 0)), float(row.get("end", math.inf))
+    if not 0 <= start < end:
+        return f"it starts at {start:g} s and ends at {end:g} s"
+    for name, words in _WORDS.items():
+        if name in row and row[name].lower() not in words:
+            return f"{name} is {row[name]!r}, not one of {', '.join(words)}"
+    if labels and "label" in row and row["label"] not in labels:
+        near = get_close_matches(row["label"], labels, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(labels)}"
+        return f"unknown label {row['label']!r}; {hint}"
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _media(manifest: Path, line: str, cell: str, allow_outside: bool) -> str:
+    if "\0" in cell:
+        raise UserError(f"{manifest}, {line}: {cell!r} is not a path")
+    path = manifest.parent / Path(cell).expanduser()
+    if not allow_outside and not path.resolve().is_relative_to(manifest.parent.resolve()):
+        raise UserError(
+            f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
+            "allow_outside: true under the dataset's options"
+        )
+    return str(path)

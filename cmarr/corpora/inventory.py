@@ -1,0 +1,77 @@
+"""What lies in a corpus folder: its files in a fixed order, and a fingerprint that changes when they do."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cmarr.errors import UserError
+from cmarr.files import file_digest
+
+CONTENT_LIMIT = 256 * 2**20
+"""Up to this many bytes a corpus is fingerprinted by content, above it by size and time of change."""
+
+_LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+def corpus_files(root: str | Path, suffixes: Collection[str] = ()) -> list[Path]:
+    """All files below `root`, sorted, links followed; hidden files and the litter of desktops left out.
+
+    `suffixes` (lower case, with the dot) keeps files with one of them, whatever their case. Raises
+    UserError for a folder that may not be read.
+    """
+    found = [Path(path) for path in _walk(str(root), set())]
+    return sorted(p for p in found if not suffixes or p.suffix.lower() in suffixes)
+
+
+def inventory(
+    root: str | Path, files: Iterable[Path] | None = None, content_limit: int = CONTENT_LIMIT
+) -> dict[str, Any]:
+    """Count a corpus and fingerprint it: `files`, `bytes`, `fingerprint`, `by`.
+
+    `files` narrows the look to the files a reader really uses (default: all below `root`); those that
+    do not exist are left out, so that their coming changes the fingerprint. Relative names and contents
+    make the fingerprint of a corpus of up to `content_limit` bytes, equal on every machine; a larger
+    one is not read through each time: relative names, sizes and times of change (in seconds) stand for it.
+    """
+    root = Path(root)
+    base = root if root.is_dir() else root.parent
+    sizes = {}
+    for path in sorted(set(corpus_files(root) if files is None else files)):
+        if path.is_file():
+            sizes[path] = path.stat()
+    total = sum(stat.st_size for stat in sizes.values())
+    by_content = total <= content_limit
+    collected = hashlib.sha256()
+    for path, stat in sizes.items():
+        mark = file_digest(path) if by_content else str(int(stat.st_mtime))
+        name = os.fsencode(os.path.relpath(path, base))
+        collected.update(name + f"\0{stat.st_size}\0{mark}\n".encode())
+    return {
+        "files": len(sizes),
+        "bytes": total,
+        "fingerprint": collected.hexdigest(),
+        "by": "content" if by_content else "size and time",
+    }
+
+
+def _walk(folder: str, above: set[str]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link back to a folder it lies in
+        return
+    try:
+        with os.scandir(folder) as scanned:
+            entries = list(scanned)
+    except NotADirectoryError:
+        yield folder
+        return
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _LITTER:
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path, above | {real})
+        elif entry.is_file():
+            yield entry.path

@@ -1,0 +1,82 @@
+"""Class names: one vocabulary for all corpora, and the classes a task keeps."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.errors import UserError
+
+EMOTIONS = (
+    "angry",
+    "happy",
+    "excited",
+    "neutral",
+    "calm",
+    "sad",
+    "frustrated",
+    "fearful",
+    "disgust",
+    "surprised",
+    "other",
+)
+"""What readers call the emotions, whatever their corpus calls them, so that corpora can be crossed."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a task keeps of a corpus: utterances per class, and what was left out and why.
+
+    `per_class` is empty in a regression task; `dropped` counts by label; `unlabelled` had no label
+    (regression: no score).
+    """
+
+    kept: int
+    per_class: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.kept} utterances kept"]
+        if self.per_class:
+            parts[0] += " (" + ", ".join(f"{name} {n}" for name, n in self.per_class.items()) + ")"
+        if self.dropped:
+            counts = ", ".join(f"{name} {n}{self._hint(name)}" for name, n in self.dropped.items())
+            parts.append(f"{sum(self.dropped.values())} of other classes left out ({counts})")
+        if self.unlabelled:
+            parts.append(f"{self.unlabelled} without a label left out")
+        return "; ".join(parts)
+
+    def _hint(self, label: str) -> str:
+        near = get_close_matches(label.lower(), self.per_class, 1, 0.75)
+        return f", perhaps meant as {near[0]}" if near else ""
+
+
+def select_labels(
+    utterances: Sequence[Utterance], classes: Sequence[str], merge: Mapping[str, str] | None = None
+) -> tuple[list[Utterance], Selection]:
+    """Keep the utterances of a task's `classes`, after `merge` (label -> class, as excited -> happy).
+
+    Without `classes` the task is the regression of a score, and utterances with a score are kept.
+    Raises UserError for a merge that leads outside the classes and for a class no utterance has.
+    """
+    if not classes:
+        scored = [u for u in utterances if u.score is not None]
+        if not scored:
+            raise UserError("task: no utterance has a score; for a corpus of class labels set classes")
+        return scored, Selection(len(scored), unlabelled=len(utterances) - len(scored))
+    merge = dict(merge or {})
+    for source, target in merge.items():
+        if target not in classes or source in classes:
+            wrong = f"{target!r} is not among" if target not in classes else f"{source!r} is itself among"
+            raise UserError(f"merge: {source} -> {target}: {wrong} the classes {', '.join(classes)}")
+    merged = [replace(u, label=merge.get(u.label or "", u.label)) for u in utterances]
+    kept = [u for u in merged if u.label in classes]
+    counts = Counter(u.label for u in merged)
+    for name in classes:
+        if not counts[name]:
+            found = ", ".join(f"{n} ({counts[n]})" for n in sorted(n for n in counts if n)) or "no labels"
+            raise UserError(f"classes: no utterance is labelled {name!r}; this corpus has {found}")
+    dropped = {name: n for name, n in sorted(counts.items(), key=str) if name and name not in classes}
+    return kept, Selection(len(kept), {name: counts[name] for name in classes}, dropped, counts[None])

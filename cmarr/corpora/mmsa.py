@@ -1,0 +1,229 @@
+"""Feature pickles in the MMSA layout (CMU-MOSI, CMU-MOSEI and their like).
+
+A dictionary of splits, each a dictionary of columns: `id` ('video$_$clip'), `raw_text`,
+`regression_labels`, and features `audio`, `vision`, `text` as (N, T, D), or (N, D) for one vector an
+utterance, with `audio_lengths` and `vision_lengths` where they differ.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.corpora.pickles import load_pickle
+from cmarr.errors import UserError
+from cmarr.features.shards import FeatureSequence
+from cmarr.files import file_digest
+from cmarr.modalities import NAMES
+
+LAYOUT = "an MMSA pickle: train, valid and test, each with id, regression_labels and features"
+SPLITS = ("train", "valid", "test")
+COLUMNS = {"s": "audio", "v": "vision", "t": "text"}
+
+Split = Mapping[str, Any]
+
+
+def files(root: Path, file: str | None = None) -> list[Path]:
+    """The pickle: `root` itself, `file` in it, or the only .pkl in it. Raises UserError when unclear."""
+    if root.is_file():
+        return [root]
+    if file is not None:
+        if not (root / file).is_file():
+            raise UserError(f"{root / file} does not exist; options.file names the pickle inside the root")
+        return [root / file]
+    found = corpus_files(root, {".pkl", ".pickle"})
+    if len(found) != 1:
+        names = ", ".join(str(p.relative_to(root)) for p in found)
+        what = f"several pickles ({names}); name one with options.file" if found else "no .pkl file"
+        raise UserError(f"{root} holds {what}; expected {LAYOUT}")
+    return found
+
+
+def read(root: Path, file: str | None = None) -> tuple[list[Utterance], list[Rejected]]:
+    """Read the utterances of an MMSA pickle.
+
+    `score` is the regression label, `label` its sign (negative, neutral, positive), `split` the official
+    one, `dialogue` the video; speakers are not known. `audio` and `video` are the pickle itself, which
+    holds their features. An utterance without a finite score is
+    rejected; raises UserError for another layout and for an id that appears twice.
+    """
+    path = files(root, file)[0]
+    utterances, rejected, place = [], [], dict[str, str]()
+    for split, columns in _open(path).items():
+        for row, (id, score) in enumerate(zip(columns["id"], columns["regression_labels"], strict=True)):
+            here = f"{split}, row {row}"
+            if id in place:
+                raise UserError(f"{path}: the id {id} appears twice: {place[id]} and {here}")
+            place[id] = here
+            if not np.isfinite(score):
+                rejected.append(Rejected(id, None, "prepare", f"its score is {score} ({here})"))
+                continue
+            utterances.append(
+                Utterance(
+                    id=id,
+                    text=_text(columns, row),
+                    audio=str(path) if "audio" in columns else None,
+                    video=str(path) if "vision" in columns else None,
+                    label="neutral" if score == 0 else "positive" if score > 0 else "negative",
+                    # float32 in the file: the shortest decimal that means it, 2.6 and not 2.5999999
+                    score=float(str(np.float32(score))),
+                    dialogue=id.split("$_$")[0],
+                    split=split,
+                )
+            )
+    return utterances, rejected
+
+
+def _text(columns: Split, row: int) -> str | None:
+    """The transcript; '' where the file holds features of the text and not the text itself."""
+    if "raw_text" in columns:
+        return columns["raw_text"][row].strip() or None
+    return "" if "text" in columns else None
+
+
+def features(
+    root: Path, modality: str, file: str | None = None, nonfinite: Literal["zero", "reject"] = "zero"
+) -> "PickledFeatures":
+    """The features of one modality ('s', 'v', 't') in the pickle, as an encoder."""
+    return PickledFeatures(files(root, file)[0], modality, nonfinite)
+
+
+class PickledFeatures:
+    """Hands out the features of one modality of an MMSA pickle, one sequence an utterance.
+
+    Padding is cut: to the given lengths (for text: the mask in `text_bert`), else zero frames at either
+    end. The pickle knows no times; `times` counts the frames as they lie in the file, so that aligned
+    files stay aligned. Infinite and NaN values in *audio* become zero, as all users of these files do
+    (COVAREP writes -inf for the log of silence), and `replaced` counts them by utterance;
+    `nonfinite='reject'`, and any in video or text, reject the utterance's modality instead.
+    """
+
+    def __init__(
+        self, path: str | Path, modality: str, nonfinite: Literal["zero", "reject"] = "zero"
+    ) -> None:
+        if nonfinite not in ("zero", "reject"):
+            raise UserError(f"options.nonfinite: {nonfinite!r} is neither 'zero' nor 'reject'")
+        self.modality = modality
+        self.replaced: dict[str, int] = {}
+        self._path = Path(path)
+        self._zero = nonfinite == "zero" and modality == "s"
+        self._column = COLUMNS[modality]
+        self._splits = _open(self._path)
+        self._rows = {id: (name, i) for name, s in self._splits.items() for i, id in enumerate(s["id"])}
+        widths = {s[self._column].shape[-1] for s in self._splits.values() if self._column in s}
+        if len(widths) != 1:
+            found = f"{self._column} with widths {sorted(widths)}" if widths else f"no {self._column}"
+            raise UserError(f"{self._path} has {found}; expected one width for {NAMES[modality]} features")
+        self.dim: int = widths.pop()
+
+    @cached_property
+    def _digest(self) -> str:
+        return file_digest(self._path)
+
+    def describe(self) -> dict[str, str]:
+        """Where the features come from: the file, its SHA-256 as revision, and how it is read."""
+        return {
+            "encoder": "mmsa",
+            "revision": self._digest,
+            "file": self._path.name,
+            "parameters": f"nonfinite={'zero' if self._zero else 'reject'}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One answer an utterance, in order: its frames (T, D) float32, or why there are none."""
+        for utterance in utterances:
+            answer = self._frames(utterance.id)
+            if isinstance(answer, str):
+                yield Rejected(utterance.id, self.modality, "extract", answer)
+            else:
+                yield answer
+
+    def _frames(self, id: str) -> FeatureSequence | str:
+        split, row = self._rows.get(id, (None, 0))
+        if split is None or self._column not in self._splits[split]:
+            return f"{self._path.name} holds no {self._column} for it"
+        columns = self._splits[split]
+        with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, and counts as such
+            frames = np.array(columns[self._column][row], np.float32).reshape(-1, self.dim)
+        length = self._length(columns, row, len(frames))
+        frames = frames[:length]
+        bad = ~np.isfinite(frames)
+        if bad.any() and not self._zero:
+            return f"{bad.sum()} of its {frames.size} {self._column} values are NaN or infinite"
+        if bad.any():
+            self.replaced[id] = int(bad.sum())
+            frames[bad] = 0
+        filled = np.flatnonzero(frames.any(axis=1))
+        if not len(filled):
+            return f"its {self._column} features are all zero"
+        first, last = (0, len(frames)) if length is not None else (filled[0], filled[-1] + 1)
+        return FeatureSequence(id, frames[first:last], np.arange(first, last, dtype=np.float32))
+
+    def _length(self, columns: Split, row: int, longest: int) -> int | None:
+        """How many frames the file says are real; None when it does not say."""
+        if self._column == "text":
+            masks = columns.get("text_bert")
+            if masks is None or masks.shape[1:] != (3, longest):
+                return None
+            return int(masks[row][1].sum())
+        lengths = columns.get(f"{self._column}_lengths")
+        return int(np.clip(lengths[row], 0, longest)) if lengths is not None else None
+
+
+def _open(path: Path) -> dict[str, Split]:
+    """Load the pickle and check its layout; ids become plain strings."""
+    content = load_pickle(path)
+    if not isinstance(content, dict) or not any(isinstance(content.get(name), dict) for name in SPLITS):
+        raise UserError(f"{path} has another layout; expected {LAYOUT}")
+    splits: dict[str, Split] = {}
+    for name in SPLITS:
+        columns = content.get(name)
+        if isinstance(columns, dict) and _count(columns.get("id")):
+            splits[name] = {key: _checked(f"{path}: {name}", columns, key) for key in _READ if key in columns}
+            if "regression_labels" not in columns:
+                raise UserError(f"{path}: {name} has no regression_labels; expected {LAYOUT}")
+    if not splits:
+        raise UserError(f"{path} holds no utterance; expected {LAYOUT}")
+    return splits
+
+
+_READ = (
+    "id",
+    "raw_text",
+    "regression_labels",
+    *COLUMNS.values(),
+    "text_bert",
+    "audio_lengths",
+    "vision_lengths",
+)
+
+
+def _checked(where: str, columns: Split, key: str) -> Any:
+    """One column: one row an utterance, of the right kind; ids and texts as strings, the rest as arrays."""
+    n, column = _count(columns["id"]), columns[key]
+    if _count(column) != n:
+        raise UserError(f"{where}: {key} has {_count(column)} rows for {n} ids; fetch the file again")
+    if key in ("id", "raw_text"):
+        if any(not isinstance(value, str) for value in column):
+            raise UserError(f"{where}: {key} must hold strings (ids like 'video$_$clip')")
+        return [str(value) for value in column]
+    try:
+        column = np.asarray(column)
+    except ValueError:  # rows of different lengths
+        column = np.empty(0, object)
+    shapes = {"text_bert": (3,), **dict.fromkeys(COLUMNS.values(), (2, 3))}.get(key, (1,))
+    if column.dtype.kind not in "fiu" or column.ndim not in shapes:
+        raise UserError(
+            f"{where}: {key} must be an array of numbers with {' or '.join(map(str, shapes))} axes"
+        )
+    return column
+
+
+def _count(column: Any) -> int:
+    if isinstance(column, np.ndarray) and column.ndim:
+        return len(column)
+    return len(column) if isinstance(column, list | tuple) else 0

@@ -1,0 +1,126 @@
+"""Which corpora there are. A reader's file is imported only when its corpus is read.
+
+A reader is a module with `read(root, **options) -> (utterances, rejected)`; its
+options are the parameters with a default. It may also have LAYOUT (a
+sentence: what it looks for), PUBLISHED (label -> utterances in the published corpus), `files(root,
+**options)` (the files it uses, where that is not the whole folder) and `features(root, modality,
+**options)` (an encoder, where the corpus comes as features instead of media).
+"""
+
+import importlib
+import inspect
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cmarr.corpora.inventory import inventory
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.errors import UserError
+
+READERS = {
+    "demo": "cmarr.corpora.demo.reader",
+    "ravdess": "cmarr.corpora.ravdess",
+    "mmsa": "cmarr.corpora.mmsa",
+    "manifest": "cmarr.corpora.clips",
+}
+"""`datasets.<name>.kind` -> module."""
+
+_GENERATED = {"demo": ("seed", "sessions", "utterances")}
+"""Options that the stage which generates a corpus takes, and its reader does not."""
+
+
+def read_corpus(
+    kind: str, root: str | Path, *, dataset: str, **options: Any
+) -> tuple[list[Utterance], list[Rejected]]:
+    """Read a corpus: utterances sorted by id, and what could not be used.
+
+    `dataset` is the corpus' name in params.yaml, for messages. An utterance with neither media nor text
+    is rejected. Raises UserError for an unknown kind or option, a root that does not exist, an id that
+    appears twice, and a root in which nothing is found.
+    """
+    reader = _reader(kind, dataset)
+    root = _root(root, dataset)
+    utterances, rejected = _call(reader, "read", dataset, root, options)
+    bare = [u.id for u in utterances if u.text is None and u.audio is None and u.video is None]
+    reason = "it has no audio, no video and no text"
+    rejected = [*rejected, *(Rejected(id, None, "prepare", reason) for id in bare)]
+    usable = sorted((u for u in utterances if u.id not in set(bare)), key=lambda u: u.id)
+    if not usable:
+        layout = getattr(reader, "LAYOUT", "the layout of this corpus")
+        first = f"; {len(rejected)} rejected, the first because {rejected[0].reason}" if rejected else ""
+        raise UserError(
+            f"datasets.{dataset}.root: {root} holds no usable utterance; expected: {layout}{first}"
+        )
+    for earlier, later in pairwise(usable):
+        if earlier.id == later.id:
+            raise UserError(f"datasets.{dataset}.root: {root} holds two utterances with the id {later.id}")
+    return usable, sorted(rejected, key=lambda r: (r.id, r.modality or "", r.reason))
+
+
+def corpus_features(kind: str, root: str | Path, modality: str, *, dataset: str, **options: Any) -> Any:
+    """The encoder that hands out the features a corpus comes with, for one modality ('s', 'v', 't').
+
+    Raises UserError where the corpus consists of media.
+    """
+    reader = _reader(kind, dataset)
+    if not hasattr(reader, "features"):
+        raise UserError(
+            f"datasets.{dataset}.features: a corpus of kind {kind} brings no features; set 'encoders'"
+        )
+    root = _root(root, dataset)
+    return _call(reader, "features", dataset, root, options, modality)
+
+
+def corpus_inventory(kind: str, root: str | Path, *, dataset: str, **options: Any) -> dict[str, Any]:
+    """Count and fingerprint the files of a corpus; see `inventory`."""
+    reader = _reader(kind, dataset)
+    root = _root(root, dataset)
+    files = _call(reader, "files", dataset, root, options) if hasattr(reader, "files") else None
+    return inventory(root, files)
+
+
+def published_counts(kind: str) -> dict[str, int]:
+    """Utterances per label in the published corpus; empty where it has none."""
+    return dict(getattr(_reader(kind, kind), "PUBLISHED", {}))
+
+
+def _reader(kind: str, dataset: str) -> ModuleType:
+    if kind not in READERS:
+        raise UserError(
+            f"datasets.{dataset}.kind: {kind!r} is not a kind of corpus; there are {', '.join(READERS)}"
+        )
+    return importlib.import_module(READERS[kind])
+
+
+def _root(root: str | Path, dataset: str) -> Path:
+    if not str(root):
+        raise UserError(f"datasets.{dataset}.root is empty; set it to the folder that holds the corpus")
+    path = Path(root).expanduser().resolve()
+    if not path.exists():
+        raise UserError(f"datasets.{dataset}.root: {path} does not exist; set it to where the corpus lies")
+    return path
+
+
+def _call(
+    reader: ModuleType, function: str, dataset: str, root: Path, options: dict[str, Any], *arguments: Any
+) -> Any:
+    """Call a reader's function with those of the options it takes; the others must suit another one."""
+    takes = {name: _options(reader, name) for name in ("read", "files", "features")}
+    generated = next((o for kind, o in _GENERATED.items() if READERS[kind] == reader.__name__), ())
+    known = sorted({*generated, *(option for options_of in takes.values() for option in options_of)})
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
+            raise UserError(f"datasets.{dataset}.options.{name}: this corpus has no such option; {hint}")
+    chosen = {name: value for name, value in options.items() if name in takes[function]}
+    return getattr(reader, function)(root, *arguments, **chosen)
+
+
+def _options(reader: ModuleType, function: str) -> list[str]:
+    if not hasattr(reader, function):
+        return []
+    parameters = inspect.signature(getattr(reader, function)).parameters.values()
+    return [p.name for p in parameters if p.default is not p.empty]

@@ -1,0 +1,1 @@
+"""Folds: which utterances train, choose and test a model. No speaker is on two sides."""

@@ -1,0 +1,144 @@
+"""Cutting a corpus into folds: by session, by speaker, or as its authors did."""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.errors import UserError
+from cmarr.folds.check import check_folds
+from cmarr.folds.files import Fold
+
+SCHEMES = ("session", "speaker", "official")
+
+
+def split(
+    utterances: Sequence[Utterance],
+    scheme: str,
+    n_folds: int = 5,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> list[Fold]:
+    """Folds numbered from 1; the ids of each part in the order of `utterances`.
+
+    - 'session': each session is tested once, in natural order; the next one, cyclically, validates.
+    - 'speaker': `n_folds` groups of speakers of even size, even in sex where it is known, and as even in
+      labels as whole speakers allow; the next group validates. `seed` shuffles equals.
+    - 'official': one fold, the corpus' own split.
+
+    `n_folds` and `seed` are for 'speaker' only. `classes` are those of the task (none: regression).
+    Raises UserError for what the scheme needs and the corpus lacks, and for everything `check_folds` finds.
+    """
+    if scheme == "official":
+        folds = [_official(utterances)]
+    elif scheme in ("session", "speaker"):
+        groups = _sessions(utterances) if scheme == "session" else _speakers(utterances, n_folds, seed)
+        folds = _rotate(utterances, groups)
+    else:
+        raise UserError(f"folds: {scheme!r} is not a scheme; there are {', '.join(SCHEMES)}")
+    check_folds(utterances, folds, classes, speakers_may_recur=scheme == "official")
+    return folds
+
+
+def _rotate(utterances: Sequence[Utterance], group: Mapping[str, int]) -> list[Fold]:
+    """One fold a group: it is tested, the next one validates, the others train. `group` is by id."""
+    n_groups = len(set(group.values()))
+    folds = []
+    for test in range(n_groups):
+        validation = (test + 1) % n_groups
+        parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+        for u in utterances:
+            role = {test: "test", validation: "validation"}.get(group[u.id], "train")
+            parts[role].append(u.id)
+        folds.append(Fold(test + 1, **parts))
+    return folds
+
+
+def _sessions(utterances: Sequence[Utterance]) -> dict[str, int]:
+    """Number of each utterance's session, by id."""
+    for u in utterances:
+        if u.session is None:
+            raise UserError(f"folds: utterance {u.id} has no session; set folds: speaker, or fill it in")
+    names = sorted({u.session for u in utterances if u.session is not None}, key=_natural)
+    if len(names) < 3:
+        raise UserError(
+            f"folds: leaving one session out needs three sessions (training, validation, test); "
+            f"there are {len(names)} ({', '.join(names)}); set folds: speaker"
+        )
+    homes: dict[str, str] = {}
+    for u in utterances:
+        if u.speaker is not None and homes.setdefault(u.speaker, str(u.session)) != u.session:
+            raise UserError(
+                f"folds: speaker {u.speaker} is in the sessions {homes[u.speaker]} and {u.session}, and would "
+                "be trained on and tested; set folds: speaker"
+            )
+    return {u.id: names.index(str(u.session)) for u in utterances}
+
+
+def _speakers(utterances: Sequence[Utterance], n_folds: int, seed: int) -> dict[str, int]:
+    """Number of the group of speakers each utterance belongs to, by id."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    sexes: dict[str, str] = {}
+    for u in utterances:
+        if u.speaker is None:
+            raise UserError(f"folds: utterance {u.id} has no speaker; fill it in, or set folds: official")
+        labels[u.speaker][_label(u)] += 1
+        sex = u.sex or "unknown"
+        if sexes.setdefault(u.speaker, sex) != sex:
+            raise UserError(f"folds: speaker {u.speaker} is {sexes[u.speaker]} and {sex} (utterance {u.id})")
+    if n_folds < 3 or n_folds > len(labels):
+        raise UserError(
+            f"n_folds: {n_folds} groups of the {len(labels)} speakers; it must be at least 3 (training, "
+            "validation, test) and at most the number of speakers"
+        )
+    group_of = _assign(labels, sexes, n_folds, seed)
+    return {u.id: group_of[str(u.speaker)] for u in utterances}
+
+
+def _assign(
+    labels: Mapping[str, Counter[str]], sexes: Mapping[str, str], n_groups: int, seed: int
+) -> dict[str, int]:
+    """Group of each speaker. Large speakers first: the small ones then fill what is uneven."""
+    order = sorted(labels)
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda s: (sexes[s], -labels[s].total()))
+    members = Counter[tuple[int, str]]()  # speakers by group and sex
+    sizes = Counter[int]()  # speakers by group
+    held = Counter[tuple[int, str]]()  # utterances by group and label
+    group_of = {}
+    for speaker in order:
+        own = labels[speaker]
+
+        def unevenness(g: int, speaker: str = speaker, own: Counter[str] = own) -> tuple[float, ...]:
+            # growth of the sum of squares of the label counts, the smaller the more even
+            growth = sum(n * (2 * held[g, label] + n) for label, n in own.items())
+            return members[g, sexes[speaker]], sizes[g], growth, g
+
+        chosen = min(range(n_groups), key=unevenness)
+        group_of[speaker] = chosen
+        members[chosen, sexes[speaker]] += 1
+        sizes[chosen] += 1
+        held.update({(chosen, label): n for label, n in own.items()})
+    return group_of
+
+
+def _official(utterances: Sequence[Utterance]) -> Fold:
+    parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for u in utterances:
+        if u.split not in parts:
+            raise UserError(
+                f"folds: utterance {u.id} has the split {u.split!r}, not train, valid or test; "
+                "fill it in, or set folds: speaker"
+            )
+        parts[u.split].append(u.id)
+    return Fold(1, parts["train"], parts["valid"], parts["test"])
+
+
+def _label(utterance: Utterance) -> str:
+    return utterance.label or ""
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Session2 before Session10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

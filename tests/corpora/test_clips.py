@@ -1,0 +1,203 @@
+"""One's own manifest: what may stand in it, and what is said of what may not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmarr.corpora.labels import select_labels
+from cmarr.corpora.registry import corpus_inventory, read_corpus
+from cmarr.errors import UserError
+
+
+def write(root, *lines, name="manifest.csv", encoding="utf-8"):
+    path = root / name
+    path.write_bytes("\n".join(lines).encode(encoding))
+    return path
+
+
+def read(root, **options):
+    return read_corpus("manifest", root, dataset="mine", **options)
+
+
+def test_a_row_becomes_an_utterance(tmp_path):
+    write(
+        tmp_path,
+        "id,text,audio,video,label,speaker,session,start,end,crop,split,score,sex,dialogue",
+        'b,"well, yes",media/b.wav,media/b.mp4,happy,ann,s1,1.5,4,left,dev,-0.5,Female,d1',
+        "a,hello,,,,,,,,,,,,",
+    )
+    (a, b), rejected = read(tmp_path)
+    assert (a.id, a.text, a.audio, a.label, a.start, a.score) == ("a", "hello", None, None, None, None)
+    assert b.text == "well, yes"
+    assert b.audio == str(tmp_path / "media/b.wav") and b.video == str(tmp_path / "media/b.mp4")
+    assert (b.label, b.speaker, b.session, b.dialogue) == ("happy", "ann", "s1", "d1")
+    assert (b.start, b.end, b.crop, b.split, b.score, b.sex) == (1.5, 4.0, "left", "valid", -0.5, "f")
+    assert rejected == []
+
+
+def test_parquet_holds_the_same(tmp_path):
+    frame = pd.DataFrame(
+        {"id": [2, 1], "text": ["b", None], "audio": [None, "a.wav"], "start": [np.nan, 0.5]}
+    )
+    frame.to_parquet(tmp_path / "clips.parquet")
+    (one, two), _ = read(tmp_path / "clips.parquet")
+    assert (one.id, one.text, one.audio, one.start) == ("1", None, str(tmp_path / "a.wav"), 0.5)
+    assert (two.id, two.text, two.audio, two.start) == ("2", "b", None, None)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_spreadsheets_write_other_separators_and_a_mark_at_the_start(tmp_path, separator):
+    write(tmp_path, separator.join(["id", "text"]), separator.join(["1", "grüezi"]), encoding="utf-8-sig")
+    assert read(tmp_path)[0][0].text == "grüezi"
+
+
+def test_a_text_may_hold_line_breaks_and_the_lines_are_still_counted_right(tmp_path):
+    write(tmp_path, "id,text", '1,"two', 'lines"', "2,separator\u2028inside", "", ",no id")
+    with pytest.raises(UserError, match=r"manifest.csv, line 6: no id"):
+        read(tmp_path)
+
+
+def test_an_unknown_column_gets_the_nearest_name(tmp_path):
+    write(tmp_path, "id,txt", "1,hello")
+    with pytest.raises(UserError, match=r"manifest.csv: unknown column 'txt'; did you mean text\?"):
+        read(tmp_path)
+
+
+def test_an_id_that_appears_twice_names_both_lines(tmp_path):
+    write(tmp_path, "id,text", "x,one", "y,two", "x,three")
+    with pytest.raises(UserError, match=r"manifest.csv: the id x appears twice, in line 2 and in line 4"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (["text,label", "hello,happy"], "no column id"),
+        (["id,text,text", "1,a,b"], "column text appears twice"),
+        (["id,text", "1,well, yes"], "line 2: 3 cells under 2 columns; .* double quotes"),
+        (["id,text", '1,"never closed', "2,x"], "line 3: unexpected end of data; check the quotes"),
+        ([""], "no column id"),
+        (["id,audio", "1,a\0.wav"], "line 2.*not a path"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_with_its_line(tmp_path, lines, message):
+    write(tmp_path, *lines)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)
+
+
+def test_bytes_that_are_not_utf8_name_the_line(tmp_path):
+    write(tmp_path, "id,text", "1,plain", "2,caf\xe9", encoding="latin1")
+    with pytest.raises(UserError, match=r"manifest.csv, line 3: not UTF-8"):
+        read(tmp_path)
+
+
+def test_a_parquet_file_that_is_none_is_refused(tmp_path):
+    write(tmp_path, "id,text", name="manifest.parquet")
+    with pytest.raises(UserError, match="not a readable Parquet file"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "cells, reason",
+    [
+        ("soon,4,,,", "start is 'soon', not a number"),
+        ("nan,4,,,", "start is 'nan', not a number"),
+        ("5,4,,,", "it starts at 5 s and ends at 4 s"),
+        ("-1,4,,,", "it starts at -1 s"),
+        ("0,4,middle,,", "crop is 'middle', not one of left, right"),
+        ("0,4,,later,", "split is 'later'"),
+        ("0,4,,,hapy", "unknown label 'hapy'; did you mean happy?"),
+    ],
+)
+def test_a_wrong_cell_costs_its_row_and_says_why(tmp_path, cells, reason):
+    write(tmp_path, "id,text,start,end,crop,split,label", "good,hello,,,,,happy", f"bad,hello,{cells}")
+    utterances, [rejected] = read(tmp_path, labels=("happy", "sad"))
+    assert [u.id for u in utterances] == ["good"]
+    assert rejected.id == "bad" and reason in rejected.reason and "manifest.csv, line 3" in rejected.reason
+
+
+def test_an_utterance_without_anything_is_rejected(tmp_path):
+    write(tmp_path, "id,text,audio,label", "a,hello,,happy", "b, ,,happy")
+    utterances, [rejected] = read(tmp_path)
+    assert [u.id for u in utterances] == ["a"]
+    assert (rejected.id, rejected.reason) == ("b", "it has no audio, no video and no text")
+
+
+def test_paths_stay_in_the_folder_unless_told_otherwise(tmp_path):
+    inside, outside = tmp_path / "corpus", tmp_path / "elsewhere"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    write(inside, "id,audio", "1,ok/../fine.wav")
+    assert len(read(inside)[0]) == 1
+    for cell in ("../elsewhere/a.wav", str(outside / "a.wav"), "link/a.wav"):
+        write(inside, "id,audio", f"1,{cell}")
+        with pytest.raises(UserError, match=r"line 2: .* leads out of the manifest's folder.*allow_outside"):
+            read(inside)
+        assert read(inside, allow_outside=True)[0][0].audio.endswith("a.wav")
+
+
+def test_a_folder_with_several_tables_needs_a_name(tmp_path):
+    write(tmp_path, "id,text", "1,a", name="one.csv")
+    write(tmp_path, "id,text", "2,b", name="two.csv")
+    with pytest.raises(UserError, match=r"several tables \(one.csv, two.csv\)"):
+        read(tmp_path)
+    assert read(tmp_path, file="two.csv")[0][0].id == "2"
+    write(tmp_path, "id,text", "3,c")
+    assert read(tmp_path)[0][0].id == "3"
+
+
+def test_a_wrong_option_or_kind_gets_the_nearest_name(tmp_path):
+    write(tmp_path, "id,text", "1,a")
+    with pytest.raises(
+        UserError, match=r"datasets.mine.options.alow_outside: .*did you mean allow_outside\?"
+    ):
+        read(tmp_path, alow_outside=True)
+    with pytest.raises(UserError, match=r"datasets.mine.kind: 'ravdes' is not a kind of corpus; .*ravdess"):
+        read_corpus("ravdes", tmp_path, dataset="mine")
+
+
+def test_the_inventory_changes_with_the_media_and_with_nothing_else(tmp_path):
+    write(tmp_path, "id,audio", "1,a.wav", "2,b.wav")
+    (tmp_path / "a.wav").write_bytes(b"one")
+
+    def look():
+        return corpus_inventory("manifest", tmp_path, dataset="mine")
+
+    first = look()
+    assert first["files"] == 2
+    (tmp_path / "unrelated.wav").write_bytes(b"two")
+    assert look() == first
+    (tmp_path / "a.wav").write_bytes(b"two")
+    assert look()["fingerprint"] != first["fingerprint"]
+    (tmp_path / "a.wav").write_bytes(b"one")
+    assert look() == first
+    (tmp_path / "b.wav").write_bytes(b"")
+    assert look()["files"] == 3
+
+
+def test_labels_are_merged_kept_dropped_and_counted(tmp_path):
+    rows = ["1,a,happy", "2,b,excited", "3,c,sad", "4,d,hapy", "5,e,", "6,f,fearful"]
+    write(tmp_path, "id,text,label", *rows)
+    kept, selection = select_labels(read(tmp_path)[0], ["happy", "sad"], {"excited": "happy"})
+    assert [(u.id, u.label) for u in kept] == [("1", "happy"), ("2", "happy"), ("3", "sad")]
+    assert selection.per_class == {"happy": 2, "sad": 1}
+    assert selection.dropped == {"fearful": 1, "hapy": 1} and selection.unlabelled == 1
+    assert str(selection) == (
+        "3 utterances kept (happy 2, sad 1); 2 of other classes left out "
+        "(fearful 1, hapy 1, perhaps meant as happy); 1 without a label left out"
+    )
+
+
+def test_classes_and_merges_that_cannot_work_are_refused(tmp_path):
+    write(tmp_path, "id,text,label", "1,a,happy")
+    utterances = read(tmp_path)[0]
+    with pytest.raises(UserError, match=r"no utterance is labelled 'sad'; this corpus has happy \(1\)"):
+        select_labels(utterances, ["happy", "sad"])
+    with pytest.raises(UserError, match="excited -> joy: 'joy' is not among the classes"):
+        select_labels(utterances, ["happy"], {"excited": "joy"})
+    with pytest.raises(UserError, match="'happy' is itself among"):
+        select_labels(utterances, ["happy", "sad"], {"happy": "sad"})
+    with pytest.raises(UserError, match="no utterance has a score"):
+        select_labels(utterances, [])
