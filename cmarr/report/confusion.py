@@ -1,0 +1,114 @@
+"""Confusion matrices: rows for a DVC plot, counts, and a figure of all conditions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+from cmarr.evaluation.scores import answers, can_be_met
+from cmarr.evaluation.summary import Frames
+from cmarr.evaluation.tallies import gather
+from cmarr.methods.protocol import Task
+from cmarr.modalities import CONDITIONS, NAMES
+from cmarr.report.style import FAINT, INK, style
+
+
+def confusion_rows(frames: Frames, task: Task, conditions: Sequence[str] = CONDITIONS) -> pd.DataFrame:
+    """One row an answer, for DVC's `confusion` template: condition, fold, seed, id, actual, predicted.
+
+    Utterances with nothing usable, and conditions that no utterance can meet, are left out.
+    """
+    frame = gather(frames, task)
+    parts = []
+    for condition in conditions:
+        part = frame[frame["condition"] == condition]
+        if can_be_met(part):
+            part = part[part["n_usable"] > 0]
+            parts.append(
+                part[["condition", "fold", "seed", "id"]].assign(
+                    actual=part["label"], predicted=answers(part, task)
+                )
+            )
+    names = ["condition", "fold", "seed", "id", "actual", "predicted"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def confusion_counts(rows: pd.DataFrame, task: Task) -> np.ndarray:
+    """(K, K) counts, true class by predicted class, over all rows of `confusion_rows` given."""
+    return confusion_matrix(y_true=rows["actual"], y_pred=rows["predicted"], labels=list(task.classes))
+
+
+def confusion_figure(frames: Frames, task: Task, *, title: str) -> Figure:
+    """All seven conditions as matrices whose rows sum to 100 %, folds and seeds together."""
+    rows = confusion_rows(frames, task)
+    size = 2.1 + 0.34 * max(0, len(task.classes) - 4)
+    with style():
+        figure = Figure(figsize=(4 * size + 1.2, 2 * size + 1.9), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.14, w_pad=0.06)  # type: ignore[union-attr, call-arg]
+        grid = figure.subplots(2, 4)
+        for axes, conditions in zip(grid, (CONDITIONS[:4], CONDITIONS[4:]), strict=True):
+            named = False
+            for panel, condition in zip(axes, conditions, strict=False):
+                panel.set_title(" + ".join(NAMES[m] for m in condition), fontsize=10)
+                part = rows[rows["condition"] == condition]
+                if len(part):
+                    _matrix(panel, confusion_counts(part, task), task, name_rows=not named)
+                    named = True
+                else:
+                    _unmet(panel)
+        _explain(grid[1, 3])
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return figure
+
+
+def _matrix(axes: Axes, counts: np.ndarray, task: Task, *, name_rows: bool) -> None:
+    k = len(task.classes)
+    totals = counts.sum(1, keepdims=True)
+    share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(k, k):
+        if not np.isnan(share[i, j]):
+            axes.text(
+                j,
+                i,
+                f"{100 * share[i, j]:.0f}",
+                ha="center",
+                va="center",
+                fontsize=9 if k <= 5 else 7,
+                color="white" if share[i, j] > 0.55 else INK,
+                fontweight="bold" if i == j else "normal",
+            )
+    axes.set_xticks(range(k), task.classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(k), task.classes if name_rows else [""] * k, fontsize=8)
+    axes.set_ylabel("true class" if name_rows else "")
+    axes.set_xticks(np.arange(k + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(k + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _unmet(axes: Axes) -> None:
+    axes.set_box_aspect(1)
+    axes.set_facecolor("#f6f7f8")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    told = "no utterance can\nmeet this condition"
+    axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=9)
+
+
+def _explain(axes: Axes) -> None:
+    axes.axis("off")
+    lines = (
+        "How to read\n",
+        "A row is a true class,",
+        "a column the answer.",
+        "Numbers are % of the row;",
+        "the diagonal holds the recalls.",
+        "Folds and seeds are pooled.",
+    )
+    axes.text(0.0, 0.95, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=9, color=FAINT)

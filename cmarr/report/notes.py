@@ -1,0 +1,166 @@
+"""What stands under a table: how the numbers came about, and what they do not show."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cmarr.evaluation.comparison import ALPHA
+from cmarr.evaluation.resampling import holm
+from cmarr.evaluation.scores import ERRORS, primary
+from cmarr.methods.protocol import Task
+from cmarr.report.published import SLIPS, SOURCE
+from cmarr.report.tables import Comparisons, Summaries, chosen_spread, interval_text, row_label, value_text
+
+FEW = 20
+"""Below this many clusters intervals are too narrow to be trusted."""
+
+
+def footnotes(
+    summaries: Summaries,
+    task: Task,
+    *,
+    dataset: str,
+    selection: str,
+    folds: str,
+    features: Mapping[str, str],
+    cluster: str = "speaker",
+    spread: str = "auto",
+    compared: bool = True,
+    published: bool = False,
+) -> list[str]:
+    """The sentences under a results table.
+
+    Args:
+        selection, folds: the rules, as full sentences.
+        features: modality -> what its features are ('speech' -> 'logmel'); a modality without any may be left out.
+        cluster: what a cluster is ('speaker', 'video', 'dialogue').
+        compared: bold marks comparisons. published: columns of the paper stand beside ours.
+    """
+    meta = next(iter(summaries.values()))["meta"]
+    lines = [
+        f"{meta['utterances']:,} test utterances"
+        + (f" of {meta['speakers']} speakers" if meta["speakers"] else "")
+        + f", {_many(meta['folds'], 'fold')} and {_seeds(summaries)}. "
+        + "A number is the mean over folds of the fold's score, then over seeds"
+        + _spread(chosen_spread(summaries) if spread == "auto" else spread, meta, cluster)
+        + ".",
+        folds,
+        selection,
+        "Features: " + ", ".join(f"{modality} {name}" for modality, name in features.items()) + ".",
+        "A score counts the utterances that have a usable modality under the condition; the CSV file also counts "
+        "the others, which are answered by the training prior.",
+    ]
+    if meta["clusters"] < FEW:
+        lines.append(
+            f"**Only {meta['clusters']} {cluster}s**: with fewer than {FEW} the intervals are too narrow; "
+            "read them as lower bounds of the uncertainty."
+        )
+    cells = next(iter(summaries.values()))[primary(task)]
+    empty = [row for row, cell in cells.items() if cell["mean"] is None]
+    if empty:
+        covered = ", ".join(cells["avg7"]["covers"])
+        lines.append(
+            f"'-': no utterance has all the modalities of the condition ({', '.join(empty)}), so it is not tested; the "
+            f"averages cover {covered or 'nothing'} only, and compare with no average over all conditions."
+        )
+    if task.regression:
+        lines.append(
+            "Acc-2 and WF1 leave utterances with a true score of zero out (the CSV file has both conventions); "
+            "Acc-7 clips to [-3, 3] and rounds. MAE: less is better."
+        )
+    if compared and len(summaries) > 1:
+        lines.append(
+            "Bold: better than every other method here, by a paired test: the 95 % interval of each difference "
+            f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped."
+        )
+    if published:
+        slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
+        lines.append(
+            f"(paper): as printed in {SOURCE}, on its own features and splits, so not a race. "
+            f"* not printed there: the mean of its seven cells.{slip}"
+        )
+    return lines
+
+
+def verdicts(
+    comparisons: Comparisons,
+    task: Task,
+    summaries: Summaries,
+    *,
+    rivals: Sequence[str] = ("masked", "linear"),
+    row: str = "avg6",
+    metric: str | None = None,
+) -> list[str]:
+    """One sentence for each method against each plain rival, and one for each rival that was not shown to be beaten.
+
+    p-values are Holm-corrected over the sentences; a difference is shown when its interval excludes zero and the
+    corrected p is below 0.05.
+    """
+    metric = metric or primary(task)
+    pairs = [(m, r) for r in rivals for m in summaries if r in summaries and m not in rivals]
+    found = [(m, r, cell) for m, r in pairs if (cell := difference(comparisons, m, r, metric, row))]
+    corrected = holm([cell["p"] for _, _, cell in found])
+    lines: list[str] = []
+    unbeaten: dict[str, list[str]] = {rival: [] for _, rival, _ in found}
+    for (method, rival, cell), p in zip(found, corrected, strict=True):
+        outcome = _outcome(metric, cell, p)
+        if outcome != "better":
+            unbeaten[rival].append(method)
+        size = value_text(metric, cell["difference"], digits=None if metric in ERRORS else 1, sign=True)
+        lines.append(
+            f"{method} - {rival}: {row_label(row, summaries)} {metric} {size} "
+            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {p:.2g}: {outcome}."
+        )
+    lines += [
+        f"**Not shown to beat `{rival}`: {', '.join(names)}.**" for rival, names in unbeaten.items() if names
+    ]
+    return lines
+
+
+def difference(
+    comparisons: Comparisons, method: str, other: str, metric: str, row: str
+) -> dict[str, Any] | None:
+    """The cell method minus other, whichever way round it was computed; None where there is no number."""
+    if (method, other) in comparisons:
+        cell = dict(comparisons[method, other][metric][row])
+    elif (other, method) in comparisons:
+        back = comparisons[other, method][metric][row]
+        if back["difference"] is None:
+            return None
+        flipped = {k: None if back[k] is None else -back[k] for k in ("difference", "lo", "hi", "shown")}
+        cell = {**back, **flipped, "lo": flipped["hi"], "hi": flipped["lo"]}
+    else:
+        return None
+    return None if cell["difference"] is None else cell
+
+
+def results_markdown(title: str, table: str, notes: Sequence[str], against: Sequence[str] = ()) -> str:
+    """A page: heading, table, the verdicts against the plain rivals, notes."""
+    parts = [f"## {title}", table.rstrip()]
+    if against:
+        parts.append("\n".join(f"- {line}" for line in against))
+    parts.append("\n".join(f"- {line}" for line in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _outcome(metric: str, cell: Mapping[str, Any], p: float) -> str:
+    lo, hi = cell["lo"], cell["hi"]
+    if lo is None or hi is None or lo <= 0 <= hi or p >= ALPHA:
+        return "no difference shown"
+    return "better" if (cell["difference"] > 0) != (metric in ERRORS) else "worse"
+
+
+def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:
+    if spread == "std" and meta["std_over"]:
+        return f", ± its standard deviation over {meta['std_over']}"
+    if spread == "interval":
+        return f", [95 % interval] of that mean, {cluster}s resampled ({meta['clusters']} of them)"
+    return ""
+
+
+def _seeds(summaries: Summaries) -> str:
+    counts = {summary["meta"]["seeds"] for summary in summaries.values()}
+    return _many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

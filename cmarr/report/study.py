@@ -1,0 +1,69 @@
+"""A study: what every method of one dataset answered, scored and compared, ready to be shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cmarr.evaluation.comparison import compare
+from cmarr.evaluation.predictions import predictions_path, read_predictions
+from cmarr.evaluation.summary import summarise
+from cmarr.files import read_json
+from cmarr.methods.protocol import Task
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything by method, in the order of the tables.
+
+    frames:      predictions, one frame a fold and seed
+    summaries:   `cmarr.evaluation.summary.summarise` of them
+    comparisons: (method, other) -> `cmarr.evaluation.comparison.compare`, each pair once
+    costs:       the cost.json of training
+    curves:      learning curves: fold, seed, epoch, name, value
+    """
+
+    dataset: str
+    task: Task
+    frames: Mapping[str, Sequence[pd.DataFrame]]
+    summaries: Mapping[str, Mapping[str, Any]]
+    comparisons: Mapping[tuple[str, str], Mapping[str, Any]]
+    costs: Mapping[str, Mapping[str, Any]]
+    curves: Mapping[str, pd.DataFrame]
+
+
+def load_study(
+    dataset: str,
+    task: Task,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    predictions: str | Path,
+    metrics: str | Path,
+    folds: Sequence[int],
+) -> Study:
+    """Read a study: predictions from `predictions`/<method>/, costs and curves from `metrics`/<method>/.
+
+    Only the named methods, folds and seeds are read: files that an earlier study left are not.
+    Raises UserError for predictions that are not there.
+    """
+    frames = {
+        method: [
+            read_predictions(predictions_path(Path(predictions) / method, fold, seed))
+            for fold in folds
+            for seed in seeds
+        ]
+        for method in methods
+    }
+    return Study(
+        dataset=dataset,
+        task=task,
+        frames=frames,
+        summaries={method: summarise(frames[method], task) for method in methods},
+        comparisons={(a, b): compare(frames[a], frames[b], task) for a, b in combinations(methods, 2)},
+        costs={method: read_json(Path(metrics) / method / "cost.json") for method in methods},
+        curves={method: pd.read_csv(Path(metrics) / method / "curves.csv") for method in methods},
+    )

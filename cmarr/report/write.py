@@ -1,0 +1,109 @@
+"""The report as files: Markdown tables, CSV, figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cmarr.evaluation.scores import primary
+from cmarr.evaluation.summary import long_table
+from cmarr.files import atomic, write_text
+from cmarr.methods.protocol import Task
+from cmarr.report.confusion import confusion_figure
+from cmarr.report.corpus import corpus_markdown
+from cmarr.report.curves import curves_figure
+from cmarr.report.figures import results_figure
+from cmarr.report.markdown import markdown_table
+from cmarr.report.notes import footnotes, results_markdown, verdicts
+from cmarr.report.published import table_2, with_avg7
+from cmarr.report.study import Study
+from cmarr.report.tables import cost_frame, results_frame
+from cmarr.report.terminal import results_text
+
+
+def write_report(
+    folder: str | Path,
+    study: Study,
+    *,
+    selection: str,
+    fold_rule: str,
+    features: Mapping[str, str],
+    corpus: pd.DataFrame,
+    rejected: pd.DataFrame,
+    cluster: str,
+) -> None:
+    """Write the whole report of a study into `folder`.
+
+    results.md, results.csv, results.txt (Table 2), corpus.md, corpus.csv (Table 1), costs.md, and as PNG
+    and SVG: results, confusion-<method>, curves-<method>.
+
+    Args:
+        selection, fold_rule: the rules that stand under the table, as sentences.
+        features: modality -> what its features are.
+        corpus: Table 1, ready to print. rejected: the quarantine list.
+        cluster: what the intervals resample: 'speaker', 'video', 'dialogue'.
+    """
+    folder = Path(folder)
+    paper = table_2(study.dataset)
+    published = with_avg7(paper) if paper else None
+    table = results_frame(study.summaries, study.task, published=published, comparisons=study.comparisons)
+    notes = footnotes(
+        study.summaries,
+        study.task,
+        dataset=study.dataset,
+        selection=selection,
+        folds=fold_rule,
+        features=features,
+        cluster=cluster,
+        published=published is not None,
+    )
+    against = verdicts(study.comparisons, study.task, study.summaries)
+    title = (
+        f"{study.dataset}: {'scores' if study.task.regression else 'WAR / UAR in %'} by available modalities"
+    )
+    write_text(folder / "results.md", results_markdown(title, markdown_table(table), notes, against))
+    write_text(folder / "results.txt", results_text(study.summaries, study.task, title=study.dataset))
+    _write_csv(
+        folder / "results.csv", pd.concat([long_table(s, method=m) for m, s in study.summaries.items()])
+    )
+    write_text(folder / "corpus.md", corpus_markdown(corpus, rejected, title=f"{study.dataset}: the corpus"))
+    _write_csv(folder / "corpus.csv", corpus)
+    write_text(folder / "costs.md", markdown_table(cost_frame(study.costs)))
+    for name, figure in figures(study).items():
+        for ending in ("png", "svg"):
+            with atomic(folder / f"{name}.{ending}") as temporary:
+                metadata = {"Date": None} if ending == "svg" else {"Software": None}
+                figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
+
+
+def figures(study: Study) -> dict[str, Figure]:
+    """Every figure of a study by name."""
+    score = primary(study.task)
+    drawn = {
+        "results": results_figure(
+            study.summaries,
+            study.task,
+            metric=score,
+            title=f"{score} by available modalities, {study.dataset}",
+        )
+    }
+    for method, frames in study.frames.items():
+        drawn |= method_figures(method, frames, study.curves[method], study.task)
+    return drawn
+
+
+def method_figures(
+    method: str, frames: Sequence[pd.DataFrame], curves: pd.DataFrame, task: Task
+) -> dict[str, Figure]:
+    """The figures of one method: learning curves and, for classes, confusion matrices."""
+    score = "MAE" if task.regression else "UAR"
+    drawn = {f"curves-{method}": curves_figure(curves, title=f"Training of {method}", score=score)}
+    if not task.regression:
+        drawn[f"confusion-{method}"] = confusion_figure(frames, task, title=f"Confusion of {method}")
+    return drawn
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False)
