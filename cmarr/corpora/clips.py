@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,14 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool) -> str:
     if "\0" in cell:
         raise UserError(f"{manifest}, {line}: {cell!r} is not a path")
     path = manifest.parent / Path(cell).expanduser()
-    if not allow_outside and not path.resolve().is_relative_to(manifest.parent.resolve()):
+    if not allow_outside and not path.resolve().is_relative_to(_real(manifest.parent)):
         raise UserError(
             f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
             "allow_outside: true under the dataset's options"
         )
     return str(path)
+
+
+@cache
+def _real(folder: Path) -> Path:
+    return folder.resolve()

@@ -15,6 +15,7 @@ import numpy as np
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.pickles import load_pickle
+from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureSequence
 from cmarr.files import file_digest
@@ -138,7 +139,7 @@ class PickledFeatures:
         for utterance in utterances:
             answer = self._frames(utterance.id)
             if isinstance(answer, str):
-                yield Rejected(utterance.id, self.modality, "extract", answer)
+                yield Rejected(utterance.id, self.modality, STAGE, answer)
             else:
                 yield answer
 
@@ -159,7 +160,9 @@ class PickledFeatures:
             frames[bad] = 0
         filled = np.flatnonzero(frames.any(axis=1))
         if not len(filled):
-            return f"its {self._column} features are all zero"
+            # video without a face comes as zeros here: as everywhere, that is absence and no failure
+            absence = f"{NO_FACE}: " if self.modality == "v" else ""
+            return f"{absence}its {self._column} features are all zero"
         first, last = (0, len(frames)) if length is not None else (filled[0], filled[-1] + 1)
         return FeatureSequence(id, frames[first:last], np.arange(first, last, dtype=np.float32))
 

@@ -9,7 +9,7 @@ import pytest
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.registry import corpus_features, corpus_inventory, read_corpus
-from cmarr.encoders.protocol import Encoder
+from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared/data/mosi"
@@ -120,8 +120,10 @@ def test_infinite_video_rejects_the_modality_of_that_utterance(tmp_path):
 
 
 def test_features_that_are_all_zero_are_an_absent_modality(tmp_path):
-    save(tmp_path, test=part(["a$_$1"], [1], audio=np.zeros((1, 2, 3), np.float32)))
+    zeros = np.zeros((1, 2, 3), np.float32)
+    save(tmp_path, test=part(["a$_$1"], [1], audio=zeros, vision=zeros))
     assert encode(tmp_path, "s", "a$_$1")[1][0].reason == "its audio features are all zero"
+    assert is_absence(encode(tmp_path, "v", "a$_$1")[1][0])
 
 
 def test_text_features_without_the_text_still_count_as_text(tmp_path):

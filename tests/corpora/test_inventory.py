@@ -1,0 +1,65 @@
+"""Which files a corpus has, and whether they are still the same."""
+
+import os
+
+import pytest
+
+from cmarr.corpora.inventory import corpus_files, inventory
+from cmarr.errors import UserError
+
+
+def names(root, *suffixes):
+    return [str(path.relative_to(root)) for path in corpus_files(root, suffixes)]
+
+
+def fill(root, *files):
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def test_files_come_sorted_and_without_litter(tmp_path):
+    fill(tmp_path, "b/2.WAV", "b/1.wav", "a.txt", "b/._1.wav", ".DS_Store", "__MACOSX/b/1.wav", ".git/x.wav")
+    assert names(tmp_path) == ["a.txt", "b/1.wav", "b/2.WAV"]
+    assert names(tmp_path, ".wav") == ["b/1.wav", "b/2.WAV"]
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path):
+    corpus = tmp_path / "corpus"
+    fill(tmp_path, "corpus/a.wav", "disk/b.wav")
+    (corpus / "session").symlink_to(tmp_path / "disk")
+    (corpus / "again").symlink_to(corpus)
+    assert names(corpus) == ["a.wav", "session/b.wav"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    fill(tmp_path, "closed/a.wav")
+    (tmp_path / "closed").chmod(0)
+    with pytest.raises(UserError, match="closed cannot be read"):
+        corpus_files(tmp_path)
+    (tmp_path / "closed").chmod(0o700)
+
+
+def test_a_small_corpus_is_known_by_its_contents_wherever_it_lies(tmp_path):
+    fill(tmp_path / "here", "x/a.wav", "b.wav")
+    fill(tmp_path / "there", "x/a.wav", "b.wav")
+    os.utime(tmp_path / "there/b.wav", (0, 0))
+    here, there = inventory(tmp_path / "here"), inventory(tmp_path / "there")
+    assert here == there
+    assert (here["files"], here["bytes"], here["by"]) == (2, 12, "content")
+    (tmp_path / "there/b.wav").write_text("B.WAV")
+    assert inventory(tmp_path / "there")["fingerprint"] != here["fingerprint"]
+
+
+def test_a_large_corpus_is_known_by_names_sizes_and_times(tmp_path):
+    fill(tmp_path, "a.wav", "b.wav")
+    os.utime(tmp_path / "a.wav", (1000, 1000))
+    before = inventory(tmp_path, content_limit=5)
+    assert before["by"] == "size and time"
+    assert inventory(tmp_path, content_limit=5) == before
+    os.utime(tmp_path / "a.wav", (1000, 2000))
+    touched = inventory(tmp_path, content_limit=5)["fingerprint"]
+    (tmp_path / "a.wav").rename(tmp_path / "c.wav")
+    renamed = inventory(tmp_path, content_limit=5)["fingerprint"]
+    assert len({before["fingerprint"], touched, renamed}) == 3
