@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.files import read_json
+from stages.stage import root
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,15 @@ class Paths:
     def predictions(self, method: str) -> Path:
         """Predictions, one file a fold and seed."""
         return self.data / "predictions" / method
+
+
+def corpus_root(setting: str) -> Path:
+    """Where a corpus lies, absolute: `datasets.<name>.root`, if relative then to params.yaml.
+
+    An experiment runs in a temporary copy of the repository: what a stage has put into that copy is
+    found there, what lies outside the repository is looked for from the repository itself.
+    """
+    given = Path(setting).expanduser()
+    here = Path.cwd() / given
+    inside = here.resolve().is_relative_to(Path.cwd().resolve())
+    return (here if inside else root() / given).resolve()

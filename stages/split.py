@@ -1,1 +1,26 @@
 """Cut the manifest into folds: speakers never cross a boundary."""
+
+from cmarr.corpora.manifest import read_manifest
+from cmarr.folds.check import describe_rule
+from cmarr.folds.files import write_folds
+from cmarr.folds.split import split
+from stages.paths import Paths
+from stages.stage import run
+
+
+def main(dataset: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings("split")
+    utterances = read_manifest(paths.manifest)
+    folds = split(utterances, settings["folds"], settings["n_folds"], classes=settings["classes"])
+    rule = describe_rule(utterances, folds, settings["folds"])
+    write_folds(paths.folds, folds, rule)
+    print(f"{dataset}: {rule}")
+    for fold in folds:
+        print(
+            f"{dataset} fold {fold.number}: {len(fold.train)} training, {len(fold.validation)} validation, "
+            f"{len(fold.test)} test utterances"
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,10 @@ from cmarr.files import atomic, canonical_json
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance. Paths are absolute; None means the modality is naturally absent.
+    """One utterance. None means the modality is naturally absent.
+
+    Paths are absolute while a corpus is read and while its media are; in the manifest file those below
+    the corpus' root are relative to it, so that the file is the same wherever the corpus lies.
 
     `start` and `end` are seconds within the audio and video files (None: the whole file); `crop` is the
     part of the frame to look at ('left', 'right' or None); `label` a class name or None; `score` a
@@ -79,6 +82,24 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     return [
         Utterance(**(row | {"ratings": json.loads(row["ratings"]) if row["ratings"] else {}})) for row in rows
     ]
+
+
+def relative_to(utterances: Sequence[Utterance], root: str | Path) -> list[Utterance]:
+    """The utterances with media paths relative to `root`, for those below it."""
+
+    def shorten(path: str | None) -> str | None:
+        return str(Path(path).relative_to(root)) if path and Path(path).is_relative_to(root) else path
+
+    return [replace(u, audio=shorten(u.audio), video=shorten(u.video)) for u in utterances]
+
+
+def resolved(utterances: Sequence[Utterance], root: str | Path) -> list[Utterance]:
+    """The utterances with absolute media paths; the inverse of `relative_to`."""
+
+    def lengthen(path: str | None) -> str | None:
+        return str(Path(root) / path) if path else None
+
+    return [replace(u, audio=lengthen(u.audio), video=lengthen(u.video)) for u in utterances]
 
 
 def write_quarantine(path: str | Path, rejected: Sequence[Rejected]) -> None:

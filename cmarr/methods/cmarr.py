@@ -84,7 +84,7 @@ class CMARR(nn.Module):
         mixing:          the flows' channel mixing, "lu" (learned) or "permutation" (fixed, faster)
         blocks:          residual channel-attention blocks n of a reconstruction module
         heads:           attention heads, an even number (half of UMC's feed sigma)
-        dropout:         in the attention blocks, UMC's MLPs and before the classifier
+        dropout:         in the fusion network: after each attention and MLP, and before the classifier
 
         Alignment, Eq 1-5:
         contrast:         "distribution", or "point": on mu alone (ablation w/ point)
@@ -124,7 +124,7 @@ class CMARR(nn.Module):
 
         self.representations = nn.ModuleDict(
             {
-                m: Representation(dims[m], d, length, heads, dropout, flow_input, resample_first, normalise)
+                m: Representation(dims[m], d, length, heads, flow_input, resample_first, normalise)
                 for m in self.modalities
             }
         )

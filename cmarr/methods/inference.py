@@ -1,6 +1,7 @@
 """Answers of a method for a whole split under fixed conditions."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
+from cmarr.methods.protocol import Method
 
 ROWS = 256
 """Utterances answered at once; bounds memory, never changes an answer."""
@@ -29,7 +31,7 @@ def answer(
     for rows in torch.arange(len(store), device=device).split(ROWS):
         batch = normaliser(store.batch(rows))
         masks = {name: visibility(name, len(rows), device) for name in names}
-        for name, prediction in method.predict(batch, masks).items():
+        for name, prediction in cast(Method, method).predict(batch, masks).items():
             parts[name].append(prediction.logits.float().cpu())
     method.train(training)
     return {name: torch.cat(part) for name, part in parts.items()}

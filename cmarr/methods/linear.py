@@ -26,6 +26,11 @@ class Linear(nn.Module):
         C: inverse strength of the L2 penalty (ridge: alpha = 1 / C).
     """
 
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, dims: Mapping[str, int], task: Task, C: float = 1.0) -> None:
         super().__init__()
         self.dims, self.task, self.C = dict(dims), task, C

@@ -27,7 +27,8 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     task = {"classes": list(dataset.classes), "task": dataset.task}
     files: dict[str, dict[str, Any]] = {
         "corpus": corpus | {"classes": list(dataset.classes)},
-        "prepare": corpus | {"classes": list(dataset.classes), "merge": dataset.merge, "task": dataset.task},
+        "prepare": corpus
+        | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "run": {"workers": settings.workers},
     }
@@ -37,6 +38,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         files[name] = _method(settings, name, task)
     files["report"] = {
         "dataset": settings.dataset,
+        "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
         "seeds": list(settings.seeds),

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Task
+from cmarr.methods.protocol import Method, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
@@ -85,7 +85,7 @@ def fit(
         for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
             batch = normaliser(train.batch(rows.to(train.labels.device)))
             visible = draw_visible(batch.available, generator, per=masks, conditions=mask_conditions)
-            losses = method.training_losses(batch, visible)
+            losses = cast(Method, method).training_losses(batch, visible)
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             norm = torch.nn.utils.clip_grad_norm_(method.parameters(), clip or math.inf)

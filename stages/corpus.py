@@ -1,0 +1,44 @@
+"""Generate the demo corpus, or take stock of the raw corpus that is there."""
+
+from typing import Any
+
+from cmarr.corpora.demo.fairness import describe, face_rate, measure
+from cmarr.corpora.demo.generate import generate
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.corpora.registry import corpus_inventory, read_corpus
+from cmarr.encoders.registry import build_encoder
+from cmarr.execution import worker_count
+from cmarr.files import write_json
+from cmarr.modalities import MODALITIES
+from stages.paths import Paths, corpus_root
+from stages.stage import run
+
+ENCODERS = {"s": "logmel", "v": "hog", "t": "hashing"}
+"""The weight-free encoders, as they come: the demo's fairness is measured with what anyone can run."""
+
+
+def main(dataset: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings("corpus")
+    kind, options, root = settings["kind"], settings["options"], corpus_root(settings["root"])
+    if kind == "demo":
+        workers = worker_count(paths.settings("run")["workers"])
+        generate(root, workers=workers, **options)
+        utterances, _ = read_corpus(kind, root, dataset=dataset, **options)
+        print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
+    found = corpus_inventory(kind, root, dataset=dataset, **options)
+    print(f"{dataset}: {found['files']} files, {found['bytes'] / 1e6:.1f} MB, fingerprint {found['fingerprint'][:12]}")
+    write_json(paths.corpus / "inventory.json", found)
+
+
+def _encoded(utterances: list[Utterance], workers: int) -> dict[str, Any]:
+    features = {}
+    for modality in MODALITIES:
+        having = [u for u in utterances if {"s": u.audio, "v": u.video, "t": u.text}[modality]]
+        limits = {} if modality == "t" else {"workers": workers}
+        answers = build_encoder(ENCODERS[modality], **limits).encode(having)
+        features[modality] = [answer for answer in answers if not isinstance(answer, Rejected)]
+    return features
+
+
+if __name__ == "__main__":
+    run(main)

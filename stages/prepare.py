@@ -1,0 +1,29 @@
+"""Read the corpus into a manifest: one row an utterance, whatever the corpus."""
+
+from collections import Counter
+
+from cmarr.corpora.labels import select_labels
+from cmarr.corpora.manifest import relative_to, write_manifest, write_quarantine
+from cmarr.corpora.registry import read_corpus
+from cmarr.modalities import NAMES
+from stages.paths import Paths, corpus_root
+from stages.stage import run
+
+
+def main(dataset: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings("prepare")
+    root = corpus_root(settings["root"])
+    utterances, rejected = read_corpus(settings["kind"], root, dataset=dataset, **settings["options"])
+    kept, selection = select_labels(utterances, settings["classes"], settings["merge"])
+    write_quarantine(paths.quarantine, rejected)
+    write_manifest(paths.manifest, relative_to(kept, root))
+    print(f"{dataset}: {selection}")
+    for reason, count in Counter(r.reason for r in rejected).most_common():
+        print(f"  quarantined {count}: {reason} (listed in {paths.quarantine})")
+    if settings["features"] == "encoders":
+        absent = {name: sum(getattr(u, "audio" if m == "s" else name) is None for u in kept) for m, name in NAMES.items()}
+        print("  naturally absent: " + ", ".join(f"{name} {n}" for name, n in absent.items()))
+
+
+if __name__ == "__main__":
+    run(main)

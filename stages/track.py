@@ -1,0 +1,51 @@
+"""Mirror every current result into MLflow, each exactly once."""
+
+import logging
+import os
+import subprocess
+import sys
+
+from cmarr.corpora.registry import corpus_inventory
+from cmarr.files import digest, file_digest, folder_digest, read_json
+from cmarr.tracking.mirror import track
+from stages.mirrored import result_of
+from stages.paths import Paths, corpus_root
+from stages.stage import root, run
+
+
+def main(dataset: str) -> None:
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    paths = Paths(dataset)
+    _warn_of_a_changed_corpus(dataset, paths)
+    data_hash = digest([file_digest(paths.manifest), file_digest(paths.folds), folder_digest(paths.features)])
+    tags = {"git_commit": _git_commit(), "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
+    methods = paths.settings("report")["methods"]
+    results = [result_of(dataset, method, data_hash, tags) for method in methods]
+    tracked = track(*results, root=root())
+    print(f"{dataset}: {tracked.logged} results logged to MLflow, {tracked.already} were there already")
+
+
+def _warn_of_a_changed_corpus(dataset: str, paths: Paths) -> None:
+    # DVC cannot depend on a corpus outside the repository whose place is a parameter; this stage always runs.
+    settings = paths.settings("corpus")
+    if settings["kind"] == "demo":
+        return
+    now = corpus_inventory(
+        settings["kind"], corpus_root(settings["root"]), dataset=dataset, **settings["options"]
+    )
+    if now["fingerprint"] != read_json(paths.corpus / "inventory.json")["fingerprint"]:
+        logging.warning(
+            "%s: the files of the corpus have changed since it was read; `dvc repro -f corpus` reads it again",
+            dataset,
+        )
+
+
+def _git_commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root(), capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    run(main)

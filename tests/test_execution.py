@@ -1,0 +1,97 @@
+"""Units of work in processes: same results, clear endings, nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cmarr.errors import UserError
+from cmarr.execution import run_jobs, worker_count
+
+OPTIONS = {"threads": 1, "label": "test", "unit": "step", "units_per_job": 1}
+
+
+def square(job, tick):
+    import torch
+
+    tick()
+    return job**2, torch.get_num_threads()
+
+
+def refuse(job, tick):
+    if job == 1:
+        raise UserError("job 1 cannot be done")
+    return job
+
+
+def die(job, tick):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_jobs(workers):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        results = run_jobs(square, [3, 1, 2], workers=workers, **OPTIONS)
+    finally:
+        torch.set_num_threads(before)
+    assert results == [(9, 1), (1, 1), (4, 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_jobs_error_reaches_the_user(workers):
+    with pytest.raises(UserError, match="job 1 cannot be done"):
+        run_jobs(refuse, [0, 1, 2], workers=workers, **OPTIONS)
+
+
+def test_a_dead_worker_is_one_sentence():
+    with pytest.raises(UserError, match="a worker process died"):
+        run_jobs(die, [0, 1], workers=2, **OPTIONS)
+
+
+def test_workers_from_cores():
+    cores = len(os.sched_getaffinity(0))
+    assert worker_count("auto") == cores
+    assert worker_count("auto", threads=cores + 1) == 1
+    assert worker_count(5) == 5
+
+
+PARENT = """
+import os, sys, time
+from cmarr.execution import run_jobs
+
+def wait(job, tick):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    run_jobs(wait, [0, 1], workers=2, threads=1, label="test", unit="step", units_per_job=1)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent's death is signalled by Linux only")
+def test_workers_die_with_a_killed_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    pids = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, pids))
