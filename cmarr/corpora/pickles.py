@@ -9,6 +9,7 @@ can point anywhere in memory); arrays are described by stand-ins and built here,
 import math
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -195,6 +196,13 @@ class _Restricted(pickle._Unpickler):
     def __init__(self, path: Path, source: _Bounded) -> None:
         super().__init__(source, encoding="latin1")  # type: ignore[arg-type]
         self._path = path
+
+    def _read_bytearray(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(length)))  # type: ignore[attr-defined]
+
+    # the original fills memory with zeros for whatever length the file claims, and reads then
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _read_bytearray}  # type: ignore[dict-item]  # noqa: RUF012
 
     def find_class(self, module: str, name: str) -> Any:
         known = _KNOWN.get((module, name))

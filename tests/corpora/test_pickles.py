@@ -4,6 +4,7 @@ import collections
 import os
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_a_false_memo_index_takes_no_memory(tmp_path):
     path = tmp_path / "features.pkl"
     path.write_bytes(b"\x80\x02K\x01r\xfe\xff\xff\xff.")  # the C unpickler would take 64 GB for this index
     assert load_pickle(path) == 1
+
+
+def test_a_false_length_takes_no_memory(tmp_path):
+    path = tmp_path / "features.pkl"
+    path.write_bytes(b"\x80\x05\x96" + struct.pack("<Q", 2**31) + b"abc.")
+    tracemalloc.start()
+    with pytest.raises(UserError, match="a length in it is false"):
+        load_pickle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
 
 
 def test_array_parts_that_contradict_each_other_are_refused(tmp_path):
