@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from cmarr.tracking.lookup import HASH_TAG
 from cmarr.tracking.results import Drawing, Results, Table, costs, mean_curves, numbers, params, summary
 from cmarr.tracking.store import Store
+from cmarr.tracking.view import TAG as VIEW_TAG
+from cmarr.tracking.view import scores_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,7 @@ DIGEST_LENGTH = 36
 
 def log_result(client: "MlflowClient", store: Store, content_hash: str, result: Results) -> None:
     """Log a result whole: the parent run is FINISHED when everything below it is."""
-    experiment = _experiment(client, store, result.dataset)
+    experiment = _experiment(client, store, result)
     shared = {
         "dataset": result.dataset,
         "method": result.method,
@@ -83,13 +85,19 @@ def delete(client: "MlflowClient", parent: "Run") -> None:
         client.delete_run(run.info.run_id)
 
 
-def _experiment(client: "MlflowClient", store: Store, name: str) -> str:
-    """The id of the experiment, which is created if need be with an absolute folder for its artifacts."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
-    folder = (store.artifacts / name).as_uri() if store.artifacts else None
-    return client.create_experiment(name, artifact_location=folder, tags=EXPERIMENT_KIND)
+def _experiment(client: "MlflowClient", store: Store, result: Results) -> str:
+    """The id of the dataset's experiment, created if need be with an absolute folder for its artifacts."""
+    found = client.get_experiment_by_name(result.dataset)
+    tags = found.tags if found else EXPERIMENT_KIND
+    view = scores_view(result, tags)
+    if found is None:
+        folder = (store.artifacts / result.dataset).as_uri() if store.artifacts else None
+        return client.create_experiment(
+            result.dataset, artifact_location=folder, tags={**tags, VIEW_TAG: view}
+        )
+    if tags.get(VIEW_TAG) != view:
+        client.set_experiment_tag(found.experiment_id, VIEW_TAG, view)
+    return found.experiment_id
 
 
 def _log_values(

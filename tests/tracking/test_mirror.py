@@ -150,6 +150,15 @@ def test_two_betas_can_be_compared_by_the_same_names(example, root):
     assert {k for k in one.data.params if one.data.params[k] != other.data.params[k]} == {"beta"}
 
 
+def test_the_experiment_opens_on_model_runs_and_has_a_view_with_scores(example, root):
+    track(example(settings={"preset": "demo"}), example(settings={"beta": 0.5}), root=root)
+    tags = mirror._client(configure(root)).get_experiment_by_name("demo").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert json.loads(tags["mlflow.sharedViewState.scores"]) == {
+        "selectedColumns": ["metrics.`UAR/avg6`", "params.`beta`"]
+    }
+
+
 def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
