@@ -26,14 +26,16 @@ def main(dataset: str) -> None:
         utterances, _ = read_corpus(kind, root, dataset=dataset, **options)
         print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
     found = corpus_inventory(kind, root, dataset=dataset, **options)
-    print(f"{dataset}: {found['files']} files, {found['bytes'] / 1e6:.1f} MB, fingerprint {found['fingerprint'][:12]}")
+    print(
+        f"{dataset}: {found['files']} files, {found['bytes'] / 1e6:.1f} MB, fingerprint {found['fingerprint'][:12]}"
+    )
     write_json(paths.corpus / "inventory.json", found)
 
 
 def _encoded(utterances: list[Utterance], workers: int) -> dict[str, Any]:
     features = {}
     for modality in MODALITIES:
-        having = [u for u in utterances if {"s": u.audio, "v": u.video, "t": u.text}[modality]]
+        having = [u for u in utterances if u.source(modality)]
         limits = {} if modality == "t" else {"workers": workers}
         answers = build_encoder(ENCODERS[modality], **limits).encode(having)
         features[modality] = [answer for answer in answers if not isinstance(answer, Rejected)]

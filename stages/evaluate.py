@@ -1,17 +1,17 @@
 """Answer the test utterances of every fold under every condition, and score the answers."""
 
 from cmarr.data.load import by_id, load_features, load_store
+from cmarr.device import choose_device
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import atomic, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.inference import answer
+from cmarr.methods.model import load_model
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
 from cmarr.report.confusion import confusion_rows
-from cmarr.training.job import choose_device
-from cmarr.training.model import load_model
 from stages.paths import Paths
 from stages.stage import run
 
@@ -33,7 +33,9 @@ def main(dataset: str, method: str) -> None:
                 clusters=[u.speaker or u.dialogue or u.id for u in test],
                 labels=[u.score if task.regression else u.label for u in test],
                 n_usable=usable_counts(store.available.cpu().numpy()),
-                logits={c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()},
+                logits={
+                    c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()
+                },
                 prior=model.prior.tolist(),
                 task=task,
                 fold=fold.number,

@@ -23,7 +23,9 @@ def result_of(dataset: str, method: str, data_hash: str, tags: dict[str, str]) -
     settings, report = paths.settings(method), paths.settings("report")
     folder = paths.metrics / method
     cost = read_json(folder / "cost.json")
-    weights = {key: settings["settings"][name] for name, key in OBJECTIVE.items() if name in settings["settings"]}
+    weights = {
+        key: settings["settings"][name] for name, key in OBJECTIVE.items() if name in settings["settings"]
+    }
     own = {k: v for k, v in settings["settings"].items() if k not in OBJECTIVE}
     return Results(
         dataset=dataset,
@@ -88,7 +90,9 @@ def _figures(paths: Paths, method: str) -> dict[str, Any]:
         from cmarr.report.curves import curves_figure
 
         score = "UAR" if paths.settings(method)["classes"] else "MAE"
-        return curves_figure(_csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score)
+        return curves_figure(
+            _csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score
+        )
 
     drawn: dict[str, Any] = {"results": paths.metrics / "report" / "results.png", "curves": curves}
     if paths.settings(method)["classes"]:

@@ -5,7 +5,7 @@ from collections import Counter
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
-from cmarr.modalities import NAMES
+from cmarr.modalities import MODALITIES, NAMES
 from stages.paths import Paths, corpus_root
 from stages.stage import run
 
@@ -21,8 +21,8 @@ def main(dataset: str) -> None:
     for reason, count in Counter(r.reason for r in rejected).most_common():
         print(f"  quarantined {count}: {reason} (listed in {paths.quarantine})")
     if settings["features"] == "encoders":
-        absent = {name: sum(getattr(u, "audio" if m == "s" else name) is None for u in kept) for m, name in NAMES.items()}
-        print("  naturally absent: " + ", ".join(f"{name} {n}" for name, n in absent.items()))
+        absent = {m: sum(u.source(m) is None for u in kept) for m in MODALITIES}
+        print("  naturally absent: " + ", ".join(f"{NAMES[m]} {n}" for m, n in absent.items()))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def main(dataset: str) -> None:
     corpus = corpus_table(dataset, utterances, settings["classes"], available, durations(utterances))
     lists = [paths.quarantine, *(paths.features / name / "quarantine.parquet" for name in NAMES.values())]
     rejected = pd.DataFrame(
-        [vars(r) for path in lists for r in read_quarantine(path)], columns=["id", "modality", "stage", "reason"]
+        [vars(r) for path in lists for r in read_quarantine(path)],
+        columns=["id", "modality", "stage", "reason"],
     )
     write_report(
         paths.metrics / "report",

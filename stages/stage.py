@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cmarr.errors import UserError
 from cmarr.files import read_json, write_json
+from stages import STARTED
 
 
 def root() -> Path:
@@ -23,11 +24,10 @@ def work_folder(*parts: str) -> Path:
 
 @contextmanager
 def _timed(dataset: str, name: str) -> Iterator[None]:
-    started = time.monotonic()
     yield
     path = work_folder("times", f"{dataset}.json")
     times = dict(read_json(path)) if path.is_file() else {}
-    times[name] = {"seconds": time.monotonic() - started, "ended": time.time()}
+    times[name] = {"seconds": time.time() - STARTED, "ended": time.time()}
     write_json(path, times)
 
 

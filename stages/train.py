@@ -2,13 +2,13 @@
 
 import shutil
 
-from cmarr.folds.files import read_folds
-
+from cmarr.device import choose_device
 from cmarr.execution import run_jobs, worker_count
 from cmarr.files import file_digest, folder_digest
+from cmarr.folds.files import read_folds
 from cmarr.methods.protocol import Task
 from cmarr.training.costs import write_costs, write_curves
-from cmarr.training.job import TrainingJob, choose_device, run_job
+from cmarr.training.job import TrainingJob, run_job
 from stages.paths import Paths
 from stages.resume import unfinished
 from stages.stage import run

@@ -41,6 +41,10 @@ class Utterance:
     split: str | None = None
     ratings: dict[str, float] = field(default_factory=dict)
 
+    def source(self, modality: str) -> str | None:
+        """What a modality ('s', 'v', 't') is read from: a path, or the text itself; None where it is absent."""
+        return {"s": self.audio, "v": self.video, "t": self.text}[modality]
+
 
 @dataclass(frozen=True)
 class Rejected:

@@ -18,11 +18,11 @@ from cmarr.errors import UserError
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.inference import answer
+from cmarr.methods.model import Model, save_model, training_prior
 from cmarr.methods.protocol import ClosedForm, Task
 from cmarr.methods.registry import build_method
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
-from cmarr.training.model import Model, save_model, training_prior
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 
@@ -51,19 +51,6 @@ class TrainingJob:
     def name(self) -> str:
         """File name, without its ending, of this job's results."""
         return f"fold{self.fold}-seed{self.seed}"
-
-
-def choose_device(setting: str) -> str:
-    """'auto' -> the GPU if there is one; anything else as given, refused when this machine lacks it."""
-    if setting == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=setting)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device: {setting!r} cannot be used here ({str(error).splitlines()[0]}); try auto"
-        ) from None
-    return setting
 
 
 def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:

@@ -63,8 +63,17 @@ def replace(path: Path, changes: dict[str, str]) -> None:
 def environment() -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     binaries = str(Path(sys.executable).parent)
-    quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    identity = {f"GIT_{who}_{what}": f"test{'@example.org' if what == 'EMAIL' else ''}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    quiet = {
+        "DVC_NO_ANALYTICS": "1",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "default",
+    }
+    identity = {
+        f"GIT_{who}_{what}": f"test{'@example.org' if what == 'EMAIL' else ''}"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     return env | quiet | identity | {"PATH": f"{binaries}{os.pathsep}{env['PATH']}"}
 
 

@@ -10,7 +10,7 @@ from cmarr.errors import UserError
 from cmarr.methods.protocol import Prediction, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
-from cmarr.training.model import Model, load_model, save_model, training_prior
+from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 TASK = Task(("no", "yes"))
