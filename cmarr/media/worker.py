@@ -3,6 +3,7 @@
 The first message is a factory, called once; what it returns is then called with each group of clips.
 """
 
+import contextlib
 import signal
 import sys
 import traceback
@@ -29,14 +30,15 @@ def serve(connection: Connection) -> None:
     while True:
         try:
             clips, seconds = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         # The parent ends a worker that takes too long. Should the parent itself be gone, the alarm,
         # whose default action ends the process whatever native code is running, does.
         signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 10)
         answers = answer(function, clips)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send(answers)
+        with contextlib.suppress(OSError):  # nobody waits for it any more
+            connection.send(answers)
 
 
 def answer(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:

@@ -1,0 +1,50 @@
+"""What all encoders share: the registry, the protocol, and an account of what decides the features."""
+
+import pytest
+
+from cmarr.encoders.hog import Hog
+from cmarr.encoders.protocol import Encoder
+from cmarr.encoders.registry import ENCODERS, build_encoder
+from cmarr.errors import UserError
+
+OTHER = {
+    "logmel": [{"bands": 40}, {"pool": 2}],
+    "hashing": [{"dim": 64}, {"shortest": 3}, {"longest": 3}],
+    "hog": [{"rate": 5.0}, {"margin": 0.3}, {"cell": 32}, {"block": 1}],
+}
+"""Settings that change the features, one at a time."""
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_obeys_the_protocol(name):
+    encoder = build_encoder(name)
+    assert isinstance(encoder, Encoder)
+    assert encoder.modality in ("s", "v", "t")
+    assert encoder.dim > 0
+    assert list(encoder.encode([])) == []
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_description_tells_what_decides_the_features(name):
+    plain = build_encoder(name).describe()
+    assert plain["encoder"] == name
+    assert {"revision", "parameters", "libraries"} <= plain.keys()
+    others = [build_encoder(name, **settings).describe() for settings in OTHER[name]]
+    assert all(other != plain for other in others)
+
+
+@pytest.mark.parametrize("name", ["logmel", "hog"])
+def test_what_changes_the_speed_only_is_not_in_it(name):
+    assert build_encoder(name, workers=1, seconds=5.0).describe() == build_encoder(name).describe()
+
+
+def test_an_unknown_encoder_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="'logmell' is not an encoder; did you mean 'logmel'"):
+        build_encoder("logmell")
+
+
+def test_cells_that_do_not_fit_the_face_are_refused():
+    with pytest.raises(UserError, match="cells of 24 pixels"):
+        Hog(cell=24)
+    with pytest.raises(UserError, match="blocks of 5"):
+        Hog(block=5)

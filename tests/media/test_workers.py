@@ -1,0 +1,98 @@
+"""Worker processes: answers in order, and no clip can take the run down or hold it up."""
+
+import os
+
+import pytest
+from stand_in_decoders import ByName, DiesWhileStarting, SecondClipKills, WithoutModel
+
+from cmarr.errors import UserError
+from cmarr.media.clips import GROUP_LIMIT, Clip, Failure, by_file
+from cmarr.media.workers import AHEAD, decode
+
+
+def groups(*names):
+    return [[Clip(name)] for name in names]
+
+
+def test_answers_come_in_order_whoever_finishes_first():
+    names = ["slow", *(f"quick{i}" for i in range(9))]
+    answers = list(decode(ByName, groups(*names), workers=2))
+    assert [clip.path for clip, _ in answers] == names
+    assert 1 <= len({process for _, process in answers}) <= 2
+    assert os.getpid() not in {process for _, process in answers}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_dead_worker_costs_one_clip(workers):
+    names = ["a", "exits", "b", "killed", "c", "d"]
+    answers = list(decode(ByName, groups(*names), workers=workers))
+    assert answers[1] == Failure("the decoder crashed (exit status 3) on exits")
+    assert answers[3] == Failure("the decoder crashed (signal SIGKILL) on killed")
+    assert [answers[i][0].path for i in (0, 2, 4, 5)] == ["a", "b", "c", "d"]
+
+
+def test_a_stuck_worker_is_ended_after_the_time_limit():
+    answers = list(decode(ByName, groups("a", "hangs", "b"), workers=1, seconds=0.5))
+    assert answers[1] == Failure("decoding took longer than 0.5 s on hangs")
+    assert [answers[i][0].path for i in (0, 2)] == ["a", "b"]
+
+
+def test_an_exception_is_the_answer_for_its_clip_and_the_worker_lives_on():
+    before, unreadable, surprising, after = decode(
+        ByName, groups("a", "unreadable", "surprising", "b"), workers=1
+    )
+    assert unreadable == Failure("unreadable is unreadable; fetch it again")
+    assert surprising.reason.startswith("ZeroDivisionError: division by zero")
+    assert surprising.reason.endswith("on surprising")
+    assert before[1] == after[1]  # the same process
+
+
+def test_one_bad_clip_does_not_cost_its_neighbours_in_the_same_file():
+    clips = [Clip("dialogue", start) for start in range(4)]
+    answers = list(decode(SecondClipKills, [clips, [Clip("other", 9)]], workers=2))
+    assert answers[2] == Failure("the decoder crashed (exit status 1) on dialogue")
+    assert [a for a in answers if not isinstance(a, Failure)] == [
+        clips[0],
+        clips[1],
+        clips[3],
+        Clip("other", 9),
+    ]
+
+
+def test_look_ahead_is_bounded():
+    drawn = []
+    endless = (drawn.append(i) or [Clip(f"{i}")] for i in range(10**9))
+    answers = decode(ByName, endless, workers=2)
+    for _ in range(3):
+        next(answers)
+    answers.close()
+    assert len(drawn) <= 3 + 2 * AHEAD
+
+
+def test_no_process_outlives_the_answers():
+    answers = decode(ByName, groups(*"abcdef"), workers=2)
+    _, process = next(answers)
+    answers.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_what_a_worker_lacks_is_said_in_its_own_words():
+    with pytest.raises(UserError, match=r"model\.onnx does not exist; set its path"):
+        next(decode(WithoutModel, groups("a")))
+
+
+def test_a_worker_that_dies_while_starting_is_no_fault_of_the_file():
+    with pytest.raises(UserError, match="ended while starting"):
+        next(decode(DiesWhileStarting, groups("a")))
+
+
+def test_no_clips_no_processes():
+    assert list(decode(WithoutModel, [])) == []
+
+
+def test_neighbouring_clips_of_a_file_are_decoded_together():
+    clips = [Clip("a", 0), Clip("a", 1), Clip("b", 0), Clip("a", 2)]
+    assert list(by_file(clips)) == [clips[:2], clips[2:3], clips[3:]]
+    sizes = [len(group) for group in by_file([Clip("a", i) for i in range(GROUP_LIMIT + 1)])]
+    assert sizes == [GROUP_LIMIT, 1]
