@@ -25,8 +25,9 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 def bootstrap_interval(
     statistic: Statistic, n_clusters: int, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval (lo, hi), each (V,), of a statistic when clusters are drawn with replacement.
+    """Interval (lo, hi), each (V,), of a statistic when clusters are drawn with replacement, over all folds.
 
+    Percentiles, taken further out the fewer clusters there are (`tail`): the plain ones are too narrow then.
     A value that a resample does not define (NaN) is left out; NaN throughout for fewer than two clusters.
     """
     if n_clusters < 2:
@@ -48,11 +49,21 @@ def bootstrap_interval(
             method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution
-    tail = 100 * (1 - level) / 2
+    out = 100 * tail(n_clusters, level)
     known = ~np.isnan(drawn).all(1)
     lo, hi = np.full((2, len(drawn)), np.nan)
-    lo[known], hi[known] = np.nanpercentile(drawn[known], [tail, 100 - tail], axis=1)
+    lo[known], hi[known] = np.nanpercentile(drawn[known], [out, 100 - out], axis=1)
     return lo, hi
+
+
+def tail(n_clusters: int, level: float = LEVEL) -> float:
+    """Share of the resamples beyond each bound: the expanded percentile interval of Hesterberg (2015).
+
+    A bootstrap of n draws has a variance too small by (n - 1) / n and normal instead of Student's tails; both are put
+    back. For ten clusters 0.9 % instead of 2.5 %, for a thousand the same.
+    """
+    student = stats.t.ppf((1 + level) / 2, n_clusters - 1)
+    return float(stats.norm.sf(student * (n_clusters / (n_clusters - 1)) ** 0.5))
 
 
 def swap_p_values(statistic: Statistic, n_clusters: int, *, seed: int = 0) -> np.ndarray:

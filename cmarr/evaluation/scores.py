@@ -77,7 +77,7 @@ def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str,
         y_true=truth, y_pred=predicted, labels=np.unique(truth), average=None, zero_division=0
     )
     return {
-        "WAR": float(accuracy_score(y_true=truth, y_pred=predicted)),
+        "WAR": float(np.average(recall, weights=support)),
         "UAR": float(recall.mean()),
         "WF1": float(np.average(f1, weights=support)),
         "MF1": float(f1.mean()),

@@ -27,7 +27,7 @@ def summarise(
     A cell holds
         mean   mean over the folds of the fold's score, then over the seeds
         std    standard deviation (n - 1) over the folds' seed means; over the seeds where there is one fold
-        lo, hi 95 % percentile interval of the same estimator, clusters resampled
+        lo, hi 95 % interval of the same estimator, clusters resampled (`cmarr.evaluation.resampling`)
         n      utterances scored: those with a usable modality under the condition
         all    mean with every utterance counted, `n_all` of them
     and an average also `covers`, the conditions that it averages. The key 'meta' tells the number of
@@ -38,7 +38,10 @@ def summarise(
     frame = gather(frames, task, protocol)
     tallies = tally(frame, task)
     sizes = _sizes(frame)
-    counted, full = (_scored(frame, task, tallies.folds, tallies.seeds, everyone=e) for e in (False, True))
+    counted = _scored(frame, task, tallies.folds, tallies.seeds, everyone=False)
+    full = counted
+    if (frame["n_usable"] == 0).any():
+        full = _scored(frame, task, tallies.folds, tallies.seeds, everyone=True)
     shape = len(metrics_of(task)), len(ROWS)
     lo, hi = bootstrap_interval(
         lambda weights: tallies.headline(tallies.totals(weights)).reshape(len(weights), -1),

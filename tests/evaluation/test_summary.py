@@ -1,0 +1,152 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmarr.errors import UserError
+from cmarr.evaluation.predictions import predictions_frame
+from cmarr.evaluation.scores import metrics_of, scores
+from cmarr.evaluation.summary import long_table, pooled, run_scores, summarise
+from cmarr.evaluation.tallies import ROWS, gather, tally
+from cmarr.files import canonical_json
+from cmarr.methods.protocol import Task
+from cmarr.modalities import CONDITIONS, INCOMPLETE
+
+
+def by_hand(hits: dict[tuple[int, int], str]) -> list[pd.DataFrame]:
+    """(fold, seed) -> one letter an utterance of class a: 'y' answered right, 'n' wrong; all modalities there."""
+    frames = []
+    for (fold, seed), letters in hits.items():
+        n = len(letters)
+        answer = np.array([[1.0, 0.0] if letter == "y" else [0.0, 1.0] for letter in letters])
+        frames.append(
+            predictions_frame(
+                ids=[f"f{fold}u{i}" for i in range(n)],
+                speakers=["anna"] * n,
+                clusters=[f"f{fold}"] * n,
+                labels=["a"] * n,
+                n_usable={c: np.full(n, len(c)) for c in CONDITIONS},
+                task=Task(("a", "b")),
+                prior=[0.5, 0.5],
+                fold=fold,
+                seed=seed,
+                probabilities=dict.fromkeys(CONDITIONS, answer),
+            )
+        )
+    return frames
+
+
+def test_the_headline_is_the_mean_over_folds_then_seeds():
+    frames = by_hand({(0, 1): "yn", (0, 2): "yy", (1, 1): "ynnn", (1, 2): "ynnn"})
+    cell = summarise(frames, Task(("a", "b")), resamples=50)["WAR"]["st"]
+    # Seed 1: (1/2 + 1/4) / 2, seed 2: (1 + 1/4) / 2. Pooled, the larger fold would weigh twice.
+    assert cell["mean"] == pytest.approx((3 / 8 + 5 / 8) / 2)
+    assert cell["std"] == pytest.approx(
+        np.std([3 / 4, 1 / 4], ddof=1), abs=1e-6
+    )  # over folds, of their seed means
+    assert cell["n"] == 6
+
+
+def test_with_one_fold_the_deviation_is_over_seeds_and_without_either_there_is_none():
+    one_fold = summarise(by_hand({(0, 1): "yn", (0, 2): "yy"}), Task(("a", "b")), resamples=50)
+    assert one_fold["WAR"]["t"]["std"] == pytest.approx(np.std([0.5, 1], ddof=1), abs=1e-6)
+    assert one_fold["meta"]["std_over"] == "seeds"
+    single = summarise(by_hand({(0, 1): "yn"}), Task(("a", "b")), resamples=50)
+    assert single["WAR"]["t"]["std"] is None
+    assert single["WAR"]["t"]["lo"] is None  # one cluster cannot be resampled
+    assert single["meta"]["std_over"] is None
+
+
+@pytest.mark.parametrize("task", [Task(("anger", "neutral", "sadness")), Task()])
+def test_numbers_lie_in_their_intervals_and_repeat(simulate, task):
+    frames = simulate(task=task)
+    summary = summarise(frames, task, resamples=300)
+    for metric in metrics_of(task):
+        assert list(summary[metric]) == list(ROWS)
+        for cell in summary[metric].values():
+            assert cell["lo"] < cell["mean"] < cell["hi"]
+    assert summarise(list(reversed(frames)), task, resamples=300) == summary
+
+
+@pytest.mark.parametrize("task", [Task(("anger", "neutral", "sadness")), Task()])
+def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
+    """Tallies re-derive every metric of scikit-learn and SciPy: fold by fold, condition by condition."""
+    for frame in simulate(task=task, seeds=(1,)):
+        tallies = tally(gather(frame, task), task)
+        found = tallies.headline(tallies.totals(np.ones((1, len(tallies.clusters)))))[0]
+        for row, condition in ((ROWS.index(c), c) for c in CONDITIONS):
+            expected = scores(frame[frame["condition"] == condition], task)
+            np.testing.assert_allclose(found[:, row], list(expected.values()), atol=1e-12)
+
+
+def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotions):
+    frame = simulate(folds=1, seeds=(1,), speakers=3)[0]
+    tallies = tally(gather(frame, emotions), emotions)
+    weights = np.array([[2, 0, 1]])
+    drawn = pd.concat([frame[frame["cluster"] == tallies.clusters[i]] for i in (0, 0, 2)])
+    found = tallies.headline(tallies.totals(weights))[0]
+    expected = scores(drawn[drawn["condition"] == "sv"], emotions)
+    np.testing.assert_allclose(found[:, ROWS.index("sv")], list(expected.values()))
+
+
+def test_the_averages_are_means_of_the_conditions_scores(simulate, emotions):
+    uar = summarise(simulate(), emotions, resamples=20)["UAR"]
+    assert uar["avg6"]["mean"] == pytest.approx(np.mean([uar[c]["mean"] for c in INCOMPLETE]), abs=1e-6)
+    assert uar["avg7"]["mean"] == pytest.approx(np.mean([uar[c]["mean"] for c in CONDITIONS]), abs=1e-6)
+    assert uar["avg6"]["covers"] == list(INCOMPLETE)
+
+
+def test_conditions_that_nobody_can_meet_have_no_number_and_leave_the_averages(simulate, emotions):
+    summary = summarise(simulate(video=False), emotions, resamples=100)
+    for metric in metrics_of(emotions):
+        cells = summary[metric]
+        empty = {row for row in ROWS if cells[row]["mean"] is None}
+        assert empty == {"v", "vt", "sv", "svt"}
+        assert all(cells[row]["lo"] is None and cells[row]["n"] == 0 for row in empty)
+        assert cells["avg6"]["covers"] == ["t", "s", "st"]
+        assert cells["avg6"]["mean"] == pytest.approx(
+            np.mean([cells[c]["mean"] for c in ("t", "s", "st")]), abs=1e-6
+        )
+
+
+def test_a_summary_is_json_without_nan(simulate, emotions):
+    summary = summarise(simulate(video=False, folds=1, seeds=(1,)), emotions, resamples=20)
+    assert json.loads(canonical_json(summary)) == summary
+
+
+def test_who_has_nothing_usable_is_counted_apart(simulate, emotions):
+    frames = simulate(absent=0.3, seeds=(1,))
+    cell = summarise(frames, emotions, resamples=20)["WAR"]["t"]
+    text = pd.concat(frames).query("condition == 't'")
+    assert cell["n"] == (text["n_usable"] > 0).sum() < cell["n_all"] == len(text)
+    assert cell["all"] != cell["mean"]
+
+
+def test_a_fold_without_one_of_the_seeds_is_refused(simulate, emotions):
+    with pytest.raises(UserError, match="fold 2, seed 2 are missing"):
+        summarise(simulate()[:-1], emotions)
+
+
+def test_the_pooled_average_is_one_test_set_not_a_mean_of_six(simulate, emotions):
+    frame = simulate(folds=1, seeds=(1,), absent=0.3)[0]
+    six = frame[frame["condition"].isin(INCOMPLETE) & (frame["n_usable"] > 0)]
+    answer = six[[f"p_{c}" for c in emotions.classes]].to_numpy().argmax(1)
+    right = np.mean(np.array(emotions.classes)[answer] == six["label"].to_numpy())
+    assert pooled(frame, emotions)["WAR"] == pytest.approx(right, abs=1e-6)
+    assert pooled(frame, emotions)["WAR"] != run_scores(frame, emotions)["WAR/avg6"]
+
+
+def test_the_scores_of_one_run_carry_the_names_of_mlflow(simulate, emotions):
+    frame = simulate(folds=1, seeds=(1,), video=False)[0]
+    run, summary = run_scores(frame, emotions), summarise(frame, emotions, resamples=20)
+    assert run["UAR/st"] == summary["UAR"]["st"]["mean"]
+    assert run["UAR/avg6"] == summary["UAR"]["avg6"]["mean"]
+    assert run["UAR/v"] is None
+
+
+def test_the_long_table_has_a_row_a_metric_and_condition(simulate, emotions):
+    table = long_table(summarise(simulate(), emotions, resamples=20), method="cmarr")
+    assert list(table.columns[:8]) == ["method", "metric", "condition", "mean", "std", "lo", "hi", "n"]
+    assert Counter(table["metric"]) == dict.fromkeys(metrics_of(emotions), len(ROWS))
