@@ -53,13 +53,13 @@ def track(*results: Results, root: Path) -> Tracked:
                         runs.log_result(client, store, key, result)
                         logged += 1
     except failures() as error:
-        missed = len(current) - already - logged
         log.warning(
             "MLflow at %s cannot be used (%s): %d result(s) are missing there until tracking runs again; "
-            "no other output is affected.",
+            "no other output is affected%s",
             store.shown,
             reason(error),
-            missed,
+            len(current) - already - logged,
+            ". If it stays so, move the file away: a new one is made and filled." if store.database else ".",
         )
     return Tracked(logged, already, len(current) - already - logged)
 

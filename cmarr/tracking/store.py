@@ -108,7 +108,9 @@ def prepare_locked(store: Store) -> None:
     """`prepare`, for whoever holds the lock already."""
     if store.database is None or store.artifacts is None:
         return
-    if not store.database.exists():
+    for left_by_a_kill in store.database.parent.glob(f".{store.database.name}.*.tmp*"):
+        left_by_a_kill.unlink()
+    if not store.database.exists() or store.database.stat().st_size == 0:
         with files.atomic(store.database) as temporary:
             _open(temporary, store.artifacts)
     elif not _current(store.database):

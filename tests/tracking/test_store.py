@@ -54,11 +54,25 @@ def test_preparing_again_changes_nothing(root):
     assert (root / "mlflow.db").read_bytes() == before
 
 
+def test_what_a_killed_preparation_left_is_cleared_away(root):
+    (root / ".mlflow.db.123.tmp").touch()
+    (root / ".mlflow.db.123.tmp-journal").touch()
+    store.prepare(root)
+    assert sorted(path.name for path in root.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
 def test_no_experiment_of_a_new_database_has_a_relative_artifact_folder(empty_database):
     with sqlite3.connect(empty_database) as connection:
         locations = [place for (place,) in connection.execute("SELECT artifact_location FROM experiments")]
     assert locations
     assert all(place.startswith(f"file://{empty_database.parent}/mlartifacts") for place in locations)
+
+
+def test_an_empty_file_is_made_a_database(tmp_path):
+    (tmp_path / "mlflow.db").touch()
+    store.prepare(tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):
