@@ -110,7 +110,7 @@ def _listed(rejected: Sequence[Rejected]) -> list[Rejected]:
 def _kinds(rejected: Sequence[Rejected], inputs: Inputs) -> dict[str, int]:
     """Reasons without the names and numbers of the single case -> how often, the most frequent first."""
     kinds = Counter(
-        re.sub(r"\d+(\.\d+)?", "N", r.reason.replace(inputs.name(r.id), "the file")) for r in rejected
+        re.sub(r"\b\d+(\.\d+)?\b", "N", r.reason.replace(inputs.name(r.id), "the file")) for r in rejected
     )
     return dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
 

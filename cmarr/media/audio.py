@@ -91,6 +91,8 @@ def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
         if not container.streams.audio:
             raise Unreadable(f"{clip.path} holds no audio track; leave its audio path empty")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise Unreadable(f"{clip.path} holds sound in a format that cannot be decoded; convert it to WAV")
         origin = (container.start_time or 0) / av.time_base
         if clip.begin > 1:
             # Compressed audio needs a little run-up before the first sample is right.

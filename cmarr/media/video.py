@@ -102,6 +102,8 @@ def _timed(container, path: str, seek: float | None) -> Iterator[tuple[float, av
     if not container.streams.video:
         raise Unreadable(f"{path} holds no video track; leave its video path empty")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise Unreadable(f"{path} holds video in a format that cannot be decoded; convert it (MP4 or AVI)")
     stream.codec_context.thread_count = 1
     origin = (container.start_time or 0) / av.time_base
     step = 1 / float(stream.average_rate or stream.guessed_rate or 25)

@@ -1,5 +1,7 @@
 """Frames are chosen by their timestamps, only within the utterance, each file decoded once."""
 
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -145,3 +147,18 @@ def test_an_unusable_video_is_one_sentence_that_names_the_file(tmp_path, make, w
         list(read_frames([Clip(str(path))], 10.0))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_video_that_a_phone_stored_on_its_side_is_turned_upright(tmp_path):
+    path = tmp_path / "a.mp4"
+    image = np.full((48, 64), 50, np.uint8)
+    image[:, :32] = 200
+    write_video(path, [image] * 3)
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    turn = [0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30]  # a quarter turn clockwise
+    content[matrix : matrix + 36] = struct.pack(">9i", *turn)
+    path.write_bytes(content)
+    _, _, upright = next(read_frames([Clip(str(path))], 10.0))
+    assert upright.shape == (64, 48)
+    assert np.median(upright[:32]) > 190 and np.median(upright[32:]) < 60  # left has become top
