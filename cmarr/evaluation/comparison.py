@@ -1,7 +1,5 @@
 """Two methods on the same utterances: is there a difference that the data carry?"""
 
-from collections.abc import Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -65,11 +63,6 @@ def compare(
             out[metric][row] = _cell(metric, observed[at], lo[at], hi[at], p[at])
     out["meta"] = {"clusters": n, "exact": n <= EXACT_UP_TO}
     return out
-
-
-def compare_all(methods: Mapping[str, Frames], task: Task, **options: Any) -> dict[tuple[str, str], dict]:
-    """(first, second) -> `compare` for every pair of methods, in the given order; options go to `compare`."""
-    return {(a, b): compare(methods[a], methods[b], task, **options) for a, b in combinations(methods, 2)}
 
 
 def _cell(metric: str, difference: float, lo: float, hi: float, p: float) -> dict[str, float | None]:

@@ -100,23 +100,6 @@ def _pooled_fold(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
     return score_rows(pd.concat(reported), task) if reported else dict.fromkeys(metrics_of(task))
 
 
-def run_scores(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
-    """'UAR/st' -> score, 'UAR/avg6' -> mean of what can be met, for the predictions of one fold and seed."""
-    frame = gather(frame, task)
-    parts = {str(condition): part for condition, part in frame.groupby("condition")}
-    by_condition = {c: scores(parts[c], task) for c in CONDITIONS if c in parts}
-    out: dict[str, float | None] = {}
-    for metric in metrics_of(task):
-        for row in ROWS:
-            known = [
-                value
-                for c in AVERAGES.get(row, (row,))
-                if (value := by_condition.get(c, {}).get(metric)) is not None
-            ]
-            out[f"{metric}/{row}"] = _number(float(np.mean(known))) if known else None
-    return out
-
-
 def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
     """A summary as rows metric, condition, mean, std, lo, hi, n, all, n_all, covers.
 

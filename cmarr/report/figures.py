@@ -25,14 +25,18 @@ def results_figure(
     *,
     metric: str,
     title: str,
-    subtitle: str = "",
+    subtitle: str | None = None,
+    cluster: str = "speaker",
     published: Published | None = None,
 ) -> Figure:
     """Dots with 95 % intervals, one a condition and method; a published row appears as open diamonds.
 
     Args:
-        metric: one of the task's metrics. published: shown for WAR and UAR only.
+        metric: one of the task's metrics.
+        subtitle: default: what the dots and bars are. cluster: what the bars resample.
+        published: shown for WAR and UAR only.
     """
+    subtitle = _explained(summaries, cluster) if subtitle is None else subtitle
     scale = 1 if metric in _RAW else 100
     positions = _positions()
     with style():
@@ -82,6 +86,14 @@ def results_figure(
             borderaxespad=0.2,
         )
     return figure
+
+
+def _explained(summaries: Summaries, cluster: str) -> str:
+    meta = next(iter(summaries.values()))["meta"]
+    if meta["clusters"] < 2:
+        return "one test " + cluster + ": no interval"
+    folds = f"mean over {meta['folds']} folds" if meta["folds"] > 1 else "official split"
+    return f"{folds}; bars: 95 % interval, {meta['clusters']} {cluster}s resampled"
 
 
 def _positions() -> dict[str, float]:

@@ -18,6 +18,7 @@ from cmarr.report.markdown import markdown_table
 from cmarr.report.notes import footnotes, results_markdown, verdicts
 from cmarr.report.published import table_2, with_avg7
 from cmarr.report.study import Study
+from cmarr.report.style import save_figure
 from cmarr.report.tables import cost_frame, results_frame
 from cmarr.report.terminal import results_text
 
@@ -72,9 +73,7 @@ def write_report(
     write_text(folder / "costs.md", markdown_table(cost_frame(study.costs)))
     for name, figure in figures(study).items():
         for ending in ("png", "svg"):
-            with atomic(folder / f"{name}.{ending}") as temporary:
-                metadata = {"Date": None} if ending == "svg" else {"Software": None}
-                figure.savefig(temporary, format=ending, dpi=150, metadata=metadata)
+            save_figure(folder / f"{name}.{ending}", figure)
 
 
 def figures(study: Study) -> dict[str, Figure]:

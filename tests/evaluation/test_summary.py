@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.scores import metrics_of, scores
-from cmarr.evaluation.summary import long_table, pooled, run_scores, summarise
+from cmarr.evaluation.summary import long_table, pooled, summarise
 from cmarr.evaluation.tallies import ROWS, gather, tally
 from cmarr.files import canonical_json
 from cmarr.methods.protocol import Task
@@ -135,15 +136,20 @@ def test_the_pooled_average_is_one_test_set_not_a_mean_of_six(simulate, emotions
     answer = six[[f"p_{c}" for c in emotions.classes]].to_numpy().argmax(1)
     right = np.mean(np.array(emotions.classes)[answer] == six["label"].to_numpy())
     assert pooled(frame, emotions)["WAR"] == pytest.approx(right, abs=1e-6)
-    assert pooled(frame, emotions)["WAR"] != run_scores(frame, emotions)["WAR/avg6"]
+    assert pooled(frame, emotions)["WAR"] != summarise(frame, emotions, resamples=20)["WAR"]["avg6"]["mean"]
 
 
-def test_the_scores_of_one_run_carry_the_names_of_mlflow(simulate, emotions):
-    frame = simulate(folds=1, seeds=(1,), video=False)[0]
-    run, summary = run_scores(frame, emotions), summarise(frame, emotions, resamples=20)
-    assert run["UAR/st"] == summary["UAR"]["st"]["mean"]
-    assert run["UAR/avg6"] == summary["UAR"]["avg6"]["mean"]
-    assert run["UAR/v"] is None
+def test_the_table_of_folds_holds_what_the_headline_averages(simulate, emotions):
+    frames = simulate(video=False)
+    table, uar = (
+        fold_table(frames, emotions).query("metric == 'UAR'"),
+        summarise(frames, emotions, resamples=20)["UAR"],
+    )
+    for row in ("st", "avg6"):
+        runs = table[table["condition"] == row]
+        assert len(runs) == len(frames)
+        assert runs["value"].mean() == pytest.approx(uar[row]["mean"], abs=1e-6)
+    assert table[table["condition"] == "v"]["value"].isna().all()
 
 
 def test_the_long_table_has_a_row_a_metric_and_condition(simulate, emotions):

@@ -1,0 +1,64 @@
+"""Summaries written down by hand: tables are tested on their own, without predictions behind them."""
+
+import pytest
+
+from cmarr.evaluation.scores import metrics_of
+from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.methods.protocol import Task
+from cmarr.modalities import CONDITIONS
+
+EMOTIONS = Task(("angry", "calm"))
+
+
+def summary(
+    task: Task, mean: float, *, met: tuple[str, ...] = CONDITIONS, folds: int = 5, clusters: int = 10
+) -> dict:
+    """Every number is `mean`, its deviation 0.02 and its interval 0.03 to either side."""
+    out: dict = {}
+    for metric in metrics_of(task):
+        out[metric] = {}
+        for row in ROWS:
+            covers = [c for c in AVERAGES.get(row, (row,)) if c in met]
+            value = mean if covers else None
+            cell = {"mean": value, "std": 0.02 if folds > 1 else None, "n": 228 * bool(covers), "n_all": 240}
+            cell |= {"lo": value and value - 0.03, "hi": value and value + 0.03, "all": value}
+            out[metric][row] = cell | ({"covers": covers} if row in AVERAGES else {})
+    out["meta"] = {
+        "folds": folds,
+        "seeds": 1,
+        "clusters": clusters,
+        "speakers": clusters,
+        "utterances": 240,
+        "resamples": 2000,
+        "level": 0.95,
+        "std_over": "folds" if folds > 1 else None,
+    }
+    return out
+
+
+def comparison(task: Task, difference: float, *, shown: int, p: float = 0.01) -> dict:
+    """The same difference everywhere; its interval holds zero unless it is shown."""
+    reach = abs(difference) / 2 if shown else 2 * abs(difference)
+    cell = {
+        "difference": difference,
+        "lo": difference - reach,
+        "hi": difference + reach,
+        "p": p,
+        "shown": shown,
+    }
+    return {metric: dict.fromkeys(ROWS, cell) for metric in metrics_of(task)} | {"meta": {}}
+
+
+@pytest.fixture
+def make_summary():
+    return summary
+
+
+@pytest.fixture
+def make_comparison():
+    return comparison
+
+
+@pytest.fixture
+def emotions() -> Task:
+    return EMOTIONS

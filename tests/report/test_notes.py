@@ -1,0 +1,117 @@
+import pandas as pd
+
+from cmarr.methods.protocol import Task
+from cmarr.report.corpus import corpus_markdown
+from cmarr.report.notes import footnotes, results_markdown, verdicts
+
+RULES = {
+    "dataset": "demo",
+    "selection": "Epoch kept: highest validation UAR.",
+    "folds": "Leave one session out.",
+    "features": {"speech": "logmel", "text": "hashing"},
+}
+
+
+def test_the_notes_say_how_the_numbers_came_about(make_summary, emotions):
+    lines = footnotes(
+        {"cmarr": make_summary(emotions, 0.7), "linear": make_summary(emotions, 0.6)}, emotions, **RULES
+    )
+    text = "\n".join(lines)
+    assert "240 test utterances of 10 speakers, 5 folds and 1 seed" in text
+    assert "± its standard deviation over folds" in text
+    assert RULES["selection"] in lines
+    assert RULES["folds"] in lines
+    assert "Features: speech logmel, text hashing." in lines
+    assert "**Only 10 speakers**" in text
+    assert "Bold: better than every other method" in text
+    assert "'-'" not in text  # every condition could be met
+
+
+def test_twenty_clusters_need_no_warning_and_a_lone_method_no_bold(make_summary, emotions):
+    text = "\n".join(footnotes({"cmarr": make_summary(emotions, 0.7, clusters=20)}, emotions, **RULES))
+    assert "Only" not in text
+    assert "Bold" not in text
+
+
+def test_a_dash_and_a_partial_average_are_explained(make_summary, emotions):
+    summaries = {"cmarr": make_summary(emotions, 0.7, met=("t", "s", "st"))}
+    text = "\n".join(footnotes(summaries, emotions, **RULES))
+    assert "no utterance has all the modalities of the condition (v, vt, sv, svt)" in text
+    assert "averages cover t, s, st only" in text
+
+
+def test_the_papers_columns_bring_their_source_and_its_slip(make_summary, emotions):
+    rules = RULES | {"dataset": "msp_improv"}
+    text = "\n".join(footnotes({"cmarr": make_summary(emotions, 0.7)}, emotions, **rules, published=True))
+    assert "arXiv 2407.09029" in text
+    assert "50.92" in text
+
+
+def test_one_fold_tells_of_intervals_over_its_clusters(make_summary):
+    summaries = {"cmarr": make_summary(Task(), 0.7, folds=1, clusters=31)}
+    text = "\n".join(footnotes(summaries, Task(), **RULES, cluster="video"))
+    assert "[95 % interval] of that mean, videos resampled (31 of them)" in text
+    assert "MAE: less is better" in text
+
+
+def three(make_summary, task):
+    return {name: make_summary(task, 0.7) for name in ("cmarr", "masked", "linear")}
+
+
+def test_plain_words_about_each_plain_rival(make_summary, make_comparison, emotions):
+    comparisons = {
+        ("cmarr", "masked"): make_comparison(emotions, 0.012, shown=0, p=0.31),
+        ("cmarr", "linear"): make_comparison(emotions, 0.05, shown=1, p=0.01),
+    }
+    assert verdicts(comparisons, emotions, three(make_summary, emotions)) == [
+        "cmarr - masked: avg6 UAR +1.2 [-1.2, 3.6], p = 0.31: no difference shown.",
+        "cmarr - linear: avg6 UAR +5.0 [2.5, 7.5], p = 0.02: better.",  # Holm: two sentences, 2 x 0.01
+        "**Not shown to beat `masked`: cmarr.**",
+    ]
+
+
+def test_a_loss_is_called_one_whichever_way_round_it_was_computed(make_summary, make_comparison, emotions):
+    comparisons = {("linear", "cmarr"): make_comparison(emotions, 0.05, shown=1, p=0.001)}
+    lines = verdicts(comparisons, emotions, three(make_summary, emotions))
+    assert lines == [
+        "cmarr - linear: avg6 UAR -5.0 [-7.5, -2.5], p = 0.001: worse.",
+        "**Not shown to beat `linear`: cmarr.**",
+    ]
+
+
+def test_less_error_is_better(make_summary, make_comparison):
+    comparisons = {("cmarr", "masked"): make_comparison(Task(), -0.1, shown=1, p=0.001)}
+    lines = verdicts(comparisons, Task(), three(make_summary, Task()))
+    assert lines == ["cmarr - masked: avg6 MAE -0.100 [-0.15, -0.05], p = 0.001: better."]
+
+
+def test_correction_for_several_comparisons_can_take_a_win_back(make_summary, make_comparison, emotions):
+    comparisons = {
+        ("cmarr", rival): make_comparison(emotions, 0.05, shown=1, p=0.03) for rival in ("masked", "linear")
+    }
+    lines = verdicts(comparisons, emotions, three(make_summary, emotions))
+    assert all("p = 0.06: no difference shown" in line for line in lines[:2])
+
+
+def test_a_page_holds_heading_table_verdicts_and_notes_in_this_order():
+    page = results_markdown("Results", "| a |\n", ["a note"], ["a verdict"])
+    assert page == "## Results\n\n| a |\n\n- a verdict\n\n- a note\n"
+
+
+def test_the_corpus_section_counts_what_was_quarantined():
+    statistics = pd.DataFrame({"corpus": ["demo"], "speakers": ["5 male, 5 female"], "hours": ["0.20"]})
+    rejected = pd.DataFrame(
+        {
+            "id": ["u1", "u2", "u3"],
+            "modality": ["speech", "speech", None],
+            "stage": ["extract", "extract", "prepare"],
+            "reason": ["silent", "empty", "unknown label"],
+        }
+    )
+    text = corpus_markdown(statistics, rejected, title="The corpus")
+    assert text.startswith("## The corpus\n\n| corpus |")
+    assert "Quarantined: 3 inputs" in text
+    line = next(line for line in text.splitlines() if "speech" in line)
+    assert [cell.strip() for cell in line.strip("|").split("|")] == ["extract", "speech", "2", "u1", "silent"]
+    assert "whole utterance" in text
+    assert corpus_markdown(statistics, rejected[:0], title="x").endswith("Nothing was quarantined.\n")
