@@ -19,9 +19,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor |
     return out.transpose(1, 2).flatten(2)
 
 
-def feed_forward(d: int, dropout: float) -> nn.Sequential:
+def feed_forward(d: int) -> nn.Sequential:
     """The two-layer network on each step, d -> 2d -> d, with GELU between."""
-    return nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * d, d))
+    return nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
 
 class AttentionBlock(nn.Module):
@@ -40,7 +40,7 @@ class AttentionBlock(nn.Module):
         self.key_value = nn.Linear(d, 2 * d)
         self.out = nn.Linear(d, d)
         self.norm_step = nn.LayerNorm(d)
-        self.step = feed_forward(d, dropout)
+        self.step = feed_forward(d)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

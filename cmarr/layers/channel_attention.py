@@ -14,7 +14,7 @@ class ChannelAttentionBlock(nn.Module):
         squeezed = max(channels // SQUEEZE, 1)
         self.body = nn.Sequential(
             nn.Conv1d(channels, channels, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv1d(channels, channels, 3, padding=1),
         )
         self.attention = nn.Sequential(

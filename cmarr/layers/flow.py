@@ -1,7 +1,8 @@
 """Normalizing flows on the channels of one step, built on nflows (Eq 6 and 8).
 
-Each flow is an `nflows` CompositeTransform of K steps, and each step is ActNorm, a channel mixing and
-an affine coupling (Kingma & Dhariwal 2018). Inputs are (N, d), one row a time step of an utterance.
+A flow is K steps of ActNorm, channel mixing and affine coupling (Kingma & Dhariwal 2018). It is an
+`nflows` Transform, so nflows' own tools (its `Flow` with a base distribution, `InverseTransform`, a
+`CompositeTransform` with others) take it as it is. Inputs are (N, d), one row a time step of an utterance.
 """
 
 import math
@@ -9,8 +10,9 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from nflows.transforms.base import CompositeTransform, Transform
-from nflows.transforms.permutations import Permutation
+from nflows.distributions.normal import StandardNormal
+from nflows.flows.base import Flow
+from nflows.transforms.base import Transform
 from torch import Tensor, nn
 
 Mixing = Literal["lu", "permutation"]
@@ -18,156 +20,164 @@ Mixing = Literal["lu", "permutation"]
 SMALLEST_DEVIATION = 1e-3
 """A channel that deviates less counts as constant: ActNorm centres it and leaves its scale alone."""
 
-LARGEST_LOG_SCALE = 1.0
-"""A coupling scales by at most e to this power, so that K of them cannot overflow."""
 
+class ChannelFlow(Transform):
+    """z = F(x), for each of `steps` steps k:
 
-class ActNorm(Transform):
-    """y = exp(log_scale) x + shift per channel, started from data by `initialise`, then learned.
+        h = exp(log_scale_k) x + shift_k                     ActNorm
+        h = M_k h + bias_k                                   mixing, M_k = L_k U_k or a permutation
+        h_a = exp(tanh(r)) h_a + t, (r, t) = network_k(h_b)  affine coupling of one half of the channels
 
-    Own, because that of nflows starts on whatever comes first, hidden modalities included, and yields
-    NaN on a single or a constant row.
+    The halves take turns, so every channel is transformed. The parameters of all steps are stacked, and
+    the two linear maps of a step are applied as one: an eager step costs three matrix products.
+
+    Each flow starts as the identity (but for ActNorm's start from data, and the reordering of
+    `permutation`, which is drawn from a fixed seed, the same for every modality): the latents of different
+    modalities, which Eq 7 averages, then begin with their channels in the same order.
+
+    Why not nflows' own parts: its ActNorm starts on whatever comes first, hidden modalities included, and
+    yields NaN on a single or a constant row; the inverse of its LULinear calls a deprecated solver.
+
+    d: channels, an even number; hidden: width of the couplings' networks; mixing: "lu", M_k learned with a
+    unit lower and a positive upper diagonal, or "permutation", fixed.
     """
 
-    def __init__(self, features: int):
+    def __init__(self, d: int, steps: int, hidden: int, mixing: Mixing = "lu"):
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(features))
-        self.shift = nn.Parameter(torch.zeros(features))
+        if d % 2 or d < 2:
+            raise ValueError(f"a flow needs an even number of channels, not {d}")
+        self.d, self.steps, self.mixing = d, steps, mixing
+        half = d // 2
         self.initialised: Tensor
         self.register_buffer("initialised", torch.tensor(False))
+        self.log_scale = nn.Parameter(torch.zeros(steps, d))
+        self.shift = nn.Parameter(torch.zeros(steps, d))
+        if mixing == "lu":
+            # Below the diagonal L, above it U, on it the logarithm of U's diagonal.
+            self.triangles = nn.Parameter(torch.zeros(steps, d, d))
+            self.bias = nn.Parameter(torch.zeros(steps, d))
+        else:
+            draws = torch.Generator().manual_seed(0)
+            orders = torch.stack([torch.randperm(d, generator=draws) for _ in range(steps)])
+            self.permutations: Tensor
+            self.register_buffer("permutations", orders)
+        self.weight_in = nn.Parameter(_uniform(steps, hidden, half, fan_in=half))
+        self.bias_in = nn.Parameter(_uniform(steps, hidden, fan_in=half))
+        self.weight_out = nn.Parameter(torch.zeros(steps, d, hidden))
+        self.bias_out = nn.Parameter(torch.zeros(steps, d))
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (N, d) -> z (N, d) and log |det dz/dx| (N,)."""
+        weights, biases = self._linear_maps()
+        h, log_scales = inputs, []
+        for k, (weight, bias, network) in enumerate(zip(weights, biases, self._networks(), strict=True)):
+            h = F.linear(h, weight, bias)
+            changed, kept = _halves(h, k)
+            log_scale, shift = _coupling(kept, *network)
+            h = _whole(torch.addcmul(shift, changed, log_scale.exp()), kept, k)
+            log_scales.append(log_scale)
+        return h, self._log_determinant(log_scales)
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z (N, d) -> x (N, d) and log |det dx/dz| (N,)."""
+        weights, biases = self._inverse_linear_maps()
+        h, log_scales = inputs, []
+        networks = list(self._networks())
+        for k in reversed(range(self.steps)):
+            changed, kept = _halves(h, k)
+            log_scale, shift = _coupling(kept, *networks[k])
+            h = _whole((changed - shift) * (-log_scale).exp(), kept, k)
+            h = F.linear(h, weights[k], biases[k])
+            log_scales.append(log_scale)
+        return h, -self._log_determinant(log_scales)
 
     @torch.no_grad()
     def initialise(self, rows: Tensor) -> None:
-        """Make the outputs of `rows` (N, d) zero-mean with unit deviation. Fewer than two rows: not yet."""
-        if len(rows) < 2:
+        """Start every ActNorm from `rows` (N, d), which may be seen: zero mean and unit deviation.
+
+        Happens once; with fewer than two rows it waits for a later batch.
+        """
+        if self.initialised or len(rows) < 2:
             return
-        deviation = rows.std(0, correction=0)
-        deviation = torch.where(deviation < SMALLEST_DEVIATION, 1.0, deviation)
-        self.log_scale.copy_(-deviation.log())
-        self.shift.copy_(-rows.mean(0) / deviation)
+        h = rows
+        for k in range(self.steps):
+            deviation = h.std(0, correction=0)
+            deviation = torch.where(deviation < SMALLEST_DEVIATION, 1.0, deviation)
+            self.log_scale[k] = -deviation.log()
+            self.shift[k] = -h.mean(0) / deviation
+            weights, biases = self._linear_maps()
+            h = F.linear(h, weights[k], biases[k])
+            changed, kept = _halves(h, k)
+            log_scale, shift = _coupling(kept, *list(self._networks())[k])
+            h = _whole(changed * log_scale.exp() + shift, kept, k)
         self.initialised.fill_(True)
 
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(N, d) -> (N, d) and log |det| (N,)."""
-        return torch.addcmul(self.shift, inputs, self.log_scale.exp()), _each(inputs, self.log_scale.sum())
+    def _linear_maps(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        mix, bias = self._mixings()
+        weights = mix * self.log_scale.exp()[:, None, :]
+        biases = (mix @ self.shift[..., None]).squeeze(-1) + bias
+        return weights.unbind(), biases.unbind()
 
-    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The inverse of `forward`."""
-        return (inputs - self.shift) * (-self.log_scale).exp(), _each(inputs, -self.log_scale.sum())
-
-
-class LUMixing(Transform):
-    """y = L U x + b: an invertible mixing of all channels; L has a unit, U a positive diagonal.
-
-    Starts as the identity. Own, because the inverse of nflows' LULinear calls a deprecated solver.
-    """
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.lower = nn.Parameter(torch.zeros(features, features))
-        self.upper = nn.Parameter(torch.zeros(features, features))
-        self.log_diagonal = nn.Parameter(torch.zeros(features))
-        self.bias = nn.Parameter(torch.zeros(features))
-
-    def _factors(self) -> tuple[Tensor, Tensor]:
-        identity = torch.eye(len(self.bias), dtype=self.bias.dtype, device=self.bias.device)
-        return self.lower.tril(-1) + identity, self.upper.triu(1) + self.log_diagonal.exp().diag()
-
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(N, d) -> (N, d) and log |det| (N,)."""
-        lower, upper = self._factors()
-        return F.linear(inputs, lower @ upper, self.bias), _each(inputs, self.log_diagonal.sum())
-
-    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The inverse of `forward`."""
-        lower, upper = self._factors()
-        # Two triangular solves against the identity are d wide; against the inputs they would be N wide.
-        identity = torch.eye(len(self.bias), dtype=self.bias.dtype, device=self.bias.device)
-        half = torch.linalg.solve_triangular(lower, identity, upper=False, unitriangular=True)
-        inverse = torch.linalg.solve_triangular(upper, half, upper=True)
-        return F.linear(inputs - self.bias, inverse), _each(inputs, -self.log_diagonal.sum())
-
-
-class AffineCoupling(Transform):
-    """One half of the channels scales and shifts the other (Dinh et al. 2017); starts as the identity.
-
-    `first` says whether the first half is the one that is transformed. At least two channels.
-    """
-
-    def __init__(self, features: int, hidden: int, first: bool):
-        super().__init__()
-        self.first = first
-        self.halves = (features // 2, features - features // 2)
-        transformed, fixed = self.halves if first else self.halves[::-1]
-        last = nn.Linear(hidden, 2 * transformed)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(nn.Linear(fixed, hidden), nn.ReLU(), last)
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = x.split(self.halves, dim=1)
-        return (a, b) if self.first else (b, a)
-
-    def _join(self, transformed: Tensor, fixed: Tensor) -> Tensor:
-        return torch.cat([transformed, fixed] if self.first else [fixed, transformed], dim=1)
-
-    def _scale_and_shift(self, fixed: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = self.network(fixed).chunk(2, dim=1)
-        return LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE), shift
-
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(N, d) -> (N, d) and log |det| (N,)."""
-        transformed, fixed = self._split(inputs)
-        log_scale, shift = self._scale_and_shift(fixed)
-        return self._join(transformed * log_scale.exp() + shift, fixed), log_scale.sum(1)
-
-    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The inverse of `forward`."""
-        transformed, fixed = self._split(inputs)
-        log_scale, shift = self._scale_and_shift(fixed)
-        return self._join((transformed - shift) * (-log_scale).exp(), fixed), -log_scale.sum(1)
-
-
-def build_flow(d: int, steps: int, hidden: int, mixing: Mixing) -> CompositeTransform:
-    """F_n of Eq 6: `steps` times (ActNorm, mixing, coupling), the halves alternating.
-
-    A flow starts as the identity but for ActNorm (and, with `permutation`, a reordering), so the
-    latents of different modalities keep their channels in the same order: the permutations are drawn
-    from a fixed seed, the same for every modality.
-    """
-    permutations = torch.Generator().manual_seed(0)
-    transforms: list[Transform] = []
-    for step in range(steps):
-        transforms.append(ActNorm(d))
-        if mixing == "lu":
-            transforms.append(LUMixing(d))
+    def _inverse_linear_maps(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        mix, bias = self._mixings()
+        if self.mixing == "lu":
+            lower, upper = self._triangles()
+            # Solved against the identity once, not against every batch: the identity is only d wide.
+            identity = torch.eye(self.d, dtype=lower.dtype, device=lower.device).expand_as(lower)
+            half = torch.linalg.solve_triangular(lower, identity, upper=False, unitriangular=True)
+            inverse = torch.linalg.solve_triangular(upper, half, upper=True)
         else:
-            transforms.append(Permutation(torch.randperm(d, generator=permutations)))
-        transforms.append(AffineCoupling(d, hidden, first=step % 2 == 0))
-    return CompositeTransform(transforms)
+            inverse = mix.transpose(1, 2)
+        back = (-self.log_scale).exp()
+        weights = back[..., None] * inverse
+        biases = -(weights @ bias[..., None]).squeeze(-1) - back * self.shift
+        return weights.unbind(), biases.unbind()
+
+    def _mixings(self) -> tuple[Tensor, Tensor]:
+        if self.mixing == "lu":
+            lower, upper = self._triangles()
+            return lower @ upper, self.bias
+        identity = torch.eye(self.d, dtype=self.shift.dtype, device=self.shift.device)
+        return identity[self.permutations], torch.zeros_like(self.shift)
+
+    def _triangles(self) -> tuple[Tensor, Tensor]:
+        diagonal = self.triangles.diagonal(dim1=1, dim2=2)
+        lower = self.triangles.tril(-1) + torch.eye(self.d, dtype=diagonal.dtype, device=diagonal.device)
+        return lower, self.triangles.triu(1) + diagonal.exp().diag_embed()
+
+    def _networks(self) -> zip:
+        parameters = (self.weight_in, self.bias_in, self.weight_out, self.bias_out)
+        return zip(*[p.unbind() for p in parameters], strict=True)
+
+    def _log_determinant(self, log_scales: list[Tensor]) -> Tensor:
+        constant = self.log_scale.sum()
+        if self.mixing == "lu":
+            constant = constant + self.triangles.diagonal(dim1=1, dim2=2).sum()
+        return torch.stack([s.sum(1) for s in log_scales]).sum(0) + constant
 
 
-@torch.no_grad()
-def initialise(flow: CompositeTransform, rows: Tensor) -> None:
-    """Start every ActNorm of a flow, in order, from `rows` (N, d) that may be seen; once and for all."""
-    norms = [t for t in flow._transforms if isinstance(t, ActNorm)]
-    if not norms or norms[0].initialised or len(rows) < 2:
-        return
-    for transform in flow._transforms:
-        if isinstance(transform, ActNorm):
-            transform.initialise(rows)
-        rows, _ = transform(rows)
+def bits_per_dimension(flow: ChannelFlow, x: Tensor) -> Tensor:
+    """Negative log-likelihood (N,) of rows x (N, d) under a standard normal latent, in bits per channel."""
+    return -Flow(flow, StandardNormal([flow.d])).log_prob(x) / (flow.d * math.log(2))
 
 
-def bits_per_dimension(latents: Tensor, log_determinant: Tensor) -> Tensor:
-    """Negative log-likelihood (N,) of rows under a standard normal latent, in bits per channel.
-
-    latents (N, d) and log_determinant (N,) are what a flow returns for the rows.
-    """
-    d = latents.shape[1]
-    nats = 0.5 * latents.square().sum(1) + 0.5 * d * math.log(2 * math.pi) - log_determinant
-    return nats / (d * math.log(2))
+def _halves(h: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    first, second = h.chunk(2, dim=1)
+    return (first, second) if step % 2 == 0 else (second, first)
 
 
-def _each(rows: Tensor, value: Tensor) -> Tensor:
-    return value.expand(len(rows))
+def _whole(changed: Tensor, kept: Tensor, step: int) -> Tensor:
+    return torch.cat([changed, kept] if step % 2 == 0 else [kept, changed], dim=1)
+
+
+def _coupling(
+    kept: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
+) -> tuple[Tensor, Tensor]:
+    raw, shift = F.linear(F.linear(kept, w_in, b_in).relu_(), w_out, b_out).chunk(2, dim=1)
+    # A bounded scale: K couplings cannot overflow, whatever they are given.
+    return raw.tanh(), shift
+
+
+def _uniform(*shape: int, fan_in: int) -> Tensor:
+    bound = fan_in**-0.5
+    return torch.empty(shape).uniform_(-bound, bound)

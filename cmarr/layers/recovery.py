@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-from nflows.transforms.base import CompositeTransform
 from torch import Tensor, nn
 
 from cmarr.layers.channel_attention import Reconstruction
-from cmarr.layers.flow import Mixing, bits_per_dimension, build_flow, initialise
+from cmarr.layers.flow import ChannelFlow, Mixing, bits_per_dimension
 
 Through = Literal["flow", "mean", "zeros"]
 Averaging = Literal["equal", "precision"]
@@ -57,7 +56,7 @@ class Recovery(nn.Module):
             return
         for m in modalities:
             if through == "flow":
-                self.flows[m] = build_flow(d, flow_steps, coupling_hidden, mixing)
+                self.flows[m] = ChannelFlow(d, flow_steps, coupling_hidden, mixing)
             self.reconstructions[m] = Reconstruction(d, blocks)
 
     def start(self, x: Mapping[str, Tensor], usable: Tensor) -> None:
@@ -67,7 +66,7 @@ class Recovery(nn.Module):
         """
         for i, m in enumerate(self.modalities):
             if m in self.flows:
-                initialise(self.flows[m], x[m].detach()[usable[:, i]].flatten(0, 1).float())
+                self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1).float())
 
     def forward(self, x: Mapping[str, Tensor], usable: Tensor, precision: Mapping[str, Tensor]) -> Completed:
         """Complete every pattern.
@@ -114,15 +113,14 @@ class Recovery(nn.Module):
         if modality not in self.flows or not len(x):
             return x.float()
         with torch.autocast(x.device.type, enabled=False):
-            z, _ = self.flows[modality](x.float().flatten(0, 1))
+            z, _ = self._flow(modality)(x.float().flatten(0, 1))
         return z.view_as(x)
 
     def _inverse(self, modality: str, z: Tensor) -> Tensor:
         if modality not in self.flows:
             return z
         with torch.autocast(z.device.type, enabled=False):
-            flow = cast(CompositeTransform, self.flows[modality])
-            x, _ = flow.inverse(z.flatten(0, 1))
+            x, _ = self._flow(modality).inverse(z.flatten(0, 1))
         return x.view_as(z)
 
     def _mean_latents(self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor]) -> Tensor:
@@ -135,8 +133,11 @@ class Recovery(nn.Module):
     def bits_per_dimension(self, modality: str, x: Tensor) -> Tensor:
         """Bits per channel (R * L,) of the representations x (R, L, d) under the modality's flow."""
         with torch.autocast(x.device.type, enabled=False):
-            return bits_per_dimension(*self.flows[modality](x.float().flatten(0, 1)))
+            return bits_per_dimension(self._flow(modality), x.float().flatten(0, 1))
 
     def inverse_error(self, modality: str, x: Tensor) -> Tensor:
         """Largest |F^-1(F(x)) - x| over the representations x (R, L, d)."""
         return (self._inverse(modality, self.latent(modality, x)) - x).abs().amax()
+
+    def _flow(self, modality: str) -> ChannelFlow:
+        return cast(ChannelFlow, self.flows[modality])

@@ -41,7 +41,6 @@ class Representation(nn.Module):
         d: int,
         length: int,
         heads: int,
-        dropout: float,
         flow_input: FlowInput = "mu",
         resample_first: bool = False,
         normalise: bool = True,
@@ -50,7 +49,7 @@ class Representation(nn.Module):
         self.length = length
         self.flow_input = flow_input
         self.resample_first = resample_first
-        self.uncertainty = UncertaintyModelling(dim, d, heads, dropout)
+        self.uncertainty = UncertaintyModelling(dim, d, heads)
         self.convolution = nn.Conv1d(d if flow_input == "mu" else dim, d, 3, padding=1)
         self.norm = nn.LayerNorm(d) if normalise else nn.Identity()
 

@@ -16,10 +16,10 @@ class UncertaintyModelling(nn.Module):
     After the probability-distribution encoder of MAP (Ji et al. 2023): h = LN(GELU(Linear(R))); one
     multi-head self-attention with a bias-free projection, of whose heads one half feeds the mean and the
     other half log sigma; the mean has a residual from h, log sigma has none; each then passes a
-    sub-block of layer norm and MLP.
+    sub-block of layer norm and MLP. There is no dropout: what comes of mu is also the target of L_rec.
     """
 
-    def __init__(self, dim: int, d: int, heads: int, dropout: float):
+    def __init__(self, dim: int, d: int, heads: int):
         super().__init__()
         self.heads = heads
         self.project = nn.Linear(dim, d)
@@ -28,9 +28,9 @@ class UncertaintyModelling(nn.Module):
         self.mean = nn.Linear(d // 2, d)
         self.log_sigma = nn.Linear(d // 2, d)
         self.mean_norm = nn.LayerNorm(d)
-        self.mean_mlp = feed_forward(d, dropout)
+        self.mean_mlp = feed_forward(d)
         self.log_sigma_norm = nn.LayerNorm(d)
-        self.log_sigma_mlp = feed_forward(d, dropout)
+        self.log_sigma_mlp = feed_forward(d)
 
     def forward(self, frames: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Ragged frames (N, D) -> mu (N, d) and log sigma (N, d), each step of an utterance seeing all."""

@@ -123,7 +123,7 @@ def entropy_margin(sigma: Tensor, available: Tensor, margin: float) -> Tensor:
 
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
     pairs = list(itertools.combinations(range(modalities), 2))
-    return tuple(torch.tensor(pairs, device=device).view(-1, 2).T)  # type: ignore[return-value]
+    return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)  # type: ignore[return-value]
 
 
 def _valid(available: Tensor) -> Tensor:

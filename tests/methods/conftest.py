@@ -1,0 +1,122 @@
+"""Small random batches, and methods made ready for them: the fixture `small`."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.data.masks import draw_visible
+from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.registry import build_method
+from cmarr.modalities import MODALITIES
+
+DIMS = {"s": 6, "v": 5, "t": 7}
+CLASSES = Task(("angry", "happy", "neutral"))
+SMALL = {"d": 8, "length": 4, "heads": 2}
+SETTINGS = {
+    "cmarr": {**SMALL, "flow_steps": 2, "blocks": 1},
+    "masked": SMALL,
+}
+
+
+def make_batch(
+    rows: int = 10,
+    seed: int = 0,
+    absent: float = 0.2,
+    dims: Mapping[str, int] = DIMS,
+    regression: bool = False,
+    longest: int = 6,
+) -> Batch:
+    """Random sequences of 1 to `longest` frames; each modality is absent with probability `absent`."""
+    generator = torch.Generator().manual_seed(seed)
+    available = torch.rand(rows, 3, generator=generator) >= absent
+    values, lengths = {}, {}
+    for i, m in enumerate(MODALITIES):
+        count = torch.randint(1, longest + 1, (rows,), generator=generator)
+        noise = torch.randn(rows, longest, dims.get(m, 1), generator=generator)
+        if m not in dims:
+            available[:, i] = False
+            lengths[m] = torch.zeros(rows, dtype=torch.long)
+            continue
+        lengths[m] = count * available[:, i]
+        values[m] = noise[torch.arange(longest) < lengths[m][:, None]]
+    scores = torch.randn(rows, generator=generator)
+    labels = scores if regression else torch.randint(3, (rows,), generator=generator)
+    return Batch(values, lengths, available, labels)
+
+
+def take(batch: Batch, rows: Tensor) -> Batch:
+    """The utterances `rows` (indices) of a batch, in that order."""
+    values = {}
+    for m, frames in batch.values.items():
+        parts = frames.split(batch.lengths[m].tolist())
+        values[m] = torch.cat([parts[int(r)] for r in rows])
+    lengths = {m: n[rows] for m, n in batch.lengths.items()}
+    return Batch(values, lengths, batch.available[rows], batch.labels[rows])
+
+
+def with_noise(batch: Batch, modality: str, seed: int = 99) -> Batch:
+    """The same batch, the features of one modality replaced by large noise."""
+    if modality not in batch.values:
+        return batch
+    generator = torch.Generator().manual_seed(seed)
+    noise = 50 * torch.randn(batch.values[modality].shape, generator=generator)
+    return Batch({**batch.values, modality: noise}, batch.lengths, batch.available, batch.labels)
+
+
+def without(batch: Batch, modality: str) -> Batch:
+    """The same batch, one modality absent from every utterance."""
+    available = batch.available.clone()
+    available[:, MODALITIES.index(modality)] = False
+    values = {**batch.values, modality: batch.values[modality][:0]}
+    lengths = {**batch.lengths, modality: torch.zeros_like(batch.lengths[modality])}
+    return Batch(values, lengths, available, batch.labels)
+
+
+def masks(batch: Batch, seed: int = 0) -> Tensor:
+    """A random condition for each utterance, as in training: (B, 3)."""
+    return draw_visible(batch.available, torch.Generator().manual_seed(seed))
+
+
+def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings) -> nn.Module:
+    """A small method; one that is solved in closed form is fitted on a batch already."""
+    torch.manual_seed(0)
+    method = build_method(name, dims, task, {**SETTINGS.get(name, {}), **settings})
+    if isinstance(method, ClosedForm):
+        method.fit(make_batch(60, seed=5, dims=dims, regression=task.regression), torch.Generator())
+    return method
+
+
+def train(method: nn.Module, batch: Batch, visible: Tensor, steps: int, lr: float = 3e-3) -> list[float]:
+    """A few steps of Adam on one batch with fixed masks; the summed loss before each step."""
+    optimiser = torch.optim.Adam(method.parameters(), lr=lr)
+    history = []
+    method.train()
+    for _ in range(steps):
+        loss = torch.stack(list(method.training_losses(batch, visible).values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        history.append(loss.item())
+    return history
+
+
+@pytest.fixture(scope="session")
+def small() -> SimpleNamespace:
+    """`small.batch()`, `small.method("cmarr")` and what one does with them."""
+    return SimpleNamespace(
+        dims=DIMS,
+        settings=SETTINGS,
+        classes=CLASSES,
+        scores=Task(),
+        batch=make_batch,
+        method=make_method,
+        take=take,
+        with_noise=with_noise,
+        without=without,
+        masks=masks,
+        train=train,
+    )

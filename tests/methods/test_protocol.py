@@ -1,0 +1,188 @@
+"""What every method promises, whatever it does inside."""
+
+import importlib
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cmarr.data.batch import visibility
+from cmarr.methods.registry import METHODS
+from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
+
+
+def method_class(name: str) -> type:
+    return getattr(importlib.import_module(f"cmarr.methods.{name}"), METHODS[name])
+
+
+TRAINED = [name for name in METHODS if hasattr(method_class(name), "training_losses")]
+
+
+def all_conditions(rows: int) -> dict[str, torch.Tensor]:
+    return {c: visibility(c, rows) for c in CONDITIONS}
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestAnswers:
+    def test_every_condition_gets_finite_logits_of_the_right_shape(self, small, name):
+        batch = small.batch()
+        answers = small.method(name).eval().predict(batch, all_conditions(10))
+        assert list(answers) == list(CONDITIONS)
+        for answer in answers.values():
+            assert answer.logits.shape == (10, 3)
+            assert answer.logits.isfinite().all()
+
+    def test_a_score_is_one_number(self, small, name):
+        batch = small.batch(regression=True)
+        answer = (
+            small.method(name, task=small.scores).eval().predict(batch, {"svt": visibility("svt", 10)})["svt"]
+        )
+        assert answer.logits.shape == (10, 1)
+        assert answer.logits.isfinite().all()
+
+    @pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+    @pytest.mark.parametrize("condition", INCOMPLETE)
+    def test_what_is_hidden_does_not_matter(self, small, name, condition, mode):
+        method = small.method(name).train(mode)
+        batch = small.batch()
+        noisy = batch
+        for m in set(MODALITIES) - set(condition):
+            noisy = small.with_noise(noisy, m)
+        torch.manual_seed(1)
+        answer = method.predict(batch, {condition: visibility(condition, 10)})[condition]
+        torch.manual_seed(1)
+        other = method.predict(noisy, {condition: visibility(condition, 10)})[condition]
+        assert torch.equal(answer.logits, other.logits)
+        for m in answer.recovered:
+            assert torch.equal(answer.recovered[m], other.recovered[m])
+
+    @pytest.mark.parametrize("modality", MODALITIES)
+    def test_hidden_and_absent_are_the_same_to_an_answer(self, small, name, modality):
+        method, batch = small.method(name).eval(), small.batch()
+        condition = "".join(m for m in MODALITIES if m != modality)
+        hidden = method.predict(batch, {"x": visibility(condition, 10)})["x"].logits
+        absent = method.predict(small.without(batch, modality), {"x": visibility("svt", 10)})["x"].logits
+        torch.testing.assert_close(hidden, absent, atol=1e-5, rtol=1e-5)
+
+    def test_conditions_answered_together_or_alone_agree(self, small, name):
+        method, batch = small.method(name).eval(), small.batch()
+        together = method.predict(batch, all_conditions(10))
+        for condition in CONDITIONS:
+            alone = method.predict(batch, {condition: visibility(condition, 10)})[condition]
+            torch.testing.assert_close(together[condition].logits, alone.logits, atol=1e-5, rtol=1e-5)
+
+    def test_an_answer_depends_neither_on_the_other_rows_nor_on_padding(self, small, name):
+        method, batch = small.method(name).eval(), small.batch()
+        together = method.predict(batch, {"x": small.masks(batch)})["x"].logits
+        for row in range(10):
+            index = torch.tensor([row])
+            alone = method.predict(small.take(batch, index), {"x": small.masks(batch)[index]})["x"].logits
+            torch.testing.assert_close(together[index], alone, atol=1e-5, rtol=1e-5)
+
+    def test_the_order_of_a_batch_is_the_order_of_its_answers(self, small, name):
+        method, batch = small.method(name).eval(), small.batch()
+        order = torch.randperm(10, generator=torch.Generator().manual_seed(3))
+        straight = method.predict(batch, {"x": small.masks(batch)})["x"].logits
+        shuffled = method.predict(small.take(batch, order), {"x": small.masks(batch)[order]})["x"].logits
+        torch.testing.assert_close(straight[order], shuffled, atol=1e-5, rtol=1e-5)
+
+    def test_a_row_with_nothing_usable_is_not_nan(self, small, name):
+        batch = small.without(small.without(small.batch(absent=0.0), "v"), "t")
+        answer = small.method(name).eval().predict(batch, {"vt": visibility("vt", 10)})["vt"]
+        assert answer.logits.isfinite().all()
+
+    @pytest.mark.parametrize("present", ["s", "v", "t", "st", "sv", "vt"])
+    def test_a_corpus_may_lack_modalities(self, small, name, present):
+        dims = dict.fromkeys(present, 4)
+        method = small.method(name, dims).eval()
+        answers = method.predict(small.batch(dims=dims), all_conditions(10))
+        assert all(a.logits.isfinite().all() for a in answers.values())
+
+    def test_saved_and_loaded_it_gives_the_same_answers(self, small, name, tmp_path):
+        method = small.method(name)
+        batch = small.batch()
+        if name in TRAINED:
+            small.train(method, batch, small.masks(batch), 2)
+        save_file(
+            {k: v.contiguous() for k, v in method.state_dict().items()}, tmp_path / "weights.safetensors"
+        )
+        torch.manual_seed(7)
+        other = type(method)(dims=small.dims, task=small.classes, **small.settings.get(name, {}))
+        other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+        method.eval()
+        other.eval()
+        for condition, answer in method.predict(batch, all_conditions(10)).items():
+            again = other.predict(batch, {condition: visibility(condition, 10)})[condition]
+            torch.testing.assert_close(answer.logits, again.logits, atol=1e-5, rtol=1e-5)
+
+
+AWKWARD = {
+    "one row": lambda small: small.batch(1, absent=0.0),
+    "a modality absent everywhere": lambda small: small.without(small.batch(), "v"),
+    "two modalities absent everywhere": lambda small: small.without(small.without(small.batch(), "t"), "v"),
+    "nothing available at all": lambda small: small.without(
+        small.without(small.without(small.batch(), "t"), "v"), "s"
+    ),
+    "one class": lambda small: one_class(small.batch()),
+    "one frame each": lambda small: small.batch(longest=1),
+}
+
+
+def one_class(batch):
+    batch.labels.zero_()
+    return batch
+
+
+@pytest.mark.parametrize("name", TRAINED)
+class TestTraining:
+    @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
+    def test_losses_are_finite_scalars_and_so_are_their_gradients(self, small, name, regression):
+        method = small.method(name, task=small.scores if regression else small.classes).train()
+        batch = small.batch(regression=regression)
+        losses = method.training_losses(batch, small.masks(batch))
+        assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
+        sum(losses.values()).backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+
+    @pytest.mark.parametrize("case", AWKWARD)
+    def test_awkward_batches_stay_finite(self, small, name, case):
+        method, batch = small.method(name), AWKWARD[case](small)
+        history = small.train(method, batch, small.masks(batch), 3)
+        assert all(torch.tensor(history).isfinite())
+        assert all(p.isfinite().all() for p in method.parameters())
+
+    def test_a_row_with_nothing_usable_changes_no_loss(self, small, name):
+        method = small.method(name).eval()
+        batch = small.batch(absent=0.0)
+        visible = small.masks(batch)
+        wanted = method.training_losses(batch, visible)["cls"]
+        blind = visible.clone()
+        blind[3] = False
+        others = torch.tensor([r for r in range(10) if r != 3])
+        without_it = method.training_losses(small.take(batch, others), visible[others])["cls"]
+        torch.testing.assert_close(
+            method.training_losses(batch, blind)["cls"], without_it, atol=1e-5, rtol=1e-5
+        )
+        assert not torch.isclose(wanted, without_it)
+
+    def test_a_few_steps_lower_the_loss(self, small, name):
+        batch = small.batch(24)
+        history = small.train(small.method(name, dropout=0.0), batch, small.masks(batch), 25)
+        assert history[-1] < 0.8 * history[0]
+
+    def test_the_same_seed_gives_the_same_weights(self, small, name):
+        def weights():
+            method, batch = small.method(name), small.batch()
+            torch.manual_seed(4)
+            small.train(method, batch, small.masks(batch), 2)
+            return method.state_dict()
+
+        first, second = weights(), weights()
+        assert all(torch.equal(first[k], second[k]) for k in first)
+
+    @pytest.mark.parametrize("present", ["s", "v", "t", "st", "sv", "vt"])
+    def test_it_trains_on_a_corpus_that_lacks_modalities(self, small, name, present):
+        dims = dict.fromkeys(present, 4)
+        batch = small.batch(dims=dims)
+        history = small.train(small.method(name, dims), batch, small.masks(batch), 2)
+        assert all(torch.tensor(history).isfinite())
