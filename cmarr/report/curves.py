@@ -95,8 +95,12 @@ def _conditions(axes: Axes, curves: pd.DataFrame) -> None:
 
 
 def _epochs(axes: Axes, last: int) -> None:
+    if last == 1:  # a method fitted in one step
+        axes.set_xlim(0.5, 1.5)
+        axes.set_xticks([1])
+        return
+    axes.set_xlim(1, last)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.set_xlim((1, last) if last > 1 else (0.5, 1.5))  # a method fitted in one step has one epoch
 
 
 def _complete_mean(curves: pd.DataFrame) -> pd.Series:

@@ -92,7 +92,7 @@ def _explained(summaries: Summaries, cluster: str) -> str:
     meta = next(iter(summaries.values()))["meta"]
     if meta["clusters"] < 2:
         return "one test " + cluster + ": no interval"
-    folds = f"mean over {meta['folds']} folds" if meta["folds"] > 1 else "official split"
+    folds = f"mean over {meta['folds']} folds" if meta["folds"] > 1 else "one test split"
     return f"{folds}; bars: 95 % interval, {meta['clusters']} {cluster}s resampled"
 
 

@@ -71,13 +71,13 @@ def write_report(
     write_text(folder / "corpus.md", corpus_markdown(corpus, rejected, title=f"{study.dataset}: the corpus"))
     _write_csv(folder / "corpus.csv", corpus)
     write_text(folder / "costs.md", markdown_table(cost_frame(study.costs)))
-    for name, figure in figures(study).items():
+    for name, figure in figures(study, cluster).items():
         for ending in ("png", "svg"):
             save_figure(folder / f"{name}.{ending}", figure)
 
 
-def figures(study: Study) -> dict[str, Figure]:
-    """Every figure of a study by name."""
+def figures(study: Study, cluster: str) -> dict[str, Figure]:
+    """Every figure of a study by name; `cluster` is what the intervals resample."""
     score = primary(study.task)
     drawn = {
         "results": results_figure(
@@ -85,6 +85,7 @@ def figures(study: Study) -> dict[str, Figure]:
             study.task,
             metric=score,
             title=f"{score} by available modalities, {study.dataset}",
+            cluster=cluster,
         )
     }
     for method, frames in study.frames.items():
