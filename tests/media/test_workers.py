@@ -61,12 +61,11 @@ def test_one_bad_clip_does_not_cost_its_neighbours_in_the_same_file():
 
 def test_look_ahead_is_bounded():
     drawn = []
-    endless = (drawn.append(i) or [Clip(f"{i}")] for i in range(10**9))
+    endless = (drawn.append(i) or [Clip(f"{i}" if i else "slow")] for i in range(10**9))
     answers = decode(ByName, endless, workers=2)
-    for _ in range(3):
-        next(answers)
+    next(answers)  # while the first is slow, the other worker does not run away
     answers.close()
-    assert len(drawn) <= 3 + 2 * AHEAD
+    assert 2 < len(drawn) <= 2 * AHEAD
 
 
 def test_no_process_outlives_the_answers():
