@@ -9,7 +9,7 @@ from cmarr.execution import worker_count
 from cmarr.features.extract import extract
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from stages.paths import Paths, corpus_root
+from stages.paths import Paths, corpus_root, media_root
 from stages.resume import unfinished
 from stages.stage import run
 
@@ -21,7 +21,7 @@ def main(dataset: str, modality: str) -> None:
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
         summary = extract(
-            resolved(read_manifest(paths.manifest), root),
+            resolved(read_manifest(paths.manifest), media_root(root)),
             encoder,
             paths.features / modality,
             shard_size=settings["shard_size"],
@@ -29,6 +29,8 @@ def main(dataset: str, modality: str) -> None:
             resume=folder,
         )
     print(f"{dataset}: {summary}")
+    if replaced := getattr(encoder, "replaced", None):
+        print(f"  {sum(replaced.values())} infinite or NaN values of {len(replaced)} utterances count as 0")
 
 
 def _encoder(dataset: str, modality: str, settings: dict[str, Any], root: Any, workers: str | int) -> Any:

@@ -72,3 +72,8 @@ def corpus_root(setting: str) -> Path:
     here = Path.cwd() / given
     inside = here.resolve().is_relative_to(Path.cwd().resolve())
     return (here if inside else root() / given).resolve()
+
+
+def media_root(root: Path) -> Path:
+    """The folder that a manifest's paths are relative to: the corpus', or that of a corpus which is one file."""
+    return root if root.is_dir() else root.parent

@@ -6,7 +6,7 @@ from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
 from cmarr.modalities import MODALITIES, NAMES
-from stages.paths import Paths, corpus_root
+from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
 
 
@@ -16,7 +16,7 @@ def main(dataset: str) -> None:
     utterances, rejected = read_corpus(settings["kind"], root, dataset=dataset, **settings["options"])
     kept, selection = select_labels(utterances, settings["classes"], settings["merge"])
     write_quarantine(paths.quarantine, rejected)
-    write_manifest(paths.manifest, relative_to(kept, root))
+    write_manifest(paths.manifest, relative_to(kept, media_root(root)))
     print(f"{dataset}: {selection}")
     for reason, count in Counter(r.reason for r in rejected).most_common():
         print(f"  quarantined {count}: {reason} (listed in {paths.quarantine})")

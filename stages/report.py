@@ -11,7 +11,7 @@ from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.study import Study, load_study
 from cmarr.report.write import write_report
 from cmarr.training.selection import describe_rule
-from stages.paths import Paths, corpus_root
+from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
 
 
@@ -32,7 +32,7 @@ def study_of(dataset: str) -> Study:
 def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("report")
     study = study_of(dataset)
-    utterances = resolved(read_manifest(paths.manifest), corpus_root(settings["root"]))
+    utterances = resolved(read_manifest(paths.manifest), media_root(corpus_root(settings["root"])))
     tables = load_features(paths.features)
     available = {m: set(tables[m].ids) if m in tables else set() for m in MODALITIES}
     corpus = corpus_table(dataset, utterances, settings["classes"], available, durations(utterances))

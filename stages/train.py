@@ -7,7 +7,7 @@ from cmarr.execution import run_jobs, worker_count
 from cmarr.files import file_digest, folder_digest
 from cmarr.folds.files import read_folds
 from cmarr.methods.protocol import Task
-from cmarr.training.costs import write_costs, write_curves
+from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.job import TrainingJob, run_job
 from stages.paths import Paths
 from stages.resume import unfinished
@@ -58,6 +58,7 @@ def main(dataset: str, method: str) -> None:
         for path in sorted(folder.glob("*.safetensors")):
             shutil.copyfile(path, target / path.name)  # the folder stays whole until all is in place
     write_curves(paths.metrics / method / "curves.csv", outcomes)
+    write_mean_curves(paths.metrics / method / "learning.csv", outcomes)
     write_costs(paths.metrics / method / "cost.json", outcomes)
     for outcome in outcomes:
         print(

@@ -21,6 +21,23 @@ def write_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> Non
         pd.DataFrame(rows, columns=["fold", "seed", "epoch", "name", "value"]).to_csv(temporary, index=False)
 
 
+def write_mean_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    """Learning curves averaged over the trainings, as CSV for DVC's plots: epoch, one column a name.
+
+    An epoch that fewer than half of the trainings reached is left out: it would show the survivors only.
+    """
+    longest = max(len(outcome["curves"]) for outcome in outcomes)
+    rows = []
+    for epoch in range(longest):
+        reached = [o["curves"][epoch] for o in outcomes if epoch < len(o["curves"])]
+        if 2 * len(reached) >= len(outcomes):
+            mean = {name: sum(curve[name] for curve in reached) / len(reached) for name in reached[0]}
+            losses = [v for name, v in mean.items() if name.startswith("loss/") and not name.endswith("norm")]
+            rows.append({"epoch": epoch + 1, "loss": sum(losses), **mean})
+    with atomic(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+
+
 def write_costs(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
     """Seconds, peak memory and parameters, in all and for each training.
 

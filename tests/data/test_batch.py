@@ -65,7 +65,9 @@ def test_visibility_of_a_condition():
 def test_normaliser_by_hand():
     normaliser = Normaliser({"s": 2})
     normaliser.fit({"s": torch.tensor([[0.0, 7.0], [2.0, 7.0], [4.0, 7.0]])})
-    batch = Batch({"s": torch.tensor([[4.0, 8.0]])}, {"s": torch.tensor([1])}, torch.ones(1, 3), torch.zeros(1))
+    batch = Batch(
+        {"s": torch.tensor([[4.0, 8.0]])}, {"s": torch.tensor([1])}, torch.ones(1, 3), torch.zeros(1)
+    )
     # mean 2, deviation sqrt(8/3); the second feature is constant: centred, not scaled
     expected = [(4 - 2) / (8 / 3) ** 0.5, 1.0]
     assert normaliser(batch).values["s"][0].tolist() == pytest.approx(expected)
@@ -113,4 +115,4 @@ def test_masks_depend_on_the_generator_alone():
     available = torch.ones(20, 3, dtype=torch.bool)
     first, second = (draw_visible(available, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, second)
-    assert {p for p in patterns(first)} <= {"".join(sorted(c, key="svt".index)) for c in CONDITIONS}
+    assert set(patterns(first)) <= {"".join(sorted(c, key="svt".index)) for c in CONDITIONS}

@@ -7,10 +7,10 @@ from torch import nn
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
+from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Prediction, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
-from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 TASK = Task(("no", "yes"))
@@ -61,7 +61,13 @@ def train(checkpoint=None, on_epoch=lambda epoch: None, **changes):
     torch.manual_seed(0)
     method, normaliser = Pooled(), Normaliser(dict.fromkeys("svt", 4))
     progress = fit(
-        method, normaliser, store(30, 0), store(20, 1), checkpoint=checkpoint, on_epoch=on_epoch, **OPTIONS | changes
+        method,
+        normaliser,
+        store(30, 0),
+        store(20, 1),
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+        **OPTIONS | changes,
     )
     return method, progress
 

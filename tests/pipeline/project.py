@@ -1,0 +1,82 @@
+"""A small copy of this repository in which the real dvc.yaml runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+SMALL = {
+    "epochs: auto": "epochs: 3",
+    "sessions: 5 ": "sessions: 3 ",
+    "utterances: 240": "utterances: 48",
+    "flow_steps: auto": "flow_steps: 1",
+    "d: auto             # width": "d: 16             # width",
+    "length: auto        # steps": "length: 4        # steps",
+}
+"""Changes of params.yaml that make a study of seconds: three sessions, one of them trains."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A working copy and the commands a user would type in it."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True, **options) -> subprocess.CompletedProcess:
+        """Run a command in the copy; its output is in `.stdout`, standard error included."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            **options,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        """Run DVC as a module of this interpreter; returns what it printed."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, check=check).stdout
+
+    def edit(self, **changes: str) -> None:
+        """Replace text in params.yaml (the user's editor)."""
+        replace(self.root / "params.yaml", changes)
+
+
+def replace(path: Path, changes: dict[str, str]) -> None:
+    text = path.read_text()
+    for old, new in changes.items():
+        assert old in text, f"{path} does not hold {old!r}"
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+def environment() -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    binaries = str(Path(sys.executable).parent)
+    quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
+    names = {f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")}
+    addresses = {f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")}
+    return env | quiet | names | addresses | {"PATH": f"{binaries}{os.pathsep}{env['PATH']}"}
+
+
+def copy_of_the_project(target: Path) -> Project:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    project = Project(target)
+    replace(target / "params.yaml", SMALL)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
+        project.run("git", *command)
+    return project

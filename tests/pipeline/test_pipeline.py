@@ -1,0 +1,171 @@
+"""The real dvc.yaml on a small demo corpus, as a user runs it."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cmarr.modalities import CONDITIONS
+from tests.pipeline.project import Project, environment
+
+pytestmark = pytest.mark.slow
+METHODS = ("cmarr", "masked", "linear")
+
+
+def ran(output: str) -> list[str]:
+    """Names of the stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+def runs(project: Project) -> list[tuple[str, str]]:
+    """(name, status) of every run in MLflow that is not deleted."""
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        query = "select name, status from runs where lifecycle_stage = 'active'"
+        return sorted(database.execute(query).fetchall())
+
+
+def metrics(project: Project, method: str) -> bytes:
+    return (project.root / f"metrics/demo/{method}.json").read_bytes()
+
+
+def copy_of(project: Project, tmp_path: Path) -> Project:
+    copy = Project(tmp_path / "copy")
+    shutil.copytree(project.root, copy.root, symlinks=True)
+    return copy
+
+
+def test_raw_media_become_a_table(project):
+    for method in METHODS:
+        scores = json.loads(metrics(project, method))
+        assert set(scores["UAR"]) == {*CONDITIONS, "avg6", "avg7"}
+        assert all(0 <= cell["mean"] <= 1 for cell in scores["WAR"].values())
+    table = (project.root / "metrics/demo/report/results.md").read_text()
+    assert all(f"| {row} " in table for row in (*CONDITIONS, "avg6", "avg7"))
+    assert "Epoch kept: highest validation UAR" in table
+    assert "leave one session out" in table
+
+
+def test_every_test_utterance_is_answered_once_a_condition(project):
+    manifest = pd.read_parquet(project.root / "data/demo/manifest.parquet")
+    frames = [pd.read_parquet(p) for p in (project.root / "data/demo/predictions/cmarr").glob("*.parquet")]
+    answers = pd.concat(frames).groupby("condition")["id"].apply(sorted)
+    assert set(answers.index) == set(CONDITIONS)
+    assert all(ids == sorted(manifest["id"]) for ids in answers)
+
+
+def test_the_manifest_does_not_say_where_the_repository_lies(project):
+    manifest = pd.read_parquet(project.root / "data/demo/manifest.parquet")
+    assert not manifest["audio"].dropna().str.startswith("/").any()
+
+
+def test_nothing_changed_means_tracking_alone_and_nothing_new(project):
+    before = runs(project)
+    assert len(before) == len(METHODS) * (1 + 3)  # a parent, and a child a fold
+    assert {status for _, status in before} == {"FINISHED"}
+    assert ran(project.dvc("repro")) == ["track"]
+    assert runs(project) == before
+
+
+def test_a_new_mlflow_store_gets_every_current_result(project):
+    before = runs(project)
+    (project.root / "mlflow.db").unlink()
+    shutil.rmtree(project.root / "mlartifacts")
+    assert ran(project.dvc("repro")) == ["track"]
+    assert runs(project) == before
+
+
+def test_the_working_copy_stays_clean(project):
+    changed = project.run("git", "status", "--porcelain").stdout.split()
+    assert changed in ([], ["??", "dvc.lock"])
+
+
+def test_plots_are_drawn(project):
+    project.dvc("plots", "show", "-o", "dvc_plots")
+    page = (project.root / "dvc_plots/index.html").read_text()
+    assert "confusion/svt.csv" in page
+    assert "learning.csv" in page
+
+
+def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
+    copy = copy_of(project, tmp_path)  # experiments leave references behind
+    (copy.root / "mlflow.db").unlink()  # it knows its own artifacts' place by an absolute path
+    copy.dvc("repro")
+    copy.run("git", "add", "-A")
+    copy.run("git", "commit", "-q", "-m", "Run")
+    before = len(runs(copy))
+    output = copy.dvc("exp", "run", "-S", "beta=0.5")
+    assert ran(output) == ["settings", "train@cmarr", "evaluate@cmarr", "report", "track"]
+    assert len(runs(copy)) == before + 1 + 3
+    with sqlite3.connect(copy.root / "mlflow.db") as database:
+        betas = {v for (v,) in database.execute("select value from params where key = 'beta'")}
+    assert betas == {"0.1", "0.5"}
+
+    # the same in a temporary folder and from the queue: the results appear in this repository's store
+    output = copy.dvc("exp", "run", "--temp", "-S", "beta=0.25")
+    assert "train@cmarr" in ran(output)
+    assert len(runs(copy)) == before + 2 * (1 + 3)
+    copy.dvc("exp", "run", "--queue", "-S", "beta=0.75")
+    copy.dvc("queue", "start")
+    deadline = time.monotonic() + 240
+    while len(runs(copy)) < before + 3 * (1 + 3) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert len(runs(copy)) == before + 3 * (1 + 3)
+    with sqlite3.connect(copy.root / "mlflow.db") as database:
+        places = {uri for (uri,) in database.execute("select artifact_uri from runs")}
+    assert all(place.startswith((copy.root / "mlartifacts").as_uri()) for place in places)
+
+    # back to the first result: restored from the run cache, and already in MLflow
+    output = copy.dvc("exp", "run", "-S", "beta=auto")
+    assert "train@cmarr" not in ran(output)
+    assert len(runs(copy)) == before + 3 * (1 + 3)
+
+
+def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):
+    copy = copy_of(project, tmp_path)
+    expected = metrics(copy, "cmarr")
+    weights = {p.name: p.read_bytes() for p in (copy.root / "data/demo/models/cmarr").iterdir()}
+    shutil.rmtree(copy.root / ".dvc/cache")  # or the run cache would know the answer
+    shutil.rmtree(copy.root / "data/demo/models/cmarr")
+    command = [sys.executable, "-m", "stages.train", "demo", "cmarr"]
+    state = copy.root / ".cmarr/unfinished"
+    training = subprocess.Popen(command, cwd=copy.root, env=environment(), start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(state.glob("train-demo-cmarr-*/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert list(state.glob("train-demo-cmarr-*/*")), "nothing to go on with was saved"
+    copy.run(*command)
+    assert {p.name: p.read_bytes() for p in (copy.root / "data/demo/models/cmarr").iterdir()} == weights
+    assert not list(state.glob("train-demo-cmarr-*/*")), "state of a finished training was left behind"
+    copy.run(sys.executable, "-m", "stages.evaluate", "demo", "cmarr")
+    assert metrics(copy, "cmarr") == expected
+
+
+def test_a_user_error_is_one_sentence(project, tmp_path):
+    copy = copy_of(project, tmp_path)
+    text = (copy.root / "params.yaml").read_text()
+    (copy.root / "params.yaml").write_text(text.replace("\nbeta: auto", "\nbtea: 0.5"))
+    done = copy.run(sys.executable, "-m", "stages.settings", "demo", check=False)
+    assert done.returncode == 1
+    assert done.stdout.strip() == "settings: params.yaml: the key 'btea' does not exist; did you mean 'beta'?"
+
+
+def test_an_unreadable_input_is_quarantined_and_counted(project, tmp_path):
+    copy = copy_of(project, tmp_path)
+    broken = sorted((copy.root / "data/demo/corpus/audio").iterdir())[0]
+    content = broken.read_bytes()
+    broken.unlink()  # DVC may have linked it into its cache
+    broken.write_bytes(content[:20])
+    output = copy.run(sys.executable, "-m", "stages.extract", "demo", "speech").stdout
+    assert "1 quarantined" in output
+    quarantine = pd.read_parquet(copy.root / "data/demo/features/speech/quarantine.parquet")
+    assert quarantine["id"].tolist() == [broken.stem]
+    assert str(Path(broken).name) in quarantine["reason"][0]
