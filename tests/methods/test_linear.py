@@ -6,7 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.data.normalise import Normaliser
 from cmarr.methods.linear import Linear
+from cmarr.methods.model import Model, load_model, save_model
 from cmarr.methods.protocol import ClosedForm, Task
 from cmarr.modalities import CONDITIONS
 
@@ -88,3 +90,14 @@ def test_it_beats_chance_on_what_it_has_not_seen():
     answers = fitted().predict(batch(seed=1), {c: visibility(c, 60) for c in CONDITIONS})
     accuracy = (answers["svt"].logits.argmax(1) == batch(seed=1).labels).float().mean()
     assert accuracy > 0.6
+
+
+def test_it_comes_back_from_disk_as_it_was(tmp_path):
+    data, method = batch(), fitted()
+    description = {"method": "linear", "settings": {}, "dims": DIMS, "classes": TASK.classes}
+    model = Model(method, Normaliser(DIMS), torch.ones(3) / 3, TASK, description)
+    save_model(tmp_path / "model.safetensors", model)
+    loaded = load_model(tmp_path / "model.safetensors").method
+    masks = {c: visibility(c, len(data)) for c in CONDITIONS}
+    before, after = method.predict(data, masks), loaded.predict(data, masks)
+    assert all(torch.equal(before[c].logits, after[c].logits) for c in CONDITIONS)
