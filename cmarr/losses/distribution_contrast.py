@@ -1,6 +1,7 @@
 """Unsupervised distribution-based contrastive learning: L_udcl (Eq 1-5)."""
 
 import itertools
+import math
 from typing import Literal
 
 import torch
@@ -116,7 +117,10 @@ def entropy_margin(sigma: Tensor, available: Tensor, margin: float) -> Tensor:
     max(0, margin - h), h = sum over channels of log sigma + log(2 pi e) / 2: a guard against the collapse
     of sigma (MAP uses margin 300 with d = 768). sigma (M, B, d), available (B, M) -> scalar.
     """
-    entropy = (sigma.float().log() + 0.5 * (1 + torch.log(torch.tensor(2 * torch.pi)))).sum(-1)  # (M, B)
+    sigma = torch.where(
+        available.T[..., None], sigma.float(), 1.0
+    )  # absent: sigma 0, of which there is no log
+    entropy = (sigma.log() + 0.5 * (1 + math.log(2 * math.pi))).sum(-1)  # (M, B)
     short = (margin - entropy).clamp(min=0.0) * available.T
     return short.sum() / available.sum().clamp(min=1)
 

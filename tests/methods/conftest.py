@@ -13,6 +13,8 @@ from cmarr.methods.protocol import ClosedForm, Task
 from cmarr.methods.registry import build_method
 from cmarr.modalities import MODALITIES
 
+torch.set_num_threads(1)  # on matrices this small a second thread only waits for the first
+
 DIMS = {"s": 6, "v": 5, "t": 7}
 CLASSES = Task(("angry", "happy", "neutral"))
 SMALL = {"d": 8, "length": 4, "heads": 2}

@@ -1,0 +1,259 @@
+"""CM-ARR as a whole: what each loss sees, natural absence, and what each switch changes."""
+
+import pytest
+import torch
+
+from cmarr.data.batch import visibility
+from cmarr.errors import UserError
+from cmarr.modalities import INCOMPLETE, MODALITIES
+
+
+def losses(method, batch, visible, seed: int = 3):
+    torch.manual_seed(seed)  # dropout
+    return method.training_losses(batch, visible)
+
+
+class TestObjective:
+    def test_four_terms(self, small):
+        batch = small.batch()
+        terms = small.method("cmarr").training_losses(batch, small.masks(batch))
+        assert list(terms) == ["udcl", "spcl", "rec", "cls"]
+
+    @pytest.mark.parametrize(("key", "term"), [("alpha", "udcl"), ("beta", "spcl"), ("lambda_", "rec")])
+    def test_each_weight_scales_its_term_and_no_other(self, small, key, term):
+        batch = small.batch()
+        visible = small.masks(batch)
+        once = losses(small.method("cmarr", **{key: 1.0}), batch, visible)
+        twice = losses(small.method("cmarr", **{key: 2.0}), batch, visible)
+        for name in once:
+            torch.testing.assert_close(twice[name], once[name] * (2 if name == term else 1))
+
+    @pytest.mark.parametrize(("key", "term"), [("alpha", "udcl"), ("beta", "spcl"), ("lambda_", "rec")])
+    def test_a_weight_of_zero_drops_the_term(self, small, key, term):
+        batch = small.batch()
+        assert term not in losses(small.method("cmarr", **{key: 0.0}), batch, small.masks(batch))
+
+    def test_a_gradient_reaches_every_parameter(self, small):
+        method, batch = small.method("cmarr", d=32), small.batch(24)
+        small.train(method, batch, small.masks(batch), 3)  # away from the flows' start as the identity
+        method.zero_grad()
+        sum(losses(method, batch, small.masks(batch)).values()).backward()
+        still = [n for n, p in method.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert not still
+
+    def test_alignment_learns_to_retrieve(self, small):
+        method, batch = small.method("cmarr", beta=0.0, lambda_=0.0), small.batch(16, absent=0.0)
+        visible = visibility("svt", 16)
+        before = losses(method, batch, visible)["udcl"].item()
+        small.train(method, batch, visible, 30, lr=1e-2)
+        assert losses(method, batch, visible)["udcl"].item() < 0.5 * before
+
+    def test_recovery_learns_what_the_modalities_share(self, small):
+        method = small.method("cmarr", alpha=0.0, beta=0.0, dropout=0.0)
+        batch = small.batch(16, absent=0.0)
+        visible = small.masks(batch)
+        before = losses(method, batch, visible)["rec"].item()
+        small.train(method, batch, visible, 40, lr=1e-2)
+        assert losses(method, batch, visible)["rec"].item() < 0.7 * before
+
+
+class TestMasks:
+    @pytest.mark.parametrize("condition", INCOMPLETE)
+    def test_hidden_modalities_touch_only_contrast_and_target(self, small, condition):
+        """From the very first batch on, which starts ActNorm: recognition and SPCL do not move."""
+        batch, visible = small.batch(absent=0.0), visibility(condition, 10)
+        noisy = batch
+        for m in set(MODALITIES) - set(condition):
+            noisy = small.with_noise(noisy, m)
+        clean_method, noisy_method = small.method("cmarr"), small.method("cmarr")
+        clean, moved = losses(clean_method, batch, visible), losses(noisy_method, noisy, visible)
+        assert torch.equal(clean["cls"], moved["cls"])
+        assert torch.equal(clean["spcl"], moved["spcl"])
+        assert not torch.equal(clean["udcl"], moved["udcl"])
+        assert not torch.equal(clean["rec"], moved["rec"])
+        for key, value in clean_method.recovery.flows.state_dict().items():
+            assert torch.equal(value, noisy_method.recovery.flows.state_dict()[key])
+
+    def test_a_hidden_modality_gets_a_gradient_from_the_contrast_alone(self, small):
+        method, batch = small.method("cmarr"), small.batch(absent=0.0)
+        terms = losses(method, batch, visibility("sv", 10))
+        (terms["spcl"] + terms["rec"] + terms["cls"]).backward(retain_graph=True)
+        text = list(method.representations["t"].parameters())
+        assert not any(p.grad is not None and p.grad.any() for p in text)
+        terms["udcl"].backward()
+        assert any(p.grad is not None and p.grad.any() for p in text)
+
+    def test_complete_data_recover_nothing(self, small):
+        batch = small.batch(absent=0.0)
+        method = small.method("cmarr")
+        assert losses(method, batch, visibility("svt", 10))["rec"].item() == 0.0
+        answer = method.predict(batch, {"svt": visibility("svt", 10)})["svt"]
+        assert not any(rows.any() for rows in answer.recovered_rows.values())
+
+
+class TestNaturalAbsence:
+    def test_rec_asks_for_no_truth_that_does_not_exist(self, small):
+        """Hiding what is absent anyway changes no loss."""
+        batch = small.batch()
+        visible = visibility("svt", 10)
+        hidden = batch.available.clone()
+        first = losses(small.method("cmarr"), batch, visible)
+        second = losses(small.method("cmarr"), batch, hidden)
+        assert first["rec"].item() == 0.0
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+    def test_an_absent_modality_enters_no_contrast(self, small):
+        """The absent modality's own weights get a gradient from recognition and fusion alone."""
+        method = small.method("cmarr")
+        batch = small.without(small.batch(absent=0.0), "v")
+        terms = losses(method, batch, small.masks(batch))
+        (terms["udcl"] + terms["spcl"] + terms["rec"]).backward()
+        assert not any(p.grad is not None and p.grad.any() for p in method.representations["v"].parameters())
+        reconstruction = method.recovery.reconstructions["v"].parameters()
+        assert not any(p.grad is not None and p.grad.any() for p in reconstruction)
+
+    def test_an_absent_modality_is_recovered_for_the_answer(self, small):
+        method = small.method("cmarr").eval()
+        batch = small.batch()
+        answer = method.predict(batch, {"svt": visibility("svt", 10)})["svt"]
+        for i, m in enumerate(MODALITIES):
+            wanted = ~batch.available[:, i] & batch.available.any(1)
+            assert torch.equal(answer.recovered_rows[m], wanted)
+            assert answer.recovered[m].shape == (10, 4, 8)
+            assert not answer.recovered[m][~wanted].any()
+
+    def test_a_batch_in_which_speech_never_exists_leaves_its_flow_waiting(self, small):
+        method = small.method("cmarr")
+        batch = small.without(small.batch(absent=0.0), "s")
+        losses(method, batch, visibility("svt", 10))
+        assert not method.recovery.flows["s"].initialised
+        assert method.recovery.flows["t"].initialised
+
+
+class TestRepresentations:
+    def test_recovered_and_true_are_comparable(self, small):
+        method, batch = small.method("cmarr").eval(), small.batch()
+        visible = visibility("s", 10)
+        loss = method.training_losses(batch, visible)["rec"]
+        truths = method.truths(batch)
+        answer = method.predict(batch, {"s": visible})["s"]
+        masked = batch.available & ~visible & (batch.available & visible).any(1, keepdim=True)
+        errors = []
+        for i, m in enumerate(MODALITIES):
+            assert truths[m].shape == answer.recovered[m].shape
+            assert not truths[m][batch.lengths[m] == 0].any()
+            errors.append((answer.recovered[m] - truths[m])[masked[:, i]].flatten())
+        torch.testing.assert_close(loss, 10 * torch.cat(errors).square().mean())  # lambda = 10
+
+    def test_one_step_for_each_utterance(self, small):
+        """Corpora of one vector a modality: L = 1."""
+        method, batch = small.method("cmarr", length=1), small.batch(longest=1)
+        history = small.train(method, batch, small.masks(batch), 5)
+        assert torch.tensor(history).isfinite().all()
+        assert method.truths(batch)["t"].shape == (10, 1, 8)
+
+    def test_flows_invert_after_training(self, small):
+        method, batch = small.method("cmarr", flow_steps=4), small.batch(16, absent=0.0)
+        small.train(method, batch, small.masks(batch), 30, lr=5e-3)
+        for m, x in method.eval().truths(batch).items():
+            assert method.recovery.inverse_error(m, x) < 1e-4
+
+
+SWITCHES = {
+    "contrast": ("point", {"udcl"}),
+    "sigma": ("variance", {"udcl"}),
+    "similarity_scale": ("fixed", {"udcl"}),
+    "directions": ("mean", {"udcl"}),
+    "temperature": (0.5, {"spcl"}),
+    "same_utterance": (True, {"spcl"}),
+    "reconstruction": ("frobenius_sum", {"rec"}),
+    "averaging": ("precision", {"rec", "spcl", "cls"}),
+    "query": ("recovered", {"cls"}),
+    "resample_first": (True, {"udcl", "rec", "spcl", "cls"}),
+    "normalise": (False, {"rec", "spcl", "cls"}),
+}
+
+
+class TestSwitches:
+    @pytest.mark.parametrize("switch", SWITCHES)
+    def test_a_switch_changes_the_terms_it_names_and_no_other(self, small, switch):
+        value, changed = SWITCHES[switch]
+        batch = small.batch()
+        visible = small.masks(batch)
+        usual = losses(small.method("cmarr"), batch, visible)
+        other = losses(small.method("cmarr", **{switch: value}), batch, visible)
+        assert {name for name in usual if not torch.allclose(usual[name], other[name])} == changed
+
+    def test_the_temperature_starts_where_it_is_told(self, small):
+        # With a learned scale only the ratio a / tau counts, and its start is fitted to the batch.
+        batch = small.batch()
+        cold = losses(small.method("cmarr", similarity_scale="fixed", tau=0.07), batch, small.masks(batch))
+        warm = losses(small.method("cmarr", similarity_scale="fixed", tau=0.7), batch, small.masks(batch))
+        assert not torch.isclose(cold["udcl"], warm["udcl"])
+        assert torch.equal(cold["cls"], warm["cls"])
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"flow_input": "features"},
+            {"mixing": "permutation"},
+            {"recovery": "mean"},
+            {"recovery": "zeros"},
+            {"fusion": "two_blocks"},
+            {"fusion": "pooled"},
+            {"nll_weight": 0.1},
+            {"entropy_weight": 0.01},
+            {"coupling_hidden": 3},
+        ],
+        ids=str,
+    )
+    def test_every_variant_trains_and_answers(self, small, settings):
+        method, batch = small.method("cmarr", **settings), small.batch()
+        history = small.train(method, batch, small.masks(batch), 4)
+        assert torch.tensor(history).isfinite().all()
+        assert method.eval().predict(batch, {"s": visibility("s", 10)})["s"].logits.isfinite().all()
+
+    def test_zeros_recover_nothing_and_have_no_reconstruction_loss(self, small):
+        method, batch = small.method("cmarr", recovery="zeros"), small.batch()
+        terms = losses(method, batch, small.masks(batch))
+        assert list(terms) == ["udcl", "spcl", "cls"]
+
+    def test_the_likelihood_term_does_not_move_what_it_looks_at(self, small):
+        method, batch = small.method("cmarr", nll_weight=1.0), small.batch()
+        losses(method, batch, small.masks(batch))["nll"].backward()
+        moved = {n.split(".")[0] for n, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+        assert moved == {"recovery"}
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [({"heads": 3}, "even number"), ({"d": 9}, "multiple"), ({"length": 0}, "at least 1")],
+    )
+    def test_sizes_that_do_not_fit_are_refused_by_key(self, small, settings, message):
+        with pytest.raises(UserError, match=rf"method\.cmarr\.{next(iter(settings))}.*{message}"):
+            small.method("cmarr", **settings)
+
+
+def test_autocast_keeps_losses_in_full_precision(small):
+    method, batch = small.method("cmarr"), small.batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = method.training_losses(batch, small.masks(batch))
+    assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())
+    sum(terms.values()).backward()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_answers_are_those_of_the_cpu(small):
+    from dataclasses import replace
+
+    method, batch = small.method("cmarr").eval(), small.batch()
+    here = method.predict(batch, {"s": visibility("s", 10)})["s"].logits
+    there = replace(
+        batch,
+        values={m: v.cuda() for m, v in batch.values.items()},
+        lengths={m: n.cuda() for m, n in batch.lengths.items()},
+        available=batch.available.cuda(),
+        labels=batch.labels.cuda(),
+    )
+    answer = method.cuda().predict(there, {"s": visibility("s", 10, "cuda")})["s"].logits
+    torch.testing.assert_close(answer.cpu(), here, atol=1e-3, rtol=1e-3)
