@@ -113,32 +113,34 @@ class ChannelFlow(Transform):
         self.initialised.fill_(True)
 
     def _linear_maps(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        mix, bias = self._mixings()
+        if self.mixing == "lu":
+            lower, upper = self._triangles()
+            mix = lower @ upper
+        else:
+            mix = self._permutation_matrices()
         weights = mix * self.log_scale.exp()[:, None, :]
-        biases = (mix @ self.shift[..., None]).squeeze(-1) + bias
+        biases = (mix @ self.shift[..., None]).squeeze(-1)
+        if self.mixing == "lu":
+            biases = biases + self.bias
         return weights.unbind(), biases.unbind()
 
     def _inverse_linear_maps(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        mix, bias = self._mixings()
+        back = (-self.log_scale).exp()
+        biases = -back * self.shift
         if self.mixing == "lu":
             lower, upper = self._triangles()
             # Solved against the identity once, not against every batch: the identity is only d wide.
             identity = torch.eye(self.d, dtype=lower.dtype, device=lower.device).expand_as(lower)
             half = torch.linalg.solve_triangular(lower, identity, upper=False, unitriangular=True)
-            inverse = torch.linalg.solve_triangular(upper, half, upper=True)
+            weights = back[..., None] * torch.linalg.solve_triangular(upper, half, upper=True)
+            biases = biases - (weights @ self.bias[..., None]).squeeze(-1)
         else:
-            inverse = mix.transpose(1, 2)
-        back = (-self.log_scale).exp()
-        weights = back[..., None] * inverse
-        biases = -(weights @ bias[..., None]).squeeze(-1) - back * self.shift
+            weights = back[..., None] * self._permutation_matrices().transpose(1, 2)
         return weights.unbind(), biases.unbind()
 
-    def _mixings(self) -> tuple[Tensor, Tensor]:
-        if self.mixing == "lu":
-            lower, upper = self._triangles()
-            return lower @ upper, self.bias
+    def _permutation_matrices(self) -> Tensor:
         identity = torch.eye(self.d, dtype=self.shift.dtype, device=self.shift.device)
-        return identity[self.permutations], torch.zeros_like(self.shift)
+        return identity[self.permutations]
 
     def _triangles(self) -> tuple[Tensor, Tensor]:
         diagonal = self.triangles.diagonal(dim1=1, dim2=2)

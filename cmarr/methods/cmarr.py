@@ -198,6 +198,35 @@ class CMARR(nn.Module):
         available = {m: batch.lengths[m] > 0 for m in self.modalities}
         return {m: e.x * available[m][:, None, None] for m, e in self._encode(batch).items()}
 
+    @torch.no_grad()
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalars worth watching once an epoch, over what is available in `batch`.
+
+        sigma/<m>:         mean deviation of UMC's Gaussians, which must not collapse
+        deviation/<m>:     standard deviation of X_n, the scale that L_rec is measured in
+        bits/<m>, inverse_error/<m>: of the flow: bits per channel, and the largest |F^-1(F(x)) - x|
+        similarity_spread: standard deviation of the logits S / tau of the distribution contrast
+        """
+        encoded = self._encode(batch)
+        watched = {}
+        for m, e in encoded.items():
+            present = batch.lengths[m] > 0
+            if not present.any():
+                continue
+            x = e.x[present].float()
+            watched[f"sigma/{m}"] = e.sigma[present].mean()
+            watched[f"deviation/{m}"] = x.std(correction=0)
+            if m in self.recovery.flows:
+                watched[f"bits/{m}"] = self.recovery.bits_per_dimension(m, x).mean()
+                watched[f"inverse_error/{m}"] = self.recovery.inverse_error(m, x)
+        available, _ = usable_in(batch, batch.available, self.modalities)
+        complete = available.all(1)
+        if complete.sum() >= 2 and len(encoded) > 1:
+            mu = torch.stack([e.mu[complete] for e in encoded.values()]).float()
+            sigma = torch.stack([e.sigma[complete] for e in encoded.values()]).float()
+            watched["similarity_spread"] = self.distribution_contrast.similarities(mu, sigma).std()
+        return watched
+
     def _encode(self, batch: Batch) -> dict[str, Encoded]:
         return {m: self.representations[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
 

@@ -145,6 +145,16 @@ class TestRepresentations:
             errors.append((answer.recovered[m] - truths[m])[masked[:, i]].flatten())
         torch.testing.assert_close(loss, 10 * torch.cat(errors).square().mean())  # lambda = 10
 
+    def test_diagnostics_of_what_is_available(self, small):
+        method, batch = small.method("cmarr"), small.without(small.batch(absent=0.0), "v")
+        losses(method, batch, visibility("svt", 10))
+        watched = method.diagnostics(batch)
+        kinds = ("sigma", "deviation", "bits", "inverse_error")
+        assert set(watched) == {f"{kind}/{m}" for kind in kinds for m in "st"}
+        assert all(value.isfinite() for value in watched.values())
+        complete = method.diagnostics(small.batch(absent=0.0))
+        assert complete["similarity_spread"] > 0
+
     def test_one_step_for_each_utterance(self, small):
         """Corpora of one vector a modality: L = 1."""
         method, batch = small.method("cmarr", length=1), small.batch(longest=1)
