@@ -1,0 +1,1 @@
+"""The bundled demo corpus: ten drawn people with synthetic voices, made from a seed."""
