@@ -1,7 +1,9 @@
 # Everything from a fresh clone: `make demo` shows the product at work, `make test` proves it.
 SHELL := /bin/bash
 VENV := .venv
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
+# The first Python on the PATH that really is 3.11 or 3.12; name another with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
@@ -15,7 +17,7 @@ help: ## list the targets
 env: $(VENV)/ready ## make the environment (.venv), pinned and hash-checked
 
 $(VENV)/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "cmarr needs Python 3.11 or 3.12, not %d.%d; name one: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@test -n "$(PYTHON)" || { echo "cmarr needs Python 3.11 or 3.12 on the PATH; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@echo "making the environment in $(VENV) (about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock

@@ -1,5 +1,7 @@
 """Answer the test utterances of every fold under every condition, and score the answers."""
 
+from typing import Any
+
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.device import choose_device
 from cmarr.evaluation.folds import fold_table
@@ -25,13 +27,14 @@ def main(dataset: str, method: str) -> None:
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)
         test = [utterances[i] for i in fold.test]
+        truth: Any = [u.score if task.regression else u.label for u in test]
         for seed in settings["seeds"]:
             model = load_model(paths.models(method) / f"fold{fold.number}-seed{seed}.safetensors", device)
             frame = predictions_frame(
                 ids=fold.test,
                 speakers=[u.speaker for u in test],
                 clusters=[u.speaker or u.dialogue or u.id for u in test],
-                labels=[u.score if task.regression else u.label for u in test],
+                labels=truth,
                 n_usable=usable_counts(store.available.cpu().numpy()),
                 logits={
                     c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()

@@ -33,7 +33,9 @@ class Linear(nn.Module):
 
     def __init__(self, dims: Mapping[str, int], task: Task, C: float = 0.1) -> None:
         super().__init__()
-        self.dims = {m: dims[m] for m in MODALITIES if m in dims}  # columns lie in this order, whatever the caller's
+        self.dims = {
+            m: dims[m] for m in MODALITIES if m in dims
+        }  # columns lie in this order, whatever the caller's
         self.task, self.C = task, C
         width = 2 * sum(dims.values())
         self.register_buffer("weight", torch.zeros(len(CONDITIONS), task.outputs, width))

@@ -66,6 +66,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Diagnosed(Protocol):
+    """A method that has more to watch in training than its losses."""
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalars about the model on complete views of `batch`; logged once an epoch."""
+        ...
+
+
+@runtime_checkable
 class ClosedForm(Protocol):
     """A method that is fitted in one step, by its own solver, instead of by gradient descent."""
 

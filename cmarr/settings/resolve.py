@@ -81,6 +81,8 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
     overrides = own.pop("train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
     if name == "cmarr":
+        if own["coupling_hidden"] == "d":
+            own["coupling_hidden"] = own["d"]
         own |= {"alpha": settings.alpha, "beta": settings.beta, "lambda_": settings.lambda_}
     return {
         "method": name,

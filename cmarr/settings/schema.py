@@ -10,6 +10,7 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Rows = Annotated[int, Field(ge=2, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 AutoCount = Literal["auto"] | Count
 
 
@@ -80,10 +81,29 @@ class CMARR(Section):
     d: Count
     length: Count
     flow_steps: Count
+    coupling_hidden: Literal["d"] | Count
     mixing: Literal["lu", "permutation"]
     blocks: Count
     heads: Count
     dropout: Probability
+    contrast: Literal["distribution", "point"]
+    sigma: Literal["deviation", "variance"]
+    similarity_scale: Literal["learned", "fixed"]
+    tau: Positive
+    directions: Literal["sum", "mean"]
+    entropy_weight: NotNegative
+    entropy_floor: float
+    flow_input: Literal["mu", "features"]
+    resample_first: Flag
+    normalise: Flag
+    recovery: Literal["flow", "mean", "zeros"]
+    averaging: Literal["equal", "precision"]
+    reconstruction: Literal["mean_squared", "frobenius_sum"]
+    nll_weight: NotNegative
+    temperature: Positive
+    same_utterance: Flag
+    fusion: Literal["three_blocks", "two_blocks", "pooled"]
+    query: Literal["text", "recovered"]
 
 
 class Masked(Section):

@@ -14,12 +14,15 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Method, Task
+from cmarr.methods.protocol import Diagnosed, Method, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 SAVE_EVERY = 2.0
 """Seconds of training, at least, between two saved states: all that a kill can cost, an epoch aside."""
+
+DIAGNOSED_ROWS = 64
+"""Validation utterances that diagnostics look at."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ def fit(
         UserError: a loss stops being finite; names the loss and the epoch.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(method.parameters(), lr=lr, weight_decay=weight_decay)
+    optimiser = torch.optim.Adam(method.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     progress = Progress()
     if checkpoint and (state := checkpoint.load()):
         progress = _restore(state, method, optimiser, generator)
@@ -99,6 +102,7 @@ def fit(
         score = selection_score(scores, selection, task)
         curve |= {f"validation/{name}": value for name, value in scores.items()}
         curve["validation/selection"] = score
+        curve |= _diagnostics(method, normaliser, validation)
         progress.curves.append(curve)
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
@@ -111,6 +115,20 @@ def fit(
 
     method.load_state_dict(progress.best_state)
     return progress
+
+
+@torch.no_grad()
+def _diagnostics(method: nn.Module, normaliser: Normaliser, validation: Store) -> dict[str, float]:
+    """What the method itself wants watched, on the first validation utterances.
+
+    A diverging inverse of a flow shows here before it shows in a score.
+    """
+    if not isinstance(method, Diagnosed):
+        return {}
+    method.eval()
+    rows = torch.arange(min(len(validation), DIAGNOSED_ROWS), device=validation.labels.device)
+    watched = method.diagnostics(normaliser(validation.batch(rows)))
+    return {f"diagnostic/{name}": float(value) for name, value in watched.items()}
 
 
 def _exhausted(progress: Progress, patience: int) -> bool:
