@@ -1,5 +1,7 @@
 """Masks: which modalities a protocol hides, drawn per sample from a seeded generator."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,11 +9,15 @@ from cmarr.modalities import CONDITIONS, INCOMPLETE, visible
 
 
 def draw_visible(
-    available: Tensor, generator: torch.Generator, *, per: str = "sample", conditions: str = "seven"
+    available: Tensor,
+    generator: torch.Generator,
+    *,
+    per: str = "sample",
+    conditions: str | Sequence[str] = "seven",
 ) -> Tensor:
     """Draw what each utterance of a batch may use in a training step.
 
-    Conditions are uniform over the seven (or the six incomplete) ones. A draw that would leave an
+    Conditions are uniform over those named. A draw that would leave an
     utterance nothing usable is redrawn: uniform over those that leave it something. An utterance
     with no modality at all keeps whatever it drew.
 
@@ -20,12 +26,14 @@ def draw_visible(
         generator: source of the draws; lives on the CPU so that a run on a GPU draws the same masks.
         per: 'sample', or 'batch' for one condition for the whole batch (then an utterance it would
             leave empty draws its own).
-        conditions: 'seven' or 'six'.
+        conditions: 'seven', 'six' (the incomplete ones), or the names of those to draw from.
 
     Returns:
         visible (B, 3) bool, on the device of `available`.
     """
-    names = CONDITIONS if conditions == "seven" else INCOMPLETE
+    names = (
+        {"seven": CONDITIONS, "six": INCOMPLETE}[conditions] if isinstance(conditions, str) else conditions
+    )
     patterns = torch.tensor([visible(name) for name in names])  # (C, 3)
     rows = available.shape[0]
     usable = (patterns[None] & available.cpu()[:, None]).any(2)  # (B, C)

@@ -145,7 +145,8 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
-    path = [str(part) for part in problem["loc"]]
+    # Of a key that may be one of several things pydantic names the kind, too: "literal['seven','six']".
+    path = [str(part) for part in problem["loc"] if "[" not in str(part)]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         siblings = _fields_at(model, path[:-1])

@@ -6,16 +6,18 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.modalities import NAMES
 from cmarr.settings.load import validate
 from cmarr.settings.schema import Encoders, Methods, Settings, Train
+from cmarr.settings.variants import check_variants, varied
 
 
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report` and one entry a method. `run` holds
-    what changes how fast things go but never what comes out; no stage depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report`, one entry a method and one an ablation
+    that is asked for. `run` holds what changes how fast things go but never what comes out; no stage
+    depends on it.
 
     Raises:
-        UserError: a method's own `train` section holds an unknown key or a wrong type.
+        UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
     """
     dataset = settings.datasets[settings.dataset]
     corpus = {
@@ -36,11 +38,21 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         files[modality] = _extraction(settings, modality)
     for name in settings.methods:
         files[name] = _method(settings, name, task)
+    check_variants(settings, {*files, *Methods.model_fields, "report"})
+    for name, ablation in settings.ablations.items():
+        variant = _method(varied(settings, name), ablation.method, task)
+        if name in settings.ablate:
+            files[name] = variant
     files["report"] = {
         "dataset": settings.dataset,
         "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
+        "ablations": [
+            {"name": name, "label": settings.ablations[name].label, "method": settings.ablations[name].method}
+            for name in settings.ablate
+        ],
+        "recovery": _recovery(settings),
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
         "features": {m: files[m].get("encoder", "corpus") for m in NAMES.values()},
@@ -92,3 +104,18 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "device": settings.device,
         **task,
     }
+
+
+def _recovery(settings: Settings) -> list[str]:
+    """The methods and variants whose recovery is looked at; each must be trained, and recover."""
+    trained = {name: name for name in settings.methods}
+    trained |= {name: settings.ablations[name].method for name in settings.ablate}
+    for name in settings.recovery:
+        if name not in trained:
+            raise UserError(
+                f"recovery: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
+                f"{did_you_mean(name, trained)}"
+            )
+        if trained[name] != "cmarr":
+            raise UserError(f"recovery: {name!r} recovers nothing; take cmarr or an ablation of it")
+    return list(settings.recovery)

@@ -11,6 +11,7 @@ Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Rows = Annotated[int, Field(ge=2, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
+Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
 AutoCount = Literal["auto"] | Count
 
 
@@ -70,7 +71,7 @@ class Train(Section):
     clip: NotNegative
     selection: Literal["mean7", "avg6", "complete"]
     masks: Literal["sample", "batch"]
-    mask_conditions: Literal["seven", "six"]
+    mask_conditions: Literal["seven", "six"] | Conditions
     threads: Count
 
 
@@ -145,6 +146,22 @@ class Dataset(Section):
     options: dict[str, Any]
 
 
+class Ablation(Section):
+    """A method with some settings changed: a row of Table 3."""
+
+    label: str
+    method: str = "cmarr"
+    set: dict[str, Any]
+
+
+class Sensitivity(Section):
+    """The grids of Figure 4."""
+
+    alpha: tuple[NotNegative, ...]
+    beta: tuple[NotNegative, ...]
+    lambda_: tuple[NotNegative, ...] = Field(alias="lambda")
+
+
 class Settings(Section):
     """The whole of params.yaml after the preset: no value is left open but run-time ones."""
 
@@ -161,4 +178,8 @@ class Settings(Section):
     extraction: Extraction
     train: Train
     method: Methods
+    ablate: tuple[str, ...]
+    ablations: dict[str, Ablation]
+    recovery: tuple[str, ...]
+    sensitivity: Sensitivity
     datasets: dict[str, Dataset]

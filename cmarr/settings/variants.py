@@ -1,0 +1,72 @@
+"""Ablations as data: a method with a few of its settings changed (the paper's Table 3, and beyond)."""
+
+from typing import Any
+
+from cmarr.errors import UserError, did_you_mean
+from cmarr.settings.load import validate
+from cmarr.settings.schema import Methods, Settings, Train
+
+OBJECTIVE = ("alpha", "beta", "lambda")
+"""The weights of CM-ARR's objective, which stand at the top of params.yaml."""
+
+
+def check_variants(settings: Settings, reserved: set[str]) -> None:
+    """Refuse ablations that cannot be run, asked for or not.
+
+    `reserved` are names that a variant's settings file must not take. Raises UserError.
+    """
+    for name, ablation in settings.ablations.items():
+        if not name.isidentifier() or not name.isascii():
+            raise UserError(f"ablations: {name!r} names files and stages; use letters, digits and '_'")
+        if name in reserved:
+            raise UserError(f"ablations.{name}: {name!r} is the name of a method or a stage; choose another")
+        if ablation.method not in Methods.model_fields:
+            known = list(Methods.model_fields)
+            raise UserError(
+                f"ablations.{name}.method: {ablation.method!r} is not a method; there are {', '.join(known)}"
+                f"{did_you_mean(ablation.method, known)}"
+            )
+        varied(settings, name)
+    for name in settings.ablate:
+        if name not in settings.ablations:
+            raise UserError(
+                f"ablate: {name!r} is not one of the ablations ({', '.join(settings.ablations)})"
+                f"{did_you_mean(name, settings.ablations)}"
+            )
+    if settings.ablate and "cmarr" not in settings.methods:
+        raise UserError("ablate: ablations are compared with the full CM-ARR; add cmarr to methods")
+
+
+def varied(settings: Settings, name: str) -> Settings:
+    """The settings with the overrides of the ablation `name` in place.
+
+    Overrides of `train` go to the method's own section, which they change alone.
+    Raises UserError for a key that does not exist or does not concern the method, or a wrong value.
+    """
+    ablation = settings.ablations[name]
+    values = settings.model_dump(by_alias=True)
+    known = concerned(ablation.method)
+    for key, value in ablation.set.items():
+        if key not in known:
+            raise UserError(
+                f"ablations.{name}.set: the key {key!r} does not exist or does not concern {ablation.method}"
+                f"{did_you_mean(key, known)}"
+            )
+        section: dict[str, Any] = values
+        *path, last = known[key].split(".")
+        for part in path:
+            section = section[part]
+        section[last] = value
+    if own := values["method"][ablation.method].get("train"):
+        validate(Train, values["train"] | own, f"ablations.{name}.set.train")
+    return validate(Settings, values, f"ablations.{name}.set")
+
+
+def concerned(method: str) -> dict[str, str]:
+    """The keys that an ablation of a method may set -> where its value goes."""
+    fields = list(Methods.model_fields[method].annotation.model_fields)  # type: ignore[union-attr]
+    keys = [f"method.{method}.{field}" for field in fields if field != "train"]
+    found = {key: key for key in [*(OBJECTIVE if method == "cmarr" else ()), *keys]}
+    if "train" in fields:
+        found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
+    return found
