@@ -39,27 +39,32 @@ def run_jobs(
 ) -> list[R]:
     """Run `function(job, tick)` for every job, results in the order of the jobs.
 
-    Each job sees `threads` CPU threads, in a process of its own pool or, with one worker, in this one,
-    so the number of workers never changes a sum. `function` calls `tick()` after every unit of
-    progress. The processes die with their parent, also when that is killed.
+    Each job sees `threads` CPU threads. This process is one of the workers and takes jobs from the end;
+    the others are processes of a pool, which die with this one, also when that is killed. `function`
+    calls `tick()` after every unit of progress. The number of workers never changes a result.
 
     Raises:
-        UserError: raised by a job (the others are cancelled), or a process that died.
+        UserError: raised by a job (those not yet begun are cancelled), or a process that died.
     """
     bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
+    context = multiprocessing.get_context("spawn")
+    ticks = context.Value("q", 0)
+    others = min(workers, len(jobs)) - 1
+    _begin(threads, ticks, None)
     with bar:
-        if workers == 1 or len(jobs) == 1:
-            _begin(threads, None, None)
-            return [_with_rest(function, job, bar, units_per_job) for job in jobs]
-        context = multiprocessing.get_context("spawn")
-        ticks = context.Value("q", 0)
+        if others == 0:
+            return [function(job, lambda: _tick(bar)) for job in jobs]
         pool = ProcessPoolExecutor(
-            min(workers, len(jobs)), context, initializer=_begin, initargs=(threads, ticks, os.getpid())
+            others, context, initializer=_begin, initargs=(threads, ticks, os.getpid())
         )
         with pool:
             futures = [pool.submit(_in_worker, function, job) for job in jobs]
+            own: dict[int, R] = {}
             try:
-                for future in _watch(futures, bar, ticks):
+                for index in reversed(range(len(jobs))):
+                    if futures[index].cancel():
+                        own[index] = function(jobs[index], lambda: _tick(bar))
+                for future in _watch([f for f in futures if not f.cancelled()], bar):
                     future.result()
             except BrokenProcessPool:
                 raise UserError(
@@ -69,24 +74,25 @@ def run_jobs(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-            bar.update(bar.total - bar.n)  # a job that stopped early counts whole
-            return [future.result() for future in futures]
+            return [own[i] if i in own else future.result() for i, future in enumerate(futures)]
 
 
-def _with_rest(function: Callable[[J, Callable[[], None]], R], job: J, bar: tqdm, units: int) -> R:
-    before = bar.n
-    result = function(job, lambda: bar.update() and None)
-    bar.update(before + units - bar.n)  # a job that stopped early counts whole
-    return result
-
-
-def _watch(futures: Sequence[Future[R]], bar: tqdm, ticks: Any) -> Iterator[Future[R]]:
+def _watch(futures: Sequence[Future[R]], bar: tqdm) -> Iterator[Future[R]]:
     pending = set(futures)
     while pending:
         finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        bar.n = max(bar.n, ticks.value)
-        bar.refresh()
+        _show(bar)
         yield from finished
+
+
+def _tick(bar: tqdm) -> None:
+    with _ticks.get_lock():
+        _ticks.value += 1
+    _show(bar)
+
+
+def _show(bar: tqdm) -> None:
+    bar.update(max(0, _ticks.value - bar.n))
 
 
 _ticks: Any = None

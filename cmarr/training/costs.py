@@ -1,10 +1,9 @@
 """What training leaves for a person to read: curves, one row a value, and what it cost."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from cmarr.files import atomic, write_json
 
@@ -17,8 +16,7 @@ def write_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> Non
         for epoch, curve in enumerate(outcome["curves"], 1)
         for name, value in curve.items()
     ]
-    with atomic(path) as temporary:
-        pd.DataFrame(rows, columns=["fold", "seed", "epoch", "name", "value"]).to_csv(temporary, index=False)
+    _write_csv(path, ["fold", "seed", "epoch", "name", "value"], rows)
 
 
 def write_mean_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -31,11 +29,12 @@ def write_mean_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -
     for epoch in range(longest):
         reached = [o["curves"][epoch] for o in outcomes if epoch < len(o["curves"])]
         if 2 * len(reached) >= len(outcomes):
-            mean = {name: sum(curve[name] for curve in reached) / len(reached) for name in reached[0]}
+            shared = [name for name in reached[0] if all(name in curve for curve in reached)]
+            mean = {name: sum(curve[name] for curve in reached) / len(reached) for name in shared}
             losses = [v for name, v in mean.items() if name.startswith("loss/") and not name.endswith("norm")]
             rows.append({"epoch": epoch + 1, "loss": sum(losses), **mean})
-    with atomic(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    header = list(rows[0])
+    _write_csv(path, header, [[row.get(name, "") for name in header] for row in rows])
 
 
 def write_costs(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -53,3 +52,8 @@ def write_costs(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None
             "trainings": [{key: o[key] for key in kept} for o in outcomes],
         },
     )
+
+
+def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened, lineterminator="\n").writerows([header, *rows])
