@@ -30,7 +30,7 @@ demo: env ## generate the demo corpus, run the whole pipeline on it, print the t
 	@python -m stages.summary
 
 test: env ## run the test suite
-	@python -m pytest $(TESTS)
+	@python -m pytest -n auto --dist loadfile $(TESTS)
 
 lint: env ## what .ci/run checks besides the tests
 	@ruff check .

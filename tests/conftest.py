@@ -1,0 +1,7 @@
+"""Settings of every test."""
+
+import os
+
+# Two numeric libraries with two threads each on two cores make small tests ten times slower. Set before they load.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
