@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +23,10 @@ class Utterance:
 
     `start` and `end` are seconds within the audio and video files (None: the whole file); `crop` is the
     part of the frame to look at ('left', 'right' or None); `label` a class name or None; `score` a
-    regression target; `split` an official split ('train', 'valid', 'test') or None.
+    regression target; `split` an official split ('train', 'valid', 'test') or None. `audio_whole` says
+    that the audio file holds this utterance alone, so that `start` and `end` are places in the video only.
+    `words` are (word, start, end), in seconds from the beginning of the utterance; `ratings` numbers by
+    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale.
     """
 
     id: str
@@ -40,10 +44,16 @@ class Utterance:
     crop: str | None = None
     split: str | None = None
     ratings: dict[str, float] = field(default_factory=dict)
+    words: tuple[tuple[str, float, float], ...] = ()
+    audio_whole: bool = False
 
     def source(self, modality: str) -> str | None:
         """What a modality ('s', 'v', 't') is read from: a path, or the text itself; None where it is absent."""
         return {"s": self.audio, "v": self.video, "t": self.text}[modality]
+
+    def span(self, modality: str) -> tuple[float | None, float | None]:
+        """First and last second of a modality's file that belong to it; None: from its beginning, to its end."""
+        return (None, None) if modality == "s" and self.audio_whole else (self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,9 @@ class Rejected:
 
 
 QUARANTINE_SCHEMA = pa.schema([(f.name, pa.string()) for f in fields(Rejected)])
-_TYPES = {"score": pa.float64(), "start": pa.float64(), "end": pa.float64()}
+_TYPES = {"score": pa.float64(), "start": pa.float64(), "end": pa.float64(), "audio_whole": pa.bool_()}
+_PACKED = ("ratings", "words")
+"""Columns that hold JSON."""
 MANIFEST_SCHEMA = pa.schema([(f.name, _TYPES.get(f.name, pa.string())) for f in fields(Utterance)])
 
 
@@ -73,7 +85,7 @@ def write_manifest(
         if utterance.id in seen:
             raise UserError(f"utterance {utterance.id} appears twice; ids must be unique in a manifest")
         seen.add(utterance.id)
-    rows = [asdict(u) | {"ratings": canonical_json(u.ratings) if u.ratings else None} for u in utterances]
+    rows = [asdict(u) | {c: _packed(getattr(u, c)) for c in _PACKED} for u in utterances]
     table = pa.Table.from_pylist(rows, MANIFEST_SCHEMA.with_metadata(metadata or {}))
     with atomic(path) as temporary:
         pq.write_table(table, temporary)
@@ -81,11 +93,16 @@ def write_manifest(
 
 def read_manifest(path: str | Path) -> list[Utterance]:
     """Read a manifest back as utterances, in order."""
+    return [Utterance(**(row | _unpacked(row))) for row in pq.read_table(path).to_pylist()]
 
-    rows = pq.read_table(path).to_pylist()
-    return [
-        Utterance(**(row | {"ratings": json.loads(row["ratings"]) if row["ratings"] else {}})) for row in rows
-    ]
+
+def _packed(value: object) -> str | None:
+    return canonical_json(value) if value else None
+
+
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    ratings, words = (json.loads(row[column] or "[]") for column in _PACKED)
+    return {"ratings": dict(ratings), "words": tuple((word, start, end) for word, start, end in words)}
 
 
 def relative_to(utterances: Sequence[Utterance], root: str | Path) -> list[Utterance]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.pickles import load_pickle
@@ -24,6 +25,19 @@ from cmarr.modalities import NAMES
 LAYOUT = "an MMSA pickle: train, valid and test, each with id, regression_labels and features"
 SPLITS = ("train", "valid", "test")
 COLUMNS = {"s": "audio", "v": "vision", "t": "text"}
+
+SIZES = {
+    "CMU-MOSI": {"train": 1284, "valid": 229, "test": 686},
+    "CMU-MOSEI": {"train": 16326, "valid": 1871, "test": 4659},
+}
+"""Utterances of the official split."""
+RELEASES = {
+    "78e0f8b5ef8ff71558e7307848fc1fa929ecb078203f565ab22b9daab2e02524": ("CMU-MOSI", "unaligned"),
+    "d3994fd25681f9c7ad6e9c6596a6fe9b4beb85ff7d478ba978b124139002e5f9": ("CMU-MOSI", "aligned"),
+    "ad8b23d50557045e7d47959ce6c5b955d8d983f2979c7d9b7b9226f6dd6fec1f": ("CMU-MOSEI", "unaligned"),
+    "45eccfb748a87c80ecab9bfac29582e7b1466bf6605ff29d3b338a75120bf791": ("CMU-MOSEI", "aligned"),
+}
+"""SHA-256 of the files that MMSA hands out."""
 
 Split = Mapping[str, Any]
 
@@ -84,6 +98,43 @@ def _text(columns: Split, row: int) -> str | None:
     if "raw_text" in columns:
         return columns["raw_text"][row].strip() or None
     return "" if "text" in columns else None
+
+
+def published_sizes(corpus: str) -> Published:
+    """The sizes of the official split of CMU-MOSI or CMU-MOSEI."""
+    groups = {split: {UTTERANCES: size} for split, size in SIZES[corpus].items()}
+    return Published(f"{corpus}, official split", {UTTERANCES: sum(SIZES[corpus].values())}, "split", groups)
+
+
+def published(root: Path, utterances: list[Utterance], file: str | None = None) -> list[Published]:
+    """The sizes of the corpus that the file, or the number of its utterances, is nearest to."""
+    known = RELEASES.get(file_digest(files(root, file)[0]))
+    near = min(SIZES, key=lambda c: abs(sum(SIZES[c].values()) - len(utterances)))
+    return [published_sizes(known[0] if known else near)]
+
+
+def findings(root: Path, utterances: list[Utterance], file: str | None = None) -> list[Finding]:
+    """Whether the file is one that MMSA hands out, and what its features are."""
+    path = files(root, file)[0]
+    known = RELEASES.get(file_digest(path))
+    if known:
+        told = Finding(
+            "ok", f"{path.name} is the {known[1]} file of {known[0]} that MMSA hands out (SHA-256)"
+        )
+    else:
+        told = Finding(
+            "note",
+            f"{path.name} is none of the four files that MMSA hands out (SHA-256 differs)",
+            "numbers on it do not compare with published ones unless its features and split are the same",
+        )
+    splits = _open(path)
+    widths = [
+        f"{NAMES[m]} {shape[-1]} wide" + (f", up to {shape[1]} steps" if len(shape) == 3 else ", one step")
+        for m, column in COLUMNS.items()
+        for shape in [next((s[column].shape for s in splits.values() if column in s), ())]
+        if shape
+    ]
+    return [told, Finding("ok", "features: " + "; ".join(widths))]
 
 
 def features(

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError
@@ -65,6 +66,11 @@ def read(root: Path, song: bool = False) -> tuple[list[Utterance], list[Rejected
         if earlier != path and not filecmp.cmp(earlier, path, shallow=False):
             raise UserError(f"clip {path.stem} is there twice: {earlier} and {path}; move one of them away")
     return [_utterance(clip, paths) for clip, paths in sorted(forms.items())], rejected
+
+
+def published(root: Path, utterances: list[Utterance], song: bool = False) -> list[Published]:
+    """The counts of the speech clips; with the sung ones nobody counts them by emotion."""
+    return [] if song else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED)]
 
 
 def _unofficial(path: Path) -> str | None:

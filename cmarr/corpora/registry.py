@@ -2,31 +2,41 @@
 
 A reader is a module with `read(root, **options) -> (utterances, rejected)`; its
 options are the parameters with a default. It may also have LAYOUT (a
-sentence: what it looks for), PUBLISHED (label -> utterances in the published corpus), `files(root,
-**options)` (the files it uses, where that is not the whole folder) and `features(root, modality,
-**options)` (an encoder, where the corpus comes as features instead of media).
+sentence: what it looks for), `files(root, **options)` (the files it uses, where that is not the whole
+folder), `features(root, modality, **options)` (an encoder, where the corpus comes as features instead of
+media), `published(root, utterances, **options)` (the counts it should have, a list of `Published`) and
+`findings(root, utterances, **options)` (what else is worth telling, a list of `Finding`).
 """
 
 import importlib
 import inspect
+from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError
 
 READERS = {
     "demo": "cmarr.corpora.demo.reader",
-    "ravdess": "cmarr.corpora.ravdess",
+    "iemocap": "cmarr.corpora.iemocap",
+    "msp_improv": "cmarr.corpora.msp_improv",
+    "cmu": "cmarr.corpora.cmu",
     "mmsa": "cmarr.corpora.mmsa",
+    "mmin": "cmarr.corpora.mmin",
+    "ravdess": "cmarr.corpora.ravdess",
+    "crema_d": "cmarr.corpora.crema_d",
+    "meld": "cmarr.corpora.meld",
     "manifest": "cmarr.corpora.clips",
 }
 """`datasets.<name>.kind` -> module."""
 
+_FUNCTIONS = ("read", "files", "features", "published", "findings")
 _GENERATED = {"demo": ("seed", "sessions", "utterances")}
 """Options that the stage which generates a corpus takes, and its reader does not."""
 
@@ -81,9 +91,32 @@ def corpus_inventory(kind: str, root: str | Path, *, dataset: str, **options: An
     return inventory(root, files)
 
 
-def published_counts(kind: str) -> dict[str, int]:
-    """Utterances per label in the published corpus; empty where it has none."""
-    return dict(getattr(_reader(kind, kind), "PUBLISHED", {}))
+def corpus_published(
+    kind: str, root: str | Path, utterances: Sequence[Utterance], *, dataset: str, **options: Any
+) -> list[Published]:
+    """The counts that the corpus should have, as published; empty where nobody has published any."""
+    return _extra("published", kind, root, utterances, dataset, options)
+
+
+def corpus_findings(
+    kind: str, root: str | Path, utterances: Sequence[Utterance], *, dataset: str, **options: Any
+) -> list[Finding]:
+    """What the reader has to tell of a corpus beside its utterances."""
+    return _extra("findings", kind, root, utterances, dataset, options)
+
+
+def _extra(
+    function: str,
+    kind: str,
+    root: str | Path,
+    utterances: Sequence[Utterance],
+    dataset: str,
+    options: dict[str, Any],
+) -> list[Any]:
+    reader = _reader(kind, dataset)
+    if not hasattr(reader, function):
+        return []
+    return _call(reader, function, dataset, _root(root, dataset), options, list(utterances))
 
 
 def _reader(kind: str, dataset: str) -> ModuleType:
@@ -107,7 +140,7 @@ def _call(
     reader: ModuleType, function: str, dataset: str, root: Path, options: dict[str, Any], *arguments: Any
 ) -> Any:
     """Call a reader's function with those of the options it takes; the others must suit another one."""
-    takes = {name: _options(reader, name) for name in ("read", "files", "features")}
+    takes = {name: _options(reader, name) for name in _FUNCTIONS}
     generated = next((o for kind, o in _GENERATED.items() if READERS[kind] == reader.__name__), ())
     known = sorted({*generated, *(option for options_of in takes.values() for option in options_of)})
     for name in options:

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-import av
 import pandas as pd
-import soundfile
 
+from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.manifest import Utterance
+from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 
 SIGNS = ("negative", "neutral", "positive")
@@ -25,25 +25,25 @@ _FIXED = {
     "untimed",
     *(f"absent_{m}" for m in MODALITIES),
 }
-_SOUND = (".wav", ".flac", ".ogg", ".aif", ".aiff")
-_FILM = (".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".mp3", ".m4a")
 
 
-def durations(utterances: Sequence[Utterance]) -> dict[str, float]:
+def durations(
+    utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure] | None = None
+) -> dict[str, float]:
     """Seconds by id, from `start` and `end`, else from the header of the audio or video file.
 
     No samples are decoded. Utterances whose length cannot be told so (text alone, features instead of
-    media, a broken header) are left out.
+    media, a broken header) are left out. `headers` are those of the files, where they were read already.
     """
-    by_file: dict[str, float | None] = {}
+    if headers is None:
+        open_ended = [u for u in utterances if u.end is None]
+        paths = (path for u in open_ended for path in (u.audio, u.video) if path and is_media(path))
+        headers = read_headers(paths)
     known = {}
     for utterance in utterances:
         for path in (utterance.audio, utterance.video):
-            end = utterance.end
-            if end is None and path is not None:
-                if path not in by_file:
-                    by_file[path] = _header_seconds(path)
-                end = by_file[path]
+            header = headers.get(path or "")
+            end = header.seconds if utterance.end is None and isinstance(header, Header) else utterance.end
             if end is not None:
                 known[utterance.id] = max(end - (utterance.start or 0.0), 0.0)
                 break
@@ -121,17 +121,3 @@ def _hours(row: pd.Series) -> str:
 
 def _source(utterance: Utterance, modality: str) -> str | None:
     return {"s": utterance.audio, "v": utterance.video, "t": utterance.text}[modality]
-
-
-def _header_seconds(path: str) -> float | None:
-    suffix = path[path.rfind(".") :].lower()
-    try:
-        if suffix in _SOUND:
-            header = soundfile.info(path)
-            return header.frames / header.samplerate
-        if suffix in _FILM:
-            with av.open(path) as container:
-                return container.duration / av.time_base if container.duration else None
-    except (OSError, RuntimeError, av.FFmpegError, ValueError):
-        return None
-    return None

@@ -60,7 +60,7 @@ class Inputs:
         if path is None:
             return [utterance.id, utterance.text]
         crop = utterance.crop if self.modality == "v" else None
-        return [utterance.id, self._digest_of(path), utterance.start, utterance.end, crop]
+        return [utterance.id, self._digest_of(path), *utterance.span(self.modality), crop]
 
 
 def _common_folder(paths: Iterable[str]) -> str:

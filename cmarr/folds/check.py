@@ -60,6 +60,11 @@ def describe_rule(utterances: Sequence[Utterance], folds: Sequence[Fold], scheme
     if scheme == "session":
         disjoint = "speakers not known" if None in speakers else "no speaker on two sides"
         return f"{len(folds)} folds, leave one session out, the next session validates; {disjoint}."
+    if scheme == "mmin":
+        return (
+            f"{len(folds)} folds, one a speaker, whose partners in the session validate while the other sessions "
+            "train (the MMIN family's protocol); no speaker on two sides."
+        )
     balance = ", sex-balanced" if all(u.sex for u in utterances) else ""
     return (
         f"{len(folds)} folds grouped by speaker ({len(speakers)} speakers{balance}), the next group "

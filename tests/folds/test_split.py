@@ -113,6 +113,24 @@ def test_the_official_split_is_one_fold_and_reports_speakers_that_recur():
     )
 
 
+def test_the_mmin_family_tests_one_speaker_and_validates_on_the_partner():
+    folds = split(dyads("Ses10", "Ses2", "Ses1"), "mmin", classes=CLASSES)
+
+    def speakers(ids):
+        return sorted({id.split("-")[0] for id in ids})
+
+    assert [(f.number, speakers(f.test), speakers(f.validation)) for f in folds] == [
+        (1, ["Ses1f"], ["Ses1m"]),
+        (2, ["Ses1m"], ["Ses1f"]),
+        (3, ["Ses2f"], ["Ses2m"]),
+        (4, ["Ses2m"], ["Ses2f"]),
+        (5, ["Ses10f"], ["Ses10m"]),
+        (6, ["Ses10m"], ["Ses10f"]),
+    ]
+    assert all(len(speakers(f.train)) == 4 for f in folds)
+    assert describe_rule(dyads("1", "2", "3"), folds, "mmin").startswith("6 folds, one a speaker, whose partners")
+
+
 def test_the_rule_is_a_sentence_for_every_scheme():
     utterances = dyads("1", "2", "3")
     assert describe_rule(utterances, split(utterances, "session"), "session") == (
@@ -144,7 +162,9 @@ def test_the_rule_is_a_sentence_for_every_scheme():
             1,
             "fold 1 has no utterance for",
         ),
-        (dyads("1", "2", "3"), "sesion", 5, "'sesion' is not a scheme; there are session, speaker, official"),
+        (dyads("1", "2") + corpus([("3f", "3", "f")]), "mmin", 5, "speaker 3f is alone in session 3"),
+        ([Utterance(s, session=s) for s in "123"], "mmin", 5, "utterance 1 has no speaker"),
+        (dyads("1", "2", "3"), "sesion", 5, "'sesion' is not a scheme; there are session, speaker, mmin, official"),
     ],
 )
 def test_what_a_scheme_needs_and_the_corpus_lacks_is_said(utterances, scheme, n_folds, message):

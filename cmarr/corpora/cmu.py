@@ -1,0 +1,226 @@
+"""CMU-MOSI (Zadeh et al. 2016) and CMU-MOSEI (Zadeh et al. 2018) as recordings, not as features.
+
+Transcripts name the utterances:
+
+    MOSI    Transcript/Segmented/<video>.annotprocessed         lines `3_DELIM_text`
+    MOSEI   Transcript/Segmented/Combined/<video>.txt           lines `<video>___3___1.5___4.2___text`
+
+Recordings are found by name: of one utterance (`<video>_3.mp4`, or `3.mp4` in a folder `<video>`), else of
+the whole video (`<video>.mp4`, for MOSEI, whose transcripts give times). Scores and the official split
+come from a table or a pickle in the MMSA layout that lies beside them.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmarr.corpora import mmsa
+from cmarr.corpora.expected import Published
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.corpora.transcripts import read_text
+from cmarr.errors import Unreadable, UserError
+
+LAYOUT = (
+    "Transcript/Segmented/<video>.annotprocessed (MOSI) or Transcript/Segmented/Combined/<video>.txt (MOSEI), "
+    "recordings named after the videos, and label.csv or an MMSA pickle with the scores"
+)
+
+_MOSI = re.compile(r"(\d{1,6})_DELIM_(.*)", re.ASCII)
+_AUDIO, _VIDEO = (".wav", ".flac", ".mp3"), (".mp4", ".avi", ".mkv", ".webm")
+_SPLITS = {"train": "train", "valid": "valid", "dev": "valid", "test": "test"}
+
+Key = tuple[str, int]
+"""Video and number of the clip."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class _Label:
+    score: float
+    split: str | None
+    text: str | None
+
+
+def read(root: Path, labels: str | None = None) -> tuple[list[Utterance], list[Rejected]]:
+    """Read the utterances of the transcripts; ids as in the MMSA pickles, '<video>$_$<clip>'.
+
+    `labels` names the table (video_id, clip_id, text, label, mode) or the pickle with scores and split,
+    relative to the root; the default is the only one there. Its text stands in for transcripts that are not
+    there. `score` is the sentiment, -3 to 3, `label` its sign. A line without a score, or one that cannot
+    be understood, is rejected; so is a score without any text.
+    """
+    scores = _labels(_label_file(root, labels))
+    recordings = _recordings(root)
+    utterances: list[Utterance] = []
+    rejected: list[Rejected] = []
+    spoken: set[Key] = set()
+    for path in _transcripts(root):
+        lines, broken = _lines(path)
+        rejected += [Rejected(f"{path.stem} line {n}", None, "prepare", reason) for n, reason in broken]
+        for number, line in lines.items():
+            key = (path.stem, number)
+            if key in spoken:  # a copy of the transcript in another folder
+                continue
+            spoken.add(key)
+            if key not in scores:
+                reason = "it has no score in the labels"
+                rejected.append(Rejected(_id(key), None, "prepare", reason))
+            else:
+                utterances.append(_utterance(key, line, scores[key], recordings))
+    for key in sorted(set(scores) - spoken):
+        if (text := scores[key].text) is None:
+            rejected.append(
+                Rejected(_id(key), None, "prepare", "it has a score, but no line in a transcript")
+            )
+        else:
+            utterances.append(_utterance(key, _Line(text), scores[key], recordings))
+    return utterances, rejected
+
+
+def files(root: Path, labels: str | None = None) -> list[Path]:
+    """The labels, the transcripts and the recordings."""
+    return [_label_file(root, labels), *_transcripts(root), *_recordings(root).values()]
+
+
+def published(root: Path, utterances: list[Utterance], labels: str | None = None) -> list[Published]:
+    """The sizes of the official split of the corpus that this looks like."""
+    large = len(utterances) > sum(mmsa.SIZES["CMU-MOSI"].values())
+    return [mmsa.published_sizes("CMU-MOSEI" if large else "CMU-MOSI")]
+
+
+def _id(key: Key) -> str:
+    return f"{key[0]}$_${key[1]}"
+
+
+def _label_file(root: Path, labels: str | None) -> Path:
+    if labels is not None:
+        if not (root / labels).is_file():
+            raise UserError(
+                f"{root / labels} does not exist; options.labels names the scores inside the root"
+            )
+        return root / labels
+    tables = [p for p in corpus_files(root, {".csv"}) if p.name.lower() in ("label.csv", "labels.csv")]
+    found = tables or corpus_files(root, {".pkl", ".pickle"})
+    if len(found) != 1:
+        names = ", ".join(str(p.relative_to(root)) for p in found)
+        what = f"several files with scores ({names})" if found else "no label.csv and no MMSA pickle"
+        raise UserError(f"{root} holds {what}; name the one with the scores with options.labels")
+    return found[0]
+
+
+def _labels(path: Path) -> dict[Key, _Label]:
+    if path.suffix.lower() == ".csv":
+        return _table(path)
+    found = {}
+    for utterance in mmsa.read(path)[0]:
+        video, _, clip = utterance.id.partition("$_$")
+        if re.fullmatch(r"\d{1,6}", clip, re.ASCII) and utterance.score is not None:
+            found[video, int(clip)] = _Label(utterance.score, utterance.split, utterance.text)
+    return found
+
+
+def _table(path: Path) -> dict[Key, _Label]:
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+    found = {}
+    try:
+        lacking = [c for c in ("video_id", "clip_id", "label") if c not in (reader.fieldnames or ())]
+        if lacking:
+            raise UserError(f"{path} lacks the column {', '.join(lacking)}; expected the labels of MMSA")
+        for row in reader:
+            try:
+                key, score = (row["video_id"], int(row["clip_id"])), float(row["label"])
+                split = _SPLITS[row["mode"].lower()] if row.get("mode") else None
+            except (ValueError, KeyError) as error:
+                raise UserError(
+                    f"{path}, line {reader.line_num}: {error} is no number or no split"
+                ) from error
+            if math.isfinite(score):
+                found[key] = _Label(score, split, row.get("text"))
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}; fetch the table again") from error
+    return found
+
+
+def _transcripts(root: Path) -> list[Path]:
+    found = corpus_files(root, {".annotprocessed", ".txt"})
+    mosei = [p for p in found if p.suffix.lower() == ".txt" and "segmented" in str(p.parent).lower()]
+    return [p for p in found if p.suffix.lower() == ".annotprocessed"] or mosei
+
+
+def _lines(path: Path) -> tuple[dict[int, _Line], list[tuple[int, str]]]:
+    """The lines of a transcript by clip, and (line, reason) of those that cannot be understood."""
+    lines: dict[int, _Line] = {}
+    broken = []
+    try:
+        content = read_text(path).split("\n")
+    except Unreadable as error:
+        return {}, [(1, str(error))]
+    for number, raw in enumerate(content, 1):
+        if not raw.strip():
+            continue
+        parts = raw.split("___", 4)
+        if match := _MOSI.fullmatch(raw.strip()):
+            lines.setdefault(int(match[1]), _Line(match[2].strip()))
+        elif len(parts) == 5 and (timed := _timed(parts)):
+            lines.setdefault(*timed)
+        else:
+            broken.append((number, f"{path.name}, line {number}: neither '3_DELIM_text' nor "
+                           "'<video>___3___<start>___<end>___text'"))  # fmt: skip
+    return lines, broken
+
+
+def _timed(parts: list[str]) -> tuple[int, _Line] | None:
+    try:
+        clip, start, end = int(parts[1]), float(parts[2]), float(parts[3])
+    except ValueError:
+        return None
+    return (clip, _Line(parts[4].strip(), start, end)) if 0 <= start < end < math.inf and clip >= 0 else None
+
+
+def _recordings(root: Path) -> dict[tuple[str, str], Path]:
+    """Media by name and suffix; a file `3.mp4` in a folder `<video>` goes by `<video>_3` too."""
+    found: dict[tuple[str, str], Path] = {}
+    for path in corpus_files(root, {*_AUDIO, *_VIDEO}):
+        suffix = path.suffix.lower()
+        found.setdefault((path.stem, suffix), path)
+        if re.fullmatch(r"\d{1,6}", path.stem, re.ASCII):  # a clip; or a video, some of which are named so
+            found.setdefault((f"{path.parent.name}_{int(path.stem)}", suffix), path)
+    return found
+
+
+def _utterance(key: Key, line: _Line, label: _Label, recordings: Mapping[tuple[str, str], Path]) -> Utterance:
+    def recorded(name: str, suffixes: tuple[str, ...]) -> Path | None:
+        return next((recordings[name, s] for s in suffixes if (name, s) in recordings), None)
+
+    video, clip = key
+    whole_video, whole_audio = (recorded(video, s) if line.end else None for s in (_VIDEO, _AUDIO))
+    film, sound = (recorded(f"{video}_{clip}", s) for s in (_VIDEO, _AUDIO))
+    timed = film is None and whole_video is not None
+    cut = sound is not None or film is not None  # the audio holds this utterance alone
+    audio = sound or film or whole_audio or whole_video
+    film = film or whole_video
+    placed = timed or (audio is not None and not cut)
+    return Utterance(
+        id=_id(key),
+        text=line.text or None,
+        audio=str(audio) if audio else None,
+        video=str(film) if film else None,
+        label="neutral" if label.score == 0 else "positive" if label.score > 0 else "negative",
+        score=label.score,
+        dialogue=video,
+        start=line.start if placed else None,
+        end=line.end if placed else None,
+        split=label.split,
+        audio_whole=placed and cut,
+    )

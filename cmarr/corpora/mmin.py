@@ -1,0 +1,277 @@
+"""The feature tree of the MMIN family (Zhao et al. 2021; IF-MMIN, CIF-MMIN) for IEMOCAP or MSP-IMPROV.
+
+    A/comparE.h5, V/denseface.h5, L/bert_large.h5       a dataset (T, D) an utterance, D = 130, 342, 1024
+    target/<fold>/{trn,val,tst}_label.npy               classes, as numbers or one-hot
+    target/<fold>/{trn,val,tst}_int2name.npy            names of the utterances
+
+The tree's A/comparE_mean_std.h5 is not needed: features are standardised with the training part's own
+mean and deviation, whatever the corpus.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmarr.corpora import iemocap, msp_improv
+from cmarr.corpora.expected import UTTERANCES, Finding, Published
+from cmarr.corpora.hdf5 import list_datasets, read_datasets
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.protocol import NO_FACE, STAGE
+from cmarr.errors import UserError
+from cmarr.features.shards import FeatureSequence
+from cmarr.files import file_digest
+from cmarr.media.clips import Failure
+from cmarr.modalities import MODALITIES, NAMES
+
+LAYOUT = "A/comparE.h5, V/denseface.h5, L/bert_large.h5 and target/1/trn_label.npy, trn_int2name.npy and their like"
+
+FOLDERS = {"s": "A", "v": "V", "t": "L"}
+WIDTHS = {"s": 130, "v": 342, "t": 1024}
+"""Columns of ComParE, Denseface and BERT-large features; another width is said, and used."""
+PARTS = ("trn", "val", "tst")
+CLASSES = ("angry", "happy", "neutral", "sad")
+_LIST_SECONDS = 300.0
+
+
+def read(
+    root: Path,
+    audio: str = "comparE.h5",
+    video: str = "denseface.h5",
+    text: str = "bert_large.h5",
+    labels: Sequence[str] = CLASSES,
+) -> tuple[list[Utterance], list[Rejected]]:
+    """Read the utterances of all folds; speaker, sex, session and dialogue follow from their names.
+
+    `audio`, `video` and `text` name the files in A, V and L; a file that is not there leaves the modality
+    absent. `labels` are the classes behind the numbers 0, 1, ... An utterance whose class differs between
+    folds, or is none of these, is rejected. Raises UserError for a target that is damaged or incomplete.
+    """
+    target = _target(root)
+    held = {m: _held(root, m, file) for m, file in zip(MODALITIES, (audio, video, text), strict=True)}
+    classes: dict[str, set[int]] = {}
+    for parts in target.values():
+        for names, numbers in parts.values():
+            for name, number in zip(names, numbers, strict=True):
+                classes.setdefault(name, set()).add(number)
+    utterances: list[Utterance] = []
+    rejected: list[Rejected] = []
+    for name, given in sorted(classes.items()):
+        if len(given) > 1 or not 0 <= (number := min(given)) < len(labels):
+            told = " and ".join(map(str, sorted(given)))
+            reason = f"its class in target is {told}, not one of 0 to {len(labels) - 1}"
+            rejected.append(Rejected(name, None, "prepare", reason))
+            continue
+        sources = {m: str(path) if name in names else None for m, (path, names) in held.items()}
+        utterances.append(
+            Utterance(
+                id=name,
+                text="" if sources["t"] else None,  # its features are there, its words are not
+                audio=sources["s"],
+                video=sources["v"],
+                label=labels[number],
+                **_who(name),
+            )
+        )
+    return utterances, rejected
+
+
+def files(
+    root: Path, audio: str = "comparE.h5", video: str = "denseface.h5", text: str = "bert_large.h5"
+) -> list[Path]:
+    """The three feature files and the targets."""
+    features = [root / FOLDERS[m] / f for m, f in zip(MODALITIES, (audio, video, text), strict=True)]
+    return [*features, *corpus_files(root / "target", {".npy"})] if (root / "target").is_dir() else features
+
+
+def features(
+    root: Path,
+    modality: str,
+    audio: str = "comparE.h5",
+    video: str = "denseface.h5",
+    text: str = "bert_large.h5",
+) -> "TreeFeatures":
+    """The features of one modality ('s', 'v', 't'), as an encoder."""
+    file = dict(zip(MODALITIES, (audio, video, text), strict=True))[modality]
+    return TreeFeatures(root / FOLDERS[modality] / file, modality)
+
+
+def published(root: Path, utterances: list[Utterance]) -> list[Published]:
+    """The counts of the four-class tasks that these trees are made for."""
+    if not utterances or utterances[0].id.startswith("Ses"):
+        counts = {name: iemocap.PUBLISHED[name] for name in ("angry", "neutral", "sad")}
+        counts["happy"] = iemocap.PUBLISHED["happy+excited"]
+        return [Published("IEMOCAP, four classes", {UTTERANCES: sum(counts.values())} | counts)]
+    counts = dict(msp_improv.WITH_FACE)
+    return [Published("MSP-IMPROV, the published subset", {UTTERANCES: sum(counts.values())} | counts)]
+
+
+def findings(
+    root: Path,
+    utterances: list[Utterance],
+    audio: str = "comparE.h5",
+    video: str = "denseface.h5",
+    text: str = "bert_large.h5",
+) -> list[Finding]:
+    """What the feature files hold, and whether the tree's folds are those of `folds: mmin`."""
+    found = []
+    for modality, file in zip(MODALITIES, (audio, video, text), strict=True):
+        path = root / FOLDERS[modality] / file
+        if not path.is_file():
+            advice = f"put it there, or name another file of {path.parent} under options"
+            found.append(Finding("warning", f"{path} does not exist: no {NAMES[modality]}", advice))
+            continue
+        encoder = TreeFeatures(path, modality)
+        said = f"{path.parent.name}/{file}: {encoder.dim} columns"
+        if encoder.dim == WIDTHS[modality]:
+            found.append(Finding("ok", said))
+        else:
+            found.append(Finding("note", f"{said}, where the family's file has {WIDTHS[modality]}"))
+        odd = [id for id in (u.id for u in utterances) if id in encoder.shapes and not encoder.fits(id)]
+        if odd:
+            shape = encoder.shapes[odd[0]]
+            told = f"{path.parent.name}/{file}: {len(odd)} utterances have another shape, as {odd[0]} {shape}"
+            found.append(Finding("warning", told, "they lose this modality; fetch the file again"))
+    return [*found, _folds_finding(root)]
+
+
+class TreeFeatures:
+    """Hands out the features of one modality of the tree, one sequence an utterance.
+
+    Padding (rows of zeros at the end) is cut; rows of zeros between others stay, as frames without a face.
+    The tree knows no times; `times` counts the rows. The width D is that of most utterances; another
+    width, NaN and infinity cost the utterance this modality.
+    """
+
+    def __init__(self, path: str | Path, modality: str) -> None:
+        self.modality = modality
+        self._path = Path(path)
+        if not self._path.is_file():
+            raise UserError(f"{path} does not exist; expected {LAYOUT}")
+        self.shapes = list_datasets(self._path, _LIST_SECONDS)
+        widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2]
+        if not widths:
+            raise UserError(f"{path} holds no features (T, D) of any utterance; expected {LAYOUT}")
+        self.dim: int = max(sorted(set(widths)), key=widths.count)
+
+    def fits(self, id: str) -> bool:
+        """True when an utterance's features have the shape (T, D), T at least 1."""
+        shape = self.shapes[id]
+        return len(shape) == 2 and shape[0] > 0 and shape[1] == self.dim
+
+    @cached_property
+    def _digest(self) -> str:
+        return file_digest(self._path)
+
+    def describe(self) -> dict[str, str]:
+        """Where the features come from: the file, and its SHA-256 as revision."""
+        return {"encoder": "mmin", "revision": self._digest, "file": self._path.name}
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One answer an utterance, in order: its frames (T, D) float32, or why there are none."""
+        wanted = [u.id for u in utterances if u.id in self.shapes and self.fits(u.id)]
+        arrays = read_datasets(self._path, wanted)
+        for utterance in utterances:
+            answer = self._frames(utterance.id, arrays)
+            if isinstance(answer, str):
+                yield Rejected(utterance.id, self.modality, STAGE, answer)
+            else:
+                yield answer
+
+    def _frames(self, id: str, arrays: Iterator[np.ndarray | Failure]) -> FeatureSequence | str:
+        if id not in self.shapes:
+            return f"{self._path.name} holds no features of it"
+        if not self.fits(id):
+            return f"its features in {self._path.name} have the shape {self.shapes[id]}, not (T, {self.dim})"
+        frames = next(arrays)
+        if isinstance(frames, Failure):
+            return frames.reason
+        bad = frames.size - int(np.isfinite(frames).sum())
+        if bad:
+            return f"{bad} of its {frames.size} values in {self._path.name} are NaN or infinite"
+        filled = np.flatnonzero(frames.any(axis=1))
+        if not len(filled):
+            # a video without a face comes as zeros here: as everywhere, that is absence and no failure
+            absence = f"{NO_FACE}: " if self.modality == "v" else ""
+            return f"{absence}its features are all zero"
+        length = filled[-1] + 1
+        return FeatureSequence(id, frames[:length], np.arange(length, dtype=np.float32))
+
+
+def _held(root: Path, modality: str, file: str) -> tuple[Path, set[str]]:
+    path = root / FOLDERS[modality] / file
+    return path, set(list_datasets(path, _LIST_SECONDS)) if path.is_file() else set()
+
+
+Part = tuple[list[str], list[int]]
+
+
+def _target(root: Path) -> dict[int, dict[str, Part]]:
+    """Names and classes by fold and part."""
+    folder = root / "target"
+    found = (
+        [p for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"\d{1,4}", p.name)]
+        if folder.is_dir()
+        else []
+    )
+    if not found:
+        raise UserError(f"{folder} holds no folder 1, 2, ... with the folds; expected {LAYOUT}")
+    folds = sorted(found, key=lambda path: int(path.name))
+    return {int(fold.name): {part: _part(fold, part) for part in PARTS} for fold in folds}
+
+
+def _part(fold: Path, part: str) -> Part:
+    names = _array(fold / f"{part}_int2name.npy")
+    classes = _array(fold / f"{part}_label.npy")
+    names = names.reshape(len(names), -1)[:, 0] if names.ndim in (1, 2) and names.size else np.empty(0, "S1")
+    if names.dtype.kind not in "SU" or classes.dtype.kind not in "biuf" or classes.ndim not in (1, 2):
+        raise UserError(
+            f"{fold}: {part}_int2name.npy must hold names, {part}_label.npy classes; fetch them again"
+        )
+    if classes.ndim == 2 and classes.shape[1] > 1:  # one-hot
+        wrong = (classes != 0).sum(1) != 1
+        classes = np.where(wrong, -1, classes.argmax(1))
+    classes = classes.reshape(-1).astype(np.float64)
+    classes[~np.isfinite(classes) | (classes != np.floor(classes))] = -1
+    if len(classes) != len(names):
+        raise UserError(f"{fold}: {len(names)} names and {len(classes)} labels for {part}; fetch them again")
+    plain = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names.tolist()]
+    return [name.strip() for name in plain], [int(c) for c in classes]
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        # mapped, because then a false shape is checked against the file's size before memory is taken
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; expected {LAYOUT}") from error
+    except Exception as error:  # hostile bytes raise nearly every type there is
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is no whole .npy file ({reason}); fetch it again") from error
+
+
+def _who(name: str) -> dict[str, Any]:
+    return iemocap.who(name) or msp_improv.who(name)
+
+
+def _folds_finding(root: Path) -> Finding:
+    """Whether each fold holds one speaker out to test and the others of the session to validate."""
+    target = _target(root)
+    for number, parts in target.items():
+        speakers = {part: {_who(n).get("speaker") for n in parts[part][0]} for part in PARTS}
+        sessions = {part: {_who(n).get("session") for n in parts[part][0]} for part in PARTS}
+        held_out = sessions["val"] == sessions["tst"] and not sessions["tst"] & sessions["trn"]
+        if len(speakers["tst"]) != 1 or len(speakers["val"]) != 1 or not held_out:
+            return Finding(
+                "warning",
+                f"target/{number} does not hold one session out, one speaker to validate and one to test",
+                "the pipeline makes its own folds from names (`folds: mmin`); they differ from these",
+            )
+    sizes = "/".join(str(len(target[min(target)][part][0])) for part in PARTS)
+    return Finding(
+        "ok", f"target: {len(target)} folds by speaker, as `folds: mmin` makes them (the first {sizes})"
+    )
