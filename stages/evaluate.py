@@ -18,8 +18,8 @@ from stages.paths import Paths
 from stages.stage import run
 
 
-def main(dataset: str, method: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(method)
+def main(dataset: str, name: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings(name)
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])
@@ -29,7 +29,7 @@ def main(dataset: str, method: str) -> None:
         test = [utterances[i] for i in fold.test]
         truth: Any = [u.score if task.regression else u.label for u in test]
         for seed in settings["seeds"]:
-            model = load_model(paths.models(method) / f"fold{fold.number}-seed{seed}.safetensors", device)
+            model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             frame = predictions_frame(
                 ids=fold.test,
                 speakers=[u.speaker for u in test],
@@ -44,16 +44,16 @@ def main(dataset: str, method: str) -> None:
                 fold=fold.number,
                 seed=seed,
             )
-            write_predictions(predictions_path(paths.predictions(method), fold.number, seed), frame, task)
+            write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
             frames.append(frame)
     summary = summarise(frames, task)
-    write_json(paths.metrics / f"{method}.json", summary)
-    with atomic(paths.metrics / f"{method}.csv") as temporary:
-        long_table(summary, method=method).to_csv(temporary, index=False)
-    with atomic(paths.metrics / method / "folds.csv") as temporary:
+    write_json(paths.metrics / f"{name}.json", summary)
+    with atomic(paths.metrics / f"{name}.csv") as temporary:
+        long_table(summary, method=name).to_csv(temporary, index=False)
+    with atomic(paths.metrics / name / "folds.csv") as temporary:
         fold_table(frames, task).to_csv(temporary, index=False)
     for condition, rows in confusion_rows(frames, task).groupby("condition"):
-        with atomic(paths.metrics / method / "confusion" / f"{condition}.csv") as temporary:
+        with atomic(paths.metrics / name / "confusion" / f"{condition}.csv") as temporary:
             rows[["actual", "predicted"]].to_csv(temporary, index=False)
 
 

@@ -17,11 +17,12 @@ OBJECTIVE = {"alpha": "alpha", "beta": "beta", "lambda_": "lambda"}
 """CM-ARR's weights (Eq 14): keyword -> key in params.yaml. They stand in the name of a run."""
 
 
-def result_of(dataset: str, method: str, data_hash: str, tags: dict[str, str]) -> Results:
-    """The finished result of one method."""
+def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> Results:
+    """The finished result of one method, or of one ablation."""
     paths = Paths(dataset)
-    settings, report = paths.settings(method), paths.settings("report")
-    folder = paths.metrics / method
+    settings, report = paths.settings(name), paths.settings("report")
+    method = settings["method"]
+    folder = paths.metrics / name
     cost = read_json(folder / "cost.json")
     weights = {
         key: settings["settings"][name] for name, key in OBJECTIVE.items() if name in settings["settings"]
@@ -30,6 +31,7 @@ def result_of(dataset: str, method: str, data_hash: str, tags: dict[str, str]) -
     return Results(
         dataset=dataset,
         method=method,
+        variant="" if name == method else name,
         settings={
             **weights,
             "preset": report["preset"],
@@ -39,19 +41,19 @@ def result_of(dataset: str, method: str, data_hash: str, tags: dict[str, str]) -
             "method": {method: own},
             "encoders": report["features"],
         },
-        metrics={k: v for k, v in read_json(paths.metrics / f"{method}.json").items() if k != "meta"},
+        metrics={k: v for k, v in read_json(paths.metrics / f"{name}.json").items() if k != "meta"},
         data_hash=data_hash,
         data_path=str(paths.features),
         folds=_folds(folder, cost["trainings"]),
         highlights=weights,
         cost={k: v for k, v in cost.items() if k != "trainings"},
         tables={
-            "scores": lambda: _csv(paths.metrics / f"{method}.csv"),
+            "scores": lambda: _csv(paths.metrics / f"{name}.csv"),
             "folds": lambda: _csv(folder / "folds.csv"),
             "study": lambda: _csv(paths.metrics / "report" / "results.csv"),
             "corpus": lambda: _csv(paths.metrics / "report" / "corpus.csv"),
         },
-        figures=_figures(paths, method),
+        figures=_figures(paths, name),
         texts={
             name: (paths.metrics / "report" / name).read_text(encoding="utf-8")
             for name in ("results.md", "corpus.md", "costs.md")

@@ -1,14 +1,23 @@
 """Everything a person reads about a study: tables, figures, what it cost."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.data.load import load_features
+from cmarr.evaluation.recovery import recovery_table
+from cmarr.files import atomic, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.report.study import Study, load_study
+from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.published import table_3
+from cmarr.report.recovery import recovery_figure, recovery_markdown
+from cmarr.report.study import Study, load_study, read_answers
+from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.training.selection import describe_rule
 from stages.paths import Paths, corpus_root, media_root
@@ -27,6 +36,43 @@ def study_of(dataset: str) -> Study:
         metrics=paths.metrics,
         folds=[fold.number for fold in read_folds(paths.folds)],
     )
+
+
+def _ablations(paths: Paths, settings: dict[str, Any], study: Study) -> Ablations | None:
+    """Every ablation that was trained, and `masked`, which is one: CM-ARR's fusion without all the rest."""
+    if not settings["ablations"]:
+        return None
+    variants: dict[str, Any] = {}
+    if "masked" in study.frames:
+        variants["masked (fusion alone)"] = study.frames["masked"]
+    folds = [fold.number for fold in read_folds(paths.folds)]
+    for ablation in settings["ablations"]:
+        variants[ablation["label"]] = read_answers(
+            paths.data / "predictions", ablation["name"], folds, settings["seeds"]
+        )
+    return compare_with_full(study.frames["cmarr"], variants, study.task)
+
+
+def _told(overrides: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in overrides.items())
+
+
+def _write_recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str]) -> None:
+    folders = {label: paths.predictions(f"{name}.recovery") for name, label in labels.items()}
+    measured = {label: pd.read_parquet(folder / "measured.parquet") for label, folder in folders.items()}
+    target = paths.metrics / "report"
+    write_text(target / "recovery.md", recovery_markdown(measured, dataset=paths.dataset, changes=changes))
+    if not labels:
+        return
+    with atomic(target / "recovery.csv") as temporary:
+        tables = [recovery_table(rows).assign(name=label) for label, rows in measured.items()]
+        pd.concat(tables).to_csv(temporary, index=False)
+    points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
+    figure = recovery_figure(
+        pd.concat(points), title=f"Recovered and true representations, {paths.dataset}", changes=changes
+    )
+    for ending in ("png", "svg"):
+        save_figure(target / f"recovery.{ending}", figure)
 
 
 def main(dataset: str) -> None:
@@ -51,6 +97,22 @@ def main(dataset: str) -> None:
         rejected=rejected,
         cluster="speaker" if utterances[0].speaker else "video",
     )
+    changes = {a["label"]: f"{a['method']} with {_told(a['set'])}" for a in settings["ablations"]}
+    ablations = _ablations(paths, settings, study)
+    write_text(
+        paths.metrics / "report" / "ablations.md",
+        ablations_markdown(
+            ablations,
+            study.task,
+            dataset=dataset,
+            changes=changes,
+            published=None if study.task.regression else table_3(),
+        ),
+    )
+    with atomic(paths.metrics / "report" / "ablations.csv") as temporary:
+        ablations_table(ablations, study.task).to_csv(temporary, index=False)
+    labels = {a["name"]: a["label"] for a in settings["ablations"]}
+    _write_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes)
     print((paths.metrics / "report" / "results.txt").read_text())
 
 

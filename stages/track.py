@@ -19,8 +19,9 @@ def main(dataset: str) -> None:
     _warn_of_a_changed_corpus(dataset, paths)
     data_hash = digest([file_digest(paths.manifest), file_digest(paths.folds), folder_digest(paths.features)])
     tags = {"git_commit": _git_commit(), "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
-    methods = paths.settings("report")["methods"]
-    results = [result_of(dataset, method, data_hash, tags) for method in methods]
+    report = paths.settings("report")
+    names = [*report["methods"], *(ablation["name"] for ablation in report["ablations"])]
+    results = [result_of(dataset, name, data_hash, tags) for name in names]
     tracked = track(*results, root=root())
     print(f"{dataset}: {tracked.logged} results logged to MLflow, {tracked.already} were there already")
 

@@ -1,4 +1,4 @@
-"""Train one method on every fold with every seed."""
+"""Train one method, or one ablation of it, on every fold with every seed."""
 
 import shutil
 
@@ -14,8 +14,8 @@ from stages.resume import unfinished
 from stages.stage import run
 
 
-def main(dataset: str, method: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(method)
+def main(dataset: str, name: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings(name)
     device = choose_device(settings["device"])
     threads = settings["train"]["threads"]
     inputs = [
@@ -25,10 +25,10 @@ def main(dataset: str, method: str) -> None:
         file_digest(paths.folds),
         folder_digest(paths.features),
     ]
-    with unfinished(f"train-{dataset}-{method}", inputs) as folder:
+    with unfinished(f"train-{dataset}-{name}", inputs) as folder:
         jobs = [
             TrainingJob(
-                method=method,
+                method=settings["method"],
                 fold=fold.number,
                 seed=seed,
                 settings=settings["settings"],
@@ -49,20 +49,20 @@ def main(dataset: str, method: str) -> None:
             jobs,
             workers=workers,
             threads=threads,
-            label=f"train {method}",
+            label=f"train {name}",
             unit="epoch",
             units_per_job=settings["train"]["epochs"],
         )
-        target = paths.models(method)
+        target = paths.models(name)
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob("*.safetensors")):
             shutil.copyfile(path, target / path.name)  # the folder stays whole until all is in place
-    write_curves(paths.metrics / method / "curves.csv", outcomes)
-    write_mean_curves(paths.metrics / method / "learning.csv", outcomes)
-    write_costs(paths.metrics / method / "cost.json", outcomes)
+    write_curves(paths.metrics / name / "curves.csv", outcomes)
+    write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
+    write_costs(paths.metrics / name / "cost.json", outcomes)
     for outcome in outcomes:
         print(
-            f"{method} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
+            f"{name} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
             f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
         )
 

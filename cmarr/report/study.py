@@ -50,14 +50,7 @@ def load_study(
     Only the named methods, folds and seeds are read: files that an earlier study left are not.
     Raises UserError for predictions that are not there.
     """
-    frames = {
-        method: [
-            read_predictions(predictions_path(Path(predictions) / method, fold, seed))
-            for fold in folds
-            for seed in seeds
-        ]
-        for method in methods
-    }
+    frames = {method: read_answers(predictions, method, folds, seeds) for method in methods}
     return Study(
         dataset=dataset,
         task=task,
@@ -67,3 +60,11 @@ def load_study(
         costs={method: read_json(Path(metrics) / method / "cost.json") for method in methods},
         curves={method: pd.read_csv(Path(metrics) / method / "curves.csv") for method in methods},
     )
+
+
+def read_answers(
+    predictions: str | Path, name: str, folds: Sequence[int], seeds: Sequence[int]
+) -> list[pd.DataFrame]:
+    """The predictions of one method or ablation, one frame a fold and seed; raises UserError without them."""
+    folder = Path(predictions) / name
+    return [read_predictions(predictions_path(folder, fold, seed)) for fold in folds for seed in seeds]

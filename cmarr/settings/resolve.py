@@ -48,10 +48,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
-        "ablations": [
-            {"name": name, "label": settings.ablations[name].label, "method": settings.ablations[name].method}
-            for name in settings.ablate
-        ],
+        "ablations": [{"name": name, **settings.ablations[name].model_dump()} for name in settings.ablate],
         "recovery": _recovery(settings),
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,

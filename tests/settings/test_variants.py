@@ -60,7 +60,13 @@ def test_only_what_is_asked_for_is_trained(tmp_path):
     files = resolve(load_settings(edited(tmp_path, ("ablate: []", "ablate: [w_point]")), PRESETS))
     assert "w_point" in files
     assert "wo_udcl" not in files
-    assert files["report"]["ablations"] == [{"name": "w_point", "label": "w/ point", "method": "cmarr"}]
+    told = {
+        "name": "w_point",
+        "label": "w/ point",
+        "method": "cmarr",
+        "set": {"method.cmarr.contrast": "point"},
+    }
+    assert files["report"]["ablations"] == [told]
 
 
 def test_beta_concerns_the_variants_of_cmarr_too_unless_they_set_it(tmp_path):

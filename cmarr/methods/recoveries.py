@@ -1,0 +1,71 @@
+"""What a method recovers, beside the truth, for a whole split."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch, visibility
+from cmarr.data.normalise import Normaliser
+from cmarr.data.store import Store
+from cmarr.methods.inference import ROWS
+from cmarr.methods.protocol import Method
+from cmarr.modalities import INCOMPLETE, visible
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A method whose recovered representations can be compared with true ones."""
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """The true representations, modality -> (B, L, d), zero where it is not available."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recoveries:
+    """N utterances.
+
+    truths:    modality -> (N, L, d) float32
+    available: (N, 3) bool, in the order s, v, t
+    recovered: (sources, missing) -> (N, L, d): the modality `missing`, recovered from the condition `sources`;
+               meaningful in the rows in which all of them exist
+    """
+
+    truths: Mapping[str, np.ndarray]
+    available: np.ndarray
+    recovered: Mapping[tuple[str, str], np.ndarray]
+
+    def rows(self, sources: str, missing: str) -> np.ndarray:
+        """The utterances (R,) in which the sources and the truth exist."""
+        return np.flatnonzero(self.available[:, visible(sources + missing)].all(1))
+
+
+@torch.no_grad()
+def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recoveries:
+    """Recover every modality of a split from each condition that hides it, in evaluation mode."""
+    method.eval()
+    truths: dict[str, list[Tensor]] = defaultdict(list)
+    recovered: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
+    device = store.labels.device
+    for rows in torch.arange(len(store), device=device).split(ROWS):
+        batch = normaliser(store.batch(rows))
+        true = cast(Recovers, method).truths(batch)
+        for modality, x in true.items():
+            truths[modality].append(x.float().cpu())
+        masks = {condition: visibility(condition, len(rows), device) for condition in INCOMPLETE}
+        for condition, prediction in cast(Method, method).predict(batch, masks).items():
+            if not set(condition) <= set(true):
+                continue
+            for modality, x in prediction.recovered.items():
+                if modality not in condition:
+                    recovered[condition, modality].append(x.float().cpu())
+    return Recoveries(
+        {m: torch.cat(parts).numpy() for m, parts in truths.items()},
+        store.available.cpu().numpy(),
+        {key: torch.cat(parts).numpy() for key, parts in recovered.items()},
+    )

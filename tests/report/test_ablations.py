@@ -1,0 +1,122 @@
+"""Table 3: what each ablation scores, what leaving its part out costs, and what is not shown."""
+
+import pytest
+
+from cmarr.evaluation.tallies import ROWS
+from cmarr.methods.protocol import Task
+from cmarr.report.ablations import (
+    Ablations,
+    ablations_markdown,
+    ablations_table,
+    differences_frame,
+    scores_frame,
+    verdicts,
+)
+from cmarr.report.published import table_3
+
+
+@pytest.fixture
+def ablations(make_summary, make_comparison, emotions) -> Ablations:
+    return Ablations(
+        {
+            "full": make_summary(emotions, 0.70),
+            "w/o udcl": make_summary(emotions, 0.65),
+            "w/o spcl": make_summary(emotions, 0.71),
+            "w/o flow": make_summary(emotions, 0.75),
+        },
+        {
+            "w/o udcl": make_comparison(emotions, -0.05, shown=-1, p=0.002),
+            "w/o spcl": make_comparison(emotions, 0.01, shown=0, p=0.4),
+            "w/o flow": make_comparison(emotions, 0.05, shown=1, p=0.002),
+        },
+    )
+
+
+def of(frame, variant):
+    return frame.set_index("variant").loc[variant]
+
+
+def test_scores_stand_above_the_paper_s(ablations):
+    frame = scores_frame(ablations, "UAR", table_3())
+    assert list(frame["variant"])[:4] == ["full", "full (paper)", "w/o udcl", "w/o udcl (paper)"]
+    assert list(frame.columns) == ["variant", "t", "s", "v", "vt", "sv", "st", "avg6", "svt"]
+    assert of(frame, "w/o udcl")["avg6"] == "65.00 [62.0, 68.0]"
+    assert of(frame, "w/o udcl (paper)")["avg6"] == "69.18"
+    assert of(frame, "full (paper)")["svt"] == "-"  # the paper's Table 3 has no such row
+    assert "w/o flow (paper)" not in set(frame["variant"])
+    assert of(scores_frame(ablations, "WAR", table_3()), "full (paper)")["t"] == "69.74"
+
+
+def test_differences_are_variant_minus_full_with_paired_intervals(ablations):
+    frame = differences_frame(ablations, "UAR", table_3())
+    assert of(frame, "w/o udcl")["st"] == "-5.00 [-7.5, -2.5]"
+    assert of(frame, "w/o spcl")["avg6"] == "+1.00 [-1.0, +3.0]"
+    assert of(frame, "w/o udcl (paper)")["avg6"] == "-2.30"  # 69.18 - 71.48
+    assert "full" not in set(frame["variant"])
+
+
+def test_a_part_whose_loss_is_not_shown_to_hurt_is_named(ablations, emotions):
+    hurt, open_, helped = verdicts(ablations, emotions)
+    assert hurt.endswith("avg6 UAR -5.00 [-7.5, -2.5], p = 0.006: hurts.")  # Holm: three times 0.002
+    assert open_.endswith("p = 0.4: **not shown to hurt**.")
+    assert helped.endswith(": **helps**.")
+
+
+def test_a_shown_difference_must_survive_the_correction_for_many_variants(
+    ablations, make_comparison, emotions
+):
+    many = {f"v{i}": make_comparison(emotions, -0.05, shown=-1, p=0.03) for i in range(3)}
+    lines = verdicts(Ablations(ablations.summaries, many), emotions)
+    assert all("p = 0.09: **not shown to hurt**" in line for line in lines)
+
+
+def test_a_larger_error_hurts(make_summary, make_comparison):
+    scores = Task()
+    found = Ablations(
+        {"full": make_summary(scores, 0.9), "w/o udcl": make_summary(scores, 1.0)},
+        {"w/o udcl": make_comparison(scores, 0.1, shown=-1)},
+    )
+    (line,) = verdicts(found, scores)
+    assert "avg6 MAE +0.100 [+0.05, +0.15]" in line
+    assert line.endswith(": hurts.")
+    assert "WAR" not in ablations_markdown(found, scores, dataset="mosi")
+
+
+def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emotions):
+    met = ("t", "s", "st")
+    nothing = dict.fromkeys(("difference", "lo", "hi", "p")) | {"shown": 0}
+    compared = make_comparison(emotions, 0.01, shown=0)
+    compared = {m: dict(cells) | {"v": nothing} if m != "meta" else {} for m, cells in compared.items()}
+    found = Ablations(
+        {k: make_summary(emotions, 0.7, met=met) for k in ("full", "w/ point")}, {"w/ point": compared}
+    )
+    assert of(scores_frame(found, "UAR"), "full")["v"] == "-"
+    assert of(differences_frame(found, "UAR"), "w/ point")["v"] == "-"
+    assert "avg6 of t, s, st" in scores_frame(found, "UAR").columns
+
+
+def test_the_section_holds_verdicts_scores_differences_and_source(ablations, emotions):
+    page = ablations_markdown(ablations, emotions, dataset="demo", published=table_3())
+    for part in (
+        "w/o spcl: avg6",
+        "### UAR, % [95",
+        "variant minus full",
+        "### WAR, %",
+        "arXiv 2407.09029, Table 3",
+    ):
+        assert part in page
+
+
+def test_without_ablations_the_section_says_so(emotions):
+    assert "No ablation has been trained" in ablations_markdown(None, emotions, dataset="demo")
+    assert ablations_table(None, emotions).empty
+
+
+def test_the_csv_has_every_number(ablations, emotions):
+    table = ablations_table(ablations, emotions)
+    assert len(table) == 4 * 4 * len(ROWS)
+    row = table[
+        (table["variant"] == "w/o udcl") & (table["metric"] == "UAR") & (table["condition"] == "st")
+    ].iloc[0]
+    assert (row["mean"], row["difference"], row["p"]) == (0.65, -0.05, 0.002)
+    assert table[table["variant"] == "full"]["difference"].isna().all()
