@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+from cmarr.corpora.expected import beside
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import relative_to, write_manifest, write_quarantine
-from cmarr.corpora.registry import read_corpus
+from cmarr.corpora.registry import corpus_published, read_corpus
 from cmarr.modalities import MODALITIES, NAMES
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
@@ -18,6 +19,10 @@ def main(dataset: str) -> None:
     write_quarantine(paths.quarantine, rejected)
     write_manifest(paths.manifest, relative_to(kept, media_root(root)))
     print(f"{dataset}: {selection}")
+    for published in corpus_published(
+        settings["kind"], root, utterances, dataset=dataset, **settings["options"]
+    ):
+        print(f"  found of {beside(utterances, published)}")
     for reason, count in Counter(r.reason for r in rejected).most_common():
         print(f"  quarantined {count}: {reason} (listed in {paths.quarantine})")
     if settings["features"] == "encoders":

@@ -45,3 +45,9 @@ def counted(utterances: Sequence[Utterance], key: str) -> int:
         return len(utterances)
     labels = {None} if key == UNLABELLED else set(key.split("+"))
     return sum(u.label in labels for u in utterances)
+
+
+def beside(utterances: Sequence[Utterance], published: Published) -> str:
+    """One line: the counts found beside the published ones, 'angry 1103 of 1103, ...'."""
+    pairs = (f"{key} {counted(utterances, key)} of {count}" for key, count in published.counts.items())
+    return f"{published.title}: {', '.join(pairs)}"

@@ -150,13 +150,15 @@ class TreeFeatures:
     def __init__(self, path: str | Path, modality: str) -> None:
         self.modality = modality
         self._path = Path(path)
-        if not self._path.is_file():
-            raise UserError(f"{path} does not exist; expected {LAYOUT}")
+        if not self._path.is_file():  # then no utterance has the modality
+            self.shapes: dict[str, tuple[int, ...]] = {}
+            self.dim = 0
+            return
         self.shapes = list_datasets(self._path, _LIST_SECONDS)
         widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2]
         if not widths:
             raise UserError(f"{path} holds no features (T, D) of any utterance; expected {LAYOUT}")
-        self.dim: int = max(sorted(set(widths)), key=widths.count)
+        self.dim = max(sorted(set(widths)), key=widths.count)
 
     def fits(self, id: str) -> bool:
         """True when an utterance's features have the shape (T, D), T at least 1."""
@@ -165,7 +167,7 @@ class TreeFeatures:
 
     @cached_property
     def _digest(self) -> str:
-        return file_digest(self._path)
+        return file_digest(self._path) if self._path.is_file() else "absent"
 
     def describe(self) -> dict[str, str]:
         """Where the features come from: the file, and its SHA-256 as revision."""

@@ -167,10 +167,10 @@ class PickledFeatures:
         self._splits = _open(self._path)
         self._rows = {id: (name, i) for name, s in self._splits.items() for i, id in enumerate(s["id"])}
         widths = {s[self._column].shape[-1] for s in self._splits.values() if self._column in s}
-        if len(widths) != 1:
-            found = f"{self._column} with widths {sorted(widths)}" if widths else f"no {self._column}"
+        if len(widths) > 1:
+            found = f"{self._column} with widths {sorted(widths)}"
             raise UserError(f"{self._path} has {found}; expected one width for {NAMES[modality]} features")
-        self.dim: int = widths.pop()
+        self.dim: int = widths.pop() if widths else 0  # without the column, no utterance has the modality
 
     @cached_property
     def _digest(self) -> str:

@@ -141,7 +141,7 @@ class Dataset(Section):
     classes: tuple[str, ...]
     merge: dict[str, str]
     features: Literal["encoders", "corpus"]
-    folds: Literal["session", "speaker", "official"]
+    folds: Literal["session", "speaker", "mmin", "official"]
     n_folds: Count
     options: dict[str, Any]
 
