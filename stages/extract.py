@@ -1,23 +1,32 @@
 """Extract the features of one modality into Parquet shards."""
 
+from pathlib import Path
 from typing import Any
 
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.registry import build_encoder
+from cmarr.errors import UserError
 from cmarr.execution import worker_count
 from cmarr.features.extract import extract
 from cmarr.files import file_digest
-from cmarr.modalities import LETTERS
+from cmarr.modalities import LETTERS, NAMES
 from stages.paths import Paths, corpus_root, media_root
 from stages.resume import unfinished
+from stages.stage import root as repository
 from stages.stage import run
+
+FILES = ("model", "weights", "detector_file")
+"""Settings of encoders that may name a file or folder; relative ones are looked for from params.yaml."""
+
+NETWORKS = ("wav2vec2", "bert", "denseface")
+"""Encoders that run a network in this process, and therefore take a device."""
 
 
 def main(dataset: str, modality: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(modality)
     root = corpus_root(paths.settings("prepare")["root"])
-    encoder = _encoder(dataset, modality, settings, root, paths.settings("run")["workers"])
+    encoder = _encoder(dataset, modality, settings, root, paths.settings("run"))
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
         summary = extract(
@@ -33,15 +42,27 @@ def main(dataset: str, modality: str) -> None:
         print(f"  {sum(replaced.values())} infinite or NaN values of {len(replaced)} utterances count as 0")
 
 
-def _encoder(dataset: str, modality: str, settings: dict[str, Any], root: Any, workers: str | int) -> Any:
+def _encoder(
+    dataset: str, modality: str, settings: dict[str, Any], root: Path, machine: dict[str, Any]
+) -> Any:
     if settings["source"] == "corpus":
         return corpus_features(
             settings["kind"], root, LETTERS[modality], dataset=dataset, **settings["options"]
         )
-    limits = {}
+    name, own, limits = settings["encoder"], dict(settings["settings"]), dict[str, Any]()
+    workers = worker_count(machine["workers"])
     if modality != "text":  # media are decoded in processes of their own, under a time limit
-        limits = {"workers": worker_count(workers), "seconds": settings["time_limit"]}
-    return build_encoder(settings["encoder"], **settings["settings"], **limits)
+        limits = {"workers": workers, "seconds": settings["time_limit"]}
+    if name in NETWORKS:  # batches are made within shards, so that a resumed run makes the same ones
+        limits |= {"workers": workers, "device": machine["device"], "window": settings["shard_size"]}
+    for key in FILES:
+        if own.get(key) and (found := repository() / Path(own[key]).expanduser()).exists():
+            own[key] = str(found)
+    encoder = build_encoder(name, **own, **limits)
+    if encoder.modality != LETTERS[modality]:
+        fitting = NAMES[encoder.modality]
+        raise UserError(f"encoders.{modality}: {name} reads {fitting}; choose another one for {modality}")
+    return encoder
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_answers
+from cmarr.encoders.face_settings import FaceSettings
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureSequence
 from cmarr.media.faces import SIZE
@@ -18,7 +19,7 @@ class Hog:
     The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; `cell`
     is the side of a cell in pixels, a block holds `block` x `block` cells, nine directions each. A frame
     without a face gives no row; without any face in the clip the video is not available. `workers`
-    processes decode and compute; an utterance may take `seconds`.
+    processes decode and compute; an utterance may take `seconds`. `detector` is 'haar', or 'yunet' with its ONNX file.
     """
 
     modality = "v"
@@ -27,6 +28,8 @@ class Hog:
         self,
         rate: float = 10.0,
         margin: float = 0.1,
+        detector: str = "haar",
+        detector_file: str = "",
         cell: int = 16,
         block: int = 2,
         workers: int = 2,
@@ -37,7 +40,8 @@ class Hog:
                 f"hog: cells of {cell} pixels in blocks of {block} do not fit a face of {SIZE} pixels; "
                 f"choose a `cell` that divides {SIZE} and a `block` of at most {SIZE} / cell"
             )
-        self.rate, self.margin, self.cell, self.block = rate, margin, cell, block
+        self.faces = FaceSettings(rate, margin, detector, detector_file)
+        self.cell, self.block = cell, block
         self.workers, self.seconds = workers, seconds
         self.dim = width(cell, block)
 
@@ -47,10 +51,10 @@ class Hog:
             "encoder": "hog",
             "revision": "1",
             "libraries": " ".join(f"{name} {version(name)}" for name in ("opencv-python", "av")),
-            "parameters": f"rate={self.rate} margin={self.margin} cell={self.cell} block={self.block}",
+            "parameters": f"{self.faces} cell={self.cell} block={self.block}",
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
-        factory = partial(FaceGradients, self.rate, self.margin, self.cell, self.block)
+        factory = partial(FaceGradients, self.faces.reader, self.cell, self.block)
         return clip_answers(utterances, "v", factory, self.workers, self.seconds)

@@ -9,8 +9,11 @@ from cmarr.errors import UserError
 
 ENCODERS = {
     "logmel": "LogMel",
+    "wav2vec2": "Wav2vec2",
     "hog": "Hog",
+    "denseface": "DensefaceRows",
     "hashing": "Hashing",
+    "bert": "Bert",
 }
 """Key in params.yaml, which is also the module's name in this folder -> class."""
 

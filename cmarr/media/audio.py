@@ -1,5 +1,6 @@
 """Audio files to mono samples: soundfile for WAV and FLAC, PyAV for everything else."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import soundfile
 
 from cmarr.errors import Unreadable
-from cmarr.media.clips import Clip, require_file, require_span
+from cmarr.media.clips import Clip, Failure, one_by_one, require_file, require_span
 
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
@@ -43,6 +44,14 @@ def read_audio(clip: Clip) -> np.ndarray:
             "check the recording, or leave its path empty"
         )
     return resample(samples, rate)
+
+
+class Samples:
+    """Clips -> samples (N,) float32 at 16 kHz, in a worker process."""
+
+    def __call__(self, clips: Sequence[Clip]) -> list[np.ndarray | Failure]:
+        """One answer a clip."""
+        return one_by_one(read_audio, clips)
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:

@@ -1,14 +1,18 @@
 """A clip: the part of a media file that one utterance occupies."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cmarr.errors import Unreadable
 
-GROUP_LIMIT = 64
-"""Most clips of one file that are decoded in one pass; bounds what waits in memory."""
+GROUP_LIMIT = 256
+"""Most clips of one file that are decoded in one pass; bounds what waits in memory. The longest dialogue of IEMOCAP
+holds about half as many utterances."""
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,18 @@ class Failure:
     """Why there is no answer for a clip, as one sentence."""
 
     reason: str
+
+
+def one_by_one(function: Callable[[Clip], A], clips: Sequence[Clip]) -> list[A | Failure]:
+    """`function` of each clip; one that cannot be read costs none of the others in the same file."""
+
+    def attempt(clip: Clip) -> A | Failure:
+        try:
+            return function(clip)
+        except Unreadable as error:
+            return Failure(str(error))
+
+    return [attempt(clip) for clip in clips]
 
 
 def by_file(clips: Iterable[Clip]) -> Iterator[list[Clip]]:

@@ -1,13 +1,13 @@
 """The face of the person who speaks: detected, followed by overlap, cut out at one size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from cmarr.media.clips import Clip, Failure
+from cmarr.media.detectors import Box, Detector, build_detector
 from cmarr.media.video import read_frames
 
 SIZE = 64
@@ -15,12 +15,6 @@ SIZE = 64
 
 LONGEST = 480
 """Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
-
-Box = tuple[int, int, int, int]
-"""Left, top, width, height, pixels."""
-
-Detector = Callable[[np.ndarray, int, int], Sequence[Box]]
-"""Gray (H, W) uint8, smallest and largest side of a face in pixels -> the boxes of all faces in it."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +27,6 @@ class Faces:
     patches: np.ndarray
     times: np.ndarray
     n_frames: int
-
-
-class Haar:
-    """OpenCV's frontal-face cascade (Viola and Jones 2001)."""
-
-    def __init__(self) -> None:
-        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-        self.cascade = cv2.CascadeClassifier(str(path))
-
-    def __call__(self, gray: np.ndarray, smallest: int, largest: int) -> list[Box]:
-        """The boxes of all faces in a gray (H, W) uint8 image, in its pixels."""
-        boxes = self.cascade.detectMultiScale(
-            gray, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest), maxSize=(largest, largest)
-        )
-        return [(int(x), int(y), int(w), int(h)) for x, y, w, h in boxes]
 
 
 class Follower:
@@ -118,12 +97,21 @@ def cut(gray: np.ndarray, box: Box, margin: float) -> np.ndarray:
 
 
 class FaceReader:
-    """Clips of one video -> the followed face of each, `rate` times a second."""
+    """Clips of one video -> the followed face of each, `rate` times a second.
 
-    def __init__(self, rate: float = 10.0, margin: float = 0.1, detector: Detector | None = None):
+    Raises UserError for a detector, or a detector's file, that is not there.
+    """
+
+    def __init__(
+        self,
+        rate: float = 10.0,
+        margin: float = 0.1,
+        detector: str | Detector = "haar",
+        detector_file: str = "",
+    ):
         cv2.setNumThreads(1)
         self.rate, self.margin = rate, margin
-        self.detector = detector or Haar()
+        self.detector = build_detector(detector, detector_file) if isinstance(detector, str) else detector
 
     def __call__(self, clips: Sequence[Clip]) -> list[Faces | Failure]:
         """One answer a clip. Raises Unreadable when the file cannot be read."""

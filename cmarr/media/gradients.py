@@ -1,12 +1,12 @@
 """Face patches to histograms of oriented gradients, in a worker process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.faces import SIZE, FaceReader
+from cmarr.media.faces import SIZE, FaceReader, Faces
 
 BINS = 9
 
@@ -17,10 +17,13 @@ def width(cell: int, block: int) -> int:
 
 
 class FaceGradients:
-    """Clips of one video -> descriptors (T, D) float32 of the followed face, and their times (T,)."""
+    """Clips of one video -> descriptors (T, D) float32 of the followed face, and their times (T,).
 
-    def __init__(self, rate: float, margin: float, cell: int, block: int):
-        self.faces = FaceReader(rate, margin)
+    `faces` makes the reader of faces; it is called once, in the worker process.
+    """
+
+    def __init__(self, faces: Callable[[], FaceReader], cell: int, block: int):
+        self.faces: Callable[[Sequence[Clip]], list[Faces | Failure]] = faces()
         side = cell * block
         self.descriptor = cv2.HOGDescriptor((SIZE, SIZE), (side, side), (cell, cell), (cell, cell), BINS)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cmarr.media.audio import RATE, read_audio
-from cmarr.media.clips import Clip, Failure
+from cmarr.media.clips import Clip, Failure, one_by_one
 
 FRAME, STEP = 400, 160
 """25 ms and 10 ms, in samples at 16 kHz."""
@@ -29,8 +29,8 @@ class LogMelRows:
         self.bank = melscale_fbanks(FFT // 2 + 1, 20.0, RATE / 2, bands, RATE)  # (257, bands)
 
     def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
-        """One answer a clip. Raises Unreadable when a clip cannot be read."""
-        return [self._clip(clip) for clip in clips]
+        """One answer a clip."""
+        return one_by_one(self._clip, clips)
 
     def _clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray] | Failure:
         samples = read_audio(clip)
@@ -54,3 +54,11 @@ class LogMelRows:
         middles = (torch.arange(len(both)) * STEP + FRAME / 2) / RATE  # (F,) seconds
         times = torch.stack([part.mean() for part in middles.split(self.pool)])  # (T,)
         return rows.numpy(), times.numpy()
+
+
+def averaged(rows: np.ndarray, times: np.ndarray, pool: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (T, D) and times (T,), each `pool` neighbours averaged into one; the last row averages what is left."""
+    firsts = np.arange(0, len(rows), pool)
+    counts = np.diff([*firsts, len(rows)])
+    mean = np.add.reduceat(rows, firsts, axis=0) / counts[:, None]
+    return mean.astype(np.float32), (np.add.reduceat(times, firsts) / counts).astype(np.float32)

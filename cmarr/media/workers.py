@@ -24,7 +24,8 @@ from cmarr.media.clips import Clip, Failure
 from cmarr.media.worker import READY
 
 AHEAD = 16
-"""Clips per worker that may be under way, or answered and waiting for an earlier one."""
+"""Clips per worker that may be under way, or answered and waiting for an earlier one. Two groups per worker may be so
+in any case, or long dialogues would keep all workers but one waiting."""
 
 START_LIMIT = 300.0
 """Seconds a worker may take to import its libraries; generous, for a loaded machine or a slow disk."""
@@ -53,13 +54,16 @@ def decode(
     pool: list[_Worker] = []
     waiting: deque[_Job] = deque()
     answers: dict[int, Any] = {}
+    ends: deque[int] = deque()  # where each group ends that has not been given whole
     drawn = given = 0
     try:
         while True:
             while sum(worker.job is not None for worker in pool) < workers:
-                if not waiting and drawn - given < AHEAD * workers and (group := next(source, None)):
+                room = drawn - given < AHEAD * workers or len(ends) < 2 * workers
+                if not waiting and room and (group := next(source, None)):
                     waiting.append(_Job(drawn, group))
                     drawn += len(group)
+                    ends.append(drawn)
                 if not waiting:
                     break
                 idle = next((worker for worker in pool if worker.job is None), None)
@@ -79,6 +83,8 @@ def decode(
             while given in answers:
                 yield answers.pop(given)
                 given += 1
+                if given == ends[0]:
+                    ends.popleft()
     finally:
         for worker in pool:
             worker.end()

@@ -32,7 +32,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "prepare": corpus
         | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
-        "run": {"workers": settings.workers},
+        "run": {"workers": settings.workers, "device": settings.device},
     }
     for modality in NAMES.values():
         files[modality] = _extraction(settings, modality)
@@ -50,6 +50,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "methods": list(settings.methods),
         "ablations": [{"name": name, **settings.ablations[name].model_dump()} for name in settings.ablate],
         "recovery": _recovery(settings),
+        "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
         "features": {m: files[m].get("encoder", "corpus") for m in NAMES.values()},

@@ -13,6 +13,10 @@ Rows = Annotated[int, Field(ge=2, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
 AutoCount = Literal["auto"] | Count
+Layers = (
+    Literal["last", "all"]
+    | Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
+)
 
 
 class Section(BaseModel):
@@ -39,6 +43,42 @@ class Hog(Section):
 
     rate: Positive
     margin: NotNegative
+    detector: Literal["haar", "yunet"]
+    detector_file: str
+
+
+class Wav2vec2(Section):
+    """A pretrained network for speech."""
+
+    model: str
+    revision: str
+    layers: Layers
+    pool: Count
+    precision: Literal["fp32", "bf16"]
+    longest: Positive
+    batch_seconds: Positive
+
+
+class Bert(Section):
+    """A pretrained network for text."""
+
+    model: str
+    revision: str
+    layers: Layers
+    precision: Literal["fp32", "bf16"]
+    batch_pieces: Count
+
+
+class Denseface(Section):
+    """A network for faces, trained on FER+."""
+
+    weights: str
+    rate: Positive
+    margin: NotNegative
+    detector: Literal["haar", "yunet"]
+    detector_file: str
+    precision: Literal["fp32", "bf16"]
+    batch_faces: Count
 
 
 class Encoders(Section):
@@ -50,6 +90,9 @@ class Encoders(Section):
     logmel: Logmel
     hashing: Hashing
     hog: Hog
+    wav2vec2: Wav2vec2
+    bert: Bert
+    denseface: Denseface
 
 
 class Extraction(Section):

@@ -11,7 +11,7 @@ from cmarr.corpora.demo import content, face, performance
 from cmarr.corpora.demo.articulation import articulate, spell
 from cmarr.corpora.demo.content import EMOTIONS, plan
 from cmarr.corpora.demo.speech import SAMPLE_RATE, synthesise
-from cmarr.media.faces import Haar
+from cmarr.media.detectors import Haar
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import pytest
 from recordings import face, write_video
 
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.faces import FaceReader, Faces, Follower, Haar, cut, overlap
+from cmarr.media.detectors import Haar
+from cmarr.media.faces import FaceReader, Faces, Follower, cut, overlap
 
 FRAME = np.zeros((200, 400), np.uint8)
 NEAR, FAR = (20, 50, 80, 80), (300, 50, 60, 60)

@@ -9,6 +9,7 @@ from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.hog import Hog
 from cmarr.encoders.protocol import is_absence
 from cmarr.media.clips import Clip
+from cmarr.media.faces import FaceReader
 from cmarr.media.gradients import FaceGradients, width
 
 
@@ -17,7 +18,7 @@ def test_width_by_hand():
     assert width(cell=16, block=2) == 324
     assert width(cell=32, block=2) == 36
     assert width(cell=16, block=1) == 144
-    rows = FaceGradients(10, 0.1, 16, 1).rows(np.zeros((2, 64, 64), np.uint8))
+    rows = FaceGradients(FaceReader, 16, 1).rows(np.zeros((2, 64, 64), np.uint8))
     assert rows.shape == (2, 144) and rows.dtype == np.float32
 
 
@@ -25,7 +26,7 @@ def test_an_edge_falls_into_the_bin_of_its_direction():
     """Nine bins of 20 degrees: a vertical edge has its gradient at 0 degrees, between bins 0 and 8."""
     patch = np.zeros((64, 64), np.uint8)
     patch[:, 32:] = 255
-    cells = FaceGradients(10, 0.1, 16, 1).rows(patch[None]).reshape(4, 4, 9)  # columns of cells first
+    cells = FaceGradients(FaceReader, 16, 1).rows(patch[None]).reshape(4, 4, 9)  # columns of cells first
     across = cells.sum(axis=(0, 1))
     assert across[[0, 8]].sum() == pytest.approx(across.sum(), abs=1e-4)
     assert across.sum() > 0
@@ -35,7 +36,7 @@ def test_an_edge_falls_into_the_bin_of_its_direction():
 def test_lighting_hardly_matters():
     patch = cv2.resize(face(100, 100, 50, 50, 45), (64, 64))
     dim = (patch * 0.4 + 20).astype(np.uint8)
-    reader = FaceGradients(10, 0.1, 16, 2)
+    reader = FaceGradients(FaceReader, 16, 2)
     bright, dark = reader.rows(np.stack([patch, dim]))
     assert np.linalg.norm(bright - dark) < 0.1 * np.linalg.norm(bright)
 
@@ -47,7 +48,7 @@ def test_frames_outside_the_utterance_change_nothing(tmp_path):
     lossless = {"rate": 20, "codec": "ffv1"}
     one = write_video(tmp_path / "a.mkv", nobody + inside + nobody, **lossless)
     two = write_video(tmp_path / "b.mkv", somebody + inside + somebody, **lossless)
-    reader = FaceGradients(10, 0.1, 16, 2)
+    reader = FaceGradients(FaceReader, 16, 2)
     (rows, times), (other_rows, other_times) = (reader([Clip(path, 0.5, 1.5)])[0] for path in (one, two))
     np.testing.assert_array_equal(rows, other_rows)
     np.testing.assert_array_equal(times, other_times)

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cmarr.corpora.manifest import Utterance
 from cmarr.features.shards import FeatureSequence, FeatureTable
-from cmarr.media.faces import Haar
+from cmarr.media.detectors import Haar
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
 
 HELD = 0.5

@@ -1,0 +1,145 @@
+"""Utterances through a network in batches of like size, while the next ones are read."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cmarr.corpora.manifest import Rejected
+from cmarr.encoders.ahead import ahead
+from cmarr.features.shards import FeatureSequence
+
+HELD = 1 << 28
+"""Bytes of input after which a window is closed early: very long utterances must not fill the memory."""
+
+Network = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+"""Inputs of several pieces -> the rows (size, D) of each, float32."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a network reads in one go: it gives `size` rows, of which those in `keep` count."""
+
+    inputs: np.ndarray
+    size: int
+    keep: slice
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An utterance ready for the network: its pieces, whose kept rows follow one another at `times` (T,) seconds."""
+
+    id: str
+    pieces: Sequence[Piece]
+    times: np.ndarray
+
+
+Ready = Prepared | Rejected
+Answer = FeatureSequence | Rejected
+
+
+def in_batches(
+    prepared: Iterable[Ready], network: Network, *, window: int, budget: int, threads: int
+) -> Iterator[Answer]:
+    """One answer a prepared utterance, in order.
+
+    `window` utterances at a time are sorted by length and cut into batches of at most `budget` rows, padding included
+    (a longer piece goes alone). Batches run side by side in `threads` threads that use one core each, so that sums
+    are the same whatever their number; the next window is read meanwhile. What waits is bounded by two windows.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(
+        threads, thread_name_prefix="network", initializer=torch.set_num_threads, initargs=(1,)
+    )
+    under_way: deque[_Window] = deque()
+    source = ahead(prepared, window)
+    try:
+        for group in _windows(source, window):
+            under_way.append(_Window(group, network, budget, pool))
+            if len(under_way) > 1:
+                yield from under_way.popleft().answers()
+        while under_way:
+            yield from under_way.popleft().answers()
+    finally:
+        source.close()
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)  # it is a setting of the process as well as of the thread
+
+
+def spans(total: int, longest: int, overlap: int) -> list[tuple[int, int, slice]]:
+    """Cut 0 .. `total` into stretches of at most `longest` units: (start, stop, which of its units count).
+
+    Stretches are equally long and overlap by about `overlap` units, half of which each of them keeps: every unit is
+    seen with its surroundings on both sides, but for the beginning and the end.
+    """
+    if total <= longest:
+        return [(0, total, slice(0, total))]
+    number = -(-(total - overlap) // (longest - overlap))
+    length = -(-(total + (number - 1) * overlap) // number)
+    starts = [round(i * (total - length) / (number - 1)) for i in range(number)]
+    borders = [(a + length + b) // 2 for a, b in itertools.pairwise(starts)]
+    return [
+        (start, start + length, slice(first - start, last - start))
+        for start, first, last in zip(starts, [0, *borders], [*borders, total], strict=True)
+    ]
+
+
+class _Window:
+    """The utterances of one window, and their batches in the pool."""
+
+    def __init__(self, group: Sequence[Ready], network: Network, budget: int, pool: ThreadPoolExecutor):
+        self.group = group
+        pieces = [
+            (ready.id, number, piece)
+            for ready in group
+            if isinstance(ready, Prepared)
+            for number, piece in enumerate(ready.pieces)
+        ]
+        pieces.sort(key=lambda entry: -entry[2].size)
+        self.futures: list[tuple[list[tuple[str, int, slice]], Future]] = []
+        for batch in _cut(pieces, budget):
+            places = [(name, number, piece.keep) for name, number, piece in batch]
+            self.futures.append((places, pool.submit(network, [piece.inputs for _, _, piece in batch])))
+
+    def answers(self) -> Iterator[Answer]:
+        rows: dict[tuple[str, int], np.ndarray] = {}
+        for places, future in self.futures:
+            for (name, number, keep), given in zip(places, future.result(), strict=True):
+                rows[name, number] = given[keep]
+        for ready in self.group:
+            if isinstance(ready, Rejected):
+                yield ready
+            else:
+                parts = [rows.pop((ready.id, number)) for number in range(len(ready.pieces))]
+                yield FeatureSequence(ready.id, np.concatenate(parts), ready.times)
+
+
+def _windows(prepared: Iterator[Ready], size: int) -> Iterator[list[Ready]]:
+    """Windows of `size`; one that would hold too much is cut, and the next begins where it would have begun anyway."""
+    while head := list(itertools.islice(prepared, 1)):
+        group: list[Ready] = []
+        held = 0
+        for ready in itertools.chain(head, itertools.islice(prepared, size - 1)):
+            group.append(ready)
+            held += sum(p.inputs.nbytes for p in ready.pieces) if isinstance(ready, Prepared) else 0
+            if held > HELD:
+                yield group
+                group, held = [], 0
+        if group:
+            yield group
+
+
+def _cut(pieces: Sequence[tuple[str, int, Piece]], budget: int) -> Iterator[list[tuple[str, int, Piece]]]:
+    """Batches of pieces, largest first, padded size at most `budget` rows."""
+    batch: list[tuple[str, int, Piece]] = []
+    for entry in pieces:
+        if batch and (len(batch) + 1) * batch[0][2].size > budget:
+            yield batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch

@@ -1,0 +1,93 @@
+"""Video through Denseface: what a network trained on FER+ sees in the speaker's face."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.answers import clip_of
+from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
+from cmarr.encoders.checkpoints import libraries
+from cmarr.encoders.face_network import SHIPPED, WIDTH, load_denseface, prepared
+from cmarr.encoders.face_settings import FaceSettings
+from cmarr.encoders.precision import Arithmetic, Precision
+from cmarr.encoders.protocol import STAGE
+from cmarr.features.shards import FeatureSequence
+from cmarr.files import file_digest
+from cmarr.media.clips import Failure, by_file
+from cmarr.media.workers import decode
+
+
+class DensefaceRows:
+    """One row a face (T, 342), `rate` faces a second, of the face followed through the clip.
+
+    `weights` is a safetensors file, empty for the one that cmarr brings along. The box is widened by `margin` of its
+    size on each side and scaled to 64 x 64 gray. A frame without a face gives no row; without any face in the clip the
+    video is not available. `batch_faces` bounds what goes through the network at once, `workers` the processes that
+    decode and search and the threads that compute, `seconds` the decoding of an utterance, `window` how many utterances
+    are sorted by length at a time.
+    """
+
+    modality = "v"
+    dim = WIDTH
+
+    def __init__(
+        self,
+        weights: str = "",
+        rate: float = 10.0,
+        margin: float = 0.1,
+        detector: str = "haar",
+        detector_file: str = "",
+        precision: Precision = "fp32",
+        batch_faces: int = 64,
+        device: str = "auto",
+        workers: int = 2,
+        seconds: float = 60.0,
+        window: int = 64,
+    ):
+        self.faces = FaceSettings(rate, margin, detector, detector_file)
+        self.arithmetic = Arithmetic(device, precision)
+        self.network = self.arithmetic.place(load_denseface(weights))
+        self.revision = f"sha256:{file_digest(weights or SHIPPED)[:16]}"
+        self.batch_faces, self.workers, self.seconds, self.window = batch_faces, workers, seconds, window
+
+    def describe(self) -> dict[str, str]:
+        """Name, revision of the weights, libraries and parameters."""
+        return {
+            "encoder": "denseface",
+            "revision": self.revision,
+            "libraries": libraries("torch", "torchvision", "opencv-python", "av"),
+            "parameters": f"{self.faces} precision={self.arithmetic.precision}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance: (T, 342), T at most ceil(rate x duration)."""
+        return in_batches(
+            self.prepared(utterances),
+            self.rows,
+            window=self.window,
+            budget=self.batch_faces,
+            threads=self.arithmetic.threads(self.workers),
+        )
+
+    def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
+        """The faces of each utterance, found in worker processes."""
+        groups = by_file(clip_of(utterance, "v") for utterance in utterances)
+        answers = decode(self.faces.reader, groups, self.workers, self.seconds)
+        for utterance, answer in zip(utterances, answers, strict=True):
+            if isinstance(answer, Failure):
+                yield Rejected(utterance.id, "v", STAGE, answer.reason)
+                continue
+            firsts = range(0, len(answer.patches), self.batch_faces)
+            parts = [answer.patches[first : first + self.batch_faces] for first in firsts]
+            yield Prepared(
+                utterance.id, [Piece(part, len(part), slice(None)) for part in parts], answer.times
+            )
+
+    def rows(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Patches (T, 64, 64) of several pieces -> features (T, 342) float32 of each."""
+        with self.arithmetic():
+            faces = prepared(np.concatenate(inputs)).to(self.arithmetic.device)  # (sum T, 1, 64, 64)
+            features, _ = self.network(faces)
+            rows = features.float().cpu().numpy()  # (sum T, 342)
+        return np.split(rows, np.cumsum([len(part) for part in inputs])[:-1])

@@ -1,0 +1,98 @@
+"""Denseface: the network that reads emotions off a face, and its weights on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, relu
+from torchvision.models.densenet import DenseNet
+
+from cmarr.errors import UserError
+from cmarr.files import atomic, file_digest, write_text
+
+EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""The classes of FER+ (Barsoum et al. 2016), in the order of its columns."""
+
+WIDTH = 342
+"""Features of a face: 150 channels and 16 layers of growth 12."""
+
+SHIPPED = Path(__file__).parent / "weights" / "denseface.safetensors"
+"""Where the weights lie that cmarr brings along."""
+
+
+class Denseface(nn.Module):
+    """DenseNet-BC, L = 100, k = 12 (Huang et al. 2017), over 64 x 64 gray faces.
+
+    The stem is a 3 x 3 convolution of stride 2 with 24 channels; three blocks of 16 bottleneck layers follow, halved in
+    channels and size between: 24 -> 216 -> 108 -> 300 -> 150 -> 342 channels, maps of 32, 16, 8 pixels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        network = DenseNet(
+            growth_rate=12, block_config=(16, 16, 16), num_init_features=24, num_classes=len(EMOTIONS)
+        )
+        network.features.conv0 = nn.Conv2d(1, 24, kernel_size=3, stride=2, padding=1, bias=False)
+        network.features.pool0 = nn.Identity()
+        nn.init.kaiming_normal_(network.features.conv0.weight)
+        self.features = network.features
+        self.classifier = network.classifier
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Faces (B, 1, 64, 64) as `prepared` gives them -> features (B, 342), logits (B, 8) of `EMOTIONS`."""
+        maps = relu(self.features(faces))  # (B, 342, 8, 8)
+        features = adaptive_avg_pool2d(maps, 1).flatten(1)  # (B, 342)
+        return features, self.classifier(features)
+
+    def probabilities(self, faces: Tensor) -> Tensor:
+        """Faces (B, 1, 64, 64) -> probabilities (B, 8) of `EMOTIONS`."""
+        return self(faces)[1].softmax(dim=-1)
+
+
+def prepared(patches: np.ndarray | Sequence[np.ndarray]) -> Tensor:
+    """Gray patches (B, 64, 64) uint8 -> (B, 1, 64, 64) float32 from -1 to 1, in training and in use alike."""
+    return torch.from_numpy(np.asarray(patches, dtype=np.uint8))[:, None].float() / 127.5 - 1
+
+
+def save_weights(path: str | Path, network: Denseface) -> None:
+    """Write the weights as safetensors, and beside them `<file>.sha256`, in the form of `sha256sum`."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, {"network": "denseface"})
+    write_text(_checksum_file(path), f"{file_digest(path)}  {Path(path).name}\n")
+
+
+def load_denseface(weights: str = "") -> Denseface:
+    """The network with its weights, in evaluation mode; an empty `weights` stands for those that cmarr brings along.
+
+    Raises UserError for a file that is not there, whose checksum is missing or another, or that holds something else.
+    """
+    key = "encoders.denseface.weights"
+    path = Path(weights).expanduser() if weights else SHIPPED
+    if not path.is_file():
+        raise UserError(
+            f"{key}: {path} does not exist; give the safetensors file of a trained Denseface"
+            if weights
+            else f"{key}: this version of cmarr brings no Denseface weights along; give the safetensors file of a "
+            "trained Denseface, or set encoders.video to hog"
+        )
+    checksum = _checksum_file(path)
+    if not checksum.is_file():
+        raise UserError(f"{key}: {checksum} is missing; put the file's SHA-256 there (sha256sum writes it)")
+    if checksum.read_text(errors="replace").split()[:1] != [file_digest(path)]:
+        raise UserError(f"{key}: {path} does not have the SHA-256 that {checksum.name} names; fetch it again")
+    network = Denseface()
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{key}: {path} does not hold the weights of a Denseface ({reason})") from None
+    return network.eval().requires_grad_(False)
+
+
+def _checksum_file(path: str | Path) -> Path:
+    return Path(f"{path}.sha256")

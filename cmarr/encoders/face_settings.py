@@ -1,0 +1,33 @@
+"""How faces are looked for: what every encoder of faces is set by."""
+
+from functools import partial
+
+from cmarr.files import file_digest
+from cmarr.media.detectors import DETECTORS, build_detector, require_model
+from cmarr.media.faces import FaceReader
+
+
+class FaceSettings:
+    """Faces a second, margin, detector and its file. `reader` makes a FaceReader of them, in any process.
+
+    Raises UserError for a detector that does not exist, or whose file does not.
+    """
+
+    def __init__(
+        self, rate: float = 10.0, margin: float = 0.1, detector: str = "haar", detector_file: str = ""
+    ):
+        if detector not in DETECTORS:
+            build_detector(detector)
+        if detector != "haar":
+            require_model(detector_file)
+        self.rate, self.margin, self.detector, self.detector_file = rate, margin, detector, detector_file
+        self.reader = partial(FaceReader, rate, margin, detector, detector_file)
+
+    def __str__(self) -> str:
+        """What decides the crops. A detector's file is named by its content."""
+        which = (
+            self.detector
+            if self.detector == "haar"
+            else f"{self.detector}:{file_digest(self.detector_file)[:16]}"
+        )
+        return f"rate={self.rate} margin={self.margin} detector={which}"
