@@ -6,9 +6,11 @@ from typing import Any
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.registry import build_encoder
+from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.errors import UserError
 from cmarr.execution import worker_count
 from cmarr.features.extract import extract
+from cmarr.features.faces_file import NAME, write_faces
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS, NAMES
 from stages.paths import Paths, corpus_root, media_root
@@ -28,15 +30,19 @@ def main(dataset: str, modality: str) -> None:
     root = corpus_root(paths.settings("prepare")["root"])
     encoder = _encoder(dataset, modality, settings, root, paths.settings("run"))
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
+    utterances = resolved(read_manifest(paths.manifest), media_root(root))
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
         summary = extract(
-            resolved(read_manifest(paths.manifest), media_root(root)),
+            utterances,
             encoder,
             paths.features / modality,
             shard_size=settings["shard_size"],
             max_rejected=settings["max_rejected"],
             resume=folder,
         )
+    if hasattr(encoder, "faces"):
+        seen = see_faces(spread(utterances), encoder.faces.reader, encoder.workers, encoder.seconds)
+        write_faces(paths.features / modality / NAME, seen)
     print(f"{dataset}: {summary}")
     if replaced := getattr(encoder, "replaced", None):
         print(f"  {sum(replaced.values())} infinite or NaN values of {len(replaced)} utterances count as 0")

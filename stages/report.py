@@ -9,11 +9,13 @@ from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.data.load import load_features
 from cmarr.evaluation.recovery import recovery_table
+from cmarr.features.faces_file import NAME, read_faces
 from cmarr.files import atomic, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.contact_sheet import contact_sheet, describe_faces
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_figure, recovery_markdown
 from cmarr.report.study import Study, load_study, read_answers
@@ -75,6 +77,14 @@ def _write_recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[st
         save_figure(target / f"recovery.{ending}", figure)
 
 
+def _write_faces(paths: Paths) -> None:
+    """The contact sheet of a corpus whose faces were cut out; another one has none."""
+    sample = paths.features / "video" / NAME
+    if sample.is_file() and (seen := read_faces(sample)):
+        title = f"{paths.dataset}: what the video encoder sees; {describe_faces(seen)}"
+        save_figure(paths.metrics / "report" / "faces.png", contact_sheet(seen, title=title))
+
+
 def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("report")
     study = study_of(dataset)
@@ -113,6 +123,7 @@ def main(dataset: str) -> None:
         ablations_table(ablations, study.task).to_csv(temporary, index=False)
     labels = {a["name"]: a["label"] for a in settings["ablations"]}
     _write_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes)
+    _write_faces(paths)
     print((paths.metrics / "report" / "results.txt").read_text())
 
 

@@ -1,0 +1,78 @@
+"""A sample of the faces that features were made from, on disk: so that a person can see whether they are faces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmarr.files import atomic
+
+NAME = "faces.parquet"
+"""File name of the sample, beside the shards of the video."""
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("speaker", pa.string()),
+        ("label", pa.string()),
+        ("found", pa.int32()),
+        ("looked", pa.int32()),
+        ("size", pa.int32()),
+        ("patches", pa.large_binary()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SeenFaces:
+    """Some faces of one utterance: `patches` (N, S, S) uint8 gray, evenly spread over its length.
+
+    A face was `found` in so many of the frames `looked` at; without any, `reason` says why.
+    """
+
+    id: str
+    speaker: str | None
+    label: str | None
+    patches: np.ndarray
+    found: int = 0
+    looked: int = 0
+    reason: str | None = None
+
+
+def write_faces(path: str | Path, seen: Sequence[SeenFaces]) -> None:
+    """Write a sample atomically; equal samples give equal bytes."""
+    rows = [
+        {
+            "id": one.id,
+            "speaker": one.speaker,
+            "label": one.label,
+            "found": one.found,
+            "looked": one.looked,
+            "size": one.patches.shape[-1],
+            "patches": np.ascontiguousarray(one.patches, np.uint8).tobytes(),
+            "reason": one.reason,
+        }
+        for one in seen
+    ]
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
+
+
+def read_faces(path: str | Path) -> list[SeenFaces]:
+    """Read a sample back."""
+    return [
+        SeenFaces(
+            row["id"],
+            row["speaker"],
+            row["label"],
+            np.frombuffer(row["patches"], np.uint8).reshape(-1, row["size"], row["size"]),
+            row["found"],
+            row["looked"],
+            row["reason"],
+        )
+        for row in pq.read_table(path).to_pylist()
+    ]
