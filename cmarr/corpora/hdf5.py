@@ -28,16 +28,18 @@ class Entry:
     name: str | None = None
 
 
-def list_datasets(path: str | Path, seconds: float = 60.0) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the numeric datasets at the top of an HDF5 file.
+def list_datasets(paths: Sequence[str | Path], seconds: float = 60.0) -> list[dict[str, tuple[int, ...]]]:
+    """Name -> shape of the numeric datasets at the top of each HDF5 file.
 
-    Raises UserError when the file is none, is damaged, or takes its reader down.
+    Raises UserError when a file is none, is damaged, or takes its reader down; `seconds` limits one file.
     """
-    whole: Any = [[Entry(str(path))]]  # the workers care about the path of what they are given, no more
-    [answer] = decode(Reader, whole, workers=1, seconds=seconds)
-    if isinstance(answer, Failure):
-        raise UserError(answer.reason)
-    return answer
+    # the workers care about the path of what they are given, and no more
+    files: Any = [[Entry(str(path))] for path in paths]
+    answers = list(decode(Reader, files, workers=1, seconds=seconds))
+    for answer in answers:
+        if isinstance(answer, Failure):
+            raise UserError(answer.reason)
+    return answers
 
 
 def read_datasets(

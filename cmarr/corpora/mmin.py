@@ -52,7 +52,7 @@ def read(
     folds, or is none of these, is rejected. Raises UserError for a target that is damaged or incomplete.
     """
     target = _target(root)
-    held = {m: _held(root, m, file) for m, file in zip(MODALITIES, (audio, video, text), strict=True)}
+    held = _held(root, (audio, video, text))
     classes: dict[str, set[int]] = {}
     for parts in target.values():
         for names, numbers in parts.values():
@@ -154,7 +154,7 @@ class TreeFeatures:
             self.shapes: dict[str, tuple[int, ...]] = {}
             self.dim = 0
             return
-        self.shapes = list_datasets(self._path, _LIST_SECONDS)
+        [self.shapes] = list_datasets([self._path], _LIST_SECONDS)
         widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2]
         if not widths:
             raise UserError(f"{path} holds no features (T, D) of any utterance; expected {LAYOUT}")
@@ -204,9 +204,12 @@ class TreeFeatures:
         return FeatureSequence(id, frames[:length], np.arange(length, dtype=np.float32))
 
 
-def _held(root: Path, modality: str, file: str) -> tuple[Path, set[str]]:
-    path = root / FOLDERS[modality] / file
-    return path, set(list_datasets(path, _LIST_SECONDS)) if path.is_file() else set()
+def _held(root: Path, files: Sequence[str]) -> dict[str, tuple[Path, set[str]]]:
+    """Modality -> its file, and the names in it."""
+    paths = {m: root / FOLDERS[m] / file for m, file in zip(MODALITIES, files, strict=True)}
+    there = [path for path in paths.values() if path.is_file()]
+    names = dict(zip(there, map(set, list_datasets(there, _LIST_SECONDS)), strict=True))
+    return {m: (path, names.get(path, set())) for m, path in paths.items()}
 
 
 Part = tuple[list[str], list[int]]

@@ -104,7 +104,9 @@ def iemocap(
 MSP_LABELS = "AHSNOX"
 
 
-def msp_improv(root, nested=True, evaluation="Evalution.txt", transcripts="All_human_transcriptions", media=True):
+def msp_improv(
+    root, nested=True, evaluation="Evalution.txt", transcripts="All_human_transcriptions", media=True
+):
     """Six sessions; each actor speaks every label once in scenario S and once in scenario R."""
     blocks = []
     for session in range(1, 7):
@@ -132,7 +134,7 @@ def crema_d(root, actors=range(1001, 1011), emotions=("ANG", "HAP", "NEU", "SAD"
     for actor in actors:
         for emotion in emotions:
             sound(root / f"AudioWAV/{actor}_DFA_{emotion}_XX.wav", 0.1)
-    film(root / "VideoFlash/1001_DFA_ANG_XX.flv", 0.2)
+    film(root / f"VideoFlash/{min(actors)}_DFA_ANG_XX.flv", 0.2)
     return root
 
 
@@ -200,7 +202,11 @@ def mmin(root, sessions=(1, 2, 3, 4, 5), wrong_width=False):
     random = np.random.default_rng(0)
     names = [f"Ses0{n}F_impro01_{s}{k:03d}" for n in sessions for s in "FM" for k in range(4)]
     classes = {name: int(name[-1]) for name in names}
-    for folder, file, shape in (("A", "comparE", (7, 130)), ("V", "denseface", (50, 342)), ("L", "bert_large", (22, 1024))):
+    for folder, file, shape in (
+        ("A", "comparE", (7, 130)),
+        ("V", "denseface", (50, 342)),
+        ("L", "bert_large", (22, 1024)),
+    ):
         (root / folder).mkdir(parents=True, exist_ok=True)
         with h5py.File(root / folder / f"{file}.h5", "w") as opened:
             for i, name in enumerate(names):

@@ -1,0 +1,33 @@
+"""Text in whatever encoding it was written."""
+
+import pytest
+
+from cmarr.corpora.transcripts import read_text
+from cmarr.errors import Unreadable
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_the_encoding_is_told_from_the_bytes(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("It’s a café.\r\nYes.".encode(encoding))
+    assert read_text(tmp_path / "a.txt") == "It’s a café.\nYes."
+
+
+def test_no_bytes_fail(tmp_path):
+    for i in range(256):
+        (tmp_path / "a.txt").write_bytes(bytes([65, i, 66]))
+        text = read_text(tmp_path / "a.txt")
+        assert text.startswith("A") and text.encode("utf-8")
+
+
+def test_control_codes_of_a_wrong_conversion_become_what_was_meant(tmp_path):
+    (tmp_path / "a.txt").write_bytes("you\x92re".encode())
+    assert read_text(tmp_path / "a.txt") == "you’re"
+
+
+def test_what_cannot_be_text_is_refused(tmp_path):
+    with pytest.raises(Unreadable, match=r"absent.txt cannot be read"):
+        read_text(tmp_path / "absent.txt")
+    with (tmp_path / "huge.txt").open("wb") as huge:
+        huge.truncate(100 * 2**20)
+    with pytest.raises(Unreadable, match="105 MB, too much for a text file"):
+        read_text(tmp_path / "huge.txt")
