@@ -57,6 +57,10 @@ class Paths:
         """Weights, curves and costs, one pair of files a fold and seed."""
         return self.data / "models" / method
 
+    def pretrained(self, method: str) -> Path:
+        """Weights of the models that a method starts from, one file a fold and seed."""
+        return self.data / "pretrained" / method
+
     def predictions(self, method: str) -> Path:
         """Predictions, one file a fold and seed."""
         return self.data / "predictions" / method

@@ -1,6 +1,8 @@
 """Train one method, or one ablation of it, on every fold with every seed."""
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 from cmarr.device import choose_device
 from cmarr.execution import run_jobs, worker_count
@@ -16,55 +18,85 @@ from stages.stage import run
 
 def main(dataset: str, name: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(name)
-    device = choose_device(settings["device"])
-    threads = settings["train"]["threads"]
+    starts_from = settings["starts_from"] and paths.pretrained(settings["starts_from"])
+    outcomes, search = train(paths, f"train-{dataset}-{name}", settings, paths.models(name), starts_from)
+    write_curves(paths.metrics / name / "curves.csv", outcomes)
+    write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
+    write_costs(paths.metrics / name / "cost.json", outcomes, search)
+    for outcome in outcomes:
+        print(
+            f"{name} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
+            f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
+        )
+
+
+def train(
+    paths: Paths, label: str, settings: dict[str, Any], target: Path, starts_from: Path | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train on every fold with every seed and copy the models to `target`.
+
+    Where there are several trials, each fold tries them with the first seed, and takes the one with the
+    best validation score. Returns the outcomes of the trainings, and the trials' where there was a choice.
+    """
+    device, threads = choose_device(settings["device"]), settings["train"]["threads"]
     inputs = [
         settings,
         device,
         file_digest(paths.manifest),
         file_digest(paths.folds),
         folder_digest(paths.features),
+        folder_digest(starts_from) if starts_from else None,
     ]
-    with unfinished(f"train-{dataset}-{name}", inputs) as folder:
-        jobs = [
-            TrainingJob(
+    folds = [fold.number for fold in read_folds(paths.folds)]
+    trials, seeds = settings["trials"], settings["seeds"]
+    workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
+    with unfinished(label, inputs) as folder:
+
+        def job(fold: int, seed: int, trial: int) -> TrainingJob:
+            return TrainingJob(
                 method=settings["method"],
-                fold=fold.number,
+                fold=fold,
                 seed=seed,
-                settings=settings["settings"],
-                train=settings["train"],
+                settings=settings["settings"] | trials[trial].get("settings", {}),
+                train=settings["train"] | trials[trial].get("train", {}),
                 task=Task(tuple(settings["classes"])),
                 device=device,
                 manifest=paths.manifest,
                 features=paths.features,
                 folds=paths.folds,
-                folder=folder,
+                folder=folder / f"trial{trial}" if len(trials) > 1 else folder,
+                first_stage=settings.get("first_stage", False),
+                starts_from=starts_from,
             )
-            for seed in settings["seeds"]
-            for fold in read_folds(paths.folds)
-        ]
-        workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
-        outcomes = run_jobs(
-            run_job,
-            jobs,
-            workers=workers,
-            threads=threads,
-            label=f"train {name}",
-            unit="epoch",
-            units_per_job=settings["train"]["epochs"],
-        )
-        target = paths.models(name)
+
+        def outcomes_of(jobs: list[TrainingJob]) -> list[dict[str, Any]]:
+            return run_jobs(
+                run_job,
+                jobs,
+                workers=workers,
+                threads=threads,
+                label=label,
+                unit="epoch",
+                units_per_job=settings["train"]["epochs"],
+            )
+
+        chosen, search = dict.fromkeys(folds, 0), []
+        if len(trials) > 1:
+            tried = [(trial, fold) for trial in range(len(trials)) for fold in folds]
+            scored = outcomes_of([job(fold, seeds[0], trial) for trial, fold in tried])
+            for (trial, fold), outcome in zip(tried, scored, strict=True):
+                search.append(
+                    {"trial": trial, "fold": fold, "score": outcome["best_score"], "set": trials[trial]}
+                )
+            for fold in folds:  # ties to the earliest trial
+                own = [entry for entry in search if entry["fold"] == fold]
+                chosen[fold] = max(own, key=lambda entry: entry["score"])["trial"]
+        jobs = [job(fold, seed, chosen[fold]) for seed in seeds for fold in folds]
+        outcomes = outcomes_of(jobs)
         target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.glob("*.safetensors")):
-            shutil.copyfile(path, target / path.name)  # the folder stays whole until all is in place
-    write_curves(paths.metrics / name / "curves.csv", outcomes)
-    write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
-    write_costs(paths.metrics / name / "cost.json", outcomes)
-    for outcome in outcomes:
-        print(
-            f"{name} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
-            f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
-        )
+        for done in jobs:  # the folder stays whole until all is in place
+            shutil.copyfile(done.folder / f"{done.name}.safetensors", target / f"{done.name}.safetensors")
+    return outcomes, search
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from nflows.transforms.base import Transform
 from torch import Tensor, nn
 
 Mixing = Literal["lu", "permutation"]
+Scaling = Literal["tanh", "sigmoid"]
 
 SMALLEST_DEVIATION = 1e-3
 """A channel that deviates less counts as constant: ActNorm centres it and leaves its scale alone."""
@@ -39,14 +40,25 @@ class ChannelFlow(Transform):
     yields NaN on a single or a constant row; the inverse of its LULinear calls a deprecated solver.
 
     d: channels, an even number; hidden: width of the couplings' networks; mixing: "lu", M_k learned with a
-    unit lower and a positive upper diagonal, or "permutation", fixed.
+    unit lower and a positive upper diagonal, or "permutation", fixed; layers: hidden layers of a coupling's
+    network, 1 or 2; scaling: "tanh" as above, or "sigmoid", h_a = sigmoid(r + 2) (h_a + t), which is DiCMoR's.
     """
 
-    def __init__(self, d: int, steps: int, hidden: int, mixing: Mixing = "lu"):
+    def __init__(
+        self,
+        d: int,
+        steps: int,
+        hidden: int,
+        mixing: Mixing = "lu",
+        layers: int = 1,
+        scaling: Scaling = "tanh",
+    ):
         super().__init__()
         if d % 2 or d < 2:
             raise ValueError(f"a flow needs an even number of channels, not {d}")
-        self.d, self.steps, self.mixing = d, steps, mixing
+        if layers not in (1, 2):
+            raise ValueError(f"a coupling's network has 1 or 2 hidden layers, not {layers}")
+        self.d, self.steps, self.mixing, self.layers, self.scaling = d, steps, mixing, layers, scaling
         half = d // 2
         self.initialised: Tensor
         self.register_buffer("initialised", torch.tensor(False))
@@ -63,6 +75,9 @@ class ChannelFlow(Transform):
             self.register_buffer("permutations", orders)
         self.weight_in = nn.Parameter(_uniform(steps, hidden, half, fan_in=half))
         self.bias_in = nn.Parameter(_uniform(steps, hidden, fan_in=half))
+        if layers == 2:
+            self.weight_between = nn.Parameter(_uniform(steps, hidden, hidden, fan_in=hidden))
+            self.bias_between = nn.Parameter(_uniform(steps, hidden, fan_in=hidden))
         self.weight_out = nn.Parameter(torch.zeros(steps, d, hidden))
         self.bias_out = nn.Parameter(torch.zeros(steps, d))
 
@@ -73,7 +88,7 @@ class ChannelFlow(Transform):
         for k, (weight, bias, network) in enumerate(zip(weights, biases, self._networks(), strict=True)):
             h = F.linear(h, weight, bias)
             changed, kept = _halves(h, k)
-            log_scale, shift = _coupling(kept, *network)
+            log_scale, shift = self._coupling(kept, *network)
             h = _whole(torch.addcmul(shift, changed, log_scale.exp()), kept, k)
             log_scales.append(log_scale)
         return h, self._log_determinant(log_scales)
@@ -85,7 +100,7 @@ class ChannelFlow(Transform):
         networks = list(self._networks())
         for k in reversed(range(self.steps)):
             changed, kept = _halves(h, k)
-            log_scale, shift = _coupling(kept, *networks[k])
+            log_scale, shift = self._coupling(kept, *networks[k])
             h = _whole((changed - shift) * (-log_scale).exp(), kept, k)
             h = F.linear(h, weights[k], biases[k])
             log_scales.append(log_scale)
@@ -108,7 +123,7 @@ class ChannelFlow(Transform):
             weights, biases = self._linear_maps()
             h = F.linear(h, weights[k], biases[k])
             changed, kept = _halves(h, k)
-            log_scale, shift = _coupling(kept, *list(self._networks())[k])
+            log_scale, shift = self._coupling(kept, *list(self._networks())[k])
             h = _whole(changed * log_scale.exp() + shift, kept, k)
         self.initialised.fill_(True)
 
@@ -148,8 +163,21 @@ class ChannelFlow(Transform):
         return lower, self.triangles.triu(1) + diagonal.exp().diag_embed()
 
     def _networks(self) -> zip:
-        parameters = (self.weight_in, self.bias_in, self.weight_out, self.bias_out)
+        parameters = [self.weight_in, self.bias_in, self.weight_out, self.bias_out]
+        if self.layers == 2:
+            parameters[2:2] = [self.weight_between, self.bias_between]
         return zip(*[p.unbind() for p in parameters], strict=True)
+
+    def _coupling(self, kept: Tensor, *network: Tensor) -> tuple[Tensor, Tensor]:
+        h = kept
+        for weight, bias in zip(network[:-2:2], network[1:-2:2], strict=True):
+            h = F.linear(h, weight, bias).relu_()
+        raw, shift = F.linear(h, *network[-2:]).chunk(2, dim=1)
+        # A bounded scale: K couplings cannot overflow, whatever they are given.
+        if self.scaling == "tanh":
+            return raw.tanh(), shift
+        log_scale = F.logsigmoid(raw + 2)
+        return log_scale, shift * log_scale.exp()
 
     def _log_determinant(self, log_scales: list[Tensor]) -> Tensor:
         constant = self.log_scale.sum()
@@ -170,14 +198,6 @@ def _halves(h: Tensor, step: int) -> tuple[Tensor, Tensor]:
 
 def _whole(changed: Tensor, kept: Tensor, step: int) -> Tensor:
     return torch.cat([changed, kept] if step % 2 == 0 else [kept, changed], dim=1)
-
-
-def _coupling(
-    kept: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
-) -> tuple[Tensor, Tensor]:
-    raw, shift = F.linear(F.linear(kept, w_in, b_in).relu_(), w_out, b_out).chunk(2, dim=1)
-    # A bounded scale: K couplings cannot overflow, whatever they are given.
-    return raw.tanh(), shift
 
 
 def _uniform(*shape: int, fan_in: int) -> Tensor:

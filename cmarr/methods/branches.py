@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch
@@ -24,6 +25,11 @@ def usable_in(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> tup
     columns = [MODALITIES.index(m) for m in modalities]
     available = batch.available[:, columns]
     return available, available & visible[:, columns]
+
+
+def usable_under(batch: Batch, visible: Mapping[str, Tensor], modalities: tuple[str, ...]) -> Tensor:
+    """(P, B, M) bool: what may be used under each of P named visibilities, in their order."""
+    return torch.stack([usable_in(batch, v, modalities)[1] for v in visible.values()])
 
 
 def check_sizes(method: str, *, d: int, heads: int, length: int) -> None:

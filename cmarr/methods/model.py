@@ -65,7 +65,13 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             f"{path}: is not a model of this product, or is damaged ({error}); train it again"
         ) from None
     task = Task(tuple(description["classes"]))
-    method = build_method(description["method"], description["dims"], task, description["settings"])
+    method = build_method(
+        description["method"],
+        description["dims"],
+        task,
+        description["settings"],
+        first_stage=description.get("first_stage", False),
+    )
     normaliser = Normaliser(description["dims"])
     try:
         method.load_state_dict(_below(tensors, "method."))

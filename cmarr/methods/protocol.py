@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -71,6 +71,21 @@ class Diagnosed(Protocol):
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalars about the model on complete views of `batch`; logged once an epoch."""
+        ...
+
+
+@runtime_checkable
+class Started(Protocol):
+    """A method that starts from a model trained on complete data (`registry.FIRST_STAGES`).
+
+    That model obeys the same protocol, is trained by the same loop, and is an output of its own.
+    """
+
+    def start_from(self, first: Any) -> None:
+        """Take over what is to be taken over from the trained model, and keep it if it serves as a teacher.
+
+        Called before the training and before a training that was killed goes on; never for an answer.
+        """
         ...
 
 

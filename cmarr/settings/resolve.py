@@ -6,15 +6,19 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.modalities import NAMES
 from cmarr.settings.load import validate
 from cmarr.settings.schema import Encoders, Methods, Settings, Train
+from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
+
+SIZES = ("d", "length", "depth", "heads", "text_dropout")
+"""Settings of a method that the model it starts from shares: its weights go into the method's."""
 
 
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report`, one entry a method and one an ablation
-    that is asked for. `run` holds what changes how fast things go but never what comes out; no stage
-    depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report`, two entries a method (itself, and
+    `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what changes
+    how fast things go but never what comes out; no stage depends on it.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
@@ -38,9 +42,17 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         files[modality] = _extraction(settings, modality)
     for name in settings.methods:
         files[name] = _method(settings, name, task)
+        files[f"pretrain/{name}"] = _first_stage(settings, name, task)
     check_variants(settings, {*files, *Methods.model_fields, "report"})
     for name, ablation in settings.ablations.items():
         variant = _method(varied(settings, name), ablation.method, task)
+        if variant["starts_from"]:
+            raise UserError(
+                f"ablations.{name}.method: {ablation.method} starts from a model that is trained before it, which an "
+                "ablation cannot change with it; change method."
+                + ablation.method
+                + " itself (dvc exp run -S ...)"
+            )
         if name in settings.ablate:
             files[name] = variant
     files["report"] = {
@@ -88,6 +100,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
             f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
         )
     own = section.model_dump()
+    first_stage = own.pop("first_stage", None)
     overrides = own.pop("train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
     if name == "cmarr":
@@ -98,6 +111,30 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "method": name,
         "settings": own,
         "train": train,
+        "trials": trials(settings.tune, own, train),
+        "starts_from": name if first_stage else None,
+        "seeds": list(settings.seeds),
+        "device": settings.device,
+        **task,
+    }
+
+
+def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
+    """The model that a method starts from: its sizes are the method's, the rest is its own."""
+    own = getattr(settings.method, name).model_dump()
+    first = own.get("first_stage")
+    if first is None:
+        return {"method": name, "first_stage": False}
+    overrides = first.pop("train")
+    key = f"method.{name}.first_stage.train"
+    train = validate(Train, settings.train.model_dump() | overrides, key).model_dump()
+    return {
+        "method": name,
+        "first_stage": True,
+        "settings": first | {size: own[size] for size in SIZES if size in own},
+        "train": train,
+        "trials": [{}],
+        "starts_from": None,
         "seeds": list(settings.seeds),
         "device": settings.device,
         **task,

@@ -110,8 +110,13 @@ class Train(Section):
     batch_size: Rows
     epochs: Count
     patience: Annotated[int, Field(ge=0, strict=True)]
+    betas: tuple[Probability, Probability]
     weight_decay: NotNegative
+    schedule: Literal["constant", "linear", "plateau"]
+    decay: Share
+    plateau: Annotated[int, Field(ge=0, strict=True)]
     clip: NotNegative
+    clip_by: Literal["whole", "part", "value"]
     selection: Literal["mean7", "avg6", "complete"]
     masks: Literal["sample", "batch"]
     mask_conditions: Literal["seven", "six"] | Conditions
@@ -166,12 +171,123 @@ class Linear(Section):
     C: Positive
 
 
+class GBDT(Section):
+    """Gradient boosting on pooled features."""
+
+    rounds: Count
+    learning_rate: Positive
+    leaves: Rows
+    smallest_leaf: Count
+    copies: Count
+    feature_share: Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+class CRA(Section):
+    """Sizes and weights of the cascaded residual autoencoder."""
+
+    train: dict[str, Any]
+    d: Count
+    dropout: Probability
+    reconstruction_weight: NotNegative
+
+
+class CompleteModel(Section):
+    """The model, trained on complete data, that a method starts from."""
+
+    train: dict[str, Any]
+    dropout: Probability
+
+
+class SharedModel(CompleteModel):
+    """The model that IF-MMIN starts from."""
+
+    discrepancy_weight: NotNegative
+
+
+class ContrastedModel(CompleteModel):
+    """The model that CIF-MMIN starts from."""
+
+    contrast_weight: NotNegative
+
+
+class MMIN(Section):
+    """Sizes and weights of MMIN."""
+
+    first_stage: CompleteModel
+    train: dict[str, Any]
+    d: Annotated[int, Field(ge=2, strict=True)]
+    dropout: Probability
+    text_dropout: Probability
+    blocks: Count
+    cls_weight: NotNegative
+    imagination_weight: NotNegative
+    cycle_weight: NotNegative
+    shared_cascade: Flag
+
+
+class IFMMIN(Section):
+    """Sizes and weights of IF-MMIN."""
+
+    first_stage: SharedModel
+    train: dict[str, Any]
+    d: Annotated[int, Field(ge=2, strict=True)]
+    dropout: Probability
+    text_dropout: Probability
+    blocks: Count
+    imagination_weight: NotNegative
+    invariance_weight: NotNegative
+
+
+class CIFMMIN(Section):
+    """Sizes and weights of CIF-MMIN."""
+
+    first_stage: ContrastedModel
+    train: dict[str, Any]
+    d: Annotated[int, Field(ge=2, strict=True)]
+    dropout: Probability
+    text_dropout: Probability
+    blocks: Count
+    imagination_weight: NotNegative
+    invariance_weight: NotNegative
+
+
+class DiCMoR(Section):
+    """Sizes and weights of DiCMoR+."""
+
+    first_stage: CompleteModel
+    train: dict[str, Any]
+    d: Count
+    length: Count
+    flow_steps: Count
+    mixing: Literal["lu", "permutation"]
+    blocks: Count
+    depth: Count
+    heads: Count
+    dropout: Probability
+    likelihood_weight: NotNegative
+    recovery_weight: NotNegative
+
+
 class Methods(Section):
     """One section a method; `train` holds the method's own overrides of the section `train`."""
 
     cmarr: CMARR
     masked: Masked
     linear: Linear
+    gbdt: GBDT
+    cra: CRA
+    mmin: MMIN
+    if_mmin: IFMMIN
+    cif_mmin: CIFMMIN
+    dicmor: DiCMoR
+
+
+class Tune(Section):
+    """A small search, the same for every method."""
+
+    trials: Count
+    factor: tuple[Positive, Positive]
+    dropout: tuple[Probability, Probability]
 
 
 class Dataset(Section):
@@ -220,6 +336,7 @@ class Settings(Section):
     encoders: Encoders
     extraction: Extraction
     train: Train
+    tune: Tune
     method: Methods
     ablate: tuple[str, ...]
     ablations: dict[str, Ablation]

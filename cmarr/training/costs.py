@@ -37,10 +37,13 @@ def write_mean_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -
     _write_csv(path, header, [[row.get(name, "") for name in header] for row in rows])
 
 
-def write_costs(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
+def write_costs(
+    path: str | Path, outcomes: Sequence[Mapping[str, Any]], search: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Seconds, peak memory and parameters, in all and for each training.
 
     `seconds` is the sum over trainings (they may run side by side), `peak_memory_bytes` the largest.
+    `search`: where settings were searched, one entry a trial and fold, with what it changed and scored.
     """
     kept = ("fold", "seed", "seconds", "epochs", "best_epoch", "parameters", "peak_memory_bytes", "device")
     write_json(
@@ -50,6 +53,7 @@ def write_costs(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None
             "peak_memory_bytes": max(o["peak_memory_bytes"] for o in outcomes),
             "parameters": max(o["parameters"] for o in outcomes),
             "trainings": [{key: o[key] for key in kept} for o in outcomes],
+            **({"search": list(search)} if search else {}),
         },
     )
 

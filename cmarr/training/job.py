@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,8 +18,8 @@ from cmarr.errors import UserError
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.inference import answer
-from cmarr.methods.model import Model, save_model, training_prior
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.model import Model, load_model, save_model, training_prior
+from cmarr.methods.protocol import ClosedForm, Started, Task
 from cmarr.methods.registry import build_method
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
@@ -31,6 +31,8 @@ class TrainingJob:
     """All that a training needs, as plain values, so that it can run in any process.
 
     `train` holds the keywords of the section `train` of params.yaml, `settings` those of the method.
+    With `first_stage` it is not the method that is trained, but the model that it starts from; a method
+    that does start from one finds it in the folder `starts_from`, under the same fold and seed.
     The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
     which is written last: where it exists the job is done.
     """
@@ -46,6 +48,8 @@ class TrainingJob:
     features: Path
     folds: Path
     folder: Path
+    first_stage: bool = False
+    starts_from: Path | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +69,11 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     started = time.monotonic()
     train, validation = _stores(job)
     torch.manual_seed(job.seed)
-    method = build_method(job.method, train.dims, job.task, job.settings).to(job.device)
+    method = build_method(job.method, train.dims, job.task, job.settings, first_stage=job.first_stage)
+    method.to(job.device)
+    if job.starts_from:
+        first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
+        cast(Started, method).start_from(first.method)
     normaliser = Normaliser(train.dims)
     normaliser.fit({m: v.float() for m, v in train.values.items()})
     normaliser.to(job.device)
@@ -87,6 +95,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     }
     description = {
         "method": job.method,
+        "first_stage": job.first_stage,
         "settings": dict(job.settings),
         "train": dict(job.train),
         "classes": list(job.task.classes),

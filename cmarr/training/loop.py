@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from cmarr.errors import UserError
 from cmarr.methods.inference import answer
 from cmarr.methods.protocol import Diagnosed, Method, Task
 from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.optimisation import limit_gradients, rate
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 SAVE_EVERY = 2.0
@@ -53,7 +54,12 @@ def fit(
     clip: float,
     selection: str,
     masks: str,
-    mask_conditions: str,
+    mask_conditions: str | Sequence[str],
+    betas: tuple[float, float] = (0.9, 0.999),
+    schedule: str = "constant",
+    decay: float = 0.5,
+    plateau: int = 5,
+    clip_by: str = "whole",
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> Progress:
@@ -65,7 +71,9 @@ def fit(
         method: obeys `cmarr.methods.protocol.Method`; already on the device of the stores.
         seed: seeds shuffling and masks; the global generator (dropout) is the caller's.
         patience: epochs without a better score before stopping; 0 never stops.
-        clip: largest gradient norm; 0 for no limit.
+        betas: of Adam.
+        schedule, decay, plateau: the course of the learning rate; see `optimisation.rate`.
+        clip, clip_by: the limit to the gradient; see `optimisation.limit_gradients`.
         checkpoint: where the state is kept; a state found there is continued.
         on_epoch: called after every epoch with its number.
 
@@ -73,7 +81,9 @@ def fit(
         UserError: a loss stops being finite; names the loss and the epoch.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(method.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    optimiser = torch.optim.Adam(
+        method.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True
+    )
     progress = Progress()
     if checkpoint and (state := checkpoint.load()):
         progress = _restore(state, method, optimiser, generator)
@@ -83,6 +93,12 @@ def fit(
 
     while progress.epoch < epochs and not _exhausted(progress, patience):
         method.train()
+        scores_before = [curve["validation/selection"] for curve in progress.curves]
+        factor = rate(
+            schedule, progress.epoch + 1, epochs, decay=decay, plateau=plateau, scores=scores_before
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = lr * factor
         totals: dict[str, torch.Tensor] = {}
         # Equal parts: a remainder of one utterance would be a batch without company.
         for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
@@ -91,7 +107,7 @@ def fit(
             losses = cast(Method, method).training_losses(batch, visible)
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
-            norm = torch.nn.utils.clip_grad_norm_(method.parameters(), clip or math.inf)
+            norm = limit_gradients(method, clip, clip_by)
             optimiser.step()
             for name, value in {**losses, "gradient_norm": norm}.items():
                 totals[name] = totals.get(name, 0) + value.detach() * len(rows)

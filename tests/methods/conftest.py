@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.methods.protocol import ClosedForm, Task
-from cmarr.methods.registry import build_method
+from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.modalities import MODALITIES
 
 torch.set_num_threads(1)  # on matrices this small a second thread only waits for the first
@@ -21,6 +21,18 @@ SMALL = {"d": 8, "length": 4, "heads": 2}
 SETTINGS = {
     "cmarr": {**SMALL, "flow_steps": 2, "blocks": 1},
     "masked": SMALL,
+    "gbdt": {"rounds": 10, "leaves": 4, "smallest_leaf": 3},
+    "cra": {"d": 32},
+    "mmin": {"d": 32, "blocks": 2},
+    "if_mmin": {"d": 32, "blocks": 2},
+    "cif_mmin": {"d": 32, "blocks": 2},
+    "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
+}
+FIRST = {
+    "mmin": {"d": 32},
+    "if_mmin": {"d": 32},
+    "cif_mmin": {"d": 32},
+    "dicmor": {**SMALL, "depth": 1},
 }
 
 
@@ -84,12 +96,21 @@ def masks(batch: Batch, seed: int = 0) -> Tensor:
 
 
 def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings) -> nn.Module:
-    """A small method; one that is solved in closed form is fitted on a batch already."""
+    """A small method, ready to train; one that is solved in closed form is fitted on a batch already."""
     torch.manual_seed(0)
     method = build_method(name, dims, task, {**SETTINGS.get(name, {}), **settings})
+    if name in FIRST_STAGES:
+        method.start_from(make_first_stage(name, dims, task))
     if isinstance(method, ClosedForm):
         method.fit(make_batch(60, seed=5, dims=dims, regression=task.regression), torch.Generator())
     return method
+
+
+def make_first_stage(
+    name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings
+) -> nn.Module:
+    """The model, not trained yet, that a method starts from."""
+    return build_method(name, dims, task, {**FIRST[name], **settings}, first_stage=True)
 
 
 def train(method: nn.Module, batch: Batch, visible: Tensor, steps: int, lr: float = 3e-3) -> list[float]:
@@ -116,6 +137,7 @@ def small() -> SimpleNamespace:
         scores=Task(),
         batch=make_batch,
         method=make_method,
+        first_stage=make_first_stage,
         take=take,
         with_noise=with_noise,
         without=without,

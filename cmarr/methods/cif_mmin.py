@@ -1,0 +1,164 @@
+"""CIF-MMIN, imagination from contrastively learned invariant features (Liu et al. 2024).
+
+Stage 1 (`Contrasted`) adds to MMIN's complete-data model a second set of encoders, whose heads a contrast
+between the modalities of an utterance trains. Stage 2 (`CIFMMIN`) gives what these encoders make of the
+masked input, H', to every block of the cascade, and asks it to stay what it is with complete data.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.layers.cascade import GuidedCascade
+from cmarr.layers.classifier import classifier
+from cmarr.layers.sequence_encoders import UtteranceEncoders
+from cmarr.losses.imagination import imagination_loss
+from cmarr.losses.instance_contrast import instance_contrast
+from cmarr.losses.recognition import recognition_loss
+from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.first_stage import Frozen
+from cmarr.methods.protocol import Prediction, Task
+
+PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}
+"""Two modalities -> the weight of their contrast in stage 1."""
+
+
+class Contrasted(nn.Module):
+    """Stage 1. Obeys `cmarr.methods.protocol.Method`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 128,
+        dropout: float = 0.3,
+        text_dropout: float = 0.5,
+        contrast_weight: float = 1.0,
+    ):
+        """As `cmarr.methods.mmin.Complete`; contrast_weight multiplies the sum of the pairs' contrasts."""
+        super().__init__()
+        self.task, self.modalities = task, modalities_of(dims)
+        self.contrast_weight = contrast_weight
+        own = {m: dims[m] for m in self.modalities}
+        self.encoders = UtteranceEncoders(own, d, text_dropout)
+        self.classifier = classifier(len(self.modalities) * d, d, task.outputs, dropout)
+        self.invariant = UtteranceEncoders(own, d, text_dropout, text="lstm")
+        self.heads = nn.ModuleDict({m: _head(d) for m in self.modalities})
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """Recognition, and 0.25 L(t, v) + 0.25 L(t, s) + 0.5 L(v, s)."""
+        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        invariant = self.invariant(batch.values, batch.lengths, usable)  # (B, M, d)
+        projected = {
+            m: F.normalize(self.heads[m](invariant[:, i]), dim=-1) for i, m in enumerate(self.modalities)
+        }
+        place = self.modalities.index
+        pairs = [
+            weight * instance_contrast(projected[n], projected[m], usable[:, place(n)] & usable[:, place(m)])
+            for (n, m), weight in PAIRS.items()
+            if n in projected and m in projected
+        ]
+        logits = self.classifier(h.flatten(1))
+        losses = {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
+        if pairs:
+            losses["contrast"] = self.contrast_weight * torch.stack(pairs).sum()
+        return losses
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); the second set of encoders has no part in them."""
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        logits = self.classifier(h.flatten(2))  # (P, B, K)
+        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """spread/<m>: how far the invariant features of different utterances differ; 0 is a collapse."""
+        return spreads(self.invariant, batch, self.modalities)
+
+
+class CIFMMIN(nn.Module):
+    """Stage 2, without the heads of stage 1. Obeys `Method`; starts from a `Contrasted`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 128,
+        dropout: float = 0.5,
+        text_dropout: float = 0.5,
+        blocks: int = 5,
+        imagination_weight: float = 8.0,
+        invariance_weight: float = 100.0,
+    ):
+        """Build the model; keywords as for `cmarr.methods.if_mmin.IFMMIN`."""
+        super().__init__()
+        self.task, self.modalities = task, modalities_of(dims)
+        self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
+        own = {m: dims[m] for m in self.modalities}
+        self.encoders = UtteranceEncoders(own, d, text_dropout)
+        self.invariant = UtteranceEncoders(own, d, text_dropout, text="lstm")
+        width = len(self.modalities) * d
+        self.cascade = GuidedCascade(width, (2 * d, d, d // 2), blocks, residual=True)
+        self.classifier = classifier(width, d, task.outputs, dropout)
+        self.first = Frozen[Contrasted]("cif_mmin")
+
+    def start_from(self, first: Contrasted) -> None:
+        """Take over both sets of encoders of the trained stage 1, and keep it, frozen, for the targets."""
+        self.encoders.load_state_dict(first.encoders.state_dict())
+        self.invariant.load_state_dict(first.invariant.state_dict())
+        self.first.keep(first)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
+        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        answerable = usable.any(1)  # (B,)
+        hidden = available & ~usable
+        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        invariant = self.invariant(batch.values, batch.lengths, usable)  # H', (B, M, d)
+        imagined, _ = self.cascade(h.flatten(1), invariant.flatten(1))
+        with torch.no_grad():
+            reverse = self.first.model.encoders(batch.values, batch.lengths, hidden)
+            kept = self.first.model.invariant(batch.values, batch.lengths, available)
+        counted = available & (answerable & hidden.any(1))[:, None]
+        logits = self.classifier(h.flatten(1) + imagined)
+        return {
+            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
+            "imagination": self.imagination_weight * imagination_loss(imagined.view_as(h), reverse, counted),
+            "invariance": self.invariance_weight
+            * imagination_loss(invariant, kept, available & answerable[:, None]),
+        }
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable).flatten(2)  # (P, B, M d)
+        invariant = self.invariant.for_patterns(batch.values, batch.lengths, usable).flatten(2)
+        imagined, _ = self.cascade(h, invariant)
+        logits = self.classifier(h + imagined)  # (P, B, K)
+        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """As for `Contrasted`."""
+        return spreads(self.invariant, batch, self.modalities)
+
+
+@torch.no_grad()
+def spreads(encoders: UtteranceEncoders, batch: Batch, modalities: tuple[str, ...]) -> dict[str, Tensor]:
+    """Standard deviation over the utterances, averaged over channels, of each modality's invariant feature."""
+    available, _ = usable_in(batch, batch.available, modalities)
+    vectors = encoders(batch.values, batch.lengths, available)  # (B, M, d)
+    return {
+        f"spread/{m}": vectors[available[:, i], i].std(0, correction=0).mean()
+        for i, m in enumerate(modalities)
+        if available[:, i].any()
+    }
+
+
+def _head(d: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(d, d), nn.LeakyReLU(), nn.LayerNorm(d), nn.Linear(d, d), nn.LeakyReLU())

@@ -1,0 +1,259 @@
+"""DiCMoR+, distribution-consistent modality recovering (Wang et al. 2023, ICCV), on any speech features.
+
+A flow a modality maps its representation to a latent whose distribution depends on the class and on
+nothing else; so the latent of what is there, through the inverse flow of what is missing, is a first
+estimate of it. A reconstruction network refines the estimate, and a multimodal transformer answers.
+Stage 1 (`Complete`) is the same without flows, trained on complete data.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.layers.channel_attention import Reconstruction
+from cmarr.layers.flow import ChannelFlow, Mixing
+from cmarr.layers.ragged import Layout
+from cmarr.layers.resample import resampling_weights
+from cmarr.layers.transformer import MultimodalTransformer
+from cmarr.losses.class_likelihood import ClassPriors
+from cmarr.losses.recognition import recognition_loss
+from cmarr.losses.reconstruction import reconstruction_loss
+from cmarr.losses.supervised_contrast import sign_classes
+from cmarr.methods.branches import check_sizes, modalities_of, usable_in, usable_under
+from cmarr.methods.protocol import Prediction, Task
+
+KERNEL = 5
+"""Steps that the first convolution sees."""
+
+HIDDEN = 64
+"""Width of the couplings' networks."""
+
+
+class Temporal(nn.Module):
+    """Features resampled to `length` steps and, by a convolution without bias, mapped to d channels."""
+
+    def __init__(self, dim: int, d: int, length: int):
+        super().__init__()
+        self.length = length
+        self.convolution = nn.Conv1d(dim, d, KERNEL, padding=KERNEL // 2, bias=False)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d)."""
+        layout = Layout(lengths, len(frames))
+        resampled = resampling_weights(lengths, layout.longest, self.length) @ layout.pad(frames)
+        return self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
+
+
+class Complete(nn.Module):
+    """Stage 1: convolutions and the multimodal transformer. Obeys `cmarr.methods.protocol.Method`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 32,
+        length: int = 50,
+        depth: int = 4,
+        heads: int = 8,
+        dropout: float = 0.1,
+    ):
+        """Build the model; keywords as for `DiCMoR`. Raises UserError for sizes that do not fit together."""
+        super().__init__()
+        check_sizes("dicmor", d=d, heads=heads, length=length)
+        self.task, self.modalities = task, modalities_of(dims)
+        self.encoders = nn.ModuleDict({m: Temporal(dims[m], d, length) for m in self.modalities})
+        self.fusion = MultimodalTransformer(self.modalities, d, depth, heads, dropout, task.outputs)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """The recognition loss alone."""
+        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        logits = self._answer(self._encode(batch), usable)
+        return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3), zeros for what is missing."""
+        x = self._encode(batch)
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        return {name: Prediction(self._answer(x, own)) for name, own in zip(visible, usable, strict=True)}
+
+    def _encode(self, batch: Batch) -> dict[str, Tensor]:
+        return {m: self.encoders[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+
+    def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+        return self.fusion(
+            {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
+        )
+
+
+class DiCMoR(nn.Module):
+    """The whole method. Obeys `cmarr.methods.protocol.Method`; starts from a `Complete`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 32,
+        length: int = 50,
+        flow_steps: int = 32,
+        mixing: Mixing = "lu",
+        blocks: int = 20,
+        depth: int = 4,
+        heads: int = 8,
+        dropout: float = 0.1,
+        likelihood_weight: float = 0.1,
+        recovery_weight: float = 0.1,
+    ):
+        """Build the model.
+
+        dims:       modality -> width of its features
+        d:          width of every representation; `heads` must divide it
+        length:     steps L to which every modality is resampled
+        flow_steps: steps of each flow; mixing: of its channels, "lu" (learned) or "permutation"
+        blocks:     residual channel-attention blocks of a reconstruction network
+        depth:      layers of each transformer; heads: of its attention; dropout: in it
+        likelihood_weight, recovery_weight: of the two losses beside recognition
+
+        Raises UserError for sizes that do not fit together.
+        """
+        super().__init__()
+        check_sizes("dicmor", d=d, heads=heads, length=length)
+        self.task, self.modalities = task, modalities_of(dims)
+        self.likelihood_weight, self.recovery_weight = likelihood_weight, recovery_weight
+        self.encoders = nn.ModuleDict({m: Temporal(dims[m], d, length) for m in self.modalities})
+        self.fusion = MultimodalTransformer(self.modalities, d, depth, heads, dropout, task.outputs)
+        self.priors = ClassPriors(3 if task.regression else task.outputs, d)
+        self.flows = nn.ModuleDict(
+            {
+                m: ChannelFlow(d, flow_steps, HIDDEN, mixing, layers=2, scaling="sigmoid")
+                for m in self.modalities
+            }
+        )
+        several = len(self.modalities) > 1
+        self.reconstructions = nn.ModuleDict(
+            {m: Reconstruction(d, blocks) for m in self.modalities if several}
+        )
+        self.joins = nn.ModuleDict(
+            {m: nn.Linear(2 * d, d) for m in self.modalities if len(self.modalities) == 3}
+        )
+
+    def start_from(self, first: Complete) -> None:
+        """Take over the convolutions and the transformer of the trained stage 1."""
+        self.encoders.load_state_dict(first.encoders.state_dict())
+        self.fusion.load_state_dict(first.fusion.state_dict())
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """cls, likelihood and rec, weighted; what is hidden serves as a detached target alone."""
+        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        answerable = usable.any(1)  # (B,)
+        hidden = available & ~usable & answerable[:, None]
+        x = self._encode(batch)
+        for i, m in enumerate(self.modalities):
+            self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
+        likelihood, latents = self._likelihood(batch, x, available)
+        completed, _ = self._complete(x, latents, usable[None])
+        restored = {m: own[0] for m, own in completed.items()}  # (B, L, d)
+        logits = self.fusion(restored)
+        losses = {
+            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
+            "likelihood": self.likelihood_weight * likelihood,
+        }
+        if self.reconstructions:
+            losses["rec"] = self.recovery_weight * reconstruction_loss(
+                torch.stack(list(restored.values())), torch.stack(list(x.values())), hidden.T
+            )
+        return losses
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); encoders and latents are shared by all of them."""
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        x = self._encode(batch)
+        completed, recovered = self._complete(x, self._latents(x), usable)
+        predictions = {}
+        for p, name in enumerate(visible):
+            rows = {m: recovered[p, :, i] for i, m in enumerate(self.modalities)}
+            predictions[name] = Prediction(
+                logits=self.fusion({m: own[p] for m, own in completed.items()}),
+                recovered={m: completed[m][p] * rows[m][:, None, None] for m in self.modalities},
+                recovered_rows=rows,
+            )
+        return predictions
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """The true representations, modality -> (B, L, d), zero where not available."""
+        there = {m: (batch.lengths[m] > 0)[:, None, None] for m in self.modalities}
+        return {m: x * there[m] for m, x in self._encode(batch).items()}
+
+    def _encode(self, batch: Batch) -> dict[str, Tensor]:
+        return {m: self.encoders[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+
+    def _flow(self, modality: str) -> ChannelFlow:
+        return cast(ChannelFlow, self.flows[modality])
+
+    def _likelihood(
+        self, batch: Batch, x: Mapping[str, Tensor], available: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum over modalities of the mean bits per dimension; and the latents, detached.
+
+        The representations enter detached: the convolutions could raise the likelihood without limit by
+        making everything the same.
+        """
+        labels = sign_classes(batch.labels) if self.task.regression else batch.labels
+        total, latents = batch.available.new_zeros((), dtype=torch.float32), {}
+        for i, m in enumerate(self.modalities):
+            size = x[m].shape[:2]
+            z, log_determinant = self._flow(m)(x[m].detach().flatten(0, 1))
+            latents[m] = z.detach().view_as(x[m])
+            bits = self.priors(z.view_as(x[m]), log_determinant.view(size), labels)  # (B,)
+            counted = available[:, i]
+            total = total + torch.where(counted, bits, 0.0).sum() / counted.sum().clamp(min=1)
+        return total, latents
+
+    @torch.no_grad()
+    def _latents(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {m: self._flow(m)(own.flatten(0, 1))[0].view_as(own) for m, own in x.items()}
+
+    def _complete(
+        self, x: Mapping[str, Tensor], latents: Mapping[str, Tensor], usable: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Modality -> (P, B, L, d): true where usable (P, B, M), recovered or zero elsewhere; and (P, B, M)
+        which were recovered."""
+        recovered = ~usable & usable.any(-1, keepdim=True)
+        completed = {}
+        for i, m in enumerate(self.modalities):
+            own = torch.where(usable[..., i, None, None], x[m], 0.0)  # (P, B, L, d)
+            rows = recovered[..., i]  # (P, B)
+            if rows.any():
+                estimate = self._estimate(m, latents, usable, rows)  # (R, L, d)
+                restored = self.reconstructions[m](estimate)
+                flat = own.flatten(0, 1).index_copy(0, rows.flatten().nonzero().squeeze(1), restored)
+                own = flat.view_as(own)
+            completed[m] = own
+        return completed, recovered
+
+    def _estimate(self, modality: str, latents: Mapping[str, Tensor], usable: Tensor, rows: Tensor) -> Tensor:
+        """What the inverse flow makes of the other modalities' latents, in `rows` (P, B) -> (R, L, d)."""
+        others = [n for n in self.modalities if n != modality]
+        sources = torch.stack([usable[..., self.modalities.index(n)] for n in others], -1)[rows]  # (R, M - 1)
+        utterances = torch.arange(rows.shape[1], device=rows.device).expand_as(rows)[rows]  # (R,)
+        inverted = []
+        for k, n in enumerate(others):
+            # Each utterance's latent is inverted once, however many patterns need it.
+            needed = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
+            needed[utterances[sources[:, k]]] = True
+            estimate = torch.zeros_like(latents[n])
+            if needed.any():
+                with torch.no_grad():
+                    back, _ = self._flow(modality).inverse(latents[n][needed].flatten(0, 1))
+                estimate[needed] = back.view(-1, *estimate.shape[1:])
+            inverted.append(estimate[utterances])  # (R, L, d)
+        if len(others) == 1:
+            return inverted[0]
+        both = self.joins[modality](torch.cat(inverted, dim=-1))  # the 1x1 convolution
+        first, second = (inverted[k] for k in range(2))
+        alone = torch.where(sources[:, 0, None, None], first, second)
+        return torch.where(sources.all(1)[:, None, None], both, alone)

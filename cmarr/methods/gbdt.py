@@ -1,0 +1,109 @@
+"""`gbdt`: gradient boosting on time-pooled features, absent ones as NaN, trained with random masks.
+
+Mean and standard deviation over time of each modality. Every training utterance enters several times, each
+time under a condition of its own, so that one set of trees learns what to do without any modality.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.data.masks import draw_visible
+from cmarr.layers.pooling import mean_and_deviation
+from cmarr.layers.trees import Trees
+from cmarr.methods.branches import modalities_of, usable_in
+from cmarr.methods.protocol import Prediction, Task
+
+NEVER = -1e4
+"""Logit of a class that no training utterance has."""
+
+
+class GBDT(nn.Module):
+    """scikit-learn's histogram gradient boosting, kept as arrays. Obeys `ClosedForm`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        rounds: int = 100,
+        learning_rate: float = 0.1,
+        leaves: int = 15,
+        smallest_leaf: int = 10,
+        copies: int = 4,
+        feature_share: float = 0.2,
+    ):
+        """Room for the trees.
+
+        dims:          modality -> width of its features
+        rounds:        boosting rounds; learning_rate: what each adds
+        leaves:        of a tree, at most; smallest_leaf: training rows of a leaf, at least
+        copies:        how often a training utterance enters, each time with a mask of its own
+        feature_share: features that a split chooses from, a share of all
+        """
+        super().__init__()
+        self.task, self.modalities = task, modalities_of(dims)
+        self.dims = {m: dims[m] for m in self.modalities}
+        self.rounds, self.learning_rate = rounds, learning_rate
+        self.leaves, self.smallest_leaf = leaves, smallest_leaf
+        self.copies, self.feature_share = copies, feature_share
+        self.trees = Trees(rounds, task.outputs, 2 * leaves - 1)
+
+    def fit(self, train: Batch, generator: torch.Generator) -> None:
+        """Grow the trees; masks and the features offered to splits come from `generator`."""
+        pooled = self._pooled(train)
+        rows = []
+        for _ in range(self.copies):
+            _, usable = usable_in(train, draw_visible(train.available, generator), self.modalities)
+            rows.append(self._hide(pooled, usable))
+        inputs = torch.cat(rows).cpu().numpy()
+        labels = train.labels.repeat(self.copies).cpu().numpy()
+        seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+        self._grow(inputs, labels, seed)
+
+    def _grow(self, inputs: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        regression = self.task.regression
+        seen = np.zeros(1, dtype=np.int64) if regression else np.unique(labels)
+        if not regression:
+            self.trees.start.fill_(NEVER)
+            self.trees.start[seen] = 0.0
+            if len(seen) == 1:
+                return
+        kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+        model = kind(
+            max_iter=self.rounds,
+            learning_rate=self.learning_rate,
+            max_leaf_nodes=self.leaves,
+            min_samples_leaf=self.smallest_leaf,
+            max_features=self.feature_share,
+            early_stopping=False,
+            random_state=seed,
+        ).fit(inputs, labels)
+        # Of two classes scikit-learn grows one tree a round, for the log-odds of the second.
+        places = seen[1:] if len(seen) == 2 else seen
+        self.trees.start[places] = torch.from_numpy(model._baseline_prediction.reshape(-1))
+        for index, grown in enumerate(model._predictors):
+            for place, predictor in zip(places, grown, strict=True):
+                self.trees.grow((index, int(place)), predictor.nodes)
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); the features are pooled once."""
+        pooled = self._pooled(batch)
+        predictions = {}
+        for name, seen in visible.items():
+            _, usable = usable_in(batch, seen, self.modalities)
+            predictions[name] = Prediction(self.trees(self._hide(pooled, usable)).float())
+        return predictions
+
+    def _pooled(self, batch: Batch) -> Tensor:
+        parts = [mean_and_deviation(batch.values[m].double(), batch.lengths[m]) for m in self.modalities]
+        return torch.cat(parts, dim=1)  # (B, W)
+
+    def _hide(self, pooled: Tensor, usable: Tensor) -> Tensor:
+        widths = torch.tensor([2 * dim for dim in self.dims.values()], device=usable.device)
+        columns = usable.repeat_interleave(widths, dim=1)  # (B, W)
+        return torch.where(columns, pooled, torch.nan)

@@ -1,0 +1,138 @@
+"""IF-MMIN, imagination from modality-invariant features (Zuo et al. 2023, ICASSP).
+
+Stage 1 (`Shared`) adds to MMIN's complete-data model one encoder S that all modalities share, and makes
+its outputs alike by their central moments. Stage 2 (`IFMMIN`) gives S of the masked encodings, H', to every
+block of the cascade, and asks H' to stay what it is with complete data.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.layers.cascade import GuidedCascade
+from cmarr.layers.classifier import classifier
+from cmarr.layers.sequence_encoders import UtteranceEncoders
+from cmarr.losses.imagination import imagination_loss
+from cmarr.losses.moment_discrepancy import pairwise_discrepancy
+from cmarr.losses.recognition import recognition_loss
+from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.first_stage import Frozen
+from cmarr.methods.protocol import Prediction, Task
+
+
+def shared_encoder(d: int) -> nn.Sequential:
+    """S: Linear and LeakyReLU, twice, (..., d) -> (..., d)."""
+    return nn.Sequential(nn.Linear(d, d), nn.LeakyReLU(), nn.Linear(d, d), nn.LeakyReLU())
+
+
+class Shared(nn.Module):
+    """Stage 1: classifies [h, S(h_s), S(h_v), S(h_t)]. Obeys `cmarr.methods.protocol.Method`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 128,
+        dropout: float = 0.3,
+        text_dropout: float = 0.5,
+        discrepancy_weight: float = 1.0,
+    ):
+        """As `cmarr.methods.mmin.Complete`; discrepancy_weight is that of the moments' loss."""
+        super().__init__()
+        self.task, self.modalities = task, modalities_of(dims)
+        self.discrepancy_weight = discrepancy_weight
+        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.shared = shared_encoder(d)
+        self.classifier = classifier(2 * len(self.modalities) * d, d, task.outputs, dropout)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """Recognition, and the mean pairwise central moment discrepancy of what S makes of the modalities."""
+        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        invariant = self.shared(h)  # (B, M, d)
+        logits = self._classify(h, invariant)
+        return {
+            "cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression),
+            "discrepancy": self.discrepancy_weight * pairwise_discrepancy(invariant, usable),
+        }
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        logits = self._classify(h, self.shared(h))  # (P, B, K)
+        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+
+    def _classify(self, h: Tensor, invariant: Tensor) -> Tensor:
+        return self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
+
+
+class IFMMIN(nn.Module):
+    """Stage 2. Obeys `cmarr.methods.protocol.Method`; starts from a `Shared`."""
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        d: int = 128,
+        dropout: float = 0.5,
+        text_dropout: float = 0.5,
+        blocks: int = 5,
+        imagination_weight: float = 1.0,
+        invariance_weight: float = 100.0,
+    ):
+        """Build the model; keywords as for `cmarr.methods.mmin.MMIN`.
+
+        imagination_weight, invariance_weight: of the two losses beside recognition
+        """
+        super().__init__()
+        self.task, self.modalities = task, modalities_of(dims)
+        self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
+        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.shared = shared_encoder(d)
+        sizes = (2 * d, d, d // 2)
+        self.cascade = GuidedCascade(len(self.modalities) * d, sizes, blocks, residual=False)
+        self.classifier = classifier(blocks * sizes[-1], d, task.outputs, dropout)
+        self.first = Frozen[Shared]("if_mmin")
+
+    def start_from(self, first: Shared) -> None:
+        """Take over the encoders of the trained stage 1 and S, and keep it, frozen, for the targets."""
+        self.encoders.load_state_dict(first.encoders.state_dict())
+        self.shared.load_state_dict(first.shared.state_dict())
+        self.first.keep(first)
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
+        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        answerable = usable.any(1)  # (B,)
+        hidden = available & ~usable
+        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        invariant = self.shared(h)  # H', (B, M, d)
+        imagined, latents = self.cascade(h.flatten(1), invariant.flatten(1))
+        with torch.no_grad():
+            # One frozen pass serves both targets: the complete view, and the reverse-masked one.
+            views = torch.stack([available, hidden])  # (2, B, M)
+            complete, reverse = self.first.model.encoders.for_patterns(batch.values, batch.lengths, views)
+            kept = self.first.model.shared(complete)  # H of the complete view, (B, M, d)
+        counted = available & (answerable & hidden.any(1))[:, None]
+        recognition = recognition_loss(
+            self.classifier(latents), batch.labels, answerable, self.task.regression
+        )
+        return {
+            "cls": recognition,
+            "imagination": self.imagination_weight * imagination_loss(imagined.view_as(h), reverse, counted),
+            "invariance": self.invariance_weight
+            * imagination_loss(invariant, kept, available & answerable[:, None]),
+        }
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))
+        logits = self.classifier(latents)  # (P, B, K)
+        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}

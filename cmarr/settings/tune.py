@@ -1,0 +1,31 @@
+"""The search that every method gets alike, so that none wins by being tuned more."""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from cmarr.settings.schema import Tune
+
+RATES = ("learning_rate", "C")
+"""What stands for the learning rate in methods that are fitted without gradient descent."""
+
+
+def trials(tune: Tune, settings: Mapping[str, Any], train: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each trial changes in a method's `settings` and in its section `train`; the first changes nothing.
+
+    The draws depend on the number of the trial alone: they are the same for every method.
+    """
+    draws, found = random.Random(0), [dict[str, Any]()]
+    low, high = (math.log(limit) for limit in tune.factor)
+    for _ in range(1, tune.trials):
+        factor = math.exp(draws.uniform(low, high))
+        dropout = draws.uniform(*tune.dropout)
+        own = {key: settings[key] * factor for key in RATES if key in settings}
+        if "dropout" in settings:
+            own["dropout"] = dropout
+        change: dict[str, Any] = {"settings": own}
+        if not own.keys() & set(RATES):
+            change["train"] = {"lr": train["lr"] * factor}
+        found.append(change)
+    return found

@@ -1,0 +1,38 @@
+"""Train the model, on complete data, that a method starts from; most methods start from none."""
+
+from typing import Any
+
+from cmarr.files import write_json
+from stages.paths import Paths
+from stages.stage import run
+
+KEPT = ("fold", "seed", "seconds", "epochs", "best_epoch", "best_score", "parameters", "peak_memory_bytes")
+"""What of a training stands in pretrain.json."""
+
+
+def main(dataset: str, method: str) -> None:
+    paths = Paths(dataset)
+    settings = paths.settings(f"pretrain/{method}")
+    target = paths.pretrained(method)
+    outcomes: list[dict[str, Any]] = []
+    if settings["first_stage"]:
+        from stages.train import train  # torch takes seconds to import, and most methods need none here
+
+        outcomes, _ = train(paths, f"pretrain-{dataset}-{method}", settings, target, None)
+    write_json(target / "trained.json", [f"fold{o['fold']}-seed{o['seed']}" for o in outcomes])
+    write_json(
+        paths.metrics / method / "pretrain.json",
+        {
+            "seconds": sum(o["seconds"] for o in outcomes),
+            "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
+        },
+    )
+    for outcome in outcomes:
+        print(
+            f"{method} starts, in fold {outcome['fold']} with seed {outcome['seed']}, from epoch "
+            f"{outcome['best_epoch']} of {outcome['epochs']}, validation score {outcome['best_score']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    run(main)
