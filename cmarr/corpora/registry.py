@@ -92,14 +92,14 @@ def corpus_inventory(kind: str, root: str | Path, *, dataset: str, **options: An
 
 
 def corpus_published(
-    kind: str, root: str | Path, utterances: Sequence[Utterance], *, dataset: str, **options: Any
+    kind: str, root: str | Path, utterances: Sequence[Utterance], /, *, dataset: str, **options: Any
 ) -> list[Published]:
     """The counts that the corpus should have, as published; empty where nobody has published any."""
     return _extra("published", kind, root, utterances, dataset, options)
 
 
 def corpus_findings(
-    kind: str, root: str | Path, utterances: Sequence[Utterance], *, dataset: str, **options: Any
+    kind: str, root: str | Path, utterances: Sequence[Utterance], /, *, dataset: str, **options: Any
 ) -> list[Finding]:
     """What the reader has to tell of a corpus beside its utterances."""
     return _extra("findings", kind, root, utterances, dataset, options)
