@@ -143,10 +143,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        rows = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:  # a string that is not UTF-8 is a ValueError
         raise UserError(f"{path} is not a readable Parquet file; write it again") from error
     _check_columns(path, table.column_names)
-    for number, row in enumerate(table.to_pylist(), 1):
+    for number, row in enumerate(rows, 1):
         present = {c: str(v).strip() for c, v in row.items() if v is not None and v == v}
         yield f"row {number}", {c: v for c, v in present.items() if v}
 

@@ -17,13 +17,13 @@ def sound(path, seconds=0.5):
     write_bytes(path, _made(path.suffix, seconds))
 
 
-def film(path, seconds=1.0):
-    """A real, tiny video file without sound, ten frames a second."""
-    write_bytes(path, _made(path.suffix, seconds))
+def film(path, seconds=1.0, sounding=False):
+    """A real, tiny video file, ten frames a second, with or without sound."""
+    write_bytes(path, _made(path.suffix, seconds, sounding))
 
 
 @cache
-def _made(suffix, seconds):
+def _made(suffix, seconds, sounding=False):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"made{suffix}"
         if suffix == ".wav":
@@ -32,10 +32,17 @@ def _made(suffix, seconds):
         with av.open(str(path), "w") as container:
             stream = container.add_stream("flv1" if suffix == ".flv" else "mpeg4", rate=10)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            track = container.add_stream("aac", rate=16_000, layout="mono") if sounding else None
             for _ in range(round(seconds * 10)):
                 frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+            if track:
+                samples = 0.1 * np.sin(np.arange(round(seconds * 16_000), dtype=np.float32) / 5)[None]
+                heard = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+                heard.sample_rate = 16_000
+                container.mux(track.encode(heard))
+                container.mux(track.encode(None))
         return path.read_bytes()
 
 
@@ -105,11 +112,15 @@ MSP_LABELS = "AHSNOX"
 
 
 def msp_improv(
-    root, nested=True, evaluation="Evalution.txt", transcripts="All_human_transcriptions", media=True
+    root,
+    nested=True,
+    evaluation="Evalution.txt",
+    transcripts="All_human_transcriptions",
+    sessions=range(1, 7),
 ):
-    """Six sessions; each actor speaks every label once in scenario S and once in scenario R."""
+    """Each actor speaks every label once in scenario S and once in scenario R."""
     blocks = []
-    for session in range(1, 7):
+    for session in sessions:
         for sex in "FM":
             for scenario in "SR":
                 for turn, label in enumerate(MSP_LABELS, 1):
@@ -120,8 +131,6 @@ def msp_improv(
                         "P01; Neutral; Neutral,Other; A:3.0; V:3.0; D:3.0; N:4.0;",
                         "",
                     ]
-                    if not media:
-                        continue
                     for kind, suffix, make in (("Audio", ".wav", sound), ("Video", ".avi", film)):
                         base = root / kind if nested else root
                         make(base / f"session{session}/S01A/{scenario}/MSP-{name}{suffix}", 0.1)
@@ -134,7 +143,7 @@ def crema_d(root, actors=range(1001, 1011), emotions=("ANG", "HAP", "NEU", "SAD"
     for actor in actors:
         for emotion in emotions:
             sound(root / f"AudioWAV/{actor}_DFA_{emotion}_XX.wav", 0.1)
-    film(root / f"VideoFlash/{min(actors)}_DFA_ANG_XX.flv", 0.2)
+            film(root / f"VideoFlash/{actor}_DFA_{emotion}_XX.flv", 0.2)
     return root
 
 
@@ -146,8 +155,8 @@ MELD_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "
 MELD_EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 
 
-def meld(root):
-    """One dialogue a part, every emotion once, the same six friends in all of them."""
+def meld(root, sounding=True):
+    """One dialogue a part, every emotion once, the same friends in all of them; one clip a part is missing."""
     for part, folder in MELD_FOLDERS.items():
         path = root / f"{part}_sent_emo.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +169,7 @@ def meld(root):
                 times = ("1", "2", "00:16:16,059", "00:16:21,731")
                 writer.writerow([i, text, speaker, emotion, "negative", 0, i, *times])
                 if i:
-                    film(root / folder / f"dia0_utt{i}.mp4", 0.2)
+                    film(root / folder / f"dia0_utt{i}.mp4", 0.2, sounding)
         write(root / folder / "final_videos_testdia0_utt9.mp4", "not a clip")
     return root
 

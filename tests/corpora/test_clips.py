@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cmarr.corpora.labels import select_labels
@@ -94,6 +96,13 @@ def test_bytes_that_are_not_utf8_name_the_line(tmp_path):
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path):
     write(tmp_path, "id,text", name="manifest.parquet")
+    with pytest.raises(UserError, match="not a readable Parquet file"):
+        read(tmp_path)
+
+
+def test_strings_of_a_parquet_file_must_be_utf8(tmp_path):
+    latin = pa.array([b"caf\xe9"]).view(pa.string())
+    pq.write_table(pa.table({"id": pa.array(["1"]), "text": latin}), tmp_path / "manifest.parquet")
     with pytest.raises(UserError, match="not a readable Parquet file"):
         read(tmp_path)
 
