@@ -1,0 +1,126 @@
+"""DiCMoR+: sizes, what each loss moves, and how missing representations come about."""
+
+import pytest
+import torch
+
+from cmarr.data.batch import visibility
+from cmarr.losses.reconstruction import reconstruction_loss
+from cmarr.methods.protocol import Task
+from cmarr.methods.registry import build_method
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dims", "published"),
+    [
+        ({"d": 32, "depth": 4}, {"t": 768, "s": 5, "v": 20}, 3.52e6),
+        ({"d": 64, "depth": 6}, {"t": 768, "s": 74, "v": 35}, 13.76e6),
+    ],
+)
+def test_parameters_of_the_authors_within_five_percent(sizes, dims, published):
+    """Ours: 3,490,769 and 13,627,041; docs/rivals.md says where the difference lies."""
+    count = sum(p.numel() for p in build_method("dicmor", dims, Task(), sizes).parameters())
+    assert count == pytest.approx(published, rel=0.05)
+
+
+@pytest.mark.parametrize(("d", "published"), [(32, 522_224), (64, 2_080_736)])
+def test_a_recovery_network_has_exactly_the_authors_size(d, published):
+    method = build_method("dicmor", {"t": 4, "s": 4}, Task(), {"d": d, "flow_steps": 1, "depth": 1})
+    assert sum(p.numel() for p in method.reconstructions["t"].parameters()) == published
+
+
+def test_losses_and_their_weights(small):
+    batch = small.batch()
+    visible = small.masks(batch)
+    usual = small.method("dicmor").eval().training_losses(batch, visible)
+    assert list(usual) == ["cls", "likelihood", "rec"]
+    for key, term in (("likelihood_weight", "likelihood"), ("recovery_weight", "rec")):
+        doubled = small.method("dicmor", **{key: 0.2}).eval().training_losses(batch, visible)
+        for name, loss in usual.items():
+            torch.testing.assert_close(doubled[name], loss * (2 if name == term else 1))
+
+
+def test_rec_is_the_error_of_what_the_answer_recovers(small):
+    method, batch = small.method("dicmor").eval(), small.batch(absent=0.0)
+    visible = visibility("s", 10)
+    loss = method.training_losses(batch, visible)["rec"]  # starts ActNorm
+    answer, truths = method.predict(batch, {"s": visible})["s"], method.truths(batch)
+    stacked = [torch.stack([source[m] for m in "svt"]) for source in (answer.recovered, truths)]
+    masked = torch.tensor([False, True, True])[:, None].expand(3, 10)
+    torch.testing.assert_close(loss, 0.1 * reconstruction_loss(*stacked, masked))
+
+
+def test_one_available_modality_goes_through_the_missing_one_s_inverse_flow(small):
+    method, batch = small.method("dicmor").eval(), small.batch(absent=0.0)
+    method.training_losses(batch, visibility("s", 10))
+    x = method.truths(batch)["s"]
+    z, _ = method.flows["s"](x.flatten(0, 1))
+    estimate, _ = method.flows["t"].inverse(z)
+    expected = method.reconstructions["t"](estimate.view_as(x))
+    answer = method.predict(batch, {"s": visibility("s", 10)})["s"]
+    torch.testing.assert_close(answer.recovered["t"], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_two_available_modalities_are_joined_by_a_1x1_convolution(small):
+    method, batch = small.method("dicmor").eval(), small.batch(absent=0.0)
+    method.training_losses(batch, visibility("sv", 10))
+    estimates = []
+    for m in "sv":
+        x = method.truths(batch)[m]
+        z, _ = method.flows[m](x.flatten(0, 1))
+        estimates.append(method.flows["t"].inverse(z)[0].view_as(x))
+    expected = method.reconstructions["t"](method.joins["t"](torch.cat(estimates, dim=-1)))
+    answer = method.predict(batch, {"sv": visibility("sv", 10)})["sv"]
+    torch.testing.assert_close(answer.recovered["t"], expected, atol=1e-4, rtol=1e-4)
+
+
+def gradients(loss: torch.Tensor, method: torch.nn.Module) -> set[str]:
+    """The sub-networks that a loss moves."""
+    method.zero_grad()
+    loss.backward(retain_graph=True)
+    return {n.split(".")[0] for n, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_what_each_loss_moves(small):
+    """Flows learn from the likelihood alone, and the likelihood moves nothing but flows and priors."""
+    torch.manual_seed(0)
+    method, batch = small.method("dicmor"), small.batch(24)
+    small.train(method, batch, small.masks(batch), 2)
+    losses = method.training_losses(batch, small.masks(batch))
+    assert gradients(losses["likelihood"], method) == {"flows", "priors"}
+    assert gradients(losses["rec"], method) == {"reconstructions", "joins"}
+    assert {"encoders", "fusion", "reconstructions"} <= gradients(losses["cls"], method)
+    assert "flows" not in gradients(losses["cls"], method)
+
+
+def test_the_flows_really_act(small):
+    """In the public code ActNorm and the 1x1 convolution are declared and never called."""
+    method, batch = small.method("dicmor").train(), small.batch(24, absent=0.0)
+    visible = visibility("svt", 24)
+    before = method.training_losses(batch, visible)["likelihood"].item()
+    flow = method.flows["s"]
+    assert flow.initialised
+    small.train(method, batch, visible, 10, lr=1e-2)
+    assert flow.log_scale.abs().sum() > 0
+    assert flow.triangles.abs().sum() > 0
+    x = method.truths(batch)["s"].flatten(0, 1)
+    assert ((flow(x)[0] - x).abs().amax(0) > 1e-3).all()  # no channel passes unchanged
+    assert method.training_losses(batch, visible)["likelihood"].item() < before
+
+
+def test_hidden_modalities_start_no_flow(small):
+    method, batch = small.method("dicmor"), small.batch(absent=0.0)
+    method.training_losses(batch, visibility("st", 10))
+    assert method.flows["s"].initialised
+    assert not method.flows["v"].initialised
+
+
+def test_stage_one_passes_on_its_convolutions_and_its_transformer(small):
+    first, method = small.first_stage("dicmor"), small.method("dicmor")
+    method.start_from(first)
+    for key, value in first.state_dict().items():
+        assert torch.equal(method.state_dict()[key], value)
+
+
+def test_scores_have_priors_by_their_sign(small):
+    assert small.method("dicmor", task=small.scores).priors.mean.shape == (3, 8)
+    assert small.method("dicmor").priors.mean.shape == (3, 8)

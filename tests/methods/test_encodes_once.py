@@ -1,0 +1,56 @@
+"""Seven conditions cost one encoding of each modality, not seven."""
+
+import importlib
+
+import pytest
+import torch
+from torch import nn
+
+from cmarr.data.batch import visibility
+from cmarr.methods.registry import METHODS
+from cmarr.modalities import CONDITIONS, MODALITIES
+
+ENCODERS = {
+    "cmarr": lambda method, m: [method.representations[m]],
+    "masked": lambda method, m: [method.projections[m]],
+    "cra": lambda method, m: [method.encoders[m]],
+    "mmin": lambda method, m: [method.encoders[m]],
+    "if_mmin": lambda method, m: [method.encoders[m]],
+    "cif_mmin": lambda method, m: [method.encoders[m], method.invariant[m]],
+    "dicmor": lambda method, m: [method.encoders[m]],
+}
+"""Method -> the networks that read a modality's features."""
+
+POOLED = {"linear": "Linear._pooled", "gbdt": "GBDT._pooled"}
+"""Methods without encoders -> what reads the features."""
+
+
+def test_every_method_is_looked_at():
+    assert ENCODERS.keys() | POOLED.keys() == set(METHODS)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_each_modality_is_encoded_once(small, name):
+    method, batch = small.method(name).eval(), small.batch(absent=0.0)
+    read: dict[nn.Module, list[int]] = {}
+    for m in MODALITIES:
+        for encoder in ENCODERS[name](method, m):
+            read[encoder] = []
+            encoder.register_forward_hook(lambda module, given, out: read[module].append(len(given[0])))
+    with torch.no_grad():
+        method.predict(batch, {c: visibility(c, 10) for c in CONDITIONS})
+    for calls in read.values():
+        # Beside the features themselves, a single row of zeros may be read: what stands for a missing modality.
+        assert len([rows for rows in calls if rows > 1]) == 1
+        assert len(calls) <= 3
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_features_are_pooled_once(small, name, monkeypatch):
+    method, batch = small.method(name), small.batch()
+    owner, attribute = POOLED[name].split(".")
+    kind, calls = getattr(importlib.import_module(f"cmarr.methods.{name}"), owner), []
+    pooled = getattr(kind, attribute)
+    monkeypatch.setattr(kind, attribute, lambda self, given: calls.append(1) or pooled(self, given))
+    method.predict(batch, {c: visibility(c, 10) for c in CONDITIONS})
+    assert len(calls) == 1
