@@ -125,6 +125,17 @@ def entropy_margin(sigma: Tensor, available: Tensor, margin: float) -> Tensor:
     return short.sum() / available.sum().clamp(min=1)
 
 
+def retrieval(similarities: Tensor) -> Tensor:
+    """Share of right answers when each modality of an utterance looks for another of the same utterance.
+
+    similarities (pairs, B, B), rows and columns the same utterances in the same order; both directions are
+    asked. A scalar; chance is 1 / B.
+    """
+    own = torch.arange(similarities.shape[1], device=similarities.device)
+    found = [(similarities.argmax(axis) == own).float().mean() for axis in (1, 2)]
+    return torch.stack(found).mean()
+
+
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
     pairs = list(itertools.combinations(range(modalities), 2))
     return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)  # type: ignore[return-value]

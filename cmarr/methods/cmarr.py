@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.errors import UserError
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
@@ -23,12 +24,21 @@ from cmarr.losses.distribution_contrast import (
     Scale,
     Spread,
     entropy_margin,
+    retrieval,
 )
 from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
 from cmarr.methods.branches import check_sizes, modalities_of, usable_in
 from cmarr.methods.protocol import Prediction, Task
+from cmarr.modalities import INCOMPLETE, NAMES
+from cmarr.modalities import visible as seen
+
+INVERSE_LIMIT = 1e-2
+"""An inverse of a flow that is off by more than this share of the largest value counts as diverged."""
+
+GRADIENT_ROWS = 8
+"""Utterances on which the losses' shares of the gradient are measured; they cost as much as a training step."""
 
 
 class CMARR(nn.Module):
@@ -143,7 +153,8 @@ class CMARR(nn.Module):
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
         encoded = self._encode(batch)
         x = {m: encoded[m].x for m in self.modalities}
-        self.recovery.start(x, usable)
+        if self.training:
+            self.recovery.start(x, usable)
         completed = self._complete(encoded, usable[None])
         answerable = usable.any(1)  # (B,)
         masked = available & ~usable & answerable[:, None]  # hidden, and recovered
@@ -154,7 +165,8 @@ class CMARR(nn.Module):
             mu = torch.stack([encoded[m].mu for m in self.modalities])  # (M, B, d)
             sigma = torch.stack([encoded[m].sigma for m in self.modalities])
             if self.alpha:
-                self.distribution_contrast.start(mu, sigma, available)
+                if self.training:
+                    self.distribution_contrast.start(mu, sigma, available)
                 losses["udcl"] = self.alpha * self.distribution_contrast(mu, sigma, available)
             if self.entropy_weight:
                 shortfall = entropy_margin(sigma, available, self.entropy_floor)
@@ -206,6 +218,10 @@ class CMARR(nn.Module):
         deviation/<m>:     standard deviation of X_n, the scale that L_rec is measured in
         bits/<m>, inverse_error/<m>: of the flow: bits per channel, and the largest |F^-1(F(x)) - x|
         similarity_spread: standard deviation of the logits S / tau of the distribution contrast
+        retrieval:         share of utterances whose other modality is nearest among all of `batch` (Eq 1)
+        gradient/<loss>:   share of each weighted loss in the gradients' norms at the encoders, on a few rows
+
+        Raises UserError when the inverse of a flow diverges: what it recovers would be noise.
         """
         encoded = self._encode(batch)
         watched = {}
@@ -218,14 +234,40 @@ class CMARR(nn.Module):
             watched[f"deviation/{m}"] = x.std(correction=0)
             if m in self.recovery.flows:
                 watched[f"bits/{m}"] = self.recovery.bits_per_dimension(m, x).mean()
-                watched[f"inverse_error/{m}"] = self.recovery.inverse_error(m, x)
+                error = self.recovery.inverse_error(m, x)
+                if not error <= INVERSE_LIMIT * x.abs().amax().clamp(min=1.0):
+                    raise UserError(
+                        f"the inverse of the flow of {NAMES[m]} diverges: F^-1(F(x)) is off by {float(error):.2g} "
+                        "on validation data; lower train.lr, or method.cmarr.flow_steps"
+                    )
+                watched[f"inverse_error/{m}"] = error
         available, _ = usable_in(batch, batch.available, self.modalities)
         complete = available.all(1)
         if complete.sum() >= 2 and len(encoded) > 1:
             mu = torch.stack([e.mu[complete] for e in encoded.values()]).float()
             sigma = torch.stack([e.sigma[complete] for e in encoded.values()]).float()
-            watched["similarity_spread"] = self.distribution_contrast.similarities(mu, sigma).std()
+            similarities = self.distribution_contrast.similarities(mu, sigma)
+            watched["similarity_spread"] = similarities.std()
+            watched["retrieval"] = retrieval(similarities)
+        if len(batch) >= 2:
+            shares = self._gradient_shares(_first_rows(batch, GRADIENT_ROWS))
+            watched |= {f"gradient/{name}": share for name, share in shares.items()}
         return watched
+
+    def _gradient_shares(self, batch: Batch) -> dict[str, Tensor]:
+        visible = torch.tensor([seen(INCOMPLETE[i % len(INCOMPLETE)]) for i in range(len(batch))])
+        encoders = list(self.representations.parameters())
+        norms = {}
+        with torch.enable_grad():
+            losses = self.training_losses(batch, visible.to(batch.available.device))
+            for name, loss in losses.items():
+                reached = loss.requires_grad and torch.autograd.grad(
+                    loss, encoders, retain_graph=True, allow_unused=True
+                )
+                parts = [g.norm() for g in reached or () if g is not None]
+                norms[name] = torch.stack(parts).norm() if parts else loss.detach() * 0
+        total = torch.stack(list(norms.values())).sum().clamp(min=1e-12)
+        return {name: norm / total for name, norm in norms.items()}
 
     def _encode(self, batch: Batch) -> dict[str, Encoded]:
         return {m: self.representations[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
@@ -256,3 +298,9 @@ class CMARR(nn.Module):
         ]
         every = torch.cat(bits)
         return every.sum() / max(len(every), 1)
+
+
+def _first_rows(batch: Batch, count: int) -> Batch:
+    values = {m: v[: int(batch.lengths[m][:count].sum())] for m, v in batch.values.items()}
+    lengths = {m: n[:count] for m, n in batch.lengths.items()}
+    return Batch(values, lengths, batch.available[:count], batch.labels[:count])

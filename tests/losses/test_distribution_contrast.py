@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cmarr.losses.distribution_contrast import DistributionContrast, entropy_margin
+from cmarr.losses.distribution_contrast import DistributionContrast, entropy_margin, retrieval
 
 
 def gaussians(mu, sigma) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,3 +197,11 @@ def test_entropy_margin_by_hand():
     assert entropy_margin(sigma, available, 3.0).item() == pytest.approx(expected, abs=1e-5)
     assert entropy_margin(sigma, available, 2.0).item() == 0.0
     assert entropy_margin(sigma, torch.zeros(2, 2, dtype=torch.bool), 3.0).item() == 0.0
+
+
+def test_retrieval_counts_both_directions():
+    # rows: 0 -> 0 right, 1 -> 0 wrong; columns: 0 -> 1 wrong, 1 -> 1 right
+    one = torch.tensor([[2.0, 1.0], [3.0, 2.5]])
+    assert retrieval(one[None]).item() == pytest.approx(0.5)
+    assert retrieval(torch.eye(4)[None]).item() == 1.0
+    assert retrieval(torch.stack([one, torch.eye(2)])).item() == pytest.approx(0.75)

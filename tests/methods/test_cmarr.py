@@ -157,6 +157,41 @@ class TestRepresentations:
         complete = method.diagnostics(small.batch(absent=0.0))
         assert complete["similarity_spread"] > 0
 
+    def test_looking_changes_nothing(self, small):
+        """Neither weights nor buffers nor the random numbers of training, also before the first step."""
+        method, batch = small.method("cmarr").eval(), small.batch(absent=0.0)
+        before = {name: value.clone() for name, value in method.state_dict().items()}
+        torch.manual_seed(1)
+        expected = torch.rand(1)
+        torch.manual_seed(1)
+        method.diagnostics(batch)
+        assert torch.equal(torch.rand(1), expected)
+        assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+        assert all(p.grad is None for p in method.parameters())
+
+    def test_gradient_shares_add_up_and_follow_the_weights(self, small):
+        batch = small.batch(absent=0.0)
+        shares = {}
+        for alpha in (1.0, 10.0):
+            watched = small.method("cmarr", alpha=alpha).eval().diagnostics(batch)
+            shares[alpha] = {name: v for name, v in watched.items() if name.startswith("gradient/")}
+            assert sum(shares[alpha].values()).item() == pytest.approx(1.0)
+        odds = {a: (s["gradient/udcl"] / (1 - s["gradient/udcl"])).item() for a, s in shares.items()}
+        assert odds[10.0] == pytest.approx(10 * odds[1.0], rel=1e-3)
+        assert "gradient/udcl" not in small.method("cmarr", alpha=0.0).eval().diagnostics(batch)
+
+    @pytest.mark.parametrize("broken", [1e4, float("nan")])
+    def test_a_diverging_inverse_is_named(self, small, broken):
+        method, batch = small.method("cmarr"), small.batch(absent=0.0)
+        losses(method, batch, small.masks(batch))
+        method.diagnostics(batch)
+        with torch.no_grad():  # a mixing matrix that fp32 cannot invert
+            method.recovery.flows["v"].triangles[0].fill_(broken).fill_diagonal_(0.0)
+        with pytest.raises(
+            UserError, match=r"inverse of the flow of video diverges: .* off by .*lower train\.lr"
+        ):
+            method.diagnostics(batch)
+
     def test_one_step_for_each_utterance(self, small):
         """Corpora of one vector a modality: L = 1."""
         method, batch = small.method("cmarr", length=1), small.batch(longest=1)
