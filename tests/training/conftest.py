@@ -1,0 +1,78 @@
+"""A corpus of random features as the pipeline leaves it: the fixture `corpus`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmarr.corpora.manifest import Utterance, write_manifest
+from cmarr.features.shards import FeatureSequence, shard_path, write_shard
+from cmarr.files import write_json
+from cmarr.folds.files import Fold, write_folds
+from cmarr.modalities import NAMES
+
+CLASSES = ["calm", "tense"]
+TRAIN = {
+    "lr": 1e-3,
+    "batch_size": 8,
+    "epochs": 2,
+    "patience": 0,
+    "betas": [0.9, 0.999],
+    "weight_decay": 0.0,
+    "schedule": "linear",
+    "decay": 0.5,
+    "plateau": 5,
+    "clip": 1.0,
+    "clip_by": "part",
+    "selection": "mean7",
+    "masks": "sample",
+    "mask_conditions": "seven",
+    "threads": 1,
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where it lies, and a settings file for a stage of it."""
+
+    root: Path
+
+    def settings(self, method: str, settings: dict, *, file: str = "", **changes) -> None:
+        """Write what the stage `settings` would write for a method (or, as `pretrain/<method>`, its stage 1)."""
+        whole = {
+            "method": method,
+            "settings": settings,
+            "train": TRAIN,
+            "trials": [{}],
+            "starts_from": None,
+            "seeds": [0],
+            "device": "cpu",
+            "classes": CLASSES,
+            "task": "classification",
+        }
+        write_json(self.root / f"data/tiny/settings/{file or method}.json", whole | changes)
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch) -> Corpus:
+    """24 utterances of two classes, two folds; the working directory is the project's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    generator = np.random.default_rng(0)
+    labels = [i % 2 for i in range(24)]
+    ids = [f"u{i:02d}" for i in range(24)]
+    for modality, name in NAMES.items():
+        sequences = []
+        for id, label in zip(ids, labels, strict=True):
+            frames = generator.normal(size=(generator.integers(1, 5), 4)) + 2 * label
+            if modality == "v" and id == "u03":
+                continue  # naturally absent
+            sequences.append(FeatureSequence(id, frames.astype(np.float32), np.arange(len(frames))))
+        write_shard(shard_path(tmp_path / "data/tiny/features" / name, 0), sequences, {"encoder": "x"})
+    utterances = [Utterance(id, label=CLASSES[label]) for id, label in zip(ids, labels, strict=True)]
+    write_manifest(tmp_path / "data/tiny/manifest.parquet", utterances)
+    folds = [Fold(1, ids[:12], ids[12:18], ids[18:]), Fold(2, ids[12:], ids[:6], ids[6:12])]
+    write_folds(tmp_path / "data/tiny/folds.parquet", folds)
+    write_json(tmp_path / "data/tiny/settings/run.json", {"workers": 1, "device": "cpu"})
+    return Corpus(tmp_path)
