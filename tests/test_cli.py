@@ -146,6 +146,11 @@ def test_a_root_that_is_not_there_says_which_key_to_set(project, tmp_path):
     assert "this will not run" in output
 
 
+def test_the_demo_is_generated_and_not_missing(project):
+    status, output = doctor(project())
+    assert status == 0 and "-- not generated yet\n       -> `dvc repro` generates it" in output
+
+
 def test_errors_of_the_user_are_one_sentence(project, tmp_path):
     status, output = doctor(project(), "iemcap")
     assert status == 1 and "no dataset 'iemcap'; did you mean 'iemocap'?" in output

@@ -94,9 +94,9 @@ def files(root: Path, labels: str | None = None) -> list[Path]:
 
 
 def published(root: Path, utterances: list[Utterance], labels: str | None = None) -> list[Published]:
-    """The sizes of the official split of the corpus that this looks like."""
-    large = len(utterances) > sum(mmsa.SIZES["CMU-MOSI"].values())
-    return [mmsa.published_sizes("CMU-MOSEI" if large else "CMU-MOSI")]
+    """The sizes of the official split of the corpus whose transcripts these are."""
+    timed = any(path.suffix.lower() == ".txt" for path in _transcripts(root))
+    return [mmsa.published_sizes("CMU-MOSEI" if timed else "CMU-MOSI")]
 
 
 def _id(key: Key) -> str:

@@ -7,21 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.corpora.expected import Finding, Published, counted
-from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.corpora.media_check import media_findings
 from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
-from cmarr.corpora.statistics import durations
 from cmarr.errors import UserError
 from cmarr.folds.check import describe_rule
 from cmarr.folds.split import split
-from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 
 SHOWN = 3
 """Examples that stand for the rest."""
-_BEYOND = 0.5
-"""Seconds that an utterance may reach beyond the end of its file; times are rounded, headers imprecise."""
 
 
 @dataclass
@@ -54,6 +50,9 @@ def examine(
     utterances that may be unreadable before extraction stops; `workers` processes open the headers of the
     media, each file within `seconds`.
     """
+    if kind == "demo" and not Path(root).exists():
+        yield Topic("corpus", [Finding("note", "not generated yet", "`dvc repro` generates it")])
+        return
     try:
         utterances, rejected = read_corpus(kind, root, dataset=dataset, **options)
     except UserError as error:
@@ -65,7 +64,7 @@ def examine(
     yield Topic("modalities", [f for m in MODALITIES for f in _modality(m, utterances)])
     found = corpus_findings(kind, root, utterances, dataset=dataset, **options)
     if features == "encoders":
-        yield Topic("media", [*found, *_media(utterances, max_rejected, workers, seconds)])
+        yield Topic("media", [*found, *media_findings(utterances, max_rejected, workers, seconds)])
     else:
         yield Topic("features", found)
     yield Topic("task", _task(utterances, classes, merge, folds, n_folds))
@@ -177,68 +176,6 @@ def _whole_dialogues(modality: str, utterances: Sequence[Utterance]) -> list[str
     return sorted(dialogue for dialogue, n in having.items() if not n)
 
 
-def _media(
-    utterances: Sequence[Utterance], max_rejected: float, workers: int, seconds: float
-) -> list[Finding]:
-    paths = {p for u in utterances for p in (u.audio, u.video) if p and is_media(p)}
-    headers = read_headers(sorted(paths), workers, seconds)
-    if not headers:
-        return [Finding("note", "no media files to open")]
-    broken = {path: answer.reason for path, answer in headers.items() if isinstance(answer, Failure)}
-    size = sum(Path(path).stat().st_size for path in headers if Path(path).is_file())
-    hours = sum(durations(utterances, headers).values()) / 3600
-    told = f"{len(headers)} files, {_bytes(size)}, {hours:.2f} hours of utterances; "
-    told += "every header can be opened" if not broken else f"{len(broken)} cannot be opened"
-    findings = [Finding("ok" if not broken else "note", told)]
-    for modality in ("s", "v"):
-        findings += _unreadable(modality, utterances, headers, max_rejected)
-    beyond = [u for u in utterances if _reaches_beyond(u, headers)]
-    if beyond:
-        ids = ", ".join(u.id for u in beyond[:SHOWN])
-        advice = "the part that is there is used; an utterance with nothing of it is quarantined"
-        findings.append(
-            Finding("warning", f"{len(beyond)} utterances end after their file does ({ids})", advice)
-        )
-    return findings
-
-
-def _unreadable(
-    modality: str,
-    utterances: Sequence[Utterance],
-    headers: Mapping[str, Header | Failure],
-    max_rejected: float,
-) -> list[Finding]:
-    """What of speech or video cannot be read, or has no such track."""
-    having = [u for u in utterances if (u.source(modality) or "") in headers]
-    reasons: dict[str, str] = {}
-    for u in having:
-        path = str(u.source(modality))
-        header = headers[path]
-        if isinstance(header, Failure):
-            reasons[u.id] = header.reason
-        elif not (header.audio if modality == "s" else header.video):
-            reasons[u.id] = f"{path} has no {'sound' if modality == 's' else 'video'} track"
-    if not reasons:
-        return []
-    examples = "".join(f"\n{id}: {reason}" for id, reason in list(reasons.items())[:SHOWN])
-    more = f"\n... and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
-    text = f"{NAMES[modality]} of {len(reasons)} of {len(having)} utterances cannot be read:{examples}{more}"
-    if len(reasons) > max_rejected * len(having):
-        advice = (
-            f"extraction would stop (max_rejected = {max_rejected:g}): fetch the files again, or raise it"
-        )
-        return [Finding("problem", text, advice)]
-    return [Finding("warning", text, "extraction quarantines them; fetch the files again if you can")]
-
-
-def _reaches_beyond(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> bool:
-    for modality in ("s", "v"):
-        header, (_, end) = headers.get(utterance.source(modality) or ""), utterance.span(modality)
-        if isinstance(header, Header) and header.seconds and end and end > header.seconds + _BEYOND:
-            return True
-    return False
-
-
 def _task(
     utterances: Sequence[Utterance],
     classes: Sequence[str],
@@ -256,11 +193,3 @@ def _task(
     sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
     told = f"{describe_rule(kept, cut, folds)} Test parts of {sizes} utterances."
     return [*findings, Finding("ok", told)]
-
-
-def _bytes(size: int) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000  # type: ignore[assignment]
-    return f"{size:.3g} TB"

@@ -8,6 +8,7 @@ from typing import Any
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Failure, require_file
 from cmarr.media.workers import decode
+from cmarr.progress import progress
 
 SOUND = (".wav", ".flac", ".ogg", ".aif", ".aiff")
 FILM = (".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".mp3", ".m4a")
@@ -42,7 +43,7 @@ def read_headers(
     """Path -> its header, or why it cannot be opened; nothing is decoded. `seconds` limits one file."""
     files = [MediaFile(path) for path in dict.fromkeys(paths)]
     groups: Any = (files[i : i + _GROUP] for i in range(0, len(files), _GROUP))
-    answers = decode(Opener, groups, workers, seconds)
+    answers = progress(decode(Opener, groups, workers, seconds), "media headers", "file", len(files))
     return {file.path: answer for file, answer in zip(files, answers, strict=True)}
 
 

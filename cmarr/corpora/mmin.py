@@ -9,8 +9,7 @@ mean and deviation, whatever the corpus.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,18 @@ import numpy as np
 
 from cmarr.corpora import iemocap, msp_improv
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
-from cmarr.corpora.hdf5 import list_datasets, read_datasets
+from cmarr.corpora.hdf5 import list_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.encoders.protocol import NO_FACE, STAGE
+from cmarr.corpora.mmin_features import LIST_SECONDS, WIDTHS, TreeFeatures
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
-from cmarr.files import file_digest
-from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 
 LAYOUT = "A/comparE.h5, V/denseface.h5, L/bert_large.h5 and target/1/trn_label.npy, trn_int2name.npy and their like"
 
 FOLDERS = {"s": "A", "v": "V", "t": "L"}
-WIDTHS = {"s": 130, "v": 342, "t": 1024}
-"""Columns of ComParE, Denseface and BERT-large features; another width is said, and used."""
 PARTS = ("trn", "val", "tst")
 CLASSES = ("angry", "happy", "neutral", "sad")
-_LIST_SECONDS = 300.0
 
 
 def read(
@@ -94,7 +87,7 @@ def features(
     audio: str = "comparE.h5",
     video: str = "denseface.h5",
     text: str = "bert_large.h5",
-) -> "TreeFeatures":
+) -> TreeFeatures:
     """The features of one modality ('s', 'v', 't'), as an encoder."""
     file = dict(zip(MODALITIES, (audio, video, text), strict=True))[modality]
     return TreeFeatures(root / FOLDERS[modality] / file, modality)
@@ -139,76 +132,11 @@ def findings(
     return [*found, _folds_finding(root)]
 
 
-class TreeFeatures:
-    """Hands out the features of one modality of the tree, one sequence an utterance.
-
-    Padding (rows of zeros at the end) is cut; rows of zeros between others stay, as frames without a face.
-    The tree knows no times; `times` counts the rows. The width D is that of most utterances; another
-    width, NaN and infinity cost the utterance this modality.
-    """
-
-    def __init__(self, path: str | Path, modality: str) -> None:
-        self.modality = modality
-        self._path = Path(path)
-        if not self._path.is_file():  # then no utterance has the modality
-            self.shapes: dict[str, tuple[int, ...]] = {}
-            self.dim = 0
-            return
-        [self.shapes] = list_datasets([self._path], _LIST_SECONDS)
-        widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2]
-        if not widths:
-            raise UserError(f"{path} holds no features (T, D) of any utterance; expected {LAYOUT}")
-        self.dim = max(sorted(set(widths)), key=widths.count)
-
-    def fits(self, id: str) -> bool:
-        """True when an utterance's features have the shape (T, D), T at least 1."""
-        shape = self.shapes[id]
-        return len(shape) == 2 and shape[0] > 0 and shape[1] == self.dim
-
-    @cached_property
-    def _digest(self) -> str:
-        return file_digest(self._path) if self._path.is_file() else "absent"
-
-    def describe(self) -> dict[str, str]:
-        """Where the features come from: the file, and its SHA-256 as revision."""
-        return {"encoder": "mmin", "revision": self._digest, "file": self._path.name}
-
-    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One answer an utterance, in order: its frames (T, D) float32, or why there are none."""
-        wanted = [u.id for u in utterances if u.id in self.shapes and self.fits(u.id)]
-        arrays = read_datasets(self._path, wanted)
-        for utterance in utterances:
-            answer = self._frames(utterance.id, arrays)
-            if isinstance(answer, str):
-                yield Rejected(utterance.id, self.modality, STAGE, answer)
-            else:
-                yield answer
-
-    def _frames(self, id: str, arrays: Iterator[np.ndarray | Failure]) -> FeatureSequence | str:
-        if id not in self.shapes:
-            return f"{self._path.name} holds no features of it"
-        if not self.fits(id):
-            return f"its features in {self._path.name} have the shape {self.shapes[id]}, not (T, {self.dim})"
-        frames = next(arrays)
-        if isinstance(frames, Failure):
-            return frames.reason
-        bad = frames.size - int(np.isfinite(frames).sum())
-        if bad:
-            return f"{bad} of its {frames.size} values in {self._path.name} are NaN or infinite"
-        filled = np.flatnonzero(frames.any(axis=1))
-        if not len(filled):
-            # a video without a face comes as zeros here: as everywhere, that is absence and no failure
-            absence = f"{NO_FACE}: " if self.modality == "v" else ""
-            return f"{absence}its features are all zero"
-        length = filled[-1] + 1
-        return FeatureSequence(id, frames[:length], np.arange(length, dtype=np.float32))
-
-
 def _held(root: Path, files: Sequence[str]) -> dict[str, tuple[Path, set[str]]]:
     """Modality -> its file, and the names in it."""
     paths = {m: root / FOLDERS[m] / file for m, file in zip(MODALITIES, files, strict=True)}
     there = [path for path in paths.values() if path.is_file()]
-    names = dict(zip(there, map(set, list_datasets(there, _LIST_SECONDS)), strict=True))
+    names = dict(zip(there, map(set, list_datasets(there, LIST_SECONDS)), strict=True))
     return {m: (path, names.get(path, set())) for m, path in paths.items()}
 
 

@@ -80,25 +80,25 @@ def iemocap(
             labels = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
             words = []
             for k, (speaker, label) in enumerate((s, e) for e in IEMOCAP_LABELS for s in "FM"):
-                turn, start = f"{dialogue}_{speaker}{k // 2:03d}", 0.05 * k
+                turn, start = f"{dialogue}_{speaker}{k // 2:03d}", 0.2 * k
                 ratings = "nan, 2.5000, 3.0000" if k == 3 else "2.5000, 3.5000, 4.0000"
                 labels += [
-                    f"[{start:.4f} - {start + 0.05:.4f}]\t{turn}\t{label}\t[{ratings}]",
+                    f"[{start:.4f} - {start + 0.2:.4f}]\t{turn}\t{label}\t[{ratings}]",
                     "C-E2:\tNeutral;\t()",
                     "A-E3:\tval 3; act 2; dom  2;\t()",
                     "",
                 ]
-                words.append(f"{turn} [{start:08.4f}-{start + 0.05:08.4f}]: Say {label}, please.")
+                words.append(f"{turn} [{start:08.4f}-{start + 0.2:08.4f}]: Say {label}, please.")
                 if k == 4:
                     words += [f"{dialogue}_{speaker}XX0: (no time)", "M: [LAUGHTER]", ""]
                 if media:
-                    sound(base / "sentences/wav" / dialogue / f"{turn}.wav", 0.05)
+                    sound(base / "sentences/wav" / dialogue / f"{turn}.wav", 0.2)
             write(base / "dialog" / emo / f"{dialogue}.txt", "\n".join(labels))
             write(base / "dialog" / emo / "Categorical" / f"{dialogue}_e2_cat.txt", "x :neutral:\n")
             write(base / "dialog" / transcripts / f"{dialogue}.txt", "\n".join(words))
             write(base / "dialog/MOCAP_head" / f"{dialogue}.txt", "Frame# Time pitch\n")
             if media:
-                film(base / "dialog/avi/DivX" / f"{dialogue}.avi")
+                film(base / "dialog/avi/DivX" / f"{dialogue}.avi", 3.0)
         alignment = "\t SFrm  EFrm    SegAScr Word\n\t   0   22   -98 <s>\n\t  23   33  -83 SAY(2)\n"
         alignment += "\t  34   50   -12 ++LAUGHTER++\n\t  51   60   -12 PLEASE\nTotal score: -290\n"
         turn = f"Ses0{n}F_impro01_F000"

@@ -100,3 +100,6 @@ def test_the_official_split_is_kept_and_its_sizes_are_published(tmp_path):
         "valid": 229,
         "test": 686,
     }
+    miniatures.mosei_raw(tmp_path / "mosei")
+    [counts] = corpus_published("cmu", tmp_path / "mosei", [], dataset="mosei_raw")
+    assert counts.counts == {"utterances": 22856}

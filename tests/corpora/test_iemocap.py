@@ -39,7 +39,7 @@ def test_every_turn_becomes_an_utterance(corpus):
     base = root / "IEMOCAP_full_release/Session2"
     assert turn.audio == str(base / "sentences/wav/Ses02F_impro01/Ses02F_impro01_M001.wav")
     assert turn.video == str(base / "dialog/avi/DivX/Ses02F_impro01.avi")
-    assert (turn.start, turn.end) == (0.15, 0.2)
+    assert (turn.start, turn.end) == (0.6, 0.8)
 
 
 def test_the_wearer_of_the_markers_sits_left(corpus):
