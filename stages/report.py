@@ -18,9 +18,11 @@ from cmarr.report.ablations import Ablations, ablations_markdown, ablations_tabl
 from cmarr.report.contact_sheet import contact_sheet, describe_faces
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_figure, recovery_markdown
+from cmarr.report.sensitivity import read_results, sensitivity_figure, sensitivity_markdown
 from cmarr.report.study import Study, load_study, read_answers
 from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
+from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
 from cmarr.training.selection import describe_rule
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
@@ -77,6 +79,22 @@ def _write_recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[st
         save_figure(target / f"recovery.{ending}", figure)
 
 
+def _write_sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> None:
+    results, found = read_results(paths.metrics / "sensitivity.csv"), {}
+    if "cmarr" in settings["methods"]:
+        files = {name: paths.settings(name) for name in (*UPSTREAM, "cmarr")}
+        found = curves(files, settings["sensitivity"])
+    target = paths.metrics / "report"
+    write_text(target / "sensitivity.md", sensitivity_markdown(found, results, task, dataset=paths.dataset))
+    if not {point.key for curve in found.values() for point in curve} & set(results["key"]):
+        return
+    now = {weight: files["cmarr"]["settings"][keyword] for weight, keyword in WEIGHTS.items()}
+    title = f"CM-ARR over the weights of its objective, {paths.dataset}"
+    figure = sensitivity_figure(found, results, task, now=now, title=title)
+    for ending in ("png", "svg"):
+        save_figure(target / f"sensitivity.{ending}", figure)
+
+
 def _write_faces(paths: Paths) -> None:
     """The contact sheet of a corpus whose faces were cut out; another one has none."""
     sample = paths.features / "video" / NAME
@@ -122,6 +140,7 @@ def main(dataset: str) -> None:
     with atomic(paths.metrics / "report" / "ablations.csv") as temporary:
         ablations_table(ablations, study.task).to_csv(temporary, index=False)
     labels = {a["name"]: a["label"] for a in settings["ablations"]}
+    _write_sensitivity(paths, settings, study.task)
     _write_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes)
     _write_faces(paths)
     print((paths.metrics / "report" / "results.txt").read_text())

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from cmarr.methods.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
-AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary")
+AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity")
 """Files of stages/ that are no stage: what stages share, and what the Makefile runs."""
 
 NO_OUTPUT = ("errors", "progress", "execution", "device")

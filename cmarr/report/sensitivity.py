@@ -1,0 +1,143 @@
+"""The paper's Figure 4: scores over each weight of the objective."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmarr.errors import UserError
+from cmarr.evaluation.scores import ERRORS, primary
+from cmarr.files import atomic
+from cmarr.methods.protocol import Task
+from cmarr.report.markdown import NOTHING, markdown_table
+from cmarr.report.style import COLOURS, FAINT, MARKERS, horizontal_grid, style
+from cmarr.report.tables import interval_text, value_text
+from cmarr.settings.grid import COLUMNS, Point
+
+SYMBOLS = {"alpha": "α", "beta": "β", "lambda": "λ"}
+LOSSES = {"alpha": "L_udcl", "beta": "L_spcl", "lambda": "L_rec"}
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """The collected results, COLUMNS; raises UserError for a file that holds something else."""
+    try:
+        frame = pd.read_csv(path, dtype={"key": str})
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); take it from git again") from None
+    if list(frame.columns) != list(COLUMNS):
+        raise UserError(f"{path}: must have the columns {', '.join(COLUMNS)}; take it from git again")
+    return frame
+
+
+def write_results(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write the collected results atomically."""
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False)
+
+
+def with_result(frame: pd.DataFrame, point: Point, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The collected results with those of one point, in place of older ones of the same key."""
+    rows = [
+        {"key": point.key, **point.weights, "metric": metric, "condition": row}
+        | {name: cell[name] for name in ("mean", "lo", "hi")}
+        for metric, cells in summary.items()
+        if metric != "meta"
+        for row, cell in cells.items()
+    ]
+    others = frame[frame["key"] != point.key]
+    new = pd.DataFrame(rows, columns=COLUMNS)
+    joined = new if others.empty else pd.concat([others, new])
+    order = ["alpha", "beta", "lambda", "key"]
+    return joined.sort_values(order, kind="stable", ignore_index=True)
+
+
+def measured(curve: Sequence[Point], results: pd.DataFrame, metric: str, condition: str) -> pd.DataFrame:
+    """The points of a curve that were run, in order: columns value (index of `curve`), mean, lo, hi."""
+    rows = results[(results["metric"] == metric) & (results["condition"] == condition)].set_index("key")
+    known = [(i, *rows.loc[p.key, ["mean", "lo", "hi"]]) for i, p in enumerate(curve) if p.key in rows.index]
+    return pd.DataFrame(known, columns=["at", "mean", "lo", "hi"])
+
+
+def sensitivity_markdown(
+    curves: Mapping[str, Sequence[Point]], results: pd.DataFrame, task: Task, *, dataset: str
+) -> str:
+    """The section of the report: one table a weight; says so where nothing was run."""
+    title = f"## {dataset}: the weights of the objective (Figure 4)"
+    keys = {point.key for curve in curves.values() for point in curve}
+    run = keys & set(results["key"])
+    if not run:
+        return f"{title}\n\nNothing has been run with these settings: `make sensitivity` runs the grids.\n"
+    parts = [title]
+    for weight, curve in curves.items():
+        columns: dict[str, list[str]] = {SYMBOLS[weight]: [f"{p.weights[weight]:g}" for p in curve]}
+        for metric in _metrics(task):
+            for condition in ("avg6", "svt"):
+                found = measured(curve, results, metric, condition).set_index("at")
+                columns[f"{metric} {condition}"] = [
+                    _cell(metric, found.loc[i]) if i in found.index else NOTHING for i in range(len(curve))
+                ]
+        parts.append(markdown_table(pd.DataFrame(columns)).rstrip())
+    parts.append(
+        f"[95 % interval]. {len(run)} of {len(keys)} points were run; {NOTHING}: not run yet. In each table the other "
+        "two weights stay at their values in params.yaml."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def sensitivity_figure(
+    curves: Mapping[str, Sequence[Point]],
+    results: pd.DataFrame,
+    task: Task,
+    *,
+    now: Mapping[str, float],
+    title: str,
+) -> Figure:
+    """Three panels, one a weight: the scores over its values, bars the 95 % interval; `now` marks params.yaml's."""
+    with style():
+        figure = Figure(figsize=(10.2, 3.5), layout="constrained")
+        panels = figure.subplots(1, len(curves), sharey=True)
+        for axes, (weight, curve) in zip(np.atleast_1d(panels), curves.items(), strict=True):
+            horizontal_grid(axes)
+            for metric, colour, marker, shift in zip(
+                _metrics(task), COLOURS, MARKERS, (-0.06, 0.06), strict=False
+            ):
+                _line(axes, measured(curve, results, metric, "avg6"), metric, colour, marker, shift)
+            values = [point.weights[weight] for point in curve]
+            labels = [f"{v:g}" for v in values]
+            axes.set_xticks(range(len(values)), labels)
+            axes.get_xticklabels()[values.index(now[weight])].set_fontweight("bold")
+            axes.set_xlim(-0.4, len(values) - 0.6)
+            axes.set_title(f"{SYMBOLS[weight]}, weight of {LOSSES[weight]}", fontsize=10)
+        first = np.atleast_1d(panels)[0]
+        first.set_ylabel("avg6" + ("" if task.regression else ", %"))
+        first.legend(loc="best")
+        figure.suptitle(
+            f"{title}\nbars: 95 % interval; bold: the value in params.yaml", x=0.01, ha="left", fontsize=10
+        )
+    return figure
+
+
+def _line(axes: Axes, found: pd.DataFrame, metric: str, colour: str, marker: str, shift: float) -> None:
+    scale = 1 if metric in ERRORS else 100
+    x = found["at"] + shift
+    axes.vlines(x, scale * found["lo"], scale * found["hi"], color=colour, alpha=0.45, linewidth=1.6)
+    axes.plot(
+        x, scale * found["mean"], color=colour, marker=marker, markersize=5.5, linewidth=1.4, label=metric
+    )
+    if found.empty:
+        axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=FAINT)
+
+
+def _metrics(task: Task) -> tuple[str, ...]:
+    return (primary(task),) if task.regression else ("WAR", "UAR")
+
+
+def _cell(metric: str, cell: Mapping[str, float]) -> str:
+    if np.isnan(cell["mean"]):
+        return NOTHING
+    bounds = (None if np.isnan(cell[name]) else cell[name] for name in ("lo", "hi"))
+    return f"{value_text(metric, cell['mean'])} {interval_text(metric, *bounds)}".strip()

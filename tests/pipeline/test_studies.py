@@ -1,0 +1,72 @@
+"""Ablations, recovery and the parameter study through the real dvc.yaml."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.pipeline.project import Project
+from tests.pipeline.test_pipeline import copy_of, ran
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def study(project, tmp_path_factory) -> Project:
+    """A copy that has committed what it found, as a user does before experiments."""
+    copy = copy_of(project, tmp_path_factory.mktemp("study"))
+    copy.run("git", "add", "-A")
+    copy.run("git", "commit", "-q", "-m", "Run")
+    return copy
+
+
+def test_what_is_asked_for_runs_and_stands_in_the_report(study):
+    report = study.root / "metrics/demo/report"
+    assert "No ablation has been trained" in (report / "ablations.md").read_text()
+    assert "No recovery has been measured" in (report / "recovery.md").read_text()
+    study.edit(**{"ablate: []": "ablate: [w_point]", "recovery: []": "recovery: [cmarr]"})
+    assert set(ran(study.dvc("repro", "report"))) == {
+        "settings",
+        "ablate@w_point",
+        "recovery@cmarr",
+        "report",
+    }
+    page = (report / "ablations.md").read_text()
+    assert all(
+        f"| {label} " in page for label in ("full", "masked (fusion alone)", "w/ point", "w/ point (paper)")
+    )
+    assert "### cmarr" in (report / "recovery.md").read_text()
+    assert (report / "recovery.png").is_file()
+    assert set(pd.read_csv(report / "ablations.csv")["variant"]) == {
+        "full",
+        "masked (fusion alone)",
+        "w/ point",
+    }
+
+
+def test_the_parameter_study_runs_only_what_is_missing(study):
+    study.edit(
+        **{
+            "alpha: [0.1, 0.5, 1.0, 2.0]": "alpha: [2.0]",
+            "beta: [0.05, 0.1, 0.5, 1.0]": "beta: []",
+            "lambda: [1.0, 5.0, 10.0, 20.0]": "lambda: []",
+        }
+    )
+    command = [sys.executable, "-m", "stages.sensitivity"]
+    assert "demo: 2 points, 2 to run" in study.run(*command).stdout
+    table = pd.read_csv(study.root / "metrics/demo/sensitivity.csv")
+    assert sorted(table["alpha"].unique()) == [1.0, 2.0]
+    # the point of params.yaml is the result that is there already
+    now = table[(table["alpha"] == 1.0) & (table["metric"] == "UAR") & (table["condition"] == "avg6")]["mean"]
+    scores = pd.read_csv(study.root / "metrics/demo/cmarr.csv").set_index(["metric", "condition"])["mean"]
+    assert now.item() == pytest.approx(scores["UAR", "avg6"])
+
+    # what an interrupted run had finished is collected, not run again
+    (study.root / "metrics/demo/sensitivity.csv").write_text(",".join(table.columns) + "\n")
+    assert "2 points, 0 to run" in study.run(*command).stdout
+    assert pd.read_csv(study.root / "metrics/demo/sensitivity.csv").equals(table)
+    assert "2 points, 0 to run" in study.run(*command).stdout
+
+    assert ran(study.dvc("repro", "report")) == ["settings", "report"]
+    assert "2 of 2 points were run" in (study.root / "metrics/demo/report/sensitivity.md").read_text()
+    assert (study.root / "metrics/demo/report/sensitivity.png").is_file()

@@ -1,0 +1,59 @@
+"""The pages under docs/ that walk through a paper: what they link to exists, and the keys they name do, too."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from cmarr.settings.load import read_yaml
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/cm-arr.md"
+LINKS = re.findall(r"\[`([\w.]+)`\]\((\.\./cmarr/[\w/]+\.py)\)", PAGE.read_text(encoding="utf-8"))
+
+
+def defined(path: Path) -> set[str]:
+    """Names of the functions and classes of a file, methods as Class.method."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{sub.name}" for sub in node.body if isinstance(sub, ast.FunctionDef)}
+    return found
+
+
+@pytest.mark.parametrize(("symbol", "target"), sorted(set(LINKS)))
+def test_a_link_leads_to_what_it_names(symbol, target):
+    path = (PAGE.parent / target).resolve()
+    assert path.is_file()
+    assert symbol in defined(path)
+
+
+def test_every_equation_is_linked():
+    text = PAGE.read_text(encoding="utf-8")
+    parts = [part for part in re.split(r"\n\n", text) if LINKS and "](../cmarr" in part]
+    walked = set()
+    for part in parts:
+        for first, last in re.findall(r"Eq (\d+)(?:-(\d+))?", part):
+            walked |= set(range(int(first), int(last or first) + 1))
+    assert walked == set(range(1, 15))
+
+
+def test_every_key_in_the_tables_exists_and_every_switch_is_in_them():
+    params = read_yaml(ROOT / "params.yaml")
+    rows = [
+        line.split("|")[-2] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]
+    named = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
+    own = set(params["method"]["cmarr"])
+    assert {key for key in named if not key.startswith("train.")} <= own
+    assert {key.removeprefix("train.") for key in named if key.startswith("train.")} <= set(params["train"])
+    assert own - named - {"train", "heads", "dropout"} == set()
+
+
+def test_the_presets_it_names_exist():
+    names = set(re.findall(r"`(paper[\w.-]*)`", PAGE.read_text(encoding="utf-8")))
+    assert names
+    assert not [name for name in names if not (ROOT / "presets" / f"{name}.yaml").is_file()]
