@@ -43,7 +43,7 @@ def counted(utterances: Sequence[Utterance], key: str) -> int:
     """How many utterances a key of `Published` counts."""
     if key == UTTERANCES:
         return len(utterances)
-    labels = {None} if key == UNLABELLED else set(key.split("+"))
+    labels = {None if label == UNLABELLED else label for label in key.split("+")}
     return sum(u.label in labels for u in utterances)
 
 

@@ -67,8 +67,6 @@ def read(
     line (relative to the root). Ratings are arousal (turned the right way round), valence, dominance and
     naturalness, 1 to 5, those given as NaN left out. Raises UserError where there is no evaluation.
     """
-    if subset not in SUBSETS:
-        raise UserError(f"options.subset: {subset!r} is neither 'published' nor 'all'")
     found = _find(root)
     if found.evaluation is None:
         raise UserError(f"{root} holds no Evaluation.txt (nor Evalution.txt); expected {LAYOUT}")

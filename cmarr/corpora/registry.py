@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
 from cmarr.corpora.manifest import Rejected, Utterance
@@ -148,8 +150,23 @@ def _call(
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
             raise UserError(f"datasets.{dataset}.options.{name}: this corpus has no such option; {hint}")
-    chosen = {name: value for name, value in options.items() if name in takes[function]}
-    return getattr(reader, function)(root, *arguments, **chosen)
+    called = getattr(reader, function)
+    annotations = {name: p.annotation for name, p in inspect.signature(called).parameters.items()}
+    chosen = {
+        name: _checked(f"datasets.{dataset}.options.{name}", annotations[name], value)
+        for name, value in options.items()
+        if name in takes[function]
+    }
+    return called(root, *arguments, **chosen)
+
+
+def _checked(key: str, annotation: Any, value: Any) -> Any:
+    """An option's value as what the reader's signature says it is."""
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise UserError(f"{key}: {message[0].lower()}{message[1:]}, not {value!r}") from None
 
 
 def _options(reader: ModuleType, function: str) -> list[str]:

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.corpora.registry import corpus_features, corpus_inventory, read_corpus
+from cmarr.corpora.mmsa import RELEASES
+from cmarr.corpora.registry import (
+    corpus_features,
+    corpus_findings,
+    corpus_inventory,
+    corpus_published,
+    read_corpus,
+)
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.errors import UserError
+from cmarr.files import file_digest
 
 REAL = Path(__file__).parents[3] / "shared/data/mosi"
 
@@ -185,6 +193,33 @@ def test_of_several_pickles_one_must_be_named(tmp_path):
     assert read(tmp_path / "features.pkl")[0][0].id == "a"
     counted = corpus_inventory("mmsa", tmp_path, dataset="mosi", file="features.pkl", nonfinite="zero")
     assert counted["files"] == 1
+
+
+def test_the_files_that_mmsa_hands_out_are_recognised(tmp_path, monkeypatch):
+    aligned = {"audio": np.ones((1, 50, 74), np.float32), "vision": np.ones((1, 50, 35), np.float32),
+               "text": np.ones((1, 50, 768), np.float32)}  # fmt: skip
+    path = save(tmp_path, train=part(["a$_$1"], [1], **aligned))
+    utterances = read(tmp_path)[0]
+    unknown, features = corpus_findings("mmsa", tmp_path, utterances, dataset="mosei")
+    assert unknown.level == "note" and "features.pkl is none of the four files" in unknown.text
+    assert features.text == (
+        "features: speech 74 wide, up to 50 steps; video 35 wide, up to 50 steps; text 768 wide, up to 50 steps"
+    )
+    monkeypatch.setitem(RELEASES, file_digest(path), ("CMU-MOSEI", "aligned"))
+    known, _ = corpus_findings("mmsa", tmp_path, utterances, dataset="mosei")
+    assert (known.level, known.text) == (
+        "ok",
+        "features.pkl is the aligned file of CMU-MOSEI that MMSA hands out (SHA-256)",
+    )
+    [counts] = corpus_published("mmsa", tmp_path, utterances, dataset="mosei")
+    assert counts.counts == {"utterances": 22856} and len(RELEASES) == 5
+
+
+def test_a_modality_without_a_column_is_absent(tmp_path):
+    save(tmp_path, train=part(["a$_$1"], [1], vision=None))
+    assert read(tmp_path)[0][0].video is None
+    encoder, answers = encode(tmp_path, "v")
+    assert encoder.dim == 0 and answers == []
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the features in ../shared/data/mosi are not on this machine")

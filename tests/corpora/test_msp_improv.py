@@ -111,8 +111,12 @@ def test_without_an_evaluation_nothing_has_a_label(tmp_path):
     (tmp_path / "Evalution.txt").unlink()
     with pytest.raises(UserError, match=r"holds no Evaluation.txt \(nor Evalution.txt\)"):
         read(tmp_path)
-    with pytest.raises(UserError, match=r"options.subset: 'publishd' is neither"):
+    with pytest.raises(
+        UserError, match=r"options.subset: input should be 'published' or 'all', not 'publishd'"
+    ):
         read(tmp_path, subset="publishd")
+    with pytest.raises(UserError, match=r"options.ids: input should be a valid string, not 5"):
+        read(tmp_path, ids=5)
 
 
 def test_both_published_counts_are_reported():
