@@ -17,6 +17,9 @@ RATE = 16_000
 SILENCE = 1e-4
 """A clip whose samples stay this close to their mean (full scale = 1, so -80 dB) counts as silent."""
 
+BLOCK = 1 << 20
+"""Samples read at a time."""
+
 RATES = (1_000, 400_000)
 """Sampling rates, Hz, that a file may claim; outside, its header is damaged."""
 
@@ -91,8 +94,14 @@ def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int]:
         first = min(round(clip.begin * rate), file.frames)
         last = file.frames if clip.end is None else min(round(clip.end * rate), file.frames)
         file.seek(first)
-        samples = file.read(last - first, dtype="float32", always_2d=True)  # (N, channels)
-        return samples.mean(axis=1, dtype=np.float32), rate
+        # In blocks, because a damaged header may claim more samples than fit into the memory.
+        parts = [np.zeros(0, np.float32)]
+        while wanted := min(last - first - sum(map(len, parts)), BLOCK):
+            block = file.read(wanted, dtype="float32", always_2d=True)  # (N, channels)
+            parts.append(block.mean(axis=1, dtype=np.float32))
+            if len(block) < wanted:
+                break
+        return np.concatenate(parts), rate
 
 
 def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:

@@ -72,7 +72,7 @@ def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.Vi
     """(seconds in the file, frame) in order of time, from at or before `begin` up to `stop`."""
     try:
         with av.open(path, metadata_errors="ignore") as container:
-            frames = _timed(container, path, begin if begin >= SEEK_FROM else None)
+            frames = timed_frames(container, path, begin if begin >= SEEK_FROM else None)
             first = next(frames, None)
             sought_too_far = begin >= SEEK_FROM and (first is None or first[0] > begin)
             if first is not None and not sought_too_far:
@@ -80,7 +80,7 @@ def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.Vi
                 return
         if sought_too_far:
             with av.open(path, metadata_errors="ignore") as container:
-                frames = _timed(container, path, None)
+                frames = timed_frames(container, path, None)
                 if (first := next(frames, None)) is not None:
                     yield from _until(first, frames, stop)
     except av.error.FFmpegError as error:
@@ -98,7 +98,8 @@ def _until(first, frames, stop: float) -> Iterator[tuple[float, av.VideoFrame]]:
         yield time, frame
 
 
-def _timed(container, path: str, seek: float | None) -> Iterator[tuple[float, av.VideoFrame]]:
+def timed_frames(container, path: str, seek: float | None) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Every frame that is decoded of an open file, with its second; from the key frame before `seek`, if given."""
     if not container.streams.video:
         raise Unreadable(f"{path} holds no video track; leave its video path empty")
     stream = container.streams.video[0]

@@ -95,3 +95,11 @@ def test_neighbouring_clips_of_a_file_are_decoded_together():
     assert list(by_file(clips)) == [clips[:2], clips[2:3], clips[3:]]
     sizes = [len(group) for group in by_file([Clip("a", i) for i in range(GROUP_LIMIT + 1)])]
     assert sizes == [GROUP_LIMIT, 1]
+
+
+def test_long_dialogues_keep_every_worker_busy():
+    """Files of more clips than may otherwise wait: the second is not put off until the first is done."""
+    dialogues = [[Clip(name, start) for start in range(3 * AHEAD)] for name in ("one", "two", "three")]
+    answers = list(decode(ByName, dialogues, workers=2))
+    assert [clip for clip, _ in answers] == [clip for group in dialogues for clip in group]
+    assert len({process for _, process in answers}) == 2

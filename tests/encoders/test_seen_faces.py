@@ -1,0 +1,87 @@
+"""The contact sheet: faces of a few utterances, spread over speakers and classes, on one figure."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from recordings import face, write_video
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.encoders.seen_faces import see_faces, spread
+from cmarr.features.faces_file import read_faces, write_faces
+from cmarr.media.faces import FaceReader
+from cmarr.report.contact_sheet import contact_sheet, describe_faces
+from cmarr.report.style import save_figure
+
+
+def corpus(speakers, classes, each, video="a.mp4"):
+    return [
+        Utterance(f"{speaker}-{label}-{i}", video=video, speaker=speaker, label=label)
+        for speaker in speakers
+        for label in classes
+        for i in range(each)
+    ]
+
+
+def test_a_sample_spreads_over_speakers_and_classes():
+    chosen = spread(corpus("abcde", ["happy", "sad", "angry"], 10), count=15)
+    assert Counter(u.speaker for u in chosen) == dict.fromkeys("abcde", 3)
+    assert Counter(u.label for u in chosen) == {"happy": 5, "sad": 5, "angry": 5}
+    assert [u.id for u in chosen] == sorted(u.id for u in chosen)
+
+
+def test_more_speakers_than_places():
+    speakers = [f"{i:02d}" for i in range(91)]
+    chosen = spread(corpus(speakers, ["happy", "sad"], 2), count=40)
+    assert len({u.speaker for u in chosen}) == 40
+    assert set(Counter(u.label for u in chosen).values()) == {20}
+
+
+@pytest.mark.parametrize("speaker", [None, "a"])
+def test_a_small_corpus_is_shown_whole(speaker):
+    utterances = [Utterance(str(i), video="a.mp4", speaker=speaker) for i in range(7)]
+    assert spread([*utterances, Utterance("no video")]) == utterances
+    assert spread([]) == []
+
+
+@pytest.fixture
+def seen(tmp_path):
+    film = write_video(tmp_path / "a.mp4", [face(x=60 + i) for i in range(25)])
+    nobody = write_video(tmp_path / "b.mp4", [np.full((120, 160), 110, np.uint8)] * 10)
+    utterances = [
+        Utterance("u0", video=film, speaker="one", label="happy"),
+        Utterance("u1", video=film, end=0.2, speaker="two", label="sad"),
+        Utterance("u2", video=nobody),
+        Utterance("u3", video=str(tmp_path / "c.mp4")),
+    ]
+    return see_faces(utterances, FaceReader, workers=1, seconds=60)
+
+
+def test_faces_are_seen_and_kept(tmp_path, seen):
+    assert [len(one.patches) for one in seen] == [5, 2, 0, 0]
+    assert (seen[0].found, seen[0].looked) == (10, 10)
+    assert seen[2].reason == "no face found in 4 frames of the file"
+    assert seen[3].reason.startswith("the file does not exist")
+    write_faces(tmp_path / "faces.parquet", seen)
+    again = read_faces(tmp_path / "faces.parquet")
+    for one, other in zip(seen, again, strict=True):
+        np.testing.assert_array_equal(one.patches, other.patches)
+        assert (one.id, one.speaker, one.label, one.found, one.reason) == (
+            other.id, other.speaker, other.label, other.found, other.reason,
+        )  # fmt: skip
+    write_faces(tmp_path / "again.parquet", again)
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "faces.parquet").read_bytes()
+
+
+def test_the_sheet_says_who_is_seen_and_why_nobody_is(tmp_path, seen):
+    figure = contact_sheet(seen, title="demo")
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert "one  happy  u0  10/10" in words
+    assert "no face found in 4 frames of the file" in words
+    (image,) = figure.axes[0].images
+    shown = np.asarray(image.get_array())
+    np.testing.assert_array_equal(shown[20:84, 2:66], seen[0].patches[0])
+    assert describe_faces(seen) == "a face in 2 of 4 utterances, in 100 % of their frames"
+    save_figure(tmp_path / "faces.png", figure)
+    save_figure(tmp_path / "again.png", contact_sheet(seen, title="demo"))
+    assert (tmp_path / "faces.png").read_bytes() == (tmp_path / "again.png").read_bytes()
