@@ -26,6 +26,11 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
                 f"ablations.{name}.method: {ablation.method!r} is not a method; there are {', '.join(known)}"
                 f"{did_you_mean(ablation.method, known)}"
             )
+        if "first_stage" in _fields(ablation.method):
+            raise UserError(
+                f"ablations.{name}.method: {ablation.method} starts from a model of its own, which an ablation "
+                "does not train; vary a method that starts from none"
+            )
         varied(settings, name)
     for name in settings.ablate:
         if name not in settings.ablations:
@@ -64,9 +69,13 @@ def varied(settings: Settings, name: str) -> Settings:
 
 def concerned(method: str) -> dict[str, str]:
     """The keys that an ablation of a method may set -> where its value goes."""
-    fields = list(Methods.model_fields[method].annotation.model_fields)  # type: ignore[union-attr]
+    fields = _fields(method)
     keys = [f"method.{method}.{field}" for field in fields if field != "train"]
     found = {key: key for key in [*(OBJECTIVE if method == "cmarr" else ()), *keys]}
     if "train" in fields:
         found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
     return found
+
+
+def _fields(method: str) -> list[str]:
+    return list(Methods.model_fields[method].annotation.model_fields)  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ import torch
 from cmarr.data.batch import visibility
 from cmarr.errors import UserError
 from cmarr.modalities import INCOMPLETE, MODALITIES
+from cmarr.settings.schema import Methods
 
 
 def losses(method, batch, visible, seed: int = 3):
@@ -206,30 +207,70 @@ class TestRepresentations:
             assert method.recovery.inverse_error(m, x) < 1e-4
 
 
-SWITCHES = {
-    "contrast": ("point", {"udcl"}),
-    "sigma": ("variance", {"udcl"}),
-    "similarity_scale": ("fixed", {"udcl"}),
-    "directions": ("mean", {"udcl"}),
-    "temperature": (0.5, {"spcl"}),
-    "same_utterance": (True, {"spcl"}),
-    "reconstruction": ("frobenius_sum", {"rec"}),
-    "averaging": ("precision", {"rec", "spcl", "cls"}),
-    "query": ("recovered", {"cls"}),
-    "resample_first": (True, {"udcl", "rec", "spcl", "cls"}),
-    "normalise": (False, {"rec", "spcl", "cls"}),
-}
+EVERYTHING = {"udcl", "spcl", "rec", "cls"}
+RECOVERY = {"spcl", "rec", "cls"}  # what sees recovered representations
+SWITCHES = [
+    # alignment
+    ("contrast", "point", {"udcl"}),
+    ("sigma", "variance", {"udcl"}),
+    ("similarity_scale", "fixed", {"udcl"}),
+    ("directions", "mean", {"udcl"}),
+    ("entropy_weight", 0.01, {"entropy"}),
+    # reconstruction
+    ("flow_input", "features", RECOVERY),
+    ("resample_first", True, EVERYTHING),
+    ("normalise", False, RECOVERY),
+    ("mixing", "permutation", RECOVERY),
+    ("recovery", "mean", RECOVERY),
+    ("recovery", "zeros", RECOVERY),
+    ("averaging", "precision", RECOVERY),
+    ("reconstruction", "frobenius_sum", {"rec"}),
+    ("nll_weight", 0.1, {"nll"}),
+    ("flow_steps", 3, RECOVERY),
+    ("blocks", 2, RECOVERY),
+    # refinement
+    ("temperature", 0.5, {"spcl"}),
+    ("same_utterance", True, {"spcl"}),
+    ("fusion", "two_blocks", {"cls"}),
+    ("fusion", "pooled", {"cls"}),
+    ("query", "recovered", {"cls"}),
+    ("dropout", 0.5, {"cls"}),
+]
+
+
+def with_weights_of(method, other):
+    """The method with every weight that the other has in the same shape: another switch draws other numbers."""
+    given = other.state_dict()
+    own = method.state_dict()
+    shared = {n: v for n, v in given.items() if n in own and own[n].shape == v.shape}
+    shared = {
+        n: v for n, v in shared.items() if not n.startswith("distribution_contrast.")
+    }  # its scale is a switch
+    method.load_state_dict(own | shared)
+    return method
 
 
 class TestSwitches:
-    @pytest.mark.parametrize("switch", SWITCHES)
-    def test_a_switch_changes_the_terms_it_names_and_no_other(self, small, switch):
-        value, changed = SWITCHES[switch]
+    @pytest.mark.parametrize(("switch", "value", "changed"), SWITCHES)
+    def test_a_switch_changes_the_terms_it_names_and_no_other(self, small, switch, value, changed):
         batch = small.batch()
         visible = small.masks(batch)
-        usual = losses(small.method("cmarr"), batch, visible)
-        other = losses(small.method("cmarr", **{switch: value}), batch, visible)
-        assert {name for name in usual if not torch.allclose(usual[name], other[name])} == changed
+        moved = small.method("cmarr")
+        small.train(moved, batch, visible, 2)  # away from the flows' start as the identity
+        started = ("initialised", "log_scale", "shift", "started")
+        state = {n: v for n, v in moved.state_dict().items() if not n.endswith(started)}
+        usual, other = small.method("cmarr"), small.method("cmarr", **{switch: value})
+        usual.load_state_dict(usual.state_dict() | state)
+        with_weights_of(other, usual)
+        before, after = losses(usual, batch, visible), losses(other, batch, visible)
+        differ = {n for n in before.keys() & after.keys() if not torch.allclose(before[n], after[n])}
+        assert differ | (before.keys() ^ after.keys()) == changed
+
+    def test_every_switch_of_the_settings_is_tried(self):
+        sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
+        elsewhere = {"train", "tau", "entropy_floor"}
+        tried = {switch for switch, _, _ in SWITCHES}
+        assert tried | sizes | elsewhere == set(Methods.model_fields["cmarr"].annotation.model_fields)
 
     def test_the_temperature_starts_where_it_is_told(self, small):
         # With a learned scale only the ratio a / tau counts, and its start is fitted to the batch.

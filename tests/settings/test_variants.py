@@ -102,6 +102,7 @@ def test_adding_a_variant_is_three_lines_and_concerns_nothing_else(tmp_path):
         (("fusion: pooled}", "fusion: poled}"), "method.cmarr.fusion: input should be .*'pooled', not 'poled'"),
         (("[t, s, v, svt]", "[t, s, tv]"), "ablations.unseen_pairs.set.train: mask_conditions.2: .*'vt'.*not 'tv'"),
         (("    method: masked\n", "    method: maksed\n"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
+        (("    method: masked\n", "    method: mmin\n"), "ablations.baseline.method: mmin starts from a model"),
         (("  wo_flow:", "  cmarr:"), "ablations.cmarr: 'cmarr' is the name of a method"),
         (("  wo_flow:", "  split:"), "ablations.split: 'split' is the name of a method or a stage"),
         (("  wo_flow:", "  w/o:"), "ablations: 'w/o' names files"),
