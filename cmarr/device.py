@@ -15,6 +15,6 @@ def choose_device(setting: str) -> str:
     try:
         torch.empty(0, device=setting)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0][:120]
         raise UserError(f"device: {setting!r} cannot be used here ({reason}); try auto") from None
     return setting

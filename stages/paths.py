@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmarr.errors import UserError
 from cmarr.files import read_json
 from stages.stage import root
 
@@ -51,7 +52,12 @@ class Paths:
 
     def settings(self, name: str) -> dict[str, Any]:
         """The resolved settings of a stage, a modality or a method."""
-        return read_json(self.data / "settings" / f"{name}.json")
+        path = self.data / "settings" / f"{name}.json"
+        if not path.is_file():
+            raise UserError(
+                f"{path} does not exist; run `dvc repro settings`, with {name} among what params.yaml runs"
+            )
+        return read_json(path)
 
     def models(self, method: str) -> Path:
         """Weights, curves and costs, one pair of files a fold and seed."""

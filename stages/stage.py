@@ -1,5 +1,6 @@
 """What every stage does around its work: speak plainly about errors, note how long it took."""
 
+import inspect
 import os
 import sys
 import time
@@ -39,6 +40,11 @@ def run(stage: Callable[..., None]) -> None:
     """
     name = Path(sys.argv[0]).stem
     arguments = sys.argv[1:]
+    wanted = list(inspect.signature(stage).parameters)
+    if len(arguments) != len(wanted):
+        sys.exit(
+            f"usage: python -m stages.{name} {' '.join(w.upper() for w in wanted)}   (dvc repro does it for you)"
+        )
     label = "@".join([name, *arguments[1:]])
     try:
         with _timed(arguments[0], label):

@@ -157,6 +157,8 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read one predictions file; raises UserError when it is absent or not such a file."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: does not exist; evaluate the method first (dvc repro)")
     try:
         frame = pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid) as error:

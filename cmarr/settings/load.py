@@ -1,6 +1,7 @@
 """From params.yaml and a preset to validated settings, with errors that name the key."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,6 +11,11 @@ from ruamel.yaml import YAML, YAMLError
 
 from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.schema import Settings
+
+_ALTERNATIVES = ("literal[", "constrained-", "tuple[", "function-")
+
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
+"""What a dataset may be called."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,12 +36,19 @@ def load_settings(params: str | Path, presets: str | Path) -> Settings:
             or range, a dataset or preset that does not exist, a key left without a value.
     """
     raw = read_yaml(params)
-    for key in ("dataset", "preset", "datasets"):
+    for key, kind in (("dataset", str), ("preset", str), ("datasets", Mapping)):
         if key not in raw:
             raise UserError(f"{params}: the key {key!r} is missing")
+        if not isinstance(raw[key], kind):
+            wanted = "a name" if kind is str else "a section"
+            raise UserError(f"{params}: {key}: must be {wanted}, not {raw[key]!r}")
     _refuse_unknown_keys(raw, str(params))
     name = raw["dataset"]
-    if not isinstance(raw["datasets"], Mapping) or name not in raw["datasets"]:
+    for known in (name, *raw["datasets"]):
+        # The name becomes a folder and a word of a command.
+        if not isinstance(known, str) or not re.fullmatch(NAME, known):
+            raise UserError(f"{params}: {known!r} cannot name a dataset; take letters, digits, _ and -")
+    if name not in raw["datasets"]:
         raise UserError(
             f"{params}: dataset: {name!r} has no section under 'datasets'{did_you_mean(name, raw['datasets'])}"
         )
@@ -90,8 +103,21 @@ def validate(model: type[M], values: Mapping[str, Any], source: str) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = sorted({_sentence(model, problem) for problem in error.errors()})
+        lines = sorted({_sentence(model, problem) for problem in _by_key(error.errors())})
         raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """One problem a key: of a key that may be several things, the alternatives joined."""
+    joined: dict[tuple[Any, ...], ErrorDetails] = {}
+    for problem in problems:
+        # pydantic puts the alternatives of a union into the path
+        place = tuple(part for part in problem["loc"] if not str(part).startswith(_ALTERNATIVES))
+        here = problem | {"loc": place, "msg": problem["msg"].removeprefix("Value error, ")}
+        if place in joined:
+            here["msg"] = f"{joined[place]['msg']}, or {here['msg'][0].lower()}{here['msg'][1:]}"
+        joined[place] = here  # type: ignore[assignment]
+    return list(joined.values())
 
 
 def _refuse_unknown_keys(raw: Mapping[str, Any], source: str) -> None:
@@ -108,9 +134,8 @@ def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: 
     known = {path for path, _ in _leaves(raw)}
     for path, _ in _leaves(preset):
         if path not in known:
-            key = ".".join(path)
             raise UserError(
-                f"preset {name}: the key {key!r} is not in {source}{did_you_mean(key, map('.'.join, known))}"
+                f"{source}: the key {'.'.join(path)!r} is missing; preset {name!r} has a value for it"
             )
     return _fill_level(raw, preset, (), source, name)
 
@@ -153,7 +178,9 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
         return f"the key {key!r} does not exist{did_you_mean(path[-1], siblings)}"
     if problem["type"] == "missing":
         return f"the key {key!r} is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
+    message = problem["msg"][0].lower() + problem["msg"][1:].replace("tuple", "list")
+    if problem["type"] == "value_error":  # one of our own, which says what is wrong with what
+        return f"{key}: {message}"
     return f"{key}: {message}, not {problem['input']!r}"
 
 

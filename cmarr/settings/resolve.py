@@ -5,9 +5,12 @@ from typing import Any
 from cmarr.errors import UserError, did_you_mean
 from cmarr.modalities import NAMES
 from cmarr.settings.load import validate
-from cmarr.settings.schema import Encoders, Methods, Settings, Train
+from cmarr.settings.schema import Methods, Settings, Train
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
+
+ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "text": ("hashing", "bert")}
+"""What may encode a modality: sections of `encoders`."""
 
 SIZES = ("d", "length", "depth", "heads", "text_dropout")
 """Settings of a method that the model it starts from shares: its weights go into the method's."""
@@ -82,24 +85,23 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
             "options": dataset.options,
         } | extraction
     encoder = getattr(settings.encoders, modality)
-    section = getattr(settings.encoders, encoder, None)
-    if section is None or isinstance(section, str):
-        known = [n for n, f in Encoders.model_fields.items() if n not in NAMES.values()]
+    known = ENCODERS[modality]
+    if encoder not in known:
         raise UserError(
-            f"encoders.{modality}: {encoder!r} is not an encoder; there are {', '.join(known)}"
+            f"encoders.{modality}: {encoder!r} does not encode {modality}; there are {', '.join(known)}"
             f"{did_you_mean(encoder, known)}"
         )
-    return {"source": "encoder", "encoder": encoder, "settings": section.model_dump()} | extraction
+    section = getattr(settings.encoders, encoder).model_dump()
+    return {"source": "encoder", "encoder": encoder, "settings": section} | extraction
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
-    section = getattr(settings.method, name, None)
-    if section is None:
-        known = list(Methods.model_fields)
+    known = list(Methods.model_fields)
+    if name not in known:
         raise UserError(
             f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
         )
-    own = section.model_dump()
+    own = getattr(settings.method, name).model_dump()
     first_stage = own.pop("first_stage", None)
     overrides = own.pop("train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()

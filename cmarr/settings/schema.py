@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, strict=True)]
@@ -12,6 +12,17 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Rows = Annotated[int, Field(ge=2, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands here twice")
+    return values
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 AutoCount = Literal["auto"] | Count
 Layers = (
     Literal["last", "all"]
@@ -123,6 +134,12 @@ class Train(Section):
     threads: Count
 
 
+def _heads_fit(section: Any) -> Any:
+    if section.heads % 2 or section.d % section.heads:
+        raise ValueError(f"heads must be even and divide d = {section.d}, not be {section.heads}")
+    return section
+
+
 class CMARR(Section):
     """Sizes and switches of CM-ARR."""
 
@@ -154,6 +171,8 @@ class CMARR(Section):
     fusion: Literal["three_blocks", "two_blocks", "pooled"]
     query: Literal["text", "recovered"]
 
+    heads_fit = model_validator(mode="after")(_heads_fit)
+
 
 class Masked(Section):
     """Sizes of the fusion network trained with masks."""
@@ -163,6 +182,8 @@ class Masked(Section):
     length: Count
     heads: Count
     dropout: Probability
+
+    heads_fit = model_validator(mode="after")(_heads_fit)
 
 
 class Linear(Section):
@@ -267,6 +288,8 @@ class DiCMoR(Section):
     likelihood_weight: NotNegative
     recovery_weight: NotNegative
 
+    heads_fit = model_validator(mode="after")(_heads_fit)
+
 
 class Methods(Section):
     """One section a method; `train` holds the method's own overrides of the section `train`."""
@@ -297,12 +320,20 @@ class Dataset(Section):
     root: str
     preset: str
     task: Literal["classification", "regression"]
-    classes: tuple[str, ...]
+    classes: Names
     merge: dict[str, str]
     features: Literal["encoders", "corpus"]
     folds: Literal["session", "speaker", "mmin", "official"]
     n_folds: Count
     options: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _task_and_classes(self) -> "Dataset":
+        if self.task == "regression" and self.classes:
+            raise ValueError("task is regression, which has no classes; write classes: []")
+        if self.task == "classification" and len(self.classes) < 2:
+            raise ValueError("task is classification, which needs at least two classes")
+        return self
 
 
 class Ablation(Section):
@@ -329,17 +360,17 @@ class Settings(Section):
     alpha: NotNegative
     beta: NotNegative
     lambda_: NotNegative = Field(alias="lambda")
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
     device: str
     workers: AutoCount
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: Annotated[Names, Field(min_length=1)]
     encoders: Encoders
     extraction: Extraction
     train: Train
     tune: Tune
     method: Methods
-    ablate: tuple[str, ...]
+    ablate: Names
     ablations: dict[str, Ablation]
-    recovery: tuple[str, ...]
+    recovery: Names
     sensitivity: Sensitivity
     datasets: dict[str, Dataset]

@@ -131,7 +131,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 def reason(error: BaseException) -> str:
     """Why MLflow cannot be used, short enough to stand inside a sentence."""
-    if isinstance(error.__context__, OSError):
+    if isinstance(error.__context__, ConnectionError | TimeoutError):
         return "the server does not answer"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".") if len(lines[0]) <= 200 else f"{lines[0][:199]}…"

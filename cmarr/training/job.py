@@ -86,7 +86,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "method": job.method,
         "fold": job.fold,
         "seed": job.seed,
-        "parameters": sum(p.numel() for p in method.parameters()),
+        "parameters": _size(method),
         "train_utterances": len(train),
         "validation_utterances": len(validation),
         "device": job.device,
@@ -163,6 +163,12 @@ def _stores(job: TrainingJob) -> tuple[Store, Store]:
 
 def _checkpoint(job: TrainingJob) -> Checkpoint:
     return Checkpoint(job.folder / f"{job.name}.state")
+
+
+def _size(method: nn.Module) -> int:
+    """Trained numbers: parameters, or what a closed form has fitted into buffers."""
+    fitted = isinstance(method, ClosedForm)
+    return sum(t.numel() for t in (method.buffers() if fitted else method.parameters()))
 
 
 def _peak_memory(device: str) -> int:

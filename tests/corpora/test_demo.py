@@ -81,6 +81,7 @@ def test_what_is_absent_is_empty_in_the_table(corpus):
 
 
 def test_what_an_earlier_run_left_is_replaced_and_other_files_are_not(corpus, tmp_path):
+    (tmp_path / generator.MARKER).write_text("")
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/s09f-001.wav").write_bytes(b"old")
     (tmp_path / "notes.txt").write_text("mine")
@@ -90,8 +91,24 @@ def test_what_an_earlier_run_left_is_replaced_and_other_files_are_not(corpus, tm
     assert folder_digest(tmp_path) == folder_digest(corpus)
 
 
+def test_a_folder_with_somebody_elses_files_is_not_touched(tmp_path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio/precious.wav").write_bytes(b"mine")
+    with pytest.raises(UserError, match="holds files that this generator did not make"):
+        generate(tmp_path, seed=3, workers=1, sessions=2, utterances=16)
+    assert (tmp_path / "audio/precious.wav").read_bytes() == b"mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["audio"]
+
+
+@pytest.mark.parametrize("wrong", [{"sessions": "3"}, {"utterances": True}, {"seed": -1}])
+def test_sizes_are_whole_numbers(tmp_path, wrong):
+    with pytest.raises(UserError, match=f"options.{next(iter(wrong))}: must be a whole number"):
+        generate(tmp_path / "new", **{"seed": 0, "workers": 1} | wrong)
+
+
 def test_a_run_that_breaks_off_leaves_no_corpus(corpus, tmp_path, monkeypatch):
     rewrite(corpus, tmp_path, lambda rows: None)
+    (tmp_path / generator.MARKER).write_text("")
 
     def full(path, frames):
         raise OSError("no space left on device")

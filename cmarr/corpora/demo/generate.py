@@ -23,13 +23,20 @@ from cmarr.errors import UserError
 from cmarr.execution import run_jobs
 from cmarr.files import atomic, write_text
 
+MARKER = ".generated"
+"""File that says a folder is the generator's own."""
+
 
 def generate(folder: Path, seed: int, workers: int, sessions: int = 5, utterances: int = 240) -> None:
     """Make the corpus in `folder`: `utterances` by two speakers a session, rendered by `workers` processes.
 
     Every file depends on its utterance and the seed alone. Media of an earlier or a broken-off run are
-    replaced. Raises UserError when the sizes do not make a corpus of all four emotions.
+    replaced, a folder with anybody else's files is not touched. Raises UserError for such a folder, and
+    when the sizes do not make a corpus of all four emotions.
     """
+    for name, value in (("seed", seed), ("sessions", sessions), ("utterances", utterances)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UserError(f"datasets.<name>.options.{name}: must be a whole number >= 0, not {value!r}")
     if sessions < 2:
         raise UserError(f"the demo corpus needs at least 2 sessions to leave one out, not {sessions}")
     if utterances < len(EMOTIONS) * 2 * sessions:
@@ -38,6 +45,12 @@ def generate(folder: Path, seed: int, workers: int, sessions: int = 5, utterance
             f"at least {len(EMOTIONS) * 2 * sessions}, not {utterances}"
         )
     folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise UserError(
+            f"{folder} holds files that this generator did not make; give the demo corpus a folder of its own "
+            "(datasets.<name>.root)"
+        )
+    write_text(folder / MARKER, "Made by the demo corpus generator, which will replace what lies here.\n")
     (folder / LABELS).unlink(missing_ok=True)
     for kind, suffix in (("audio", ".wav"), ("video", ".mp4")):
         (folder / kind).mkdir(parents=True, exist_ok=True)
