@@ -50,6 +50,10 @@ def doctor(
     Exit status 1 where something would stop the pipeline (marked XX), else 0.
     """
     try:
+        if not params.is_file():
+            raise UserError(
+                f"{params} is not there; run this in the project's folder, or name it with --params"
+            )
         settings = load_settings(params, params.parent / "presets")
         names = _everything(settings, params) if everything else [dataset or settings.dataset]
         for name in names:

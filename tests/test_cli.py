@@ -155,7 +155,7 @@ def test_errors_of_the_user_are_one_sentence(project, tmp_path):
     status, output = doctor(project(), "iemcap")
     assert status == 1 and "no dataset 'iemcap'; did you mean 'iemocap'?" in output
     status, output = doctor(tmp_path / "absent.yaml")
-    assert status == 1 and "absent.yaml: cannot be read" in output
+    assert status == 1 and "absent.yaml is not there; run this in the project's folder" in output
     status, output = doctor(project(), "--all")
     assert status == 1 and "no dataset's root exists" in output
 
@@ -195,4 +195,5 @@ def test_the_real_corpora_are_ready(project):
     status, output = doctor(project("mosi", SHARED / "mosi/mosi_utterance.pkl"), "mosi")
     assert status == 0
     assert "mosi_utterance.pkl is none of the four files that MMSA hands out" in output
+    assert "the whole agrees, but not by split (train, valid, test)" in output
     assert re.search(r"train +1150/1284\n +valid +297/229\n +test +752/686\n", output)
