@@ -1,0 +1,235 @@
+"""Cost of training: one epoch of every method on 4446 utterances with the authors' feature sizes.
+
+    python -m benchmarks.training                 the table, and benchmarks/training.json beside this file
+    python -m benchmarks.training --steps 10      more steps a method, a steadier number
+
+Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam.
+A few steps are measured after a warm-up, and the epoch is extrapolated from their median: it is not run whole. The
+published methods' public network classes need the milliseconds of the column `public` (two cores, 175 to 209 GFLOP/s
+of fp32 matrix products); this machine's own GFLOP/s are measured in the same run, so that the two can be set side by
+side. Nothing else should run on the machine meanwhile.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.data.masks import draw_visible
+from cmarr.methods.cmarr import CMARR
+from cmarr.methods.protocol import Started, Task
+from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.training.optimisation import limit_gradients
+
+UTTERANCES = 4446
+BATCH = 128
+SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
+"""Modality -> frames and width."""
+
+DIMS = {m: width for m, (_, width) in SHAPES.items()}
+TASK = Task(("angry", "happy", "neutral", "sad"))
+FULL = {"d": 128, "length": 50, "flow_steps": 8, "blocks": 4, "heads": 4}
+LIKE_DICMOR = {"d": 32, "length": 50, "flow_steps": 32, "blocks": 20, "heads": 4}
+
+PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (batch 32)": "28-37"}
+"""Milliseconds a sample and training step of the public network classes on two cores."""
+
+RUNS: dict[str, dict[str, Any]] = {
+    "masked": {"method": "masked", "settings": {"d": 128, "length": 50, "heads": 4}},
+    "cra": {"method": "cra"},
+    "mmin": {"method": "mmin", "clip_by": "part"},
+    "mmin, stage 1": {"method": "mmin", "first_stage": True, "clip_by": "part"},
+    "if_mmin": {"method": "if_mmin", "clip_by": "part"},
+    "if_mmin, stage 1": {"method": "if_mmin", "first_stage": True, "clip_by": "part"},
+    "cif_mmin": {"method": "cif_mmin", "clip_by": "part"},
+    "cif_mmin, stage 1": {"method": "cif_mmin", "first_stage": True, "clip_by": "part"},
+    "dicmor": {"method": "dicmor", "clip_by": "value"},
+    "dicmor (batch 32)": {"method": "dicmor", "clip_by": "value", "batch": 32},
+    "dicmor, stage 1": {"method": "dicmor", "first_stage": True, "clip_by": "value"},
+    "cmarr, full": {"method": "cmarr", "settings": FULL},
+    "cmarr, full, permutation": {"method": "cmarr", "settings": FULL | {"mixing": "permutation"}},
+    "cmarr, dicmor": {"method": "cmarr", "settings": LIKE_DICMOR},
+    "cmarr, dicmor, permutation": {"method": "cmarr", "settings": LIKE_DICMOR | {"mixing": "permutation"}},
+}
+
+
+def random_batch(rows: int) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    values, lengths = {}, {}
+    for m, (frames, width) in SHAPES.items():
+        values[m] = torch.randn(rows * frames, width, generator=generator)
+        lengths[m] = torch.full((rows,), frames)
+    labels = torch.randint(TASK.outputs, (rows,), generator=generator)
+    return Batch(values, lengths, torch.ones(rows, 3, dtype=torch.bool), labels)
+
+
+def gflops(size: int = 2048, repeats: int = 8) -> float:
+    """Billions of fp32 operations a second of a matrix product, the best of a few."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    times = [timed(lambda: a @ b) for _ in range(repeats)]
+    return 2 * size**3 / min(times) / 1e9
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def build(method: str, settings: dict[str, Any], first_stage: bool) -> nn.Module:
+    torch.manual_seed(0)
+    made = build_method(method, DIMS, TASK, settings, first_stage=first_stage)
+    if isinstance(made, Started):
+        assert method in FIRST_STAGES
+        made.start_from(build_method(method, DIMS, TASK, {}, first_stage=True))
+    return made.train()
+
+
+def measure(
+    method: str,
+    steps: int,
+    settings: dict[str, Any] | None = None,
+    first_stage: bool = False,
+    clip_by: str = "whole",
+    batch: int = BATCH,
+) -> dict[str, Any]:
+    """Milliseconds a sample and training step: draw masks, losses, backward, clip, Adam."""
+    made, data = build(method, settings or {}, first_stage), random_batch(batch)
+    optimiser = torch.optim.Adam(made.parameters(), lr=1e-4, fused=True)
+    generator = torch.Generator().manual_seed(0)
+    conditions = ("svt",) if first_stage else "seven"
+
+    def step() -> None:
+        visible = draw_visible(data.available, generator, conditions=conditions)
+        losses = made.training_losses(data, visible)
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        limit_gradients(made, 1.0, clip_by)
+        optimiser.step()
+
+    for _ in range(2):
+        step()
+    times = [timed(step) for _ in range(steps)]
+    per_sample = statistics.median(times) / batch
+    found = {
+        "ms_per_sample": 1000 * per_sample,
+        "fastest_ms_per_sample": 1000 * min(times) / batch,
+        "epoch_seconds": per_sample * UTTERANCES,
+        "parameters": sum(p.numel() for p in made.parameters()),
+        "batch": batch,
+        "steps": steps,
+    }
+    if isinstance(made, CMARR):
+        found["shares"] = shares(made, data, generator, max(2, steps // 2))
+    return found
+
+
+def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -> dict[str, float]:
+    """Where CM-ARR's time goes, as shares of the whole step, forward and backward.
+
+    Each part is measured by running it alone on the inputs that it gets; `rest` holds losses, clipping and Adam.
+    """
+    visible = draw_visible(data.available, generator)
+    usable = visible[:, [0, 1, 2]]
+
+    def both(forward: Callable[[], Tensor]) -> float:
+        times = [timed(lambda: forward().backward()) for _ in range(steps + 1)]
+        method.zero_grad(set_to_none=True)
+        return statistics.median(times[1:])
+
+    def align() -> Tensor:
+        encoded = method._encode(data)
+        mu = torch.stack([e.mu for e in encoded.values()])
+        sigma = torch.stack([e.sigma for e in encoded.values()])
+        x = torch.stack([e.x for e in encoded.values()])
+        return method.distribution_contrast(mu, sigma, data.available) + x.sum() * 1e-6
+
+    with torch.no_grad():
+        encoded = method._encode(data)
+        x = {m: e.x.detach() for m, e in encoded.items()}
+        latents = {m: torch.randn_like(own) for m, own in x.items()}
+        completed = method._complete(encoded, usable[None])
+        restored = {m: own[0] for m, own in completed.x.items()}
+    hidden = ~usable
+
+    def flow() -> Tensor:
+        """Forward where something is recovered from it, inverse where it is recovered: as in a step."""
+        total = torch.zeros(())
+        for i, m in enumerate(method.modalities):
+            needed = usable[:, i] & hidden.any(1)
+            total = total + method.recovery.latent(m, x[m][needed]).sum()
+            total = total + method.recovery._inverse(m, latents[m][hidden[:, i]]).sum()
+        return total * 1e-6
+
+    def recover() -> Tensor:
+        networks = method.recovery.reconstructions
+        return sum(networks[m](x[m][hidden[:, i]]).sum() for i, m in enumerate(method.modalities)) * 1e-6  # type: ignore[return-value]
+
+    def fuse() -> Tensor:
+        inputs = {m: own.detach().requires_grad_() for m, own in restored.items()}
+        return method.fusion(inputs, completed.recovered[0]).sum() * 1e-6
+
+    def everything() -> Tensor:
+        return torch.stack(list(method.training_losses(data, visible).values())).sum()
+
+    whole = both(everything)
+    parts = {"alignment": align, "flows": flow, "recovery": recover, "fusion": fuse}
+    found = {name: both(part) / whole for name, part in parts.items()}
+    return found | {"rest": 1 - sum(found.values())}
+
+
+def table(results: dict[str, Any]) -> str:
+    lines = [
+        f"{results['gflops']:.0f} GFLOP/s before and {results['gflops_after']:.0f} after (fp32 matrix product), "
+        f"{results['threads']} threads, torch {results['torch']}",
+        f"one epoch = {UTTERANCES} utterances, extrapolated from {results['steps']} steps of each method",
+        "",
+        "| method | ms a sample | public | s an epoch | parameters |",
+        "|---|---|---|---|---|",
+    ]
+    for name, run in results["runs"].items():
+        lines.append(
+            f"| {name} | {run['ms_per_sample']:.2f} | {PUBLIC.get(name, '')} | {run['epoch_seconds']:.0f} | "
+            f"{run['parameters']:,} |"
+        )
+    lines += ["", "| CM-ARR | alignment | flows | recovery | fusion | rest |", "|---|---|---|---|---|---|"]
+    for name, run in results["runs"].items():
+        if "shares" in run:
+            cells = " | ".join(f"{100 * share:.0f} %" for share in run["shares"].values())
+            lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=5, help="steps measured a method")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS), help="rows of the table")
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    before = gflops()
+    runs = {name: measure(steps=options.steps, **RUNS[name]) for name in options.only}
+    results = {
+        "gflops": before,
+        "gflops_after": gflops(),  # far from the first: something else was running
+        "threads": options.threads,
+        "steps": options.steps,
+        "torch": torch.__version__,
+        "runs": runs,
+    }
+    print(table(results))
+    options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
