@@ -111,7 +111,7 @@ def test_times_beyond_the_end_of_a_file_are_noticed(project, tmp_path):
     path = next((tmp_path / "corpus").rglob("100178.txt"))
     path.write_text(path.read_text().replace("___0.2___0.3___", "___70.5___73.25___"))
     _, output = doctor(project("mosi_raw", tmp_path / "corpus"))
-    assert "!! 1 utterances end after their file does (100178$_$2)" in output
+    assert "!! 1 utterance beyond the end of the file (100178$_$2)" in output
 
 
 def test_absent_modalities_are_told_by_dialogue(project, tmp_path):
@@ -119,8 +119,8 @@ def test_absent_modalities_are_told_by_dialogue(project, tmp_path):
     next((tmp_path / "corpus").rglob("Ses01M_impro01.avi")).unlink()
     next((tmp_path / "corpus").rglob("transcriptions/Ses02F_impro01.txt")).unlink()
     _, output = doctor(project("iemocap", tmp_path / "corpus"))
-    assert "!! video: 126 of 140 utterances; it is missing from 1 whole dialogues (Ses01M_impro01)" in output
-    assert "!! text: 126 of 140 utterances; it is missing from 1 whole dialogues (Ses02F_impro01)" in output
+    assert "!! video: 126 of 140 utterances; it is missing from 1 whole dialogue (Ses01M_impro01)" in output
+    assert "!! text: 126 of 140 utterances; it is missing from 1 whole dialogue (Ses02F_impro01)" in output
 
 
 def test_folds_and_classes_that_cannot_be_are_problems(project, tmp_path):
@@ -136,7 +136,7 @@ def test_a_wrong_width_in_the_feature_tree_is_a_warning(project, tmp_path):
     miniatures.mmin(tmp_path / "tree", wrong_width=True)
     status, output = doctor(project("iemocap_mmin", tmp_path / "tree"))
     assert status == 0
-    assert "!! A/comparE.h5: 1 utterances have another shape, as Ses01F_impro01_F000 (7, 129)" in output
+    assert "!! A/comparE.h5: 1 utterance of another shape, as Ses01F_impro01_F000 (7, 129)" in output
 
 
 def test_a_root_that_is_not_there_says_which_key_to_set(project, tmp_path):

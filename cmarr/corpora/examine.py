@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cmarr.corpora.expected import Finding, Published, counted
+from cmarr.corpora.expected import Finding, Published, counted, many
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.media_check import media_findings
@@ -73,16 +73,16 @@ def examine(
 def _size(utterances: Sequence[Utterance]) -> Finding:
     speakers = {u.speaker: u.sex for u in utterances if u.speaker}
     sexes = Counter(sex for sex in speakers.values() if sex)
-    parts = [f"{len(utterances)} utterances"]
+    parts = [many(len(utterances), "utterance")]
     if speakers:
         known = f" ({sexes['f']} female, {sexes['m']} male)" if sexes else ""
-        parts.append(f"{len(speakers)} speakers{known}")
+        parts.append(many(len(speakers), "speaker") + known)
     for what, values in (
-        ("sessions", {u.session for u in utterances} - {None}),
-        ("dialogues", {u.dialogue for u in utterances} - {None}),
-        ("parts of an official split", {u.split for u in utterances} - {None}),
+        ("session", {u.session for u in utterances} - {None}),
+        ("dialogue", {u.dialogue for u in utterances} - {None}),
+        ("split", {u.split for u in utterances} - {None}),
     ):
-        parts += [f"{len(values)} {what}"] if values else []
+        parts += [many(len(values), what)] if values else []
     kept = [name for name in ("ratings", "words") if any(getattr(u, name) for u in utterances)]
     with_extras = f"; kept beside: {' and '.join(kept).replace('words', 'times of words')}" if kept else ""
     return Finding("ok", ", ".join(parts) + with_extras)
@@ -94,7 +94,11 @@ def _rejected(rejected: Sequence[Rejected], utterances: Sequence[Utterance]) -> 
     examples = "".join(f"\n{r.id}: {r.reason}" for r in rejected[:SHOWN])
     more = f"\n... and {len(rejected) - SHOWN} more" if len(rejected) > SHOWN else ""
     advice = "they are quarantined and counted in the report; put them right if there are many"
-    return [Finding("warning", f"{len(rejected)} entries cannot be used:{examples}{more}", advice)]
+    return [
+        Finding(
+            "warning", f"{many(len(rejected), 'entry', 'entries')} cannot be used:{examples}{more}", advice
+        )
+    ]
 
 
 def _classes(
@@ -171,7 +175,7 @@ def _modality(modality: str, utterances: Sequence[Utterance]) -> list[Finding]:
     text = f"{name}: {len(utterances) - len(lacking)} of {len(utterances)} utterances"
     whole = _whole_dialogues(modality, utterances)
     examples = whole[:SHOWN] or [u.id for u in lacking[:SHOWN]]
-    what = f"{len(whole)} whole dialogues" if whole else f"{len(lacking)} utterances"
+    what = many(len(whole), "whole dialogue") if whole else many(len(lacking), "utterance")
     dots = ", ..." if (len(whole) or len(lacking)) > SHOWN else ""
     advice = "counted as naturally missing; copy the files if the corpus has them"
     return [Finding("warning", f"{text}; it is missing from {what} ({', '.join(examples)}{dots})", advice)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cmarr.corpora.expected import Finding
+from cmarr.corpora.expected import Finding, many
 from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.statistics import durations
@@ -31,7 +31,7 @@ def media_findings(
     broken = {path: answer.reason for path, answer in headers.items() if isinstance(answer, Failure)}
     size = sum(Path(path).stat().st_size for path in headers if Path(path).is_file())
     hours = sum(durations(utterances, headers).values()) / 3600
-    told = f"{len(headers)} files, {_bytes(size)}, {hours:.2f} hours of utterances; "
+    told = f"{many(len(headers), 'file')}, {_bytes(size)}, {hours:.2f} hours of utterances; "
     told += "every header can be opened" if not broken else f"{len(broken)} cannot be opened"
     findings = [Finding("ok" if not broken else "note", told)]
     for modality in ("s", "v"):
@@ -41,7 +41,7 @@ def media_findings(
         ids = ", ".join(u.id for u in beyond[:SHOWN])
         advice = "the part that is there is used; an utterance with nothing of it is quarantined"
         findings.append(
-            Finding("warning", f"{len(beyond)} utterances end after their file does ({ids})", advice)
+            Finding("warning", f"{many(len(beyond), 'utterance')} beyond the end of the file ({ids})", advice)
         )
     return findings
 

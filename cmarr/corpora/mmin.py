@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cmarr.corpora import iemocap, msp_improv
-from cmarr.corpora.expected import UTTERANCES, Finding, Published
+from cmarr.corpora.expected import UTTERANCES, Finding, Published, many
 from cmarr.corpora.hdf5 import list_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
@@ -96,8 +96,8 @@ def features(
 def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     """The counts of the four-class tasks that these trees are made for."""
     if not utterances or utterances[0].id.startswith("Ses"):
-        counts = {name: iemocap.PUBLISHED[name] for name in ("angry", "neutral", "sad")}
-        counts["happy"] = iemocap.PUBLISHED["happy+excited"]
+        merged = {"happy": "happy+excited"}
+        counts = {name: iemocap.PUBLISHED[merged.get(name, name)] for name in CLASSES}
         return [Published("IEMOCAP, four classes", {UTTERANCES: sum(counts.values())} | counts)]
     counts = dict(msp_improv.WITH_FACE)
     return [Published("MSP-IMPROV, the published subset", {UTTERANCES: sum(counts.values())} | counts)]
@@ -127,7 +127,7 @@ def findings(
         odd = [id for id in (u.id for u in utterances) if id in encoder.shapes and not encoder.fits(id)]
         if odd:
             shape = encoder.shapes[odd[0]]
-            told = f"{path.parent.name}/{file}: {len(odd)} utterances have another shape, as {odd[0]} {shape}"
+            told = f"{path.parent.name}/{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
             found.append(Finding("warning", told, "they lose this modality; fetch the file again"))
     return [*found, _folds_finding(root)]
 

@@ -129,7 +129,8 @@ def findings(root: Path, utterances: list[Utterance], file: str | None = None) -
         )
     splits = _open(path)
     widths = [
-        f"{NAMES[m]} {shape[-1]} wide" + (f", up to {shape[1]} steps" if len(shape) == 3 else ", one step")
+        f"{NAMES[m]} {shape[-1]} wide"
+        + (f", up to {shape[1]} steps" if len(shape) == 3 and shape[1] > 1 else ", one step")
         for m, column in COLUMNS.items()
         for shape in [next((s[column].shape for s in splits.values() if column in s), ())]
         if shape

@@ -66,7 +66,7 @@ def test_a_wrong_width_costs_one_utterance_its_modality(tree):
     wrong, right = features(root, "s").encode(utterances[:2])
     assert wrong.reason == "its features in comparE.h5 have the shape (7, 129), not (T, 130)"
     assert right.frames.shape == (7, 130)
-    text = "A/comparE.h5: 1 utterances have another shape, as Ses01F_impro01_F000 (7, 129)"
+    text = "A/comparE.h5: 1 utterance of another shape, as Ses01F_impro01_F000 (7, 129)"
     assert findings(root, utterances)[text] == "warning"
 
 
