@@ -15,7 +15,14 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
 
     `reserved` are names that a variant's settings file must not take. Raises UserError.
     """
+    labels: dict[str, str] = {}
     for name, ablation in settings.ablations.items():
+        if ablation.label in labels:
+            raise UserError(
+                f"ablations.{name}.label: {ablation.label!r} is the label of {labels[ablation.label]}, too; "
+                "a table could not tell them apart"
+            )
+        labels[ablation.label] = name
         if not name.isidentifier() or not name.isascii():
             raise UserError(f"ablations: {name!r} names files and stages; use letters, digits and '_'")
         if name in reserved:

@@ -103,6 +103,7 @@ def test_adding_a_variant_is_three_lines_and_concerns_nothing_else(tmp_path):
         (("[t, s, v, svt]", "[t, s, tv]"), "ablations.unseen_pairs.set.train: mask_conditions.2: .*'vt'.*not 'tv'"),
         (("    method: masked\n", "    method: maksed\n"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
         (("    method: masked\n", "    method: mmin\n"), "ablations.baseline.method: mmin starts from a model"),
+        (("label: w/o spcl", "label: w/o udcl"), "ablations.wo_spcl.label: 'w/o udcl' is the label of wo_udcl, too"),
         (("  wo_flow:", "  cmarr:"), "ablations.cmarr: 'cmarr' is the name of a method"),
         (("  wo_flow:", "  split:"), "ablations.split: 'split' is the name of a method or a stage"),
         (("  wo_flow:", "  w/o:"), "ablations: 'w/o' names files"),
@@ -117,6 +118,6 @@ def test_a_wrong_variant_is_named(tmp_path, change, message):
 
 
 def test_variants_are_compared_with_the_full_method(tmp_path):
-    asked = (("ablate: []", "ablate: [baseline]"), ("methods: [cmarr, masked, linear]", "methods: [masked]"))
+    asked = (("ablate: []", "ablate: [baseline]"), ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [masked]\n"))
     with pytest.raises(UserError, match="compared with the full CM-ARR; add cmarr to methods"):
         resolve(load_settings(edited(tmp_path, *asked), PRESETS))
