@@ -35,7 +35,7 @@ def test_what_changes_a_result_changes_its_key(tmp_path):
     usual = keys(points(tmp_path))
     for change in (
         ("lr: auto", "lr: 1e-3"),
-        ("seeds: [0]", "seeds: [1]"),
+        ("\n- 0\ndevice", "\n- 1\ndevice"),
         ("    bands: 80", "    bands: 40"),
     ):
         assert not usual & keys(points(tmp_path, change))

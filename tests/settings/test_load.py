@@ -1,8 +1,10 @@
 """params.yaml, presets and the errors a user meets when a key is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from cmarr.errors import UserError
 from cmarr.settings.load import load_settings, read_preset, read_yaml
@@ -10,6 +12,10 @@ from cmarr.settings.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
+
+SEEDS = re.search(r"seeds:.*\n- 0\n", (ROOT / "params.yaml").read_text())[0]
+METHODS = "methods:\n- cmarr\n- masked\n- linear\n"
+CLASSES = "    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n"
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
@@ -80,22 +86,22 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         (("lr: auto", "lr: -1"), "train.lr: input should be greater than 0, not -1"),
         (("lr: auto", "lr: fast"), "train.lr: input should be a valid number, not 'fast'"),
         (("clip: 1.0", "clip: '1.0'"), "train.clip: input should be a valid number, not '1.0'"),
-        (("seeds: [0]", "seeds: []"), "seeds: .*at least 1"),
-        (("seeds: [0]", "seeds: [1.5]"), "seeds.0: input should be a valid integer"),
+        ((SEEDS, "seeds: []\n"), "seeds: .*at least 1"),
+        ((SEEDS, "seeds: [1.5]\n"), "seeds.0: input should be a valid integer"),
         (("threads: 1", "threads: true"), "train.threads: input should be a valid integer"),
         (("clip: 1.0", "clip: .inf"), "train.clip: input should be a finite number"),
         (("selection: mean7", "selection: test"), "train.selection: input should be 'mean7', 'avg6' or 'complete'"),
-        (("methods: [cmarr, masked, linear]", "methods: [cmar]"), "'cmar' is not a method.*did you mean 'cmarr'"),
+        ((METHODS, "methods: [cmar]\n"), "'cmar' is not a method.*did you mean 'cmarr'"),
         (("  speech: logmel ", "  speech: logml "), "encoders.speech: 'logml'.*did you mean 'logmel'"),
         (("dataset: demo", "dataset: [demo]"), r"dataset: must be a name, not \['demo'\]"),
         (("dataset: demo", "dataset: 'x;touch y'"), "'x;touch y' cannot name a dataset"),
-        (("seeds: [0]", "seeds: [0, 0]"), "seeds: 0 stands here twice"),
-        (("seeds: [0]", f"seeds: [{2**70}]"), "seeds.0: input should be less than"),
-        (("methods: [cmarr, masked, linear]", "methods: [cmarr, cmarr]"), "methods: 'cmarr' stands here twice"),
-        (("methods: [cmarr, masked, linear]", "methods: [model_fields]"), "'model_fields' is not a method"),
+        ((SEEDS, "seeds: [0, 0]\n"), "seeds: 0 stands here twice"),
+        ((SEEDS, f"seeds: [{2**70}]\n"), "seeds.0: input should be less than"),
+        ((METHODS, "methods: [cmarr, cmarr]\n"), "methods: 'cmarr' stands here twice"),
+        ((METHODS, "methods: [model_fields]\n"), "'model_fields' is not a method"),
         (("  speech: logmel ", "  speech: hog "), "encoders.speech: 'hog' does not encode speech; there are logmel"),
         (("    task: classification", "    task: regression"), "datasets.demo: task is regression, which has no classes"),
-        (("    classes: [angry, happy, neutral, sad]", "    classes: [angry]"), "datasets.demo: .*at least two classes"),
+        ((CLASSES, "    classes: [angry]\n"), "datasets.demo: .*at least two classes"),
         (("workers: auto", "workers: -2"), "workers: input should be 'auto', or input should be greater than or equal to 1, not -2"),
         (("heads: auto         # attention heads, an", "heads: 3 # attention heads, an"), "method.cmarr: heads must be even and divide d = 64"),
         (("  lr: auto          # learning", "  # learning"), "the key 'train.lr' is missing; preset 'demo' has a value for it"),
@@ -149,3 +155,32 @@ def test_a_methods_own_training_setting_concerns_it_alone(tmp_path):
 
 def test_workers_change_nothing_a_stage_depends_on(tmp_path):
     assert changed_files(tmp_path, ("workers: auto", "workers: 7")) == {"run"}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["beta=0.5"],
+        ["dataset=mosi", "seeds=[0,1,2]"],
+        ["methods=[cmarr,mmin]", "ablate=[wo_udcl]", "recovery=[cmarr]", "tune.factor=[0.5,2.0]"],
+        ["datasets.demo.classes=[angry,sad]", "train.betas=[0.5,0.9]", "sensitivity.lambda=[1.0]"],
+    ],
+)
+def test_an_experiment_loses_no_word_of_the_manual(tmp_path, overrides):
+    """DVC writes the file anew at every -S: a comment line behind a list would be lost, the rest stays as it is."""
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    apply_overrides(path, ["beta=auto"])
+    assert path.read_text() == (ROOT / "params.yaml").read_text()
+    apply_overrides(path, overrides)
+    apply_overrides(path, ["beta=auto"])
+    assert comments(path) == comments(ROOT / "params.yaml")
+
+
+def comments(path: Path) -> list[str]:
+    return sorted(
+        word
+        for line in path.read_text().splitlines()
+        if "#" in line
+        for word in line.split("#", 1)[1].split()
+    )

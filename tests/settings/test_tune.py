@@ -15,7 +15,7 @@ METHODS = "[cmarr, masked, linear, gbdt, cra, mmin, if_mmin, cif_mmin, dicmor]"
 
 def resolved(tmp_path: Path, *changes: tuple[str, str]) -> dict:
     text = (ROOT / "params.yaml").read_text()
-    for old, new in (("methods: [cmarr, masked, linear]", f"methods: {METHODS}"), *changes):
+    for old, new in (("methods:\n- cmarr\n- masked\n- linear\n", f"methods: {METHODS}\n"), *changes):
         assert old in text
         text = text.replace(old, new, 1)
     (tmp_path / "params.yaml").write_text(text)

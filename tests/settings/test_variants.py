@@ -98,9 +98,9 @@ def test_adding_a_variant_is_three_lines_and_concerns_nothing_else(tmp_path):
         (("{alpha: 0.0}", "{alhpa: 0.0}"), r"ablations.wo_udcl.set: the key 'alhpa' .*did you mean 'alpha'\?"),
         (("{method.cmarr.fusion:", "{method.cmarr.fusoin:"), r"did you mean 'method.cmarr.fusion'\?"),
         (("{method.cmarr.fusion:", "{method.masked.length:"), "'method.masked.length' .*does not concern cmarr"),
-        (("{train.mask_conditions: [svt]", "{alpha: 0"), "'alpha' does not exist or does not concern masked"),
+        (("      train.mask_conditions:\n      - svt\n", "      alpha: 0.0\n"), "'alpha' does not exist or does not concern masked"),
         (("fusion: pooled}", "fusion: poled}"), "method.cmarr.fusion: input should be .*'pooled', not 'poled'"),
-        (("[t, s, v, svt]", "[t, s, tv]"), "ablations.unseen_pairs.set.train: mask_conditions.2: .*'vt'.*not 'tv'"),
+        (("      - t\n      - s\n      - v\n", "      - t\n      - s\n      - tv\n"), "ablations.unseen_pairs.set.train: mask_conditions.2: .*'vt'.*not 'tv'"),
         (("    method: masked\n", "    method: maksed\n"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
         (("    method: masked\n", "    method: mmin\n"), "ablations.baseline.method: mmin starts from a model"),
         (("label: w/o spcl", "label: w/o udcl"), "ablations.wo_spcl.label: 'w/o udcl' is the label of wo_udcl, too"),
@@ -118,6 +118,9 @@ def test_a_wrong_variant_is_named(tmp_path, change, message):
 
 
 def test_variants_are_compared_with_the_full_method(tmp_path):
-    asked = (("ablate: []", "ablate: [baseline]"), ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [masked]\n"))
+    asked = (
+        ("ablate: []", "ablate: [baseline]"),
+        ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [masked]\n"),
+    )
     with pytest.raises(UserError, match="compared with the full CM-ARR; add cmarr to methods"):
         resolve(load_settings(edited(tmp_path, *asked), PRESETS))

@@ -53,8 +53,8 @@ def test_one_file_one_line_and_a_section(corpus):
     insert(project / "cmarr/methods/registry.py", last, line)
     params = (ROOT / "params.yaml").read_text()
     for old, new in (
-        ("methods: [cmarr, masked, linear]", "methods: [average]"),
-        ("classes: [angry, happy, neutral, sad]", "classes: [calm, tense]"),
+        ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [average]\n"),
+        ("    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n", "    classes: [calm, tense]\n"),
         ("epochs: auto", "epochs: 30"),
         ("lr: auto", "lr: 0.01"),
     ):
