@@ -1,15 +1,13 @@
 """The points of the parameter study, and what makes two of them the same."""
 
 from cmarr.settings.grid import curves
-from cmarr.settings.load import load_settings
-from cmarr.settings.resolve import resolve
-from tests.settings.test_load import PRESETS, edited
+from tests.settings.test_variants import resolved
 
 GRIDS = {"alpha": [0.1, 1.0], "beta": [0.1, 0.5], "lambda": [20.0]}
 
 
 def points(tmp_path, *changes):
-    return curves(resolve(load_settings(edited(tmp_path, *changes), PRESETS)), GRIDS)
+    return curves(resolved(tmp_path, *changes), GRIDS)
 
 
 def keys(found):
@@ -33,25 +31,17 @@ def test_the_curves_meet_in_one_point(tmp_path):
 
 def test_what_changes_a_result_changes_its_key(tmp_path):
     usual = keys(points(tmp_path))
-    for change in (
-        ("lr: auto", "lr: 1e-3"),
-        ("\n- 0\ndevice", "\n- 1\ndevice"),
-        ("    bands: 80", "    bands: 40"),
-    ):
+    for change in ((("train", "lr"), 1e-3), (("seeds",), [1]), (("encoders", "logmel", "bands"), 40)):
         assert not usual & keys(points(tmp_path, change))
 
 
 def test_what_does_not_change_a_result_leaves_its_key(tmp_path):
     usual = keys(points(tmp_path))
-    for change in (
-        ("device: auto", "device: cpu"),
-        ("workers: auto", "workers: 1"),
-        ("ablate: []", "ablate: [w_point]"),
-    ):
+    for change in ((("device",), "cpu"), (("workers",), 1), (("ablate",), ["w_point"])):
         assert usual == keys(points(tmp_path, change))
 
 
 def test_another_value_of_a_weight_shares_the_points_it_can(tmp_path):
     # With beta 0.5 typed, the point beta 0.5 of the usual grid is where the new curves meet.
-    usual, other = points(tmp_path), points(tmp_path, ("beta: auto", "beta: 0.5"))
+    usual, other = points(tmp_path), points(tmp_path, (("beta",), 0.5))
     assert usual["beta"][1].key == other["alpha"][1].key

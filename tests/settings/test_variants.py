@@ -1,5 +1,7 @@
 """Ablations as data: each changes in its settings file what it says, and nothing else."""
 
+import json
+
 import pytest
 from ruamel.yaml import YAML
 
@@ -7,15 +9,38 @@ from cmarr.errors import UserError
 from cmarr.report.published import table_3
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
-from tests.settings.test_load import PRESETS, ROOT, changed_files, edited
+from tests.settings.test_load import PRESETS, ROOT
 
 SHIPPED = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["ablations"]
-ALL = ("ablate: []", f"ablate: [{', '.join(SHIPPED)}]")
+
+
+def resolved(tmp_path, *changes):
+    """The settings files of the real params.yaml with keys changed: ((path, value), ...); None removes a key."""
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    for path, value in changes:
+        *above, last = path
+        section = params
+        for key in above:
+            section = section[key]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+    (tmp_path / "params.yaml").write_text(json.dumps(params))  # JSON is YAML
+    return resolve(load_settings(tmp_path / "params.yaml", PRESETS))
+
+
+def ask(*names):
+    return ("ablate",), list(names)
+
+
+def differing(before, after):
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    return resolve(load_settings(edited(tmp_path_factory.mktemp("all"), ALL), PRESETS))
+    return resolved(tmp_path_factory.mktemp("all"), ask(*SHIPPED))
 
 
 def flat(tree, path=()):
@@ -57,7 +82,7 @@ def test_every_shipped_variant_is_tested_above_and_the_paper_s_are_all_there():
 
 
 def test_only_what_is_asked_for_is_trained(tmp_path):
-    files = resolve(load_settings(edited(tmp_path, ("ablate: []", "ablate: [w_point]")), PRESETS))
+    files = resolved(tmp_path, ask("w_point"))
     assert "w_point" in files
     assert "wo_udcl" not in files
     told = {
@@ -70,57 +95,59 @@ def test_only_what_is_asked_for_is_trained(tmp_path):
 
 
 def test_beta_concerns_the_variants_of_cmarr_too_unless_they_set_it(tmp_path):
-    ask = ("ablate: []", "ablate: [wo_udcl, wo_spcl, baseline]")
-    before = resolve(load_settings(edited(tmp_path, ask), PRESETS))
-    after = resolve(load_settings(edited(tmp_path, ask, ("beta: auto", "beta: 0.5")), PRESETS))
-    assert {name for name in before if before[name] != after[name]} == {"cmarr", "wo_udcl"}
+    asked = ask("wo_udcl", "wo_spcl", "baseline")
+    before, after = resolved(tmp_path, asked), resolved(tmp_path, asked, (("beta",), 0.5))
+    assert differing(before, after) == {"cmarr", "wo_udcl"}
 
 
 def test_an_override_of_train_beats_the_method_s_own_section(tmp_path):
-    own = ("  cmarr:\n    train: {}", "  cmarr:\n    train: {mask_conditions: six}")
-    files = resolve(load_settings(edited(tmp_path, own, ("ablate: []", "ablate: [unseen_pairs]")), PRESETS))
+    own = (("method", "cmarr", "train"), {"mask_conditions": "six"})
+    files = resolved(tmp_path, own, ask("unseen_pairs"))
     assert files["cmarr"]["train"]["mask_conditions"] == "six"
     assert files["unseen_pairs"]["train"]["mask_conditions"] == ("t", "s", "v", "svt")
 
 
 def test_adding_a_variant_is_three_lines_and_concerns_nothing_else(tmp_path):
-    lines = "ablations:\n  deep:\n    label: deep flows\n    set: {method.cmarr.flow_steps: 12}"
-    assert changed_files(tmp_path, ("ablations:", lines)) == set()
-    ask = (("ablations:", lines), ("ablate: []", "ablate: [deep]"))
-    assert changed_files(tmp_path, *ask) == {"deep", "report"}
-    files = resolve(load_settings(edited(tmp_path, *ask), PRESETS))
-    assert changed(files["deep"], files["cmarr"]) == {"settings.flow_steps": 12}
+    deep = (("ablations", "deep"), {"label": "deep flows", "set": {"method.cmarr.flow_steps": 12}})
+    before = resolved(tmp_path)
+    assert differing(before, resolved(tmp_path, deep)) == set()
+    after = resolved(tmp_path, deep, ask("deep"))
+    assert differing(before, after) == {"deep", "report"}
+    assert changed(after["deep"], after["cmarr"]) == {"settings.flow_steps": 12}
+
+
+def of(name, key, value):
+    return ("ablations", name, key), value
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("{alpha: 0.0}", "{alhpa: 0.0}"), r"ablations.wo_udcl.set: the key 'alhpa' .*did you mean 'alpha'\?"),
-        (("{method.cmarr.fusion:", "{method.cmarr.fusoin:"), r"did you mean 'method.cmarr.fusion'\?"),
-        (("{method.cmarr.fusion:", "{method.masked.length:"), "'method.masked.length' .*does not concern cmarr"),
-        (("      train.mask_conditions:\n      - svt\n", "      alpha: 0.0\n"), "'alpha' does not exist or does not concern masked"),
-        (("fusion: pooled}", "fusion: poled}"), "method.cmarr.fusion: input should be .*'pooled', not 'poled'"),
-        (("      - t\n      - s\n      - v\n", "      - t\n      - s\n      - tv\n"), "ablations.unseen_pairs.set.train: mask_conditions.2: .*'vt'.*not 'tv'"),
-        (("    method: masked\n", "    method: maksed\n"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
-        (("    method: masked\n", "    method: mmin\n"), "ablations.baseline.method: mmin starts from a model"),
-        (("label: w/o spcl", "label: w/o udcl"), "ablations.wo_spcl.label: 'w/o udcl' is the label of wo_udcl, too"),
-        (("  wo_flow:", "  cmarr:"), "ablations.cmarr: 'cmarr' is the name of a method"),
-        (("  wo_flow:", "  split:"), "ablations.split: 'split' is the name of a method or a stage"),
-        (("  wo_flow:", "  w/o:"), "ablations: 'w/o' names files"),
-        (("ablate: []", "ablate: [wo_flo]"), r"ablate: 'wo_flo' is not one of .*did you mean 'wo_flow'\?"),
-        (("recovery: []", "recovery: [wo_flow]"), "recovery: 'wo_flow' is neither in methods nor in ablate"),
-        (("recovery: []", "recovery: [masked]"), "recovery: 'masked' recovers nothing"),
+        (of("wo_udcl", "set", {"alhpa": 0.0}), r"ablations.wo_udcl.set: the key 'alhpa' .*did you mean 'alpha'\?"),
+        (of("wo_flow", "set", {"method.cmarr.fusoin": "pooled"}), r"did you mean 'method.cmarr.fusion'\?"),
+        (of("wo_flow", "set", {"method.masked.length": 4}), "'method.masked.length' .*does not concern cmarr"),
+        (of("baseline", "set", {"alpha": 0.0}), "'alpha' does not exist or does not concern masked"),
+        (of("wo_flow", "set", {"method.cmarr.fusion": "poled"}), "fusion: input should be .*'pooled', not 'poled'"),
+        (of("unseen_pairs", "set", {"train.mask_conditions": ["t", "tv"]}),
+         "ablations.unseen_pairs.set.train: mask_conditions.1: .*'vt'.*not 'tv'"),
+        (of("baseline", "method", "maksed"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
+        (of("baseline", "method", "mmin"), "ablations.baseline.method: mmin starts from a model of its own"),
+        (of("wo_spcl", "label", "w/o udcl"), "ablations.wo_spcl.label: 'w/o udcl' is the label of wo_udcl, too"),
+        ((("ablations", "cmarr"), {"label": "x", "set": {}}), "ablations.cmarr: 'cmarr' is the name of a method"),
+        ((("ablations", "split"), {"label": "x", "set": {}}), "'split' is the name of a method or a stage"),
+        ((("ablations", "w/o"), {"label": "x", "set": {}}), "ablations: 'w/o' names files"),
+        (of("wo_flow", "label", None), r"the key 'ablations.wo_flow.label' is missing"),
+        (of("wo_flow", "sets", {}), r"'ablations.wo_flow.sets' does not exist; did you mean 'set'\?"),
+        (ask("wo_flo"), r"ablate: 'wo_flo' is not one of .*did you mean 'wo_flow'\?"),
+        ((("recovery",), ["wo_flow"]), "recovery: 'wo_flow' is neither in methods nor in ablate"),
+        ((("recovery",), ["masked"]), "recovery: 'masked' recovers nothing"),
     ],
 )  # fmt: skip
 def test_a_wrong_variant_is_named(tmp_path, change, message):
     with pytest.raises(UserError, match=message):
-        resolve(load_settings(edited(tmp_path, change), PRESETS))
+        resolved(tmp_path, change)
 
 
 def test_variants_are_compared_with_the_full_method(tmp_path):
-    asked = (
-        ("ablate: []", "ablate: [baseline]"),
-        ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [masked]\n"),
-    )
     with pytest.raises(UserError, match="compared with the full CM-ARR; add cmarr to methods"):
-        resolve(load_settings(edited(tmp_path, *asked), PRESETS))
+        resolved(tmp_path, ask("baseline"), (("methods",), ["masked"]))
