@@ -30,7 +30,7 @@ from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
 from cmarr.methods.branches import check_sizes, modalities_of, usable_in
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction, Stage, Task
 from cmarr.modalities import INCOMPLETE, NAMES
 from cmarr.modalities import visible as seen
 
@@ -78,6 +78,7 @@ class CMARR(nn.Module):
         same_utterance: bool = False,
         fusion: Blocks = "three_blocks",
         query: Query = "text",
+        staged: bool = False,
     ):
         """Build the model; its weights come from torch's global generator, which the caller seeds.
 
@@ -119,6 +120,8 @@ class CMARR(nn.Module):
         fusion:         "three_blocks", "two_blocks" (Eq 10-13 to the letter), "pooled" (w/o attention)
         query:          "text", or "recovered": the recovered modality asks
 
+        staged: train in three stages, each adding its phase's losses, instead of jointly; see `stages`
+
         Raises UserError for sizes that do not fit together.
         """
         super().__init__()
@@ -143,6 +146,29 @@ class CMARR(nn.Module):
             self.modalities, d, flow_steps, coupling_hidden or d, mixing, blocks, recovery, averaging
         )
         self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
+        self.staged = staged
+
+    def stages(self) -> list[Stage]:
+        """One joint stage, as Eq 14 has it; or, `staged`, alignment, reconstruction and refinement in turn.
+
+        The first two take a quarter of the epochs each, and their last epoch: nothing answers yet. One
+        whose losses are all switched off is left out.
+        """
+        if not self.staged or len(self.modalities) == 1:
+            return [Stage("joint")]
+        align = {"udcl": self.alpha, "entropy": self.entropy_weight}
+        recover = {
+            "rec": self.lambda_ and len(self.recovery.reconstructions),
+            "nll": self.nll_weight and len(self.recovery.flows),
+        }
+        names: list[str] = []
+        found = []
+        for phase, weights in (("alignment", align), ("reconstruction", recover)):
+            own = [name for name, weight in weights.items() if weight]
+            names += own
+            if own:
+                found.append(Stage(phase, 0.25, tuple(names), selects=False))
+        return [*found, Stage("refinement", 1 - 0.25 * len(found))]
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The weighted terms of Eq 14: udcl, spcl, rec, cls (and entropy, nll where switched on).

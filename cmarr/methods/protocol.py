@@ -1,6 +1,6 @@
 """What training, evaluation and the report know of a method: this protocol and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,6 +86,33 @@ class Started(Protocol):
 
         Called before the training and before a training that was killed goes on; never for an answer.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of a training: for `share` of the epochs, the named losses alone are minimised.
+
+    name:    under which errors speak of it
+    share:   of all epochs, above 0; the shares of a method's stages add up to 1
+    losses:  the names that count; None: all
+    train:   keywords of the section `train` that are different in this stage (lr, schedule, masks, clip, ...)
+    selects: keep the epoch with the best validation score; False: the last one, where nothing answers yet
+    """
+
+    name: str
+    share: float = 1.0
+    losses: tuple[str, ...] | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    selects: bool = True
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A method that is trained in stages, one after the other, each with an optimiser of its own."""
+
+    def stages(self) -> Sequence[Stage]:
+        """The stages in their order; at least one."""
         ...
 
 

@@ -170,6 +170,7 @@ class CMARR(Section):
     same_utterance: Flag
     fusion: Literal["three_blocks", "two_blocks", "pooled"]
     query: Literal["text", "recovered"]
+    staged: Flag
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 

@@ -1,4 +1,4 @@
-"""The training loop: masked batches, Adam, selection on validation data, early stopping, resume."""
+"""The training loop: stages, masked batches, Adam, selection on validation data, early stopping, resume."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Diagnosed, Method, Task
+from cmarr.methods.protocol import Diagnosed, Method, Stage, Staged, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.optimisation import limit_gradients, rate
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
@@ -28,8 +28,14 @@ DIAGNOSED_ROWS = 64
 
 @dataclass
 class Progress:
-    """Where a training stands: all that is needed, with the weights, to go on."""
+    """Where a training stands: all that is needed, with the weights, to go on.
 
+    Epochs are counted over all stages, of which number `stage` began after `begin` of them; best_* are those
+    of that stage.
+    """
+
+    stage: int = 0
+    begin: int = 0
     epoch: int = 0
     best_epoch: int = 0
     best_score: float = -math.inf
@@ -46,6 +52,74 @@ def fit(
     *,
     task: Task,
     seed: int,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+    **settings: Any,
+) -> Progress:
+    """Train `method` in place and leave it with the weights of the selected epoch.
+
+    It receives training and validation data only: there is no way from here to a test utterance.
+    A method that names `stages` goes through them in turn, and every one starts from what the one before
+    it has selected; any other method has a single one.
+
+    Args:
+        method: obeys `cmarr.methods.protocol.Method`; already on the device of the stores.
+        seed: seeds shuffling and masks; the global generator (dropout) is the caller's.
+        checkpoint: where the state is kept; a state found there is continued, in whatever stage it is.
+        on_epoch: called after every epoch with its number.
+        settings: the section `train` of params.yaml, see `_fit_stage`.
+
+    Raises:
+        UserError: a loss stops being finite; names the loss and the epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    stages = method.stages() if isinstance(method, Staged) else [Stage("training")]
+    progress = Progress()
+    state = checkpoint.load() if checkpoint else None
+    if state:
+        progress = _restore(state, method, generator)
+    started = time.monotonic() - progress.seconds
+    while progress.stage < len(stages):
+        stage = stages[progress.stage]
+        own = settings | dict(stage.train)
+        own["epochs"] = max(1, round(own["epochs"] * stage.share))
+        _fit_stage(
+            method,
+            normaliser,
+            train,
+            validation,
+            stage=stage,
+            progress=progress,
+            resumed=state["optimiser"] if state else None,
+            task=task,
+            generator=generator,
+            checkpoint=checkpoint,
+            started=started,
+            on_epoch=on_epoch,
+            **own,
+        )
+        state = None
+        method.load_state_dict(progress.best_state)
+        progress.stage, progress.begin = progress.stage + 1, progress.epoch
+        if progress.stage < len(stages):
+            progress.best_score, progress.best_epoch, progress.best_state = -math.inf, progress.epoch, {}
+    return progress
+
+
+def _fit_stage(
+    method: nn.Module,
+    normaliser: Normaliser,
+    train: Store,
+    validation: Store,
+    *,
+    stage: Stage,
+    progress: Progress,
+    resumed: dict[str, Any] | None,
+    task: Task,
+    generator: torch.Generator,
+    checkpoint: Checkpoint | None,
+    started: float,
+    on_epoch: Callable[[int], None],
     lr: float,
     batch_size: int,
     epochs: int,
@@ -60,43 +134,30 @@ def fit(
     decay: float = 0.5,
     plateau: int = 5,
     clip_by: str = "whole",
-    checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
-) -> Progress:
-    """Train `method` in place and leave it with the weights of the selected epoch.
-
-    It receives training and validation data only: there is no way from here to a test utterance.
+) -> None:
+    """Go on with one stage to its end; `progress` is kept up to date.
 
     Args:
-        method: obeys `cmarr.methods.protocol.Method`; already on the device of the stores.
-        seed: seeds shuffling and masks; the global generator (dropout) is the caller's.
+        resumed: state of the optimiser of a stage that was interrupted.
         patience: epochs without a better score before stopping; 0 never stops.
         betas: of Adam.
         schedule, decay, plateau: the course of the learning rate; see `optimisation.rate`.
         clip, clip_by: the limit to the gradient; see `optimisation.limit_gradients`.
-        checkpoint: where the state is kept; a state found there is continued.
-        on_epoch: called after every epoch with its number.
-
-    Raises:
-        UserError: a loss stops being finite; names the loss and the epoch.
     """
-    generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(
         method.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True
     )
-    progress = Progress()
-    if checkpoint and (state := checkpoint.load()):
-        progress = _restore(state, method, optimiser, generator)
+    if resumed:
+        optimiser.load_state_dict(resumed)
     conditions = met_conditions(validation.available)
     batches = math.ceil(len(train) / batch_size)
-    started, saved = time.monotonic() - progress.seconds, time.monotonic()
+    saved = time.monotonic()
 
-    while progress.epoch < epochs and not _exhausted(progress, patience):
+    while progress.epoch - progress.begin < epochs and not _exhausted(progress, patience, stage):
         method.train()
-        scores_before = [curve["validation/selection"] for curve in progress.curves]
-        factor = rate(
-            schedule, progress.epoch + 1, epochs, decay=decay, plateau=plateau, scores=scores_before
-        )
+        scores_before = [curve["validation/selection"] for curve in progress.curves[progress.begin :]]
+        epoch = progress.epoch - progress.begin + 1
+        factor = rate(schedule, epoch, epochs, decay=decay, plateau=plateau, scores=scores_before)
         for group in optimiser.param_groups:
             group["lr"] = lr * factor
         totals: dict[str, torch.Tensor] = {}
@@ -105,6 +166,8 @@ def fit(
             batch = normaliser(train.batch(rows.to(train.labels.device)))
             visible = draw_visible(batch.available, generator, per=masks, conditions=mask_conditions)
             losses = cast(Method, method).training_losses(batch, visible)
+            if stage.losses is not None:
+                losses = {name: loss for name, loss in losses.items() if name in stage.losses}
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             norm = limit_gradients(method, clip, clip_by)
@@ -120,7 +183,7 @@ def fit(
         curve["validation/selection"] = score
         curve |= _diagnostics(method, normaliser, validation)
         progress.curves.append(curve)
-        if score > progress.best_score:
+        if score > progress.best_score or not stage.selects:
             progress.best_score, progress.best_epoch = score, progress.epoch
             progress.best_state = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
         progress.seconds = time.monotonic() - started
@@ -128,9 +191,6 @@ def fit(
             checkpoint.save(_state(progress, method, optimiser, generator))
             saved = time.monotonic()
         on_epoch(progress.epoch)
-
-    method.load_state_dict(progress.best_state)
-    return progress
 
 
 @torch.no_grad()
@@ -147,8 +207,8 @@ def _diagnostics(method: nn.Module, normaliser: Normaliser, validation: Store) -
     return {f"diagnostic/{name}": float(value) for name, value in watched.items()}
 
 
-def _exhausted(progress: Progress, patience: int) -> bool:
-    return bool(patience) and progress.epoch - progress.best_epoch >= patience
+def _exhausted(progress: Progress, patience: int, stage: Stage) -> bool:
+    return bool(patience) and stage.selects and progress.epoch - progress.best_epoch >= patience
 
 
 def _check_finite(curve: dict[str, float], epoch: int) -> None:
@@ -170,11 +230,8 @@ def _state(
     }
 
 
-def _restore(
-    state: dict[str, Any], method: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
-) -> Progress:
+def _restore(state: dict[str, Any], method: nn.Module, generator: torch.Generator) -> Progress:
     method.load_state_dict(state["method"])
-    optimiser.load_state_dict(state["optimiser"])
     generator.set_state(state["generator"])
     torch.set_rng_state(state["global_generator"])
     if state["cuda_generators"]:

@@ -8,7 +8,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.model import Model, load_model, save_model, training_prior
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction, Stage, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
@@ -197,3 +197,74 @@ def test_a_damaged_model_is_one_sentence(tmp_path):
         load_model(path)
     with pytest.raises(UserError, match="no such model"):
         load_model(tmp_path / "absent.safetensors")
+
+
+class InStages(Pooled):
+    """The same method; its first stage minimises another loss, and nothing chooses its epoch."""
+
+    def stages(self):
+        return [
+            Stage("shrink", 0.5, ("size",), {"lr": 0.02, "mask_conditions": ["svt"]}, selects=False),
+            Stage("learn", 0.5, ("cls",)),
+        ]
+
+    def training_losses(self, batch, visible):
+        size = sum(p.square().sum() for p in self.parameters())
+        return {**super().training_losses(batch, visible), "size": size}
+
+
+def train_in_stages(checkpoint=None, on_epoch=lambda epoch: None, **changes):
+    torch.manual_seed(0)
+    method, normaliser = InStages(), Normaliser(dict.fromkeys("svt", 4))
+    options = {"checkpoint": checkpoint, "on_epoch": on_epoch, **OPTIONS, **changes}
+    return method, fit(method, normaliser, store(30, 0), store(20, 1), **options)
+
+
+class TestStages:
+    def test_each_minimises_its_own_losses(self):
+        _, progress = train_in_stages()
+        trained = [{n for n in curve if n in ("loss/cls", "loss/size")} for curve in progress.curves]
+        assert trained == [{"loss/size"}] * 3 + [{"loss/cls"}] * 3
+        sizes = [curve["loss/size"] for curve in progress.curves[:3]]
+        assert sizes == sorted(sizes, reverse=True)
+
+    def test_the_epoch_kept_is_one_of_the_last_stage(self):
+        _, progress = train_in_stages(epochs=12)
+        scores = [curve["validation/selection"] for curve in progress.curves]
+        assert progress.best_epoch == 7 + scores[6:].index(max(scores[6:]))
+
+    def test_a_stage_that_selects_nothing_passes_on_its_last_epoch(self):
+        class Whole(InStages):
+            def stages(self):
+                return [Stage("shrink", 1.0, ("size",), {"lr": 0.1}, selects=False)]
+
+        torch.manual_seed(0)
+        method = Whole()
+        progress = fit(method, Normaliser(dict.fromkeys("svt", 4)), store(30, 0), store(20, 1), **OPTIONS)
+        assert progress.best_epoch == progress.epoch == 6
+
+    def test_patience_counts_within_a_stage(self):
+        _, progress = train_in_stages(epochs=200, patience=2, lr=0.05)
+        assert progress.begin == progress.epoch
+        assert len(progress.curves) == progress.best_epoch + 2 > 100
+
+    @pytest.mark.parametrize("killed_after", [1, 3, 5])
+    def test_killed_in_any_stage_it_goes_on_to_the_same_bits(self, tmp_path, monkeypatch, killed_after):
+        monkeypatch.setattr("cmarr.training.loop.SAVE_EVERY", 0.0)
+        whole, expected = train_in_stages()
+
+        class Kill(Exception):
+            pass
+
+        def kill(epoch):
+            if epoch == killed_after:
+                raise Kill
+
+        checkpoint = Checkpoint(tmp_path / "state")
+        with pytest.raises(Kill):
+            train_in_stages(checkpoint, kill)
+        epochs = []
+        resumed, progress = train_in_stages(checkpoint, epochs.append)
+        assert epochs == list(range(killed_after + 1, 7))
+        assert same(whole, resumed)
+        assert progress.curves == expected.curves
