@@ -86,7 +86,7 @@ def verdicts(
     task: Task,
     summaries: Summaries,
     *,
-    rivals: Sequence[str] = ("masked", "linear"),
+    rivals: Sequence[str] = ("masked", "linear", "gbdt"),
     row: str = "avg6",
     metric: str | None = None,
 ) -> list[str]:
