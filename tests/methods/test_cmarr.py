@@ -268,7 +268,7 @@ class TestSwitches:
 
     def test_every_switch_of_the_settings_is_tried(self):
         sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
-        elsewhere = {"train", "tau", "entropy_floor"}
+        elsewhere = {"train", "tau", "entropy_floor", "staged"}
         tried = {switch for switch, _, _ in SWITCHES}
         assert tried | sizes | elsewhere == set(Methods.model_fields["cmarr"].annotation.model_fields)
 
