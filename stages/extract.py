@@ -7,12 +7,11 @@ from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.registry import build_encoder
 from cmarr.encoders.seen_faces import see_faces, spread
-from cmarr.errors import UserError
 from cmarr.execution import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.faces_file import NAME, write_faces
 from cmarr.files import file_digest
-from cmarr.modalities import LETTERS, NAMES
+from cmarr.modalities import LETTERS
 from stages.paths import Paths, corpus_root, media_root
 from stages.resume import unfinished
 from stages.stage import root as repository
@@ -64,11 +63,7 @@ def _encoder(
     for key in FILES:
         if own.get(key) and (found := repository() / Path(own[key]).expanduser()).exists():
             own[key] = str(found)
-    encoder = build_encoder(name, **own, **limits)
-    if encoder.modality != LETTERS[modality]:
-        fitting = NAMES[encoder.modality]
-        raise UserError(f"encoders.{modality}: {name} reads {fitting}; choose another one for {modality}")
-    return encoder
+    return build_encoder(name, **own, **limits)
 
 
 if __name__ == "__main__":
