@@ -32,10 +32,11 @@ class GBDT(nn.Module):
         *,
         rounds: int = 100,
         learning_rate: float = 0.1,
-        leaves: int = 15,
+        leaves: int = 8,
         smallest_leaf: int = 10,
         copies: int = 4,
         feature_share: float = 0.2,
+        bins: int = 63,
     ):
         """Room for the trees.
 
@@ -44,13 +45,14 @@ class GBDT(nn.Module):
         leaves:        of a tree, at most; smallest_leaf: training rows of a leaf, at least
         copies:        how often a training utterance enters, each time with a mask of its own
         feature_share: features that a split chooses from, a share of all
+        bins:          values that a feature is rounded to, at most 255
         """
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.dims = {m: dims[m] for m in self.modalities}
         self.rounds, self.learning_rate = rounds, learning_rate
         self.leaves, self.smallest_leaf = leaves, smallest_leaf
-        self.copies, self.feature_share = copies, feature_share
+        self.copies, self.feature_share, self.bins = copies, feature_share, bins
         self.trees = Trees(rounds, task.outputs, 2 * leaves - 1)
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
@@ -80,6 +82,7 @@ class GBDT(nn.Module):
             max_leaf_nodes=self.leaves,
             min_samples_leaf=self.smallest_leaf,
             max_features=self.feature_share,
+            max_bins=self.bins,
             early_stopping=False,
             random_state=seed,
         ).fit(inputs, labels)

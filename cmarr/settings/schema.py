@@ -171,6 +171,7 @@ class CMARR(Section):
     fusion: Literal["three_blocks", "two_blocks", "pooled"]
     query: Literal["text", "recovered"]
     staged: Flag
+    gradient_shares: Flag
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 
@@ -202,6 +203,7 @@ class GBDT(Section):
     smallest_leaf: Count
     copies: Count
     feature_share: Annotated[float, Field(gt=0, le=1, strict=True)]
+    bins: Annotated[int, Field(ge=2, le=255, strict=True)]
 
 
 class CRA(Section):
