@@ -50,7 +50,7 @@ def test_every_key_in_the_tables_exists_and_every_switch_is_in_them():
     own = set(params["method"]["cmarr"])
     assert {key for key in named if not key.startswith("train.")} <= own
     assert {key.removeprefix("train.") for key in named if key.startswith("train.")} <= set(params["train"])
-    assert own - named - {"train", "heads", "dropout"} == set()
+    assert own - named - {"train", "heads", "dropout", "gradient_shares"} == set()
 
 
 def test_the_presets_it_names_exist():

@@ -79,6 +79,7 @@ class CMARR(nn.Module):
         fusion: Blocks = "three_blocks",
         query: Query = "text",
         staged: bool = False,
+        gradient_shares: bool = True,
     ):
         """Build the model; its weights come from torch's global generator, which the caller seeds.
 
@@ -121,6 +122,7 @@ class CMARR(nn.Module):
         query:          "text", or "recovered": the recovered modality asks
 
         staged: train in three stages, each adding its phase's losses, instead of jointly; see `stages`
+        gradient_shares: have `diagnostics` measure the share of each loss in the gradient
 
         Raises UserError for sizes that do not fit together.
         """
@@ -147,6 +149,7 @@ class CMARR(nn.Module):
         )
         self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
         self.staged = staged
+        self.gradient_shares = gradient_shares
 
     def stages(self) -> list[Stage]:
         """One joint stage, as Eq 14 has it; or, `staged`, alignment, reconstruction and refinement in turn.
@@ -275,7 +278,7 @@ class CMARR(nn.Module):
             similarities = self.distribution_contrast.similarities(mu, sigma)
             watched["similarity_spread"] = similarities.std()
             watched["retrieval"] = retrieval(similarities)
-        if len(batch) >= 2:
+        if self.gradient_shares and len(batch) >= 2:
             shares = self._gradient_shares(_first_rows(batch, GRADIENT_ROWS))
             watched |= {f"gradient/{name}": share for name, share in shares.items()}
         return watched

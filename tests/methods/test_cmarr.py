@@ -180,6 +180,9 @@ class TestRepresentations:
         odds = {a: (s["gradient/udcl"] / (1 - s["gradient/udcl"])).item() for a, s in shares.items()}
         assert odds[10.0] == pytest.approx(10 * odds[1.0], rel=1e-3)
         assert "gradient/udcl" not in small.method("cmarr", alpha=0.0).eval().diagnostics(batch)
+        usual = small.method("cmarr").eval().diagnostics(batch)
+        quiet = small.method("cmarr", gradient_shares=False).eval().diagnostics(batch)
+        assert set(usual) - set(quiet) == set(shares[1.0])
 
     @pytest.mark.parametrize("broken", [1e4, float("nan")])
     def test_a_diverging_inverse_is_named(self, small, broken):
@@ -268,7 +271,7 @@ class TestSwitches:
 
     def test_every_switch_of_the_settings_is_tried(self):
         sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
-        elsewhere = {"train", "tau", "entropy_floor", "staged"}
+        elsewhere = {"train", "tau", "entropy_floor", "staged", "gradient_shares"}
         tried = {switch for switch, _, _ in SWITCHES}
         assert tried | sizes | elsewhere == set(Methods.model_fields["cmarr"].annotation.model_fields)
 
