@@ -171,6 +171,7 @@ class CMARR(Section):
     fusion: Literal["three_blocks", "two_blocks", "pooled"]
     query: Literal["text", "recovered"]
     staged: Flag
+    gradient_shares: Flag
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 
