@@ -56,7 +56,14 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
         figures=_figures(paths, name),
         texts={
             name: (paths.metrics / "report" / name).read_text(encoding="utf-8")
-            for name in ("results.md", "corpus.md", "costs.md")
+            for name in (
+                "results.md",
+                "ablations.md",
+                "recovery.md",
+                "sensitivity.md",
+                "corpus.md",
+                "costs.md",
+            )
         },
         note=(paths.metrics / "report" / "results.md").read_text(encoding="utf-8"),
         tags=tags,

@@ -4,6 +4,7 @@ import sys
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tests.pipeline.project import Project
 from tests.pipeline.test_pipeline import copy_of, ran
@@ -20,11 +21,20 @@ def study(project, tmp_path_factory) -> Project:
     return copy
 
 
+def write(project: Project, **keys) -> None:
+    """Change keys at the top of params.yaml."""
+    path = project.root / "params.yaml"
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load(path) | keys
+    with path.open("w") as opened:
+        yaml.dump(params, opened)
+
+
 def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     report = study.root / "metrics/demo/report"
     assert "No ablation has been trained" in (report / "ablations.md").read_text()
     assert "No recovery has been measured" in (report / "recovery.md").read_text()
-    study.edit(**{"ablate: []": "ablate: [w_point]", "recovery: []": "recovery: [cmarr]"})
+    write(study, ablate=["w_point"], recovery=["cmarr"])
     assert set(ran(study.dvc("repro", "report"))) == {
         "settings",
         "ablate@w_point",
@@ -42,16 +52,14 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
         "masked (fusion alone)",
         "w/ point",
     }
+    told = "from stages.mirrored import result_of; print(result_of('demo', 'w_point', 'data', {}).name)"
+    assert study.run(sys.executable, "-c", told).stdout.startswith(
+        "cmarr w_point alpha=1.0 beta=0.1"
+    )  # in MLflow
 
 
 def test_the_parameter_study_runs_only_what_is_missing(study):
-    study.edit(
-        **{
-            "alpha: [0.1, 0.5, 1.0, 2.0]": "alpha: [2.0]",
-            "beta: [0.05, 0.1, 0.5, 1.0]": "beta: []",
-            "lambda: [1.0, 5.0, 10.0, 20.0]": "lambda: []",
-        }
-    )
+    write(study, sensitivity={"alpha": [2.0], "beta": [], "lambda": []})
     command = [sys.executable, "-m", "stages.sensitivity"]
     assert "demo: 2 points, 2 to run" in study.run(*command).stdout
     table = pd.read_csv(study.root / "metrics/demo/sensitivity.csv")
