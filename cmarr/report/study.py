@@ -22,7 +22,7 @@ class Study:
     frames:      predictions, one frame a fold and seed
     summaries:   `cmarr.evaluation.summary.summarise` of them
     comparisons: (method, other) -> `cmarr.evaluation.comparison.compare`, each pair once
-    costs:       the cost.json of training
+    costs:       the cost.json of training, the seconds of what a method starts from added to its own
     curves:      learning curves: fold, seed, epoch, name, value
     """
 
@@ -57,9 +57,17 @@ def load_study(
         frames=frames,
         summaries={method: summarise(frames[method], task) for method in methods},
         comparisons={(a, b): compare(frames[a], frames[b], task) for a, b in combinations(methods, 2)},
-        costs={method: read_json(Path(metrics) / method / "cost.json") for method in methods},
+        costs={method: read_cost(Path(metrics) / method) for method in methods},
         curves={method: pd.read_csv(Path(metrics) / method / "curves.csv") for method in methods},
     )
+
+
+def read_cost(folder: Path) -> dict[str, Any]:
+    """What the training of a method cost; a model that it starts from (pretrain.json) has to be trained, too."""
+    cost, first = read_json(folder / "cost.json"), folder / "pretrain.json"
+    if first.is_file():
+        cost = cost | {"seconds": cost["seconds"] + read_json(first)["seconds"]}
+    return cost
 
 
 def read_answers(
