@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cmarr.methods.registry import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,7 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_one_file_one_line_and_a_section(corpus):
     project = corpus.root
     for folder in ("cmarr", "stages", "presets"):
