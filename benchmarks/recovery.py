@@ -7,8 +7,7 @@ Corpora are drawn from a latent model, so that each of the three can be turned o
 (arousal and valence), and every modality shows it through a blur of its own, as in the demo corpus, together with
 content that has nothing to do with it. A share of that content's variance is common to all modalities, the rest is
 each modality's own; content and affect are mixed by a fixed random network, so affect cannot be read without telling
-it from content. Every method sees the same corpora, splits and test utterances; a test set is ten times as large as
-what noise in a UAR would ask for.
+it from content. Every method sees the same corpora, splits and test utterances (1200 of them).
 
 Rows are added to recovery.csv in the folder `--out` as they are found, and a run goes on where the last one stopped;
 recovery.png beside it shows each method's mean UAR minus that of `masked`, the fusion network trained with masks alone.
@@ -179,6 +178,7 @@ def figure(found: pd.DataFrame, centre: dict[str, float]) -> Figure:
                     axes.vlines(x, 100 * part.min(), 100 * part.max(), color=colour, alpha=0.4)
                     axes.plot(x, 100 * part.mean(), color=colour, marker=marker, markersize=5, label=method)
                 axes.set_xticks(range(len(values)), [f"{v:g}" for v in values])
+                axes.set_xlim(-0.4, len(values) - 0.6)
                 axes.set_xlabel(TITLES[axis])
                 axes.set_title(group, fontsize=10)
         for row in grid:
