@@ -126,15 +126,16 @@ def test_rows_are_averaged(corpus, speech_model):
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "wavlm"])
-def test_bf16_is_autocast_with_its_weights_converted_once(kind, speech_model):
+def test_bf16_is_no_further_off_than_autocast(kind, speech_model):
     (samples,) = sounds(16_000)
     network = Wav2vec2(speech_model[kind], precision="bf16", device="cpu").network
     (rows,) = network([network.normalised(samples)])
     with torch.autocast("cpu", torch.bfloat16):
         expected = alone(speech_model[kind], samples)
-    np.testing.assert_allclose(rows, expected, atol=1e-2)
+    exact = alone(speech_model[kind], samples)
+    off, usual = (np.linalg.norm(values - exact) for values in (rows, expected))
+    assert 1e-4 < off < 1.1 * usual  # the first convolution stays in fp32
     assert rows.dtype == np.float32
-    assert np.abs(rows - alone(speech_model[kind], samples)).max() > 1e-4
 
 
 def test_less_than_one_frame_says_so(corpus, speech_model):
