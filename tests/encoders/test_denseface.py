@@ -52,9 +52,7 @@ def test_weights_that_are_not_there():
 
 def test_without_shipped_weights_the_file_to_give_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("cmarr.encoders.face_network.SHIPPED", tmp_path / "denseface.safetensors")
-    with pytest.raises(
-        UserError, match="give the safetensors file of a trained Denseface, or set"
-    ):
+    with pytest.raises(UserError, match="give the safetensors file of a trained Denseface, or set"):
         load_denseface()
 
 
