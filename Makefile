@@ -9,10 +9,10 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format lock ui clean
+.PHONY: help env demo test lint format ablations sensitivity ui lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/ready ## make the environment (.venv), pinned and hash-checked
 
@@ -41,6 +41,14 @@ format: env ## let ruff mend what it can
 	@ruff check --fix .
 	@ruff format .
 
+ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5)
+	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.load import read_yaml; print(",".join(read_yaml("params.yaml")["ablations"]))')]" \
+		-S 'recovery=[cmarr,plain_flows]'
+
+sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
+	@python -m stages.sensitivity
+	@dvc repro
+
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
 
@@ -48,4 +56,5 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## remove the environment and everything computed
-	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp data/*/ metrics/*/ mlflow.db mlartifacts dvc.lock
+	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp data/*/ mlflow.db mlartifacts dvc.lock
+	@find metrics -mindepth 2 -type f ! -name sensitivity.csv -delete
