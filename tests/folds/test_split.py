@@ -128,7 +128,9 @@ def test_the_mmin_family_tests_one_speaker_and_validates_on_the_partner():
         (6, ["Ses10m"], ["Ses10f"]),
     ]
     assert all(len(speakers(f.train)) == 4 for f in folds)
-    assert describe_rule(dyads("1", "2", "3"), folds, "mmin").startswith("6 folds, one a speaker, whose partners")
+    assert describe_rule(dyads("1", "2", "3"), folds, "mmin").startswith(
+        "6 folds, one a speaker, whose partners"
+    )
 
 
 def test_the_rule_is_a_sentence_for_every_scheme():
@@ -164,7 +166,12 @@ def test_the_rule_is_a_sentence_for_every_scheme():
         ),
         (dyads("1", "2") + corpus([("3f", "3", "f")]), "mmin", 5, "speaker 3f is alone in session 3"),
         ([Utterance(s, session=s) for s in "123"], "mmin", 5, "utterance 1 has no speaker"),
-        (dyads("1", "2", "3"), "sesion", 5, "'sesion' is not a scheme; there are session, speaker, mmin, official"),
+        (
+            dyads("1", "2", "3"),
+            "sesion",
+            5,
+            "'sesion' is not a scheme; there are session, speaker, mmin, official",
+        ),
     ],
 )
 def test_what_a_scheme_needs_and_the_corpus_lacks_is_said(utterances, scheme, n_folds, message):

@@ -57,7 +57,10 @@ def test_one_file_one_line_and_a_section(corpus):
     params = (ROOT / "params.yaml").read_text()
     for old, new in (
         ("methods:\n- cmarr\n- masked\n- linear\n", "methods: [average]\n"),
-        ("    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n", "    classes: [calm, tense]\n"),
+        (
+            "    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n",
+            "    classes: [calm, tense]\n",
+        ),
         ("epochs: auto", "epochs: 30"),
         ("lr: auto", "lr: 0.01"),
     ):
