@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-OBJECTIVE = {"alpha": "alpha", "beta": "beta", "lambda_": "lambda"}
+OBJECTIVE = {"beta": "beta", "alpha": "alpha", "lambda_": "lambda"}
 """CM-ARR's weights (Eq 14): keyword -> key in params.yaml. They stand in the name of a run."""
 
 

@@ -54,7 +54,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     }
     told = "from stages.mirrored import result_of; print(result_of('demo', 'w_point', 'data', {}).name)"
     assert study.run(sys.executable, "-c", told).stdout.startswith(
-        "cmarr w_point alpha=1.0 beta=0.1"
+        "cmarr w_point beta=0.1 alpha=1.0"
     )  # in MLflow
 
 

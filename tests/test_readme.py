@@ -1,0 +1,46 @@
+"""README and docs: what they tell a user to type exists, what they show is there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cmarr.settings.load import read_yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The lines of a page's shell blocks, as words, without comments."""
+    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_pictures_and_linked_files_exist(page):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", prose):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_name_targets_and_keys_that_exist(page):
+    params = read_yaml(ROOT / "params.yaml")
+    for words in commands(page):
+        if words[0] == "make":
+            assert set(words[1:]) - {w for w in words if "=" in w} <= TARGETS, words
+        for word, override in zip(words, words[1:], strict=False):
+            if word == "-S":
+                section = params
+                for part in override.split("=")[0].split("."):
+                    assert part in section, f"{page.name}: {override} sets a key that params.yaml does not have"
+                    section = section[part]
+
+
+def test_the_readme_opens_with_its_two_commands():
+    assert [words[:2] for words in commands(PAGES[0])[:2]] == [["make", "demo"], ["make", "test"]]
