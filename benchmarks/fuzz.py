@@ -16,7 +16,7 @@ from cmarr.media.faces import FaceReader
 from cmarr.media.workers import decode
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "media"))
-from mutations import KINDS, mutated, seeds
+from damaged_media import KINDS, mutated, seeds
 
 LIMIT = 20.0
 """Seconds a file may take."""

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from mutations import KINDS, mutated, seeds
+from damaged_media import KINDS, mutated, seeds
 from recordings import face, tone, write_video
 
 from cmarr.errors import Unreadable

@@ -72,7 +72,8 @@ def copy_of_the_project(target: Path) -> Project:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     for name in listed:
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
+        # the lock of a pipeline that ran here is no part of the project
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("tests/"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     project = Project(target)
