@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,13 @@ def test_commands_name_targets_and_keys_that_exist(page):
     for words in commands(page):
         if words[0] == "make":
             assert set(words[1:]) - {w for w in words if "=" in w} <= TARGETS, words
-        for word, override in zip(words, words[1:], strict=False):
+        for word, override in pairwise(words):
             if word == "-S":
                 section = params
                 for part in override.split("=")[0].split("."):
-                    assert part in section, f"{page.name}: {override} sets a key that params.yaml does not have"
+                    assert part in section, (
+                        f"{page.name}: {override} sets a key that params.yaml does not have"
+                    )
                     section = section[part]
 
 
