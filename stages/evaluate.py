@@ -33,7 +33,7 @@ def main(dataset: str, name: str) -> None:
             frame = predictions_frame(
                 ids=fold.test,
                 speakers=[u.speaker for u in test],
-                clusters=[u.speaker or u.dialogue or u.id for u in test],
+                clusters=[u.cluster(settings["cluster"]) for u in test],
                 labels=truth,
                 n_usable=usable_counts(store.available.cpu().numpy()),
                 logits={

@@ -41,7 +41,10 @@ def main(dataset: str, name: str) -> None:
             )
             ids = [i for i in fold.test if i not in empty]
             run_of = {"fold": fold.number, "seed": seed}
-            measured += [frame.assign(**run_of) for frame in _measured(train, test, ids, utterances)]
+            measured += [
+                frame.assign(**run_of)
+                for frame in _measured(train, test, ids, utterances, settings["cluster"])
+            ]
             if not points:
                 points = _points(test, ids)
     if not measured:
@@ -53,7 +56,7 @@ def main(dataset: str, name: str) -> None:
 
 
 def _measured(
-    train: Recoveries, test: Recoveries, ids: Sequence[str], utterances: Mapping[str, Utterance]
+    train: Recoveries, test: Recoveries, ids: Sequence[str], utterances: Mapping[str, Utterance], kind: str
 ) -> list[pd.DataFrame]:
     frames = []
     for (sources, missing), recovered in test.recovered.items():
@@ -67,7 +70,7 @@ def _measured(
         )
         named = [utterances[ids[i]] for i in rows]
         pair = Pair(sources, missing, test.truths[missing][rows], recovered[rows], ridge)
-        clusters = [u.speaker or u.dialogue or u.id for u in named]
+        clusters = [u.cluster(kind) for u in named]
         frames.append(measure(pair).assign(id=[u.id for u in named], cluster=clusters))
     return frames
 

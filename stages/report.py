@@ -13,7 +13,7 @@ from cmarr.features.faces_file import NAME, read_faces
 from cmarr.files import atomic, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
-from cmarr.modalities import MODALITIES, NAMES
+from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
 from cmarr.report.contact_sheet import contact_sheet, describe_faces
 from cmarr.report.published import table_3
@@ -103,6 +103,12 @@ def _write_faces(paths: Paths) -> None:
         save_figure(paths.metrics / "report" / "faces.png", contact_sheet(seen, title=title))
 
 
+def _cluster(cluster: str, paths: Paths) -> str:
+    """What a table calls the clusters: the recordings of MOSI and MOSEI are videos, not dialogues."""
+    videos = cluster == "dialogue" and paths.settings("corpus")["kind"] in ("mmsa", "cmu")
+    return "video" if videos else cluster
+
+
 def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("report")
     study = study_of(dataset)
@@ -120,10 +126,10 @@ def main(dataset: str) -> None:
         study,
         selection=describe_rule(settings["selection"], study.task),
         fold_rule=read_rule(paths.folds),
-        features=settings["features"],
+        features={m: name for m, name in settings["features"].items() if LETTERS[m] in tables},
         corpus=printed(corpus),
         rejected=rejected,
-        cluster="speaker" if utterances[0].speaker else "video",
+        cluster=_cluster(settings["cluster"], paths),
     )
     changes = {a["label"]: f"{a['method']} with {_told(a['set'])}" for a in settings["ablations"]}
     ablations = _ablations(paths, settings, study)

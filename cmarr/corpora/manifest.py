@@ -51,6 +51,10 @@ class Utterance:
         """What a modality ('s', 'v', 't') is read from: a path, or the text itself; None where it is absent."""
         return {"s": self.audio, "v": self.video, "t": self.text}[modality]
 
+    def cluster(self, kind: str) -> str:
+        """What this utterance is resampled with: its 'speaker' or 'dialogue', or else the nearest thing known."""
+        return getattr(self, kind) or self.speaker or self.dialogue or self.id
+
     def span(self, modality: str) -> tuple[float | None, float | None]:
         """First and last second of a modality's file that belong to it; None: from its beginning, to its end."""
         return (None, None) if modality == "s" and self.audio_whole else (self.start, self.end)

@@ -33,7 +33,9 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "root": dataset.root,
         "options": dataset.options,
     }
-    task = {"classes": list(dataset.classes), "task": dataset.task}
+    # In an official split speakers may recur, so the recordings are what is drawn anew.
+    cluster = "dialogue" if dataset.folds == "official" else "speaker"
+    task = {"classes": list(dataset.classes), "task": dataset.task, "cluster": cluster}
     files: dict[str, dict[str, Any]] = {
         "corpus": corpus | {"classes": list(dataset.classes)},
         "prepare": corpus

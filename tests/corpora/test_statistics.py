@@ -106,3 +106,10 @@ def test_durations_come_from_headers_and_from_the_manifest(tmp_path):
         ]
     )
     assert seconds == pytest.approx({"whole": 2.0, "from": 1.5, "part": 0.75, "film": 1.0, "either": 1.0})
+
+
+def test_an_utterance_is_resampled_with_the_nearest_thing_known():
+    whole = Utterance("u1", speaker="ross", dialogue="dia4")
+    assert (whole.cluster("speaker"), whole.cluster("dialogue")) == ("ross", "dia4")
+    assert Utterance("u1", dialogue="video7").cluster("speaker") == "video7"
+    assert Utterance("u1").cluster("dialogue") == "u1"
