@@ -49,6 +49,7 @@ class Corpus:
             "seeds": [0],
             "device": "cpu",
             "classes": CLASSES,
+            "cluster": "speaker",
             "task": "classification",
         }
         write_json(self.root / f"data/tiny/settings/{file or method}.json", whole | changes)
