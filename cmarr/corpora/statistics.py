@@ -84,7 +84,7 @@ def corpus_table(
     row["untimed"] = sum((u.audio or u.video) is not None and u.id not in timed for u in utterances)
     for modality in MODALITIES:
         if available is None:
-            absent = sum(_source(u, modality) is None for u in utterances)
+            absent = sum(u.source(modality) is None for u in utterances)
         else:
             ids = set(available.get(modality, ()))
             absent = sum(u.id not in ids for u in utterances)
@@ -117,7 +117,3 @@ def _hours(row: pd.Series) -> str:
     if pd.isna(row["hours"]):
         return "-"
     return f"{'at least ' if row['untimed'] else ''}{row['hours']:.2f}"
-
-
-def _source(utterance: Utterance, modality: str) -> str | None:
-    return {"s": utterance.audio, "v": utterance.video, "t": utterance.text}[modality]

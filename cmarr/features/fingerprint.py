@@ -24,7 +24,7 @@ def product_version() -> str:
 
 def source(utterance: Utterance, modality: str) -> str | None:
     """The path (speech, video) or the text that an utterance has in a modality, if any."""
-    return {"s": utterance.audio, "v": utterance.video, "t": utterance.text}[modality]
+    return utterance.source(modality)
 
 
 class Inputs:
