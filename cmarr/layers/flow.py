@@ -21,6 +21,10 @@ Scaling = Literal["tanh", "sigmoid"]
 SMALLEST_DEVIATION = 1e-3
 """A channel that deviates less counts as constant: ActNorm centres it and leaves its scale alone."""
 
+SMALLEST_LOG_SCALE = -2.0
+"""Of a coupling with `scaling="sigmoid"`. The inverse divides by the scale, which a logistic function lets come as
+near to zero as it likes: without a floor one unusual row sends the inverse, and the training, to infinity."""
+
 
 class ChannelFlow(Transform):
     """z = F(x), for each of `steps` steps k:
@@ -41,7 +45,8 @@ class ChannelFlow(Transform):
 
     d: channels, an even number; hidden: width of the couplings' networks; mixing: "lu", M_k learned with a
     unit lower and a positive upper diagonal, or "permutation", fixed; layers: hidden layers of a coupling's
-    network, 1 or 2; scaling: "tanh" as above, or "sigmoid", h_a = sigmoid(r + 2) (h_a + t), which is DiCMoR's.
+    network, 1 or 2; scaling: "tanh" as above, or "sigmoid", h_a = sigmoid(r + 2) (h_a + t), which is DiCMoR's, with
+    a floor under the scale.
     """
 
     def __init__(
@@ -176,7 +181,7 @@ class ChannelFlow(Transform):
         # A bounded scale: K couplings cannot overflow, whatever they are given.
         if self.scaling == "tanh":
             return raw.tanh(), shift
-        log_scale = F.logsigmoid(raw + 2)
+        log_scale = F.logsigmoid(raw + 2).clamp(min=SMALLEST_LOG_SCALE)
         return log_scale, shift * log_scale.exp()
 
     def _log_determinant(self, log_scales: list[Tensor]) -> Tensor:

@@ -182,6 +182,7 @@ def _fit_stage(
         curve |= {f"validation/{name}": value for name, value in scores.items()}
         curve["validation/selection"] = score
         curve |= _diagnostics(method, normaliser, validation)
+        _check_finite(curve, progress.epoch)
         progress.curves.append(curve)
         if score > progress.best_score or not stage.selects:
             progress.best_score, progress.best_epoch = score, progress.epoch

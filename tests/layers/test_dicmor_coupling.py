@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmarr.layers.flow import ChannelFlow
+from cmarr.layers.flow import SMALLEST_LOG_SCALE, ChannelFlow
 
 
 def flow(steps: int = 3, perturbed: bool = True) -> ChannelFlow:
@@ -33,6 +33,17 @@ def test_it_is_inverted():
     back, backward = made.inverse(z)
     torch.testing.assert_close(back, x, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(forward, -backward, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_far_off_do_not_send_the_inverse_to_infinity():
+    made = ChannelFlow(6, 32, hidden=5, layers=2, scaling="sigmoid")
+    with torch.no_grad():
+        made.bias_out[:, :3] = -1000.0  # a scale of sigmoid(-998) = 0 in every step, but for the floor
+    z, log_determinant = made(torch.ones(1, 6))
+    back, _ = made.inverse(torch.full((1, 6), 10.0))
+    assert back.isfinite().all()
+    torch.testing.assert_close(log_determinant, torch.tensor([32 * 3 * SMALLEST_LOG_SCALE]))
+    assert z.isfinite().all()
 
 
 def test_its_log_determinant_is_autograd_s():

@@ -140,6 +140,21 @@ def test_divergence_is_named_not_trained_on():
         fit(Exploding(), Normaliser(dict.fromkeys("svt", 4)), store(16, 0), store(8, 1), **OPTIONS)
 
 
+def test_a_validation_score_that_is_no_number_is_named_too():
+    class Wild(Pooled):
+        def predict(self, batch, visible):
+            nothing = torch.full((len(batch), 1), torch.nan)
+            return {name: Prediction(nothing) for name in visible}
+
+    options = OPTIONS | {
+        "task": Task()
+    }  # a regression: among classes there is a largest logit whatever they are
+    with pytest.raises(
+        UserError, match=r"validation/\w+ is nan in epoch 1: training diverged; lower train.lr"
+    ):
+        fit(Wild(), Normaliser(dict.fromkeys("svt", 4)), store(16, 0), store(8, 1), **options)
+
+
 def test_validation_score_by_hand():
     data = store(4, 0)
     data = Store(data.ids, data.values, data.starts, data.lengths, torch.tensor([0, 0, 0, 1]))
