@@ -6,7 +6,10 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -32,6 +35,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
+    """Write a data frame as CSV atomically, without its index."""
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False)
 
 
 def canonical_json(value: Any) -> str:

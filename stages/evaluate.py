@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import pandas as pd
+
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.device import choose_device
+from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.folds import fold_table
+from cmarr.evaluation.importance import importance
 from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
+from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.summary import long_table, summarise
-from cmarr.files import atomic, write_json
+from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.inference import answer
 from cmarr.methods.model import load_model
@@ -23,13 +28,14 @@ def main(dataset: str, name: str) -> None:
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])
-    frames = []
+    frames, priors = [], {}
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)
         test = [utterances[i] for i in fold.test]
         truth: Any = [u.score if task.regression else u.label for u in test]
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
+            priors[fold.number] = model.prior.tolist()
             frame = predictions_frame(
                 ids=fold.test,
                 speakers=[u.speaker for u in test],
@@ -48,13 +54,16 @@ def main(dataset: str, name: str) -> None:
             frames.append(frame)
     summary = summarise(frames, task)
     write_json(paths.metrics / f"{name}.json", summary)
-    with atomic(paths.metrics / f"{name}.csv") as temporary:
-        long_table(summary, method=name).to_csv(temporary, index=False)
-    with atomic(paths.metrics / name / "folds.csv") as temporary:
-        fold_table(frames, task).to_csv(temporary, index=False)
+    folder = paths.metrics / name
+    write_csv(paths.metrics / f"{name}.csv", long_table(summary, method=name))
+    write_csv(folder / "folds.csv", fold_table(frames, task))
+    write_csv(folder / "calibration.csv", reliability(frames, task))
+    measures = pd.concat([calibration(frames, task), selective(frames, task)])
+    write_csv(folder / "calibration_scores.csv", measures)
+    write_csv(folder / "risk_coverage.csv", risk_coverage(frames, task))
+    write_csv(folder / "importance.csv", importance(frames, task, priors))
     for condition, rows in confusion_rows(frames, task).groupby("condition"):
-        with atomic(paths.metrics / name / "confusion" / f"{condition}.csv") as temporary:
-            rows[["actual", "predicted"]].to_csv(temporary, index=False)
+        write_csv(folder / "confusion" / f"{condition}.csv", rows[["actual", "predicted"]])
 
 
 if __name__ == "__main__":

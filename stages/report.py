@@ -10,7 +10,7 @@ from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.data.load import load_features
 from cmarr.evaluation.recovery import recovery_table
 from cmarr.features.faces_file import NAME, read_faces
-from cmarr.files import atomic, write_text
+from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
@@ -68,9 +68,8 @@ def _write_recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[st
     write_text(target / "recovery.md", recovery_markdown(measured, dataset=paths.dataset, changes=changes))
     if not labels:
         return
-    with atomic(target / "recovery.csv") as temporary:
-        tables = [recovery_table(rows).assign(name=label) for label, rows in measured.items()]
-        pd.concat(tables).to_csv(temporary, index=False)
+    tables = [recovery_table(rows).assign(name=label) for label, rows in measured.items()]
+    write_csv(target / "recovery.csv", pd.concat(tables))
     points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
     figure = recovery_figure(
         pd.concat(points), title=f"Recovered and true representations, {paths.dataset}", changes=changes
@@ -143,8 +142,7 @@ def main(dataset: str) -> None:
             published=None if study.task.regression else table_3(),
         ),
     )
-    with atomic(paths.metrics / "report" / "ablations.csv") as temporary:
-        ablations_table(ablations, study.task).to_csv(temporary, index=False)
+    write_csv(paths.metrics / "report" / "ablations.csv", ablations_table(ablations, study.task))
     labels = {a["name"]: a["label"] for a in settings["ablations"]}
     _write_sensitivity(paths, settings, study.task)
     _write_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes)

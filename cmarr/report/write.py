@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.summary import long_table
-from cmarr.files import atomic, write_text
+from cmarr.files import write_csv, write_text
 from cmarr.methods.protocol import Task
 from cmarr.report.confusion import confusion_figure
 from cmarr.report.corpus import corpus_markdown
@@ -65,11 +65,11 @@ def write_report(
     )
     write_text(folder / "results.md", results_markdown(title, markdown_table(table), notes, against))
     write_text(folder / "results.txt", results_text(study.summaries, study.task, title=study.dataset))
-    _write_csv(
+    write_csv(
         folder / "results.csv", pd.concat([long_table(s, method=m) for m, s in study.summaries.items()])
     )
     write_text(folder / "corpus.md", corpus_markdown(corpus, rejected, title=f"{study.dataset}: the corpus"))
-    _write_csv(folder / "corpus.csv", corpus)
+    write_csv(folder / "corpus.csv", corpus)
     write_text(folder / "costs.md", markdown_table(cost_frame(study.costs)))
     for name, figure in figures(study, cluster).items():
         for ending in ("png", "svg"):
@@ -102,8 +102,3 @@ def method_figures(
     if not task.regression:
         drawn[f"confusion-{method}"] = confusion_figure(frames, task, title=f"Confusion of {method}")
     return drawn
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic(path) as temporary:
-        frame.to_csv(temporary, index=False)
