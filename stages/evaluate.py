@@ -1,26 +1,80 @@
-"""Answer the test utterances of every fold under every condition, and score the answers."""
+"""Answer the test utterances of every fold under every protocol, and score the answers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+import torch
 
+from cmarr.data.dropping import without_steps
 from cmarr.data.load import by_id, load_features, load_store
+from cmarr.data.masks import drawn_from
+from cmarr.data.store import Store
 from cmarr.device import choose_device
 from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.importance import importance
+from cmarr.evaluation.masked import kept_steps, look_up
 from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
+from cmarr.evaluation.robustness import protocol_json, protocol_summaries, protocol_table
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
+from cmarr.masks.files import levels, read_description, read_masks
+from cmarr.masks.protocols import FIXED, STEPS
 from cmarr.methods.inference import answer
-from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
-from cmarr.modalities import CONDITIONS
+from cmarr.methods.model import Model, load_model
+from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.confusion import confusion_rows
 from stages.paths import Paths
 from stages.stage import run
+
+
+def answers(
+    model: Model, store: Store, masks: dict[str, pd.DataFrame], fold: int, about: dict[str, Any]
+) -> Iterator[pd.DataFrame]:
+    """The rows of every protocol, the seven conditions first; about: the rest of what `predictions_frame` takes."""
+
+    def ask(store: Store, conditions: tuple[str, ...], **degree: Any) -> pd.DataFrame:
+        logits = answer(model.method, model.normaliser, store, conditions)
+        return predictions_frame(
+            n_usable=usable_counts(store.available.cpu().numpy()),
+            logits={condition: values.numpy() for condition, values in logits.items()},
+            prior=model.prior.tolist(),
+            fold=fold,
+            **about,
+            **degree,
+        )
+
+    fixed = ask(store, CONDITIONS)
+    yield fixed
+    lengths = {m: n.cpu().numpy() for m, n in store.lengths.items()}
+    for name, drawn in masks.items():
+        if name not in STEPS:
+            yield look_up(fixed, drawn[drawn["fold"] == fold], name)
+            continue
+        for level, rows in levels(drawn, fold):
+            kept = kept_steps(rows, about["ids"], lengths)
+            if all(steps.all() for steps in kept.values()):
+                whole = fixed[fixed["condition"] == COMPLETE]
+                yield whole.assign(protocol=name, level=level)
+                continue
+            device = store.labels.device
+            rest = without_steps(store, {m: torch.from_numpy(k).to(device) for m, k in kept.items()})
+            yield ask(rest, (COMPLETE,), protocol=name, level=level)
+
+
+def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
+    """The conditions that masks showed a method while it trained; a model that it starts from saw complete data."""
+    if closed_form:  # fits all seven, whatever the section `train` says
+        return list(CONDITIONS)
+    shown = {
+        *drawn_from(settings["train"]["mask_conditions"]),
+        *([COMPLETE] if settings["starts_from"] else []),
+    }
+    return [c for c in CONDITIONS if c in shown]
 
 
 def main(dataset: str, name: str) -> None:
@@ -28,30 +82,29 @@ def main(dataset: str, name: str) -> None:
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])
-    frames, priors = [], {}
+    described = read_description(paths.masks)
+    masks = {protocol: read_masks(paths.masks, protocol) for protocol in described["protocols"]}
+    everything, priors, closed_form = [], {}, False
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)
         test = [utterances[i] for i in fold.test]
         truth: Any = [u.score if task.regression else u.label for u in test]
+        about = {
+            "ids": fold.test,
+            "speakers": [u.speaker for u in test],
+            "clusters": [u.cluster(settings["cluster"]) for u in test],
+            "labels": truth,
+            "task": task,
+        }
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             priors[fold.number] = model.prior.tolist()
-            frame = predictions_frame(
-                ids=fold.test,
-                speakers=[u.speaker for u in test],
-                clusters=[u.cluster(settings["cluster"]) for u in test],
-                labels=truth,
-                n_usable=usable_counts(store.available.cpu().numpy()),
-                logits={
-                    c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()
-                },
-                prior=model.prior.tolist(),
-                task=task,
-                fold=fold.number,
-                seed=seed,
-            )
+            parts = answers(model, store, masks, fold.number, about | {"seed": seed})
+            frame = pd.concat(parts, ignore_index=True)
             write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
-            frames.append(frame)
+            everything.append(frame)
+            closed_form = isinstance(model.method, ClosedForm)
+    frames = [frame[frame["protocol"] == FIXED] for frame in everything]
     summary = summarise(frames, task)
     write_json(paths.metrics / f"{name}.json", summary)
     folder = paths.metrics / name
@@ -64,6 +117,15 @@ def main(dataset: str, name: str) -> None:
     write_csv(folder / "importance.csv", importance(frames, task, priors))
     for condition, rows in confusion_rows(frames, task).groupby("condition"):
         write_csv(folder / "confusion" / f"{condition}.csv", rows[["actual", "predicted"]])
+
+    shown = shown_in_training(settings, closed_form) if described["unseen"] else None
+    summaries = protocol_summaries(everything, task, masks, shown)
+    realised = {
+        protocol: {level["level"]: level["realised"] for level in own["levels"]}
+        for protocol, own in described["protocols"].items()
+    }
+    write_csv(folder / "protocols.csv", protocol_table(name, summary, summaries, realised))
+    write_json(folder / "protocols.json", protocol_json(summaries, described, shown))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ class Paths:
         """Which utterance plays which part in which fold."""
         return self.data / "folds.parquet"
 
+    @property
+    def masks(self) -> Path:
+        """What each protocol hides from the test utterances."""
+        return self.data / "masks"
+
     def settings(self, name: str) -> dict[str, Any]:
         """The resolved settings of a stage, a modality or a method."""
         path = self.data / "settings" / f"{name}.json"

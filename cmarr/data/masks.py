@@ -8,6 +8,11 @@ from torch import Tensor
 from cmarr.modalities import CONDITIONS, INCOMPLETE, visible
 
 
+def drawn_from(conditions: str | Sequence[str]) -> Sequence[str]:
+    """The conditions that `train.mask_conditions` stands for: 'seven', 'six', or a list of them."""
+    return {"seven": CONDITIONS, "six": INCOMPLETE}[conditions] if isinstance(conditions, str) else conditions
+
+
 def draw_visible(
     available: Tensor,
     generator: torch.Generator,
@@ -31,9 +36,7 @@ def draw_visible(
     Returns:
         visible (B, 3) bool, on the device of `available`.
     """
-    names = (
-        {"seven": CONDITIONS, "six": INCOMPLETE}[conditions] if isinstance(conditions, str) else conditions
-    )
+    names = drawn_from(conditions)
     patterns = torch.tensor([visible(name) for name in names])  # (C, 3)
     rows = available.shape[0]
     usable = (patterns[None] & available.cpu()[:, None]).any(2)  # (B, C)

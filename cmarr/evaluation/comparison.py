@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.predictions import FIXED
 from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, swap_p_values
 from cmarr.evaluation.scores import ERRORS, metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, Tallies, gather, tally
+from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 
 ALPHA = 0.05

@@ -1,12 +1,14 @@
 """The predictions file: every number of every table is computed from it, and from nothing else.
 
-One file a method, fold and seed; one row an utterance and condition:
+One file a method, fold and seed; one row an utterance, protocol, level and condition:
 
     id, speaker   the utterance and who speaks (null where the corpus does not say)
     cluster       what is resampled together: speaker, video (MOSI, MOSEI) or dialogue (MELD)
     fold, seed    of the model that answered
-    protocol      'fixed' for the seven conditions; `level` is its degree (a rate, an SNR), else null
-    condition     the modalities that the method was allowed to use
+    protocol      'fixed' for the seven conditions, else a name from `cmarr.masks.protocols.ANSWERED`
+    level         its degree (a rate, an SNR); null in the fixed protocol
+    condition     the modalities that the method was allowed to use: under 'rate' and its like those that the
+                  mask set leaves this utterance; under 'frames' and 'bursts' all, of which steps are missing
     n_usable      how many of them this utterance has; 0: the answer is the training prior
     label         class name, or score
     p_<class>     class probabilities in the order of the classes; `y_hat` for a score
@@ -23,11 +25,9 @@ import pyarrow.parquet as pq
 
 from cmarr.errors import UserError
 from cmarr.files import atomic
+from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, visible
-
-FIXED = "fixed"
-"""Protocol of the seven conditions."""
 
 
 def columns(task: Task) -> list[str]:
@@ -155,8 +155,11 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None
         pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
 
 
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read one predictions file; raises UserError when it is absent or not such a file."""
+def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataFrame:
+    """Read one predictions file: the rows of one protocol, or of all (None).
+
+    Raises UserError when it is absent, not such a file, or without a row of that protocol.
+    """
     if not Path(path).is_file():
         raise UserError(f"{path}: does not exist; evaluate the method first (dvc repro)")
     try:
@@ -166,12 +169,23 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             f"{path}: cannot be read as predictions ({error}); run its evaluation again"
         ) from error
     check_predictions(frame, task_of(frame, where=str(path)), where=str(path))
+    if protocol is None:
+        return frame
+    frame = frame[frame["protocol"] == protocol].reset_index(drop=True)
+    if frame.empty:
+        raise UserError(
+            f"{path}: holds nothing for the protocol {protocol!r}; add it to `protocols` in params.yaml"
+        )
     return frame
 
 
-def read_folder(folder: str | Path) -> list[pd.DataFrame]:
-    """Every predictions file of a method, by fold, then seed; raises UserError where there is none."""
-    frames = [read_predictions(path) for path in sorted(Path(folder).glob("fold*-seed*.parquet"))]
+def read_folder(folder: str | Path, protocol: str | None = FIXED) -> list[pd.DataFrame]:
+    """Every predictions file of a method, by fold, then seed, as `read_predictions` reads it.
+
+    Raises UserError where there is none.
+    """
+    paths = sorted(Path(folder).glob("fold*-seed*.parquet"))
+    frames = [read_predictions(path, protocol) for path in paths]
     if not frames:
         raise UserError(
             f"{folder}: holds no predictions (fold*-seed*.parquet); run the method's evaluation first"
@@ -196,14 +210,19 @@ def check_predictions(frame: pd.DataFrame, task: Task, where: str = "predictions
         raise UserError(f"{where}: no utterance was predicted; is the test split of this fold empty?")
     answers = frame[columns(task)].to_numpy(np.float64)
     size = frame["condition"].str.len()
+    fixed = frame["protocol"] == FIXED
+    place = frame.assign(condition=frame["condition"].where(~frame["protocol"].isin(MASKED)))
     checks = {
+        "unknown protocol (known: " + ", ".join(ANSWERED) + ")": ~frame["protocol"].isin(ANSWERED),
+        "a level that is no number": ~fixed & ~np.isfinite(frame["level"]),
+        "a level in the fixed protocol": fixed & frame["level"].notna(),
         "unknown condition (known: " + ", ".join(CONDITIONS) + ")": ~frame["condition"].isin(CONDITIONS),
         "n_usable outside 0 ... size of the condition": (frame["n_usable"] < 0) | (frame["n_usable"] > size),
         "no cluster": frame["cluster"].isna(),
         "no label": frame["label"].isna(),
         "an answer that is NaN or infinite": ~np.isfinite(answers).all(1),
         "uncertainty outside [0, 1]": ~(frame["uncertainty"].isna() | frame["uncertainty"].between(0, 1)),
-        "the same utterance twice under one condition": frame.duplicated(
+        "the same utterance twice under one condition, or at one level of a mask set": place.duplicated(
             ["id", "protocol", "level", "condition"]
         ),
         "another fold or seed than the rest of the file": (frame["fold"] != frame["fold"].iloc[0])

@@ -63,6 +63,17 @@ def scores(frame: pd.DataFrame, task: Task, *, everyone: bool = False) -> dict[s
     return score_rows(frame if everyone else frame[frame["n_usable"] > 0], task)
 
 
+def mixed_scores(frame: pd.DataFrame, task: Task, *, everyone: bool = False) -> dict[str, float | None]:
+    """Metric -> value for one level of a protocol, at which each utterance may use something else.
+
+    Utterances count as in `scores`; every value is None where no utterance has anything left.
+    """
+    counted = frame["n_usable"] > 0
+    if not counted.any():
+        return dict.fromkeys(metrics_of(task))
+    return score_rows(frame if everyone else frame[counted], task)
+
+
 def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
     """Metric -> value over all rows given (at least one), whatever their conditions."""
     truth, predicted = frame["label"].to_numpy(), answers(frame, task)

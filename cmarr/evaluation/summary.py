@@ -6,12 +6,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from cmarr.evaluation.predictions import FIXED
 from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap_interval
-from cmarr.evaluation.scores import can_be_met, metrics_of, score_rows, scores
-from cmarr.evaluation.tallies import AVERAGES, ROWS, gather, mean_of_known, tally
+from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, score_rows, scores
+from cmarr.evaluation.tallies import SEVEN, Axis, gather, mean_of_known, tally
+from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
-from cmarr.modalities import CONDITIONS, INCOMPLETE
+from cmarr.modalities import INCOMPLETE
 
 DIGITS = 6
 """Fractions are stored to this many digits: beyond is rounding noise that every diff would show."""
@@ -20,9 +20,17 @@ Frames: TypeAlias = Sequence[pd.DataFrame] | pd.DataFrame
 
 
 def summarise(
-    frames: Frames, task: Task, *, protocol: str = FIXED, resamples: int = RESAMPLES, seed: int = 0
+    frames: Frames,
+    task: Task,
+    *,
+    protocol: str = FIXED,
+    axis: Axis = SEVEN,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Metric -> row (a condition, 'avg6' or 'avg7') -> numbers, as fractions; None where there is no number.
+
+    With another `axis` the rows are others: the levels of a protocol (`tallies.levels`), say.
 
     A cell holds
         mean   mean over the folds of the fold's score, then over the seeds
@@ -36,13 +44,13 @@ def summarise(
     Raises UserError when a fold lacks a seed.
     """
     frame = gather(frames, task, protocol)
-    tallies = tally(frame, task)
-    sizes = _sizes(frame)
-    counted = _scored(frame, task, tallies.folds, tallies.seeds, everyone=False)
+    tallies = tally(frame, task, axis)
+    sizes = _sizes(frame, axis)
+    counted = _scored(frame, task, axis, tallies.folds, tallies.seeds, everyone=False)
     full = counted
     if (frame["n_usable"] == 0).any():
-        full = _scored(frame, task, tallies.folds, tallies.seeds, everyone=True)
-    shape = len(metrics_of(task)), len(ROWS)
+        full = _scored(frame, task, axis, tallies.folds, tallies.seeds, everyone=True)
+    shape = len(metrics_of(task)), len(axis.rows)
     lo, hi = bootstrap_interval(
         lambda weights: tallies.headline(tallies.totals(weights)).reshape(len(weights), -1),
         len(tallies.clusters),
@@ -50,11 +58,11 @@ def summarise(
         seed=seed,
     )
     bounds = np.stack([lo, hi], axis=-1).reshape(*shape, 2)
-    covers = {name: [c for c in members if c in tallies.reported] for name, members in AVERAGES.items()}
+    covers = {name: [c for c in members if c in tallies.reported] for name, members in axis.averages.items()}
     out: dict[str, Any] = {}
     for m, metric in enumerate(metrics_of(task)):
         out[metric] = {}
-        for r, row in enumerate(ROWS):
+        for r, row in enumerate(axis.rows):
             members = covers.get(row, [row] if row in tallies.reported else [])
             n, n_all = (len(set().union(*(ids[c] for c in members))) if members else 0 for ids in sizes)
             cell: dict[str, Any] = {
@@ -66,7 +74,7 @@ def summarise(
                 "all": _number(_mean(full[metric], members)),
                 "n_all": n_all,
             }
-            out[metric][row] = cell | ({"covers": members} if row in AVERAGES else {})
+            out[metric][row] = cell | ({"covers": members} if row in axis.averages else {})
     out["meta"] = {
         "folds": len(tallies.folds),
         "seeds": len(tallies.seeds),
@@ -106,7 +114,13 @@ def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
     `labels` (such as method="cmarr") become the first columns.
     """
     rows = [
-        {**labels, "metric": metric, "condition": row, **cell, "covers": " ".join(cell.get("covers", [row]))}
+        {
+            **labels,
+            "metric": metric,
+            "condition": row,
+            **cell,
+            "covers": " ".join(map(str, cell.get("covers", [row]))),
+        }
         for metric, cells in summary.items()
         if metric != "meta"
         for row, cell in cells.items()
@@ -114,36 +128,37 @@ def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _sizes(frame: pd.DataFrame) -> tuple[dict[str, set], dict[str, set]]:
-    """Condition -> the (fold, utterance) pairs that are scored, and all of them."""
-    counted: dict[str, set] = {}
-    full: dict[str, set] = {}
-    for condition, part in frame.groupby("condition"):
-        full[str(condition)] = set(zip(part["fold"], part["id"], strict=True))
+def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set], dict[Any, set]]:
+    """Condition (or level) -> the (fold, utterance) pairs that are scored, and all of them."""
+    counted: dict[Any, set] = {}
+    full: dict[Any, set] = {}
+    for condition, part in frame.groupby(axis.column):
+        full[condition] = set(zip(part["fold"], part["id"], strict=True))
         usable = part[part["n_usable"] > 0]
-        counted[str(condition)] = set(zip(usable["fold"], usable["id"], strict=True))
+        counted[condition] = set(zip(usable["fold"], usable["id"], strict=True))
     return counted, full
 
 
 def _scored(
-    frame: pd.DataFrame, task: Task, folds: Sequence[int], seeds: Sequence[int], *, everyone: bool
-) -> dict[str, dict[str, np.ndarray]]:
-    """Metric -> condition -> (F, S) scores, NaN where there is none."""
-    out = {m: {c: np.full((len(folds), len(seeds)), np.nan) for c in CONDITIONS} for m in metrics_of(task)}
-    for (fold, seed, condition), part in frame.groupby(["fold", "seed", "condition"]):
-        for metric, value in scores(part, task, everyone=everyone).items():
+    frame: pd.DataFrame, task: Task, axis: Axis, folds: Sequence[int], seeds: Sequence[int], *, everyone: bool
+) -> dict[str, dict[Any, np.ndarray]]:
+    """Metric -> condition (or level) -> (F, S) scores, NaN where there is none."""
+    score = scores if axis.column == "condition" else mixed_scores
+    out = {m: {c: np.full((len(folds), len(seeds)), np.nan) for c in axis.values} for m in metrics_of(task)}
+    for (fold, seed, condition), part in frame.groupby(["fold", "seed", axis.column]):
+        for metric, value in score(part, task, everyone=everyone).items():
             if value is not None:
                 out[metric][condition][folds.index(fold), seeds.index(seed)] = value
     return out
 
 
-def _mean(by_condition: Mapping[str, np.ndarray], members: Sequence[str]) -> float:
+def _mean(by_condition: Mapping[Any, np.ndarray], members: Sequence[Any]) -> float:
     if not members:
         return np.nan
     return float(np.mean([mean_of_known(mean_of_known(by_condition[c], 0), 0) for c in members]))
 
 
-def _deviation(by_condition: Mapping[str, np.ndarray], members: Sequence[str]) -> float:
+def _deviation(by_condition: Mapping[Any, np.ndarray], members: Sequence[Any]) -> float:
     if not members:
         return np.nan
     grid = mean_of_known(np.stack([by_condition[c] for c in members]), 0)  # (F, S)

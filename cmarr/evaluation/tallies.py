@@ -6,15 +6,16 @@ confusion counts, or the moments of truth and answer. `scores` gives the printed
 spread; a test holds the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.predictions import FIXED
 from cmarr.evaluation.scores import answers, steps
+from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
 
@@ -25,8 +26,30 @@ ROWS = (*INCOMPLETE, "avg6", COMPLETE, "avg7")
 
 
 @dataclass(frozen=True)
+class Axis:
+    """What a table has rows of: the P `values` of a column of the predictions, and averages of some of them.
+
+    rows: values and averages in the order of the table.
+    """
+
+    column: str
+    values: tuple[Any, ...]
+    averages: Mapping[str, tuple[Any, ...]]
+    rows: tuple[Any, ...]
+
+
+SEVEN = Axis("condition", CONDITIONS, AVERAGES, ROWS)
+"""The papers' table."""
+
+
+def levels(values: Sequence[float]) -> Axis:
+    """The levels of a protocol, whatever each utterance has left at a level."""
+    return Axis("level", tuple(values), {}, tuple(values))
+
+
+@dataclass(frozen=True)
 class Tallies:
-    """Sums (F, S, P, C, M) over the utterances of a fold, seed, condition and cluster.
+    """Sums (F, S, P, C, M) over the utterances of a fold, seed, condition (or level) and cluster.
 
     `met` (F, P) says in which folds a condition can be met; M sums suffice for the task's metrics.
     """
@@ -37,6 +60,7 @@ class Tallies:
     seeds: tuple[int, ...]
     clusters: tuple[str, ...]
     task: Task
+    axis: Axis = SEVEN
 
     def totals(self, weights: np.ndarray) -> np.ndarray:
         """Sums (B, F, S, P, M) when cluster c counts `weights[b, c]` times."""
@@ -50,7 +74,7 @@ class Tallies:
         return out
 
     def headline(self, totals: np.ndarray) -> np.ndarray:
-        """Totals (B, F, S, P, M) -> (B, metrics, 9), rows in the order of `ROWS`; NaN is no number.
+        """Totals (B, F, S, P, M) -> (B, metrics, rows), in the order of `axis.rows`; NaN is no number.
 
         Mean over folds, then seeds; an average is that of the conditions that can be met.
         """
@@ -58,17 +82,17 @@ class Tallies:
         metrics = _regression if self.task.regression else _classification
         values = metrics(totals)  # (metrics, B, F, S, P)
         per_condition = mean_of_known(mean_of_known(values, 2), 2)  # (metrics, B, P)
-        rows = dict(zip(CONDITIONS, np.moveaxis(per_condition, -1, 0), strict=True))
-        for name, members in AVERAGES.items():
+        rows = dict(zip(self.axis.values, np.moveaxis(per_condition, -1, 0), strict=True))
+        for name, members in self.axis.averages.items():
             # Not a mean of what is known: a resample that lacks one condition gives no average.
             kept = [rows[c] for c in self.reported if c in members]
             rows[name] = np.mean(kept, axis=0) if kept else np.full(per_condition.shape[:2], np.nan)
-        return np.stack([rows[name] for name in ROWS], axis=-1).swapaxes(0, 1)
+        return np.stack([rows[name] for name in self.axis.rows], axis=-1).swapaxes(0, 1)
 
     @property
-    def reported(self) -> tuple[str, ...]:
-        """The conditions that at least one utterance can meet."""
-        return tuple(c for i, c in enumerate(CONDITIONS) if self.met[:, i].any())
+    def reported(self) -> tuple[Any, ...]:
+        """The conditions that at least one utterance can meet (the levels at which one has something left)."""
+        return tuple(c for i, c in enumerate(self.axis.values) if self.met[:, i].any())
 
     def for_seeds(self, count: int) -> "Tallies":
         """The same tallies with a single seed repeated `count` times."""
@@ -103,19 +127,19 @@ def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: 
     return frame.reset_index(drop=True)
 
 
-def tally(frame: pd.DataFrame, task: Task) -> Tallies:
+def tally(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -> Tallies:
     """Sum up a frame from `gather`, over the utterances with at least one usable modality."""
     axes = [sorted(set(frame[name])) for name in ("fold", "seed")] + [
-        list(CONDITIONS),
+        list(axis.values),
         sorted(set(frame["cluster"])),
     ]
-    names = ("fold", "seed", "condition", "cluster")
+    names = ("fold", "seed", axis.column, "cluster")
     code = [
         pd.Categorical(frame[name], categories=axis).codes.astype(np.int64)
         for name, axis in zip(names, axes, strict=True)
     ]
-    met = np.zeros((len(axes[0]), len(CONDITIONS)), bool)
-    whole = (frame["n_usable"] == frame["condition"].str.len()).to_numpy()
+    met = np.zeros((len(axes[0]), len(axis.values)), bool)
+    whole = _met(frame, axis.column)
     met[code[0][whole], code[2][whole]] = True
 
     shape = tuple(len(axis) for axis in axes)
@@ -126,7 +150,12 @@ def tally(frame: pd.DataFrame, task: Task) -> Tallies:
         [np.bincount(cell, weights=column, minlength=int(np.prod(shape))) for column in contributions],
         axis=-1,
     )
-    return Tallies(sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task)
+    return Tallies(sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task, axis)
+
+
+def _met(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """(N,) bool: the rows by which a condition is met, those with all of it; at a level, those with anything left."""
+    return (frame["n_usable"] >= (frame["condition"].str.len() if column == "condition" else 1)).to_numpy()
 
 
 def _contributions(frame: pd.DataFrame, task: Task) -> list[np.ndarray]:

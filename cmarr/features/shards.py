@@ -88,6 +88,18 @@ def read_ids(path: str | Path) -> list[str]:
     return _read(path)["id"].to_pylist()
 
 
+def read_lengths(folder: str | Path) -> dict[str, int]:
+    """Utterance -> number of its frames, for every utterance of a folder's shards; the frames are not read.
+
+    Raises UserError when a shard is damaged.
+    """
+    lengths: dict[str, int] = {}
+    for path in shards(folder):
+        table = _read(path, ["id", "n_frames"])
+        lengths |= zip(table["id"].to_pylist(), table["n_frames"].to_pylist(), strict=True)
+    return lengths
+
+
 @dataclass(frozen=True)
 class FeatureTable:
     """All sequences of one modality, concatenated.
@@ -144,10 +156,10 @@ def shards(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob("part-*.parquet"))
 
 
-def _read(path: str | Path) -> pa.Table:
+def _read(path: str | Path, columns: list[str] | None = None) -> pa.Table:
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        return table.select(SCHEMA.names)
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        return table.select(columns or SCHEMA.names)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

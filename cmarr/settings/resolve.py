@@ -3,6 +3,7 @@
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
+from cmarr.masks.protocols import CHOICES, FIXED, UNSEEN
 from cmarr.modalities import NAMES
 from cmarr.settings.load import validate
 from cmarr.settings.schema import Methods, Settings, Train
@@ -19,7 +20,7 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout")
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `report`, two entries a method (itself, and
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, two entries a method (itself, and
     `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what changes
     how fast things go but never what comes out; no stage depends on it.
 
@@ -41,6 +42,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "prepare": corpus
         | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
+        "masks": _masks(settings, dataset.classes),
         "run": {"workers": settings.workers, "device": settings.device},
     }
     for modality in NAMES.values():
@@ -95,6 +97,26 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
         )
     section = getattr(settings.encoders, encoder).model_dump()
     return {"source": "encoder", "encoder": encoder, "settings": section} | extraction
+
+
+def _masks(settings: Settings, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The protocols that are asked for, each with its section: those of others would re-run it for nothing."""
+    chosen = CHOICES if settings.protocols == ("all",) else settings.protocols
+    for name in chosen:
+        if name not in CHOICES:
+            raise UserError(
+                f"protocols: {name!r} is not a protocol; there are {', '.join(CHOICES)}, or all by itself"
+                f"{did_you_mean(name, CHOICES)}"
+            )
+    if FIXED not in chosen:
+        raise UserError(f"protocols: {FIXED} is what every table is made of; add it to the list")
+    sections = settings.protocol.model_dump()
+    return {
+        "protocols": {name: sections[name] for name in chosen if name in sections},
+        "seed": sections["seed"],
+        "unseen": UNSEEN in chosen,
+        "classes": list(classes),
+    }
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:

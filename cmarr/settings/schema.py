@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from cmarr.masks.protocols import DICMOR
+
 Positive = Annotated[float, Field(gt=0, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
@@ -316,6 +318,61 @@ class Tune(Section):
     dropout: tuple[Probability, Probability]
 
 
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(values):
+        raise ValueError("levels must rise")
+    return values
+
+
+Levels = Annotated[tuple[Share, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)]
+
+
+class CellProtocol(Section):
+    """Levels at which modalities of utterances are hidden."""
+
+    levels: Levels
+
+
+class Rate(CellProtocol):
+    """Cells hidden at random."""
+
+    draw: Literal["cells", "batch"]
+    batch: Count
+
+    @model_validator(mode="after")
+    def _tabulated(self) -> "Rate":
+        if self.draw == "batch" and (unknown := [level for level in self.levels if level not in DICMOR]):
+            known = ", ".join(map(str, DICMOR))
+            raise ValueError(f"draw: batch knows the levels {known}, not {unknown[0]}")
+        return self
+
+
+class Frames(Section):
+    """Levels at which frames and tokens are dropped."""
+
+    levels: Annotated[
+        tuple[Probability, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)
+    ]
+
+
+class Bursts(Frames):
+    """The same in runs."""
+
+    length: Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+class Protocols(Section):
+    """One section a protocol that draws masks, and the seed of all draws."""
+
+    seed: Seed
+    rate: Rate
+    unbalanced: CellProtocol
+    by_speaker: CellProtocol
+    by_class: CellProtocol
+    frames: Frames
+    bursts: Bursts
+
+
 class Dataset(Section):
     """Everything that depends on the corpus."""
 
@@ -367,6 +424,8 @@ class Settings(Section):
     device: str
     workers: AutoCount
     methods: Annotated[Names, Field(min_length=1)]
+    protocols: Annotated[Names, Field(min_length=1)]
+    protocol: Protocols
     encoders: Encoders
     extraction: Extraction
     train: Train

@@ -55,9 +55,13 @@ def test_raw_media_become_a_table(project):
 def test_every_test_utterance_is_answered_once_a_condition(project):
     manifest = pd.read_parquet(project.root / "data/demo/manifest.parquet")
     frames = [pd.read_parquet(p) for p in (project.root / "data/demo/predictions/cmarr").glob("*.parquet")]
-    answers = pd.concat(frames).groupby("condition")["id"].apply(sorted)
+    everything = pd.concat(frames)
+    answers = everything[everything["protocol"] == "fixed"].groupby("condition")["id"].apply(sorted)
     assert set(answers.index) == set(CONDITIONS)
     assert all(ids == sorted(manifest["id"]) for ids in answers)
+    rates = everything[everything["protocol"] == "rate"].groupby("level")["id"].apply(sorted)
+    assert len(rates) == 8
+    assert all(ids == sorted(manifest["id"]) for ids in rates)
 
 
 def test_the_manifest_does_not_say_where_the_repository_lies(project):

@@ -38,6 +38,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     assert set(ran(study.dvc("repro", "report"))) == {
         "settings",
         "ablate@w_point",
+        "evaluate_ablation@w_point",
         "recovery@cmarr",
         "report",
     }

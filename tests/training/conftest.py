@@ -10,6 +10,7 @@ from cmarr.corpora.manifest import Utterance, write_manifest
 from cmarr.features.shards import FeatureSequence, shard_path, write_shard
 from cmarr.files import write_json
 from cmarr.folds.files import Fold, write_folds
+from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
 
 CLASSES = ["calm", "tense"]
@@ -76,4 +77,5 @@ def corpus(tmp_path, monkeypatch) -> Corpus:
     folds = [Fold(1, ids[:12], ids[12:18], ids[18:]), Fold(2, ids[12:], ids[:6], ids[6:12])]
     write_folds(tmp_path / "data/tiny/folds.parquet", folds)
     write_json(tmp_path / "data/tiny/settings/run.json", {"workers": 1, "device": "cpu"})
+    write_description(tmp_path / "data/tiny/masks", {"protocols": {}, "absent": {}, "unseen": False})
     return Corpus(tmp_path)
