@@ -1,12 +1,19 @@
-"""Two methods on the same utterances: is there a difference that the data carry?"""
+"""Two methods on the same utterances: is there a difference that the data carry?
 
-from typing import Any
+Where more than two methods are compared, p-values are corrected by Holm's procedure over all that a claim has to
+beat: 'A is better than B' belongs to the family of A's comparisons with every other method, one family a metric
+and row. Each condition is a question of its own; nothing is corrected over them.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, swap_p_values
+from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, holm, swap_p_values
 from cmarr.evaluation.scores import ERRORS, metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, Tallies, gather, tally
@@ -14,6 +21,33 @@ from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 
 ALPHA = 0.05
+
+Comparisons: TypeAlias = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(first, second) -> their comparison, each pair once, see `compare`."""
+
+
+def compare_all(frames: Mapping[str, Frames], task: Task) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every pair of methods, in their order -> `compare`, with `p_holm` and `shown` corrected over the pairs.
+
+    Raises UserError when two methods did not answer the same utterances.
+    """
+    return corrected({(a, b): compare(frames[a], frames[b], task) for a, b in combinations(frames, 2)})
+
+
+def corrected(comparisons: Comparisons) -> dict[tuple[str, str], dict[str, Any]]:
+    """The comparisons with `p_holm` over the better method's comparisons with all others, and `shown` by it."""
+    out = {pair: {key: dict(cells) for key, cells in found.items()} for pair, found in comparisons.items()}
+    for metric in {key for found in comparisons.values() for key in found} - {"meta"}:
+        for row in ROWS:
+            cells = {pair: found[metric][row] for pair, found in comparisons.items()}
+            known = {pair: cell for pair, cell in cells.items() if cell["difference"] is not None}
+            for pair, cell in known.items():
+                family = [other for other in known if _better(metric, pair, cell) in other]
+                p = holm([known[other]["p"] for other in family])[family.index(pair)]
+                out[pair][metric][row] = cell | _verdict(
+                    metric, cell["difference"], cell["lo"], cell["hi"], p
+                )
+    return out
 
 
 def compare(
@@ -25,11 +59,12 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Metric -> row -> {difference, lo, hi, p, shown}: first minus second, as fractions, or None.
+    """Metric -> row -> {difference, lo, hi, p, p_holm, shown}: first minus second, as fractions, or None.
 
     lo, hi: 95 % interval of the paired difference, clusters resampled. p: two-sided permutation test that
-    swaps whole clusters between the methods, exact up to twelve clusters. shown: 1 when the first is better,
-    -1 when the second is, 0 when the interval holds zero or p is not below 0.05: no difference is shown.
+    swaps whole clusters between the methods, exact up to twelve clusters. p_holm: the same, where this is the only
+    comparison (see `compare_all`). shown: 1 when the first is better, -1 when the second is, 0 when the interval
+    holds zero or p_holm is not below 0.05: no difference is shown.
 
     A method with one seed (a deterministic one) is compared with each seed of the other.
     Raises UserError when the two did not answer the same utterances.
@@ -65,18 +100,36 @@ def compare(
     return out
 
 
-def _cell(metric: str, difference: float, lo: float, hi: float, p: float) -> dict[str, float | None]:
+def turned(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The cell of the same comparison, second minus first."""
+    back = {k: None if cell[k] is None else -cell[k] for k in ("difference", "lo", "hi", "shown")}
+    return {**cell, **back, "lo": back["hi"], "hi": back["lo"]}
+
+
+def _cell(metric: str, difference: float, lo: float, hi: float, p: float) -> dict[str, Any]:
     if np.isnan(difference):
-        return {"difference": None, "lo": None, "hi": None, "p": None, "shown": 0}
-    carried = bool(lo > 0 or hi < 0) and p < ALPHA
-    better = -np.sign(difference) if metric in ERRORS else np.sign(difference)
-    bounds = {name: None if np.isnan(x) else round(float(x), DIGITS) for name, x in (("lo", lo), ("hi", hi))}
-    return {
+        return {"difference": None, "lo": None, "hi": None, "p": None, "p_holm": None, "shown": 0}
+    below, above = (None if np.isnan(x) else round(float(x), DIGITS) for x in (lo, hi))
+    found = {
         "difference": round(float(difference), DIGITS),
-        **bounds,
+        "lo": below,
+        "hi": above,
         "p": round(float(p), DIGITS),
-        "shown": int(better) if carried else 0,
     }
+    return found | _verdict(metric, difference, below, above, p)
+
+
+def _verdict(
+    metric: str, difference: float, lo: float | None, hi: float | None, p: float
+) -> dict[str, float | int]:
+    carried = lo is not None and hi is not None and (lo > 0 or hi < 0) and p < ALPHA
+    better = -np.sign(difference) if metric in ERRORS else np.sign(difference)
+    return {"p_holm": round(float(p), DIGITS), "shown": int(better) if carried else 0}
+
+
+def _better(metric: str, pair: tuple[str, str], cell: Mapping[str, Any]) -> str:
+    """The one of two methods that scored better, shown or not."""
+    return pair[(cell["difference"] > 0) == (metric in ERRORS)]
 
 
 def _same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:

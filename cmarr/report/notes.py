@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmarr.evaluation.comparison import ALPHA
-from cmarr.evaluation.resampling import holm
+from cmarr.evaluation.comparison import ALPHA, Comparisons, turned
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.methods.protocol import Task
 from cmarr.report.published import SLIPS, SOURCE
-from cmarr.report.tables import Comparisons, Summaries, chosen_spread, interval_text, row_label, value_text
+from cmarr.report.tables import Summaries, chosen_spread, interval_text, row_label, value_text
 
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""
+OUTCOMES = {1: "better", 0: "no difference shown", -1: "worse"}
 
 
 def footnotes(
@@ -70,7 +70,8 @@ def footnotes(
     if compared and len(summaries) > 1:
         lines.append(
             "Bold: better than every other method here, by a paired test: the 95 % interval of each difference "
-            f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped."
+            f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped ({meta['clusters']} of them), corrected "
+            "by Holm over the method's comparisons with all others; each condition is a question of its own."
         )
     if published:
         slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
@@ -92,23 +93,20 @@ def verdicts(
 ) -> list[str]:
     """One sentence for each method against each plain rival, and one for each rival that was not shown to be beaten.
 
-    p-values are Holm-corrected over the sentences; a difference is shown when its interval excludes zero and the
-    corrected p is below 0.05.
+    p-values are corrected over the comparisons with all methods, see `cmarr.evaluation.comparison`.
     """
     metric = metric or primary(task)
     pairs = [(m, r) for r in rivals for m in summaries if r in summaries and m not in rivals]
     found = [(m, r, cell) for m, r in pairs if (cell := difference(comparisons, m, r, metric, row))]
-    corrected = holm([cell["p"] for _, _, cell in found])
     lines: list[str] = []
     unbeaten: dict[str, list[str]] = {rival: [] for _, rival, _ in found}
-    for (method, rival, cell), p in zip(found, corrected, strict=True):
-        outcome = _outcome(metric, cell, p)
-        if outcome != "better":
+    for method, rival, cell in found:
+        if cell["shown"] != 1:
             unbeaten[rival].append(method)
         size = value_text(metric, cell["difference"], digits=None if metric in ERRORS else 1, sign=True)
         lines.append(
             f"{method} - {rival}: {row_label(row, summaries)} {metric} {size} "
-            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {p:.2g}: {outcome}."
+            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {cell['p_holm']:.2g}: {OUTCOMES[cell['shown']]}."
         )
     lines += [
         f"**Not shown to beat `{rival}`: {', '.join(names)}.**" for rival, names in unbeaten.items() if names
@@ -123,11 +121,7 @@ def difference(
     if (method, other) in comparisons:
         cell = dict(comparisons[method, other][metric][row])
     elif (other, method) in comparisons:
-        back = comparisons[other, method][metric][row]
-        if back["difference"] is None:
-            return None
-        flipped = {k: None if back[k] is None else -back[k] for k in ("difference", "lo", "hi", "shown")}
-        cell = {**back, **flipped, "lo": flipped["hi"], "hi": flipped["lo"]}
+        cell = turned(comparisons[other, method][metric][row])
     else:
         return None
     return None if cell["difference"] is None else cell
@@ -140,13 +134,6 @@ def results_markdown(title: str, table: str, notes: Sequence[str], against: Sequ
         parts.append("\n".join(f"- {line}" for line in against))
     parts.append("\n".join(f"- {line}" for line in notes))
     return "\n\n".join(parts) + "\n"
-
-
-def _outcome(metric: str, cell: Mapping[str, Any], p: float) -> str:
-    lo, hi = cell["lo"], cell["hi"]
-    if lo is None or hi is None or lo <= 0 <= hi or p >= ALPHA:
-        return "no difference shown"
-    return "better" if (cell["difference"] > 0) != (metric in ERRORS) else "worse"
 
 
 def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cmarr.evaluation.comparison import compare
+from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_path, read_predictions
 from cmarr.evaluation.summary import summarise
 from cmarr.files import read_json
@@ -21,7 +20,7 @@ class Study:
 
     frames:      predictions, one frame a fold and seed
     summaries:   `cmarr.evaluation.summary.summarise` of them
-    comparisons: (method, other) -> `cmarr.evaluation.comparison.compare`, each pair once
+    comparisons: (method, other) -> their comparison, see `cmarr.evaluation.comparison.compare_all`
     costs:       the cost.json of training, the seconds of what a method starts from added to its own
     curves:      learning curves: fold, seed, epoch, name, value
     """
@@ -56,7 +55,7 @@ def load_study(
         task=task,
         frames=frames,
         summaries={method: summarise(frames[method], task) for method in methods},
-        comparisons={(a, b): compare(frames[a], frames[b], task) for a, b in combinations(methods, 2)},
+        comparisons=compare_all(frames, task),
         costs={method: read_cost(Path(metrics) / method) for method in methods},
         curves={method: pd.read_csv(Path(metrics) / method / "curves.csv") for method in methods},
     )

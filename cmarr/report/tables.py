@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cmarr.evaluation.comparison import Comparisons
 from cmarr.evaluation.tallies import AVERAGES, ROWS
 from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING
@@ -12,8 +13,6 @@ from cmarr.report.published import Published
 
 Summaries = Mapping[str, Mapping[str, Any]]
 """Method -> its summary, see `cmarr.evaluation.summary.summarise`."""
-Comparisons = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(first, second) -> their comparison, see `cmarr.evaluation.comparison.compare`."""
 
 LABELS = {"Acc2": "Acc-2", "Acc5": "Acc-5", "Acc7": "Acc-7", "Acc2_zero": "Acc-2 (0)", "WF1_zero": "WF1 (0)"}
 _PAIR = ("WAR", "UAR")

@@ -1,8 +1,9 @@
 import pytest
 
 from cmarr.errors import UserError
-from cmarr.evaluation.comparison import compare
+from cmarr.evaluation.comparison import compare, compare_all, corrected
 from cmarr.evaluation.summary import summarise
+from cmarr.evaluation.tallies import ROWS
 from cmarr.methods.protocol import Task
 
 
@@ -51,7 +52,7 @@ def test_too_few_clusters_show_nothing_however_clear_the_gain(simulate, emotions
 
 def test_an_unmet_condition_has_no_difference(simulate, emotions):
     cell = compare(simulate(video=False), simulate(video=False), emotions, resamples=50)["WAR"]["v"]
-    assert cell == {"difference": None, "lo": None, "hi": None, "p": None, "shown": 0}
+    assert cell == {"difference": None, "lo": None, "hi": None, "p": None, "p_holm": None, "shown": 0}
 
 
 def test_a_deterministic_method_meets_every_seed_of_the_other(simulate, emotions):
@@ -70,3 +71,43 @@ def test_methods_that_answered_other_utterances_are_not_compared(simulate, emoti
         compare(simulate(), simulate(utterances=19), emotions)
     with pytest.raises(UserError, match="disagree"):
         compare(simulate(), simulate(corpus=1), emotions)
+
+
+def cell(difference: float, p: float) -> dict:
+    reach = abs(difference) / 2
+    bounds = {"lo": difference - reach, "hi": difference + reach}
+    return {"difference": difference, **bounds, "p": p, "p_holm": p, "shown": 1 if difference > 0 else -1}
+
+
+def comparison(difference: float, p: float) -> dict:
+    return {"UAR": dict.fromkeys(ROWS, cell(difference, p)), "meta": {}}
+
+
+def test_a_claim_is_corrected_over_all_that_the_method_claims_to_beat():
+    """a beats b, c and d with 0.01, 0.02, 0.03; Holm over the three: 0.03, 0.04, 0.04. c - d belongs to d's three."""
+    found = corrected(
+        {
+            ("a", "b"): comparison(0.1, 0.01),
+            ("a", "c"): comparison(0.1, 0.02),
+            ("d", "a"): comparison(-0.1, 0.03),
+            ("c", "d"): comparison(-0.1, 0.02),
+            ("b", "c"): comparison(0.1, 0.5),
+            ("b", "d"): comparison(0.1, 0.5),
+        }
+    )
+    p = {pair: cells["UAR"]["avg6"]["p_holm"] for pair, cells in found.items()}
+    assert [p["a", "b"], p["a", "c"], p["d", "a"]] == pytest.approx([0.03, 0.04, 0.04])
+    assert p["c", "d"] == pytest.approx(0.06)  # of d's 0.02, 0.03, 0.5 the smallest: three times
+    assert found["d", "a"]["UAR"]["avg6"]["shown"] == -1
+    assert found["c", "d"]["UAR"]["avg6"]["shown"] == 0
+
+
+def test_correction_can_take_a_win_back(simulate, emotions):
+    """With six clusters no p is below 2 / 64, and twice that shows nothing any more."""
+    strong, weak = simulate(strength=4), simulate(strength=0.1)
+    alone = compare(strong, weak, emotions)["UAR"]["avg6"]
+    assert alone["p"] == pytest.approx(2 / 64)
+    assert alone["shown"] == 1
+    among = compare_all({"strong": strong, "weak": weak, "third": simulate(strength=0.11)}, emotions)
+    assert among["strong", "weak"]["UAR"]["avg6"]["p_holm"] == pytest.approx(4 / 64)
+    assert among["strong", "weak"]["UAR"]["avg6"]["shown"] == 0

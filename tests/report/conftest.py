@@ -44,6 +44,7 @@ def comparison(task: Task, difference: float, *, shown: int, p: float = 0.01) ->
         "lo": difference - reach,
         "hi": difference + reach,
         "p": p,
+        "p_holm": p,
         "shown": shown,
     }
     return {metric: dict.fromkeys(ROWS, cell) for metric in metrics_of(task)} | {"meta": {}}
