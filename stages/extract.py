@@ -12,13 +12,9 @@ from cmarr.features.extract import extract
 from cmarr.features.faces_file import NAME, write_faces
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from stages.paths import Paths, corpus_root, media_root
+from stages.paths import Paths, corpus_root, found_files, media_root
 from stages.resume import unfinished
-from stages.stage import root as repository
 from stages.stage import run
-
-FILES = ("model", "weights", "detector_file")
-"""Settings of encoders that may name a file or folder; relative ones are looked for from params.yaml."""
 
 NETWORKS = ("wav2vec2", "bert", "denseface")
 """Encoders that run a network in this process, and therefore take a device."""
@@ -54,15 +50,12 @@ def _encoder(
         return corpus_features(
             settings["kind"], root, LETTERS[modality], dataset=dataset, **settings["options"]
         )
-    name, own, limits = settings["encoder"], dict(settings["settings"]), dict[str, Any]()
+    name, own, limits = settings["encoder"], found_files(settings["settings"]), dict[str, Any]()
     workers = worker_count(machine["workers"])
     if modality != "text":  # media are decoded in processes of their own, under a time limit
         limits = {"workers": workers, "seconds": settings["time_limit"]}
     if name in NETWORKS:  # batches are made within shards, so that a resumed run makes the same ones
         limits |= {"workers": workers, "device": machine["device"], "window": settings["shard_size"]}
-    for key in FILES:
-        if own.get(key) and (found := repository() / Path(own[key]).expanduser()).exists():
-            own[key] = str(found)
     return build_encoder(name, **own, **limits)
 
 

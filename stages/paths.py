@@ -1,5 +1,6 @@
 """Where the files of a dataset lie: the one place that knows the layout of data/ and metrics/."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,22 @@ def corpus_root(setting: str) -> Path:
     here = Path.cwd() / given
     inside = here.resolve().is_relative_to(Path.cwd().resolve())
     return (here if inside else root() / given).resolve()
+
+
+FILES = ("model", "weights", "detector_file")
+"""Settings of encoders that may name a file or folder."""
+
+
+def found_files(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an encoder, at whatever depth, with files and folders below the repository made absolute."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found[key] = found_files(value)
+        else:
+            path = root() / Path(value).expanduser() if key in FILES and value else None
+            found[key] = str(path) if path and path.exists() else value
+    return found
 
 
 def media_root(root: Path) -> Path:

@@ -11,7 +11,7 @@ from cmarr.folds.files import read_folds
 from cmarr.methods.protocol import Task
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.job import TrainingJob, run_job
-from stages.paths import Paths
+from stages.paths import Paths, found_files
 from stages.resume import unfinished
 from stages.stage import run
 
@@ -48,6 +48,7 @@ def train(
         folder_digest(starts_from) if starts_from else None,
     ]
     folds = [fold.number for fold in read_folds(paths.folds)]
+    finetune = found_files(settings.get("finetune", {}))
     trials, seeds = settings["trials"], settings["seeds"]
     workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
     with unfinished(label, inputs) as folder:
@@ -67,6 +68,7 @@ def train(
                 folder=folder / f"trial{trial}" if len(trials) > 1 else folder,
                 first_stage=settings.get("first_stage", False),
                 starts_from=starts_from,
+                finetune=finetune,
             )
 
         def outcomes_of(jobs: list[TrainingJob]) -> list[dict[str, Any]]:

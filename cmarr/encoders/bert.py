@@ -7,19 +7,13 @@ import numpy as np
 import torch
 
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches, spans
+from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
 from cmarr.encoders.hidden_layers import LayerChoice, Layers
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
-from cmarr.errors import UserError
+from cmarr.encoders.text_network import TEXT_FAMILIES, TextNetwork, framing
 from cmarr.features.shards import FeatureSequence
-
-FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra")
-"""Families that attend in both directions, and to nothing that is padded."""
-
-OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert")
-"""Families that count positions from behind the padding token's number."""
 
 MODEL, REVISION = "bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 
@@ -50,11 +44,11 @@ class Bert:
         workers: int = 2,
         window: int = 64,
     ):
-        checkpoint = load_checkpoint("bert", model, revision, families=FAMILIES, preparation="tokenizer")
+        checkpoint = load_checkpoint("bert", model, revision, families=TEXT_FAMILIES, preparation="tokenizer")
         self.checkpoint = checkpoint
         self.layers = LayerChoice("bert", layers, checkpoint.config)
         self.arithmetic = Arithmetic(device, precision)
-        self.network = TextNetwork(checkpoint, self.layers, self.arithmetic)
+        self.network = TextRows(checkpoint, self.layers, self.arithmetic)
         self.batch_pieces, self.workers, self.window = batch_pieces, workers, window
         self.dim = self.layers.width
 
@@ -83,73 +77,35 @@ class Bert:
         ids = self.network.pieces(utterance.text or "")
         if not ids:
             return Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
-        before, after = self.network.before, self.network.after
-        room = self.network.limit - len(before) - len(after)
-        stretches = spans(len(ids), room, room // 4)
+        framing = self.network.framing
         pieces = []
-        for number, (first, last, keep) in enumerate(stretches):
-            framed = np.array([*before, *ids[first:last], *after], dtype=np.int64)
-            # The special tokens' rows are kept once: in front of the text, and behind it.
-            begin = 0 if number == 0 else len(before) + keep.start
-            end = len(framed) if number == len(stretches) - 1 else len(before) + keep.stop
-            pieces.append(Piece(framed, len(framed), slice(begin, end)))
+        for first, last, keep in framing.stretches(len(ids)):
+            framed = np.array([*framing.before, *ids[first:last], *framing.after], dtype=np.int64)
+            pieces.append(Piece(framed, len(framed), keep))
         total = sum(piece.keep.stop - piece.keep.start for piece in pieces)
         return Prepared(utterance.id, pieces, np.arange(total, dtype=np.float32))
 
 
-class TextNetwork:
-    """Word pieces of several texts -> the rows of each: padded, masked, through the network together."""
+class TextRows:
+    """Word pieces of several texts -> the rows of each, as NumPy arrays and without gradients."""
 
     def __init__(self, checkpoint: Checkpoint, layers: LayerChoice, arithmetic: Arithmetic):
-        self.tokenizer = checkpoint.preparation
-        self.before, self.after = _special_tokens(self.tokenizer)
-        self.limit = _limit(checkpoint.config, self.tokenizer)
-        self.padding = self.tokenizer.pad_token_id or 0
-        self.layers, self.arithmetic = layers, arithmetic
-        self.network = arithmetic.place(checkpoint.network)
+        self.tokenizer, self.arithmetic = checkpoint.preparation, arithmetic
+        self.framing = framing(checkpoint.config, self.tokenizer)
+        self.module = TextNetwork(arithmetic.place(checkpoint.network), layers, self.framing.padding)
 
     def pieces(self, text: str) -> list[int]:
-        """Numbers of the word pieces of a text, without special tokens; halves of surrogate pairs become U+FFFD."""
-        readable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return self.tokenizer(readable, add_special_tokens=False, truncation=False, verbose=False)[
-            "input_ids"
-        ]
+        """Numbers of the word pieces of a text, without special tokens."""
+        return word_pieces(self.tokenizer, text)
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Numbers of word pieces (T,) of each text, special tokens included -> rows (T, D) float32 of each."""
-        lengths = [len(ids) for ids in inputs]
-        shape = len(inputs), max(lengths)
-        ids = torch.full(shape, self.padding, dtype=torch.long)  # (B, T)
-        mask = torch.zeros(shape, dtype=torch.long)
-        for row, given in enumerate(inputs):
-            ids[row, : len(given)] = torch.from_numpy(given)
-            mask[row, : len(given)] = 1
-        device = self.arithmetic.device
         with self.arithmetic():
-            output = self.network(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                output_hidden_states=self.layers.needs_all,
-            )
-            rows = self.layers.rows(output).float().cpu().numpy()  # (B, T, D)
-        return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+            rows = self.module([torch.from_numpy(ids).to(self.arithmetic.device) for ids in inputs])
+            return [row.float().cpu().numpy() for row in rows]
 
 
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What a tokenizer puts before and after a text."""
-    inner = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    for first in range(len(whole) - len(inner) + 1):
-        if whole[first : first + len(inner)] == inner:
-            return whole[:first], whole[first + len(inner) :]
-    raise UserError(
-        "encoders.bert.model: its tokenizer changes words by adding special tokens; take another model"
-    )
-
-
-def _limit(config: Any, tokenizer: Any) -> int:
-    """Longest input, special tokens included."""
-    positions = int(config.max_position_embeddings)
-    if config.model_type in OFFSET_POSITIONS:
-        positions -= int(config.pad_token_id) + 1
-    return min(positions, int(tokenizer.model_max_length))
+def word_pieces(tokenizer: Any, text: str) -> list[int]:
+    """Numbers of the word pieces of a text, without special tokens; halves of surrogate pairs become U+FFFD."""
+    readable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return tokenizer(readable, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]

@@ -1,5 +1,6 @@
 """Pretrained networks, from the model hub or from a folder, with errors that say what to do."""
 
+import json
 import os
 import pickle
 import re
@@ -96,6 +97,21 @@ def load_checkpoint(
 def libraries(*names: str) -> str:
     """'torch 2.11.0 transformers 5.23.0 ...': the versions that a shard's metadata names."""
     return " ".join(f"{name} {version(name)}" for name in names)
+
+
+def configuration(network: Any) -> dict[str, Any]:
+    """What `architecture` builds the network from: JSON-able, without the place it was loaded from."""
+    values = json.loads(network.config.to_json_string(use_diff=False))
+    return {k: v for k, v in values.items() if not k.startswith("_") and k != "transformers_version"}
+
+
+def architecture(config: Mapping[str, Any]) -> Any:
+    """A network of that configuration with random weights, float32, on the CPU. Nothing is fetched."""
+    import transformers
+
+    _quiet(transformers)
+    own = dict(config)
+    return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(own.pop("model_type"), **own))
 
 
 def _quiet(transformers: Any) -> None:

@@ -14,8 +14,11 @@ ENCODERS = {
     "denseface": "DensefaceRows",
     "hashing": "Hashing",
     "bert": "Bert",
+    "waveforms": "Waveforms",
+    "word_pieces": "WordPieces",
 }
-"""Key in params.yaml, which is also the module's name in this folder -> class."""
+"""Key in params.yaml, which is also the module's name in this folder -> class. The last two stand in for
+wav2vec2 and bert where those are trained with the method, and write what they read."""
 
 
 def build_encoder(name: str, **settings: Any) -> Encoder:

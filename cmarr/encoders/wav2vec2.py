@@ -1,28 +1,25 @@
 """Speech through wav2vec 2.0 (Baevski et al. 2020), HuBERT or WavLM, as transformers has them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.functional import pad
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
-from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches, spans
+from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
 from cmarr.encoders.hidden_layers import LayerChoice, Layers
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import STAGE
+from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureSequence
 from cmarr.media.audio import RATE, Samples
 from cmarr.media.clips import Failure, by_file
 from cmarr.media.spectrum import averaged
 from cmarr.media.workers import decode
-
-FAMILIES = ("wav2vec2", "hubert", "wavlm")
-"""Families whose features are proven, by a test, not to depend on what else is in the batch."""
 
 MODEL, REVISION = "facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
 
@@ -57,12 +54,12 @@ class Wav2vec2:
         window: int = 64,
     ):
         checkpoint = load_checkpoint(
-            "wav2vec2", model, revision, families=FAMILIES, preparation="feature_extractor"
+            "wav2vec2", model, revision, families=SPEECH_FAMILIES, preparation="feature_extractor"
         )
         self.checkpoint = checkpoint
         self.layers = LayerChoice("wav2vec2", layers, checkpoint.config)
         self.arithmetic = Arithmetic(device, precision)
-        self.network = SpeechNetwork(checkpoint, self.layers, self.arithmetic)
+        self.network = SpeechRows(checkpoint, self.layers, self.arithmetic)
         self.pool, self.longest, self.batch_seconds = pool, longest, batch_seconds
         self.workers, self.seconds, self.window = workers, seconds, window
         self.dim = self.layers.width
@@ -94,60 +91,29 @@ class Wav2vec2:
                 yield FeatureSequence(answer.id, *averaged(answer.frames, answer.times, self.pool))
 
     def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
-        """Decoded in worker processes, normalised, cut into stretches where they are long."""
-        groups = by_file(clip_of(utterance, "s") for utterance in utterances)
-        answers = decode(Samples, groups, self.workers, self.seconds)
+        """Decoded, normalised, cut into stretches where they are long."""
+        answers = heard(utterances, self.network.field, self.workers, self.seconds)
         for utterance, answer in zip(utterances, answers, strict=True):
-            if isinstance(answer, Failure):
-                yield Rejected(utterance.id, "s", STAGE, answer.reason)
-            elif len(answer) < self.network.field:
-                lasts, least = (1000 * n / RATE for n in (len(answer), self.network.field))
-                yield Rejected(
-                    utterance.id,
-                    "s",
-                    STAGE,
-                    f"{utterance.audio}: the utterance lasts {lasts:.0f} ms, shorter than the {least:.0f} ms of one "
-                    "frame; check `start` and `end`, or leave its path empty",
-                )
-            else:
-                yield self.cut(utterance.id, answer)
+            yield answer if isinstance(answer, Rejected) else self.cut(utterance.id, answer)
 
     def cut(self, name: str, samples: np.ndarray) -> Prepared:
         """Samples (N,) as the network wants them, in stretches of at most `longest` seconds."""
         stride, field = self.network.stride, self.network.field
         values = self.network.normalised(samples)
+        stretches = self.network.module.stretches(len(values), int(self.longest * RATE))
+        pieces = [Piece(values[first:last], rows, keep) for first, last, rows, keep in stretches]
         total = (len(values) - field) // stride + 1
-        longest = max(int(self.longest * RATE - field) // stride + 1, 1)
-        # The last stretch has all the samples that are left: they make no row, but count in the group norm.
-        ends = {total: len(values)}
-        pieces = [
-            Piece(values[first * stride : ends.get(last, (last - 1) * stride + field)], last - first, keep)
-            for first, last, keep in spans(total, longest, longest // 4)
-        ]
         return Prepared(name, pieces, (np.arange(total, dtype=np.float32) * stride + field / 2) / RATE)
 
 
-class SpeechNetwork:
-    """Samples of several utterances -> the rows of each.
-
-    The convolutions run over one utterance at a time: their group norm takes its statistics over all frames it is
-    given, so a padded batch would change them, and they gain nothing from one. Their output is padded and goes through
-    the transformer together, masked.
-    """
+class SpeechRows:
+    """Samples of several utterances -> the rows of each, as NumPy arrays and without gradients."""
 
     def __init__(self, checkpoint: Checkpoint, layers: LayerChoice, arithmetic: Arithmetic):
-        self.preparation = checkpoint.preparation
-        self.layers, self.arithmetic = layers, arithmetic
-        config, network = checkpoint.config, checkpoint.network
-        _require_known_parts(config, self.preparation)
-        self.stride = int(np.prod(config.conv_stride))
-        self.field = _receptive_field(config.conv_kernel, config.conv_stride)
-        network = arithmetic.place(network)
-        first, *rest = network.feature_extractor.conv_layers
-        # The first one reads a single channel: bfloat16 makes it twice as slow on a CPU, and less exact.
-        self.first, self.rest = first.float(), nn.Sequential(*rest)
-        network.feature_extractor = nn.Identity()  # the network is handed what the convolutions gave
-        self.network = network
+        self.preparation, self.arithmetic = checkpoint.preparation, arithmetic
+        require_rate(self.preparation)
+        self.module = SpeechNetwork(arithmetic.place(checkpoint.network), layers)
+        self.stride, self.field = self.module.stride, self.module.field
 
     def normalised(self, samples: np.ndarray) -> np.ndarray:
         """Samples (N,) with the mean and variance that the checkpoint was trained on."""
@@ -157,46 +123,34 @@ class SpeechNetwork:
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Normalised samples (N,) of each utterance -> rows (T, D) float32 of each."""
         with self.arithmetic():
-            heard = [self._convolved(samples) for samples in inputs]  # (C, T) each
-            lengths = [frames.shape[-1] for frames in heard]
-            longest = max(lengths)
-            batch = torch.stack(
-                [pad(frames, (0, longest - frames.shape[-1])) for frames in heard]
-            )  # (B, C, T)
-            output = self.network(
-                batch, attention_mask=self._mask(inputs, lengths), output_hidden_states=self.layers.needs_all
+            rows = self.module([torch.from_numpy(samples).to(self.arithmetic.device) for samples in inputs])
+            return [row.float().cpu().numpy() for row in rows]
+
+
+def heard(
+    utterances: Sequence[Utterance], least: int, workers: int, seconds: float
+) -> Iterator[np.ndarray | Rejected]:
+    """Samples (N,) at 16 kHz of each utterance, N at least `least`, in order; decoded in worker processes."""
+    groups = by_file(clip_of(utterance, "s") for utterance in utterances)
+    answers = decode(Samples, groups, workers, seconds)
+    for utterance, answer in zip(utterances, answers, strict=True):
+        if isinstance(answer, Failure):
+            yield Rejected(utterance.id, "s", STAGE, answer.reason)
+        elif len(answer) < least:
+            lasts, wanted = (1000 * n / RATE for n in (len(answer), least))
+            yield Rejected(
+                utterance.id,
+                "s",
+                STAGE,
+                f"{utterance.audio}: the utterance lasts {lasts:.0f} ms, shorter than the {wanted:.0f} ms of one "
+                "frame; check `start` and `end`, or leave its path empty",
             )
-            rows = self.layers.rows(output).float().cpu().numpy()  # (B, T, D)
-        return [row[:length] for row, length in zip(rows, lengths, strict=True)]
-
-    def _convolved(self, samples: np.ndarray) -> torch.Tensor:
-        device = self.arithmetic.device
-        with torch.autocast(device.type, enabled=False):
-            heard = self.first(torch.from_numpy(samples)[None, None].to(device))  # (1, C, T')
-        return self.rest(heard)[0]
-
-    def _mask(self, inputs: Sequence[np.ndarray], lengths: Sequence[int]) -> torch.Tensor | None:
-        """What transformers wants: (B, N) of samples, from which it counts the frames."""
-        if len(set(lengths)) == 1:
-            return None
-        counts = torch.tensor([len(samples) for samples in inputs], device=self.arithmetic.device)
-        return (torch.arange(int(counts.max()), device=counts.device) < counts[:, None]).long()
+        else:
+            yield answer
 
 
-def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    field, step = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        field += (kernel - 1) * step
-        step *= stride
-    return field
-
-
-def _require_known_parts(config, preparation) -> None:
-    if getattr(config, "add_adapter", False) or getattr(config, "conv_pos_batch_norm", False):
-        part = "an adapter" if getattr(config, "add_adapter", False) else "a batch norm over positions"
-        raise UserError(
-            f"encoders.wav2vec2.model: this model has {part}, which cmarr does not run; take another one"
-        )
+def require_rate(preparation: Any) -> None:
+    """Refuse a checkpoint made for another sampling rate. Raises UserError."""
     if preparation.sampling_rate != RATE:
         raise UserError(
             f"encoders.wav2vec2.model: this model wants {preparation.sampling_rate} Hz, cmarr gives {RATE} Hz; "

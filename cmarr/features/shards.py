@@ -2,7 +2,7 @@
 
 A shard holds one row an utterance: `id`, `n_frames`, `dim`, `frames` (little-endian, row-major bytes)
 and `times` (seconds). The dtype of the frames stands in the file's metadata: float16, or float32 where
-a value of the shard exceeds what float16 holds.
+a value of the shard exceeds what float16 holds; whole numbers stay whole, in int16 or int32.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class FeatureSequence:
-    """The features of one modality of one utterance: `frames` (T, D) float32, `times` (T,) in seconds."""
+    """The features of one modality of one utterance: `frames` (T, D), `times` (T,) in seconds.
+
+    Frames are float32, or whole numbers where they are the input of a network (samples, word pieces).
+    """
 
     id: str
     frames: np.ndarray
@@ -59,8 +62,7 @@ def write_shard(path: str | Path, sequences: Sequence[FeatureSequence], metadata
     for sequence in sequences:
         if not np.isfinite(sequence.frames).all():
             raise ValueError(f"utterance {sequence.id}: features hold NaN or infinity")
-    largest = max((float(np.abs(s.frames).max()) for s in sequences if s.frames.size), default=0.0)
-    dtype = np.dtype("<f2") if largest <= HALF_LIMIT else np.dtype("<f4")
+    dtype = _stored(sequences)
     columns = {
         "id": [s.id for s in sequences],
         "n_frames": [s.frames.shape[0] for s in sequences],
@@ -72,6 +74,17 @@ def write_shard(path: str | Path, sequences: Sequence[FeatureSequence], metadata
     with atomic(path) as temporary:
         # Checksums, because a shard that was damaged on its way must not pass for features.
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def _stored(sequences: Sequence[FeatureSequence]) -> np.dtype:
+    """The smallest of the dtypes above that holds every value."""
+    held = [s.frames for s in sequences if s.frames.size]
+    if held and all(np.issubdtype(frames.dtype, np.integer) for frames in held):
+        low, high = min(int(frames.min()) for frames in held), max(int(frames.max()) for frames in held)
+        short = np.iinfo(np.int16)
+        return np.dtype("<i2" if short.min <= low and high <= short.max else "<i4")
+    largest = max((float(np.abs(frames).max()) for frames in held), default=0.0)
+    return np.dtype("<f2" if largest <= HALF_LIMIT else "<f4")
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

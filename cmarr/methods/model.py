@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cmarr.data.normalise import Normaliser
+from cmarr.encoders.trainable import from_description
 from cmarr.errors import UserError
 from cmarr.files import atomic
+from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import Task
 from cmarr.methods.registry import build_method
 
@@ -72,7 +74,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
         description["settings"],
         first_stage=description.get("first_stage", False),
     )
-    normaliser = Normaliser(description["dims"])
+    encoders = description.get("encoders", {})
+    normaliser = Normaliser({m: dim for m, dim in description["dims"].items() if m not in encoders})
+    if encoders:
+        method = with_encoders(method, {m: from_description(own) for m, own in encoders.items()})
     try:
         method.load_state_dict(_below(tensors, "method."))
         normaliser.load_state_dict(_below(tensors, "normaliser."))

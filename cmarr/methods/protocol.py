@@ -89,6 +89,15 @@ class Started(Protocol):
         ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """A method of which parts learn at a rate of their own."""
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """What the optimiser moves: groups of `params` and their `lr`; the argument is that of the settings."""
+        ...
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stretch of a training: for `share` of the epochs, the named losses alone are minimised.

@@ -13,6 +13,9 @@ from cmarr.settings.variants import check_variants, varied
 ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "text": ("hashing", "bert")}
 """What may encode a modality: sections of `encoders`."""
 
+INPUTS = {"wav2vec2": "waveforms", "bert": "word_pieces"}
+"""Encoder that can be trained with a method -> the one that writes what it reads."""
+
 SIZES = ("d", "length", "depth", "heads", "text_dropout")
 """Settings of a method that the model it starts from shares: its weights go into the method's."""
 
@@ -45,6 +48,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "masks": _masks(settings, dataset.classes),
         "run": {"workers": settings.workers, "device": settings.device},
     }
+    _check_finetune(settings)
     for modality in NAMES.values():
         files[modality] = _extraction(settings, modality)
     for name in settings.methods:
@@ -72,7 +76,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
-        "features": {m: files[m].get("encoder", "corpus") for m in NAMES.values()},
+        "features": {m: _features(settings, m) for m in NAMES.values()},
         **task,
     }
     return files
@@ -96,6 +100,8 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
             f"{did_you_mean(encoder, known)}"
         )
     section = getattr(settings.encoders, encoder).model_dump()
+    if encoder in settings.finetune.encoders:
+        encoder, section = INPUTS[encoder], {key: section[key] for key in ("model", "revision")}
     return {"source": "encoder", "encoder": encoder, "settings": section} | extraction
 
 
@@ -117,6 +123,14 @@ def _masks(settings: Settings, classes: tuple[str, ...]) -> dict[str, Any]:
         "unseen": UNSEEN in chosen,
         "classes": list(classes),
     }
+
+
+def _features(settings: Settings, modality: str) -> str:
+    """What a report calls the features of a modality."""
+    if settings.datasets[settings.dataset].features == "corpus":
+        return "corpus"
+    encoder = getattr(settings.encoders, modality)
+    return f"{encoder}, fine-tuned" if encoder in settings.finetune.encoders else encoder
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +155,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "starts_from": name if first_stage else None,
         "seeds": list(settings.seeds),
         "device": settings.device,
+        **_finetune(settings),
         **task,
     }
 
@@ -163,8 +178,42 @@ def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[st
         "starts_from": None,
         "seeds": list(settings.seeds),
         "device": settings.device,
+        **_finetune(settings),
         **task,
     }
+
+
+def _finetune(settings: Settings) -> dict[str, Any]:
+    """The encoders that are trained with a method, and how; nothing where all are frozen."""
+    finetune = settings.finetune
+    encoders = {
+        letter: {"encoder": name, "settings": getattr(settings.encoders, name).model_dump()}
+        for letter, modality in NAMES.items()
+        if (name := getattr(settings.encoders, modality)) in finetune.encoders
+    }
+    if not encoders:
+        return {}
+    learning = {key: getattr(finetune, key) for key in ("freeze_front_end", "checkpointing")}
+    return {"finetune": {"encoders": encoders, "lr": finetune.lr, "learning": learning}}
+
+
+def _check_finetune(settings: Settings) -> None:
+    """Refuse to fine-tune what is not there. Raises UserError."""
+    wanted = settings.finetune.encoders
+    if wanted and settings.datasets[settings.dataset].features == "corpus":
+        raise UserError(
+            f"finetune.encoders: {settings.dataset} brings its features along instead of recordings and texts, so "
+            f"{' and '.join(wanted)} have nothing to read; take another preset, paper-frozen for the same numbers, or "
+            "set finetune.encoders to []"
+        )
+    for modality, names in ENCODERS.items():
+        used = getattr(settings.encoders, modality)
+        for name in wanted:
+            if name in names and name != used:
+                raise UserError(
+                    f"finetune.encoders: {name} cannot be fine-tuned, because encoders.{modality} is {used}; set that "
+                    f"to {name}, or take {name} out of finetune.encoders"
+                )
 
 
 def _recovery(settings: Settings) -> list[str]:

@@ -108,6 +108,15 @@ class Encoders(Section):
     denseface: Denseface
 
 
+class Finetune(Section):
+    """Pretrained encoders that are trained with the methods."""
+
+    encoders: Annotated[tuple[Literal["wav2vec2", "bert"], ...], AfterValidator(_distinct)]
+    lr: Positive
+    freeze_front_end: Flag
+    checkpointing: Flag
+
+
 class Extraction(Section):
     """How raw media become shards."""
 
@@ -427,6 +436,7 @@ class Settings(Section):
     protocols: Annotated[Names, Field(min_length=1)]
     protocol: Protocols
     encoders: Encoders
+    finetune: Finetune
     extraction: Extraction
     train: Train
     tune: Tune

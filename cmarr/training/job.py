@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +14,11 @@ import cmarr
 from cmarr.data.load import by_id, load_features, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
+from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
+from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import answer
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import ClosedForm, Started, Task
@@ -33,6 +35,8 @@ class TrainingJob:
     `train` holds the keywords of the section `train` of params.yaml, `settings` those of the method.
     With `first_stage` it is not the method that is trained, but the model that it starts from; a method
     that does start from one finds it in the folder `starts_from`, under the same fold and seed.
+    `finetune` is empty, or has under `encoders` a modality's pretrained encoder and its settings, which is trained
+    with the method, beside the keywords of `encoders.trainable.learning`; the stores hold that encoder's input.
     The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
     which is written last: where it exists the job is done.
     """
@@ -50,6 +54,7 @@ class TrainingJob:
     folder: Path
     first_stage: bool = False
     starts_from: Path | None = None
+    finetune: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -68,14 +73,18 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         return read_json(result)
     started = time.monotonic()
     train, validation = _stores(job)
+    encoders, descriptions = _encoders(job)
+    dims = train.dims | {m: encoder.width for m, encoder in encoders.items() if m in train.dims}
     torch.manual_seed(job.seed)
-    method = build_method(job.method, train.dims, job.task, job.settings, first_stage=job.first_stage)
+    method = build_method(job.method, dims, job.task, job.settings, first_stage=job.first_stage)
+    if encoders:
+        method = with_encoders(method, encoders, job.finetune["lr"])
     method.to(job.device)
     if job.starts_from:
         first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
         cast(Started, method).start_from(first.method)
-    normaliser = Normaliser(train.dims)
-    normaliser.fit({m: v.float() for m, v in train.values.items()})
+    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders})
+    normaliser.fit(train.values)
     normaliser.to(job.device)
     train, validation = train.to(job.device), validation.to(job.device)
     try:
@@ -99,12 +108,14 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "settings": dict(job.settings),
         "train": dict(job.train),
         "classes": list(job.task.classes),
-        "dims": train.dims,
+        "dims": dims,
         "fold": job.fold,
         "seed": job.seed,
         "epoch": outcome["best_epoch"],
         "version": cmarr.__version__,
     }
+    if descriptions:
+        description["encoders"] = descriptions
     prior = training_prior(train.labels, job.task)
     save_model(
         job.folder / f"{job.name}.safetensors", Model(method, normaliser, prior, job.task, description)
@@ -159,6 +170,15 @@ def _stores(job: TrainingJob) -> tuple[Store, Store]:
         empty = set(without_modalities(ids, features))
         stores.append(load_store([i for i in ids if i not in empty], utterances, features, job.task))
     return stores[0], stores[1]
+
+
+def _encoders(job: TrainingJob) -> tuple[dict[str, Trainable], dict[str, Any]]:
+    """The pretrained encoders that are trained with the method, by modality, and what a saved model says of them."""
+    encoders, descriptions = {}, {}
+    for modality, wanted in job.finetune.get("encoders", {}).items():
+        encoder, descriptions[modality] = from_checkpoint(wanted["encoder"], wanted["settings"])
+        encoders[modality] = learning(encoder, **job.finetune["learning"])
+    return encoders, descriptions
 
 
 def _checkpoint(job: TrainingJob) -> Checkpoint:

@@ -14,7 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Diagnosed, Method, Stage, Staged, Task
+from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.optimisation import limit_gradients, rate
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
@@ -144,9 +144,11 @@ def _fit_stage(
         schedule, decay, plateau: the course of the learning rate; see `optimisation.rate`.
         clip, clip_by: the limit to the gradient; see `optimisation.limit_gradients`.
     """
-    optimiser = torch.optim.Adam(
-        method.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True
+    groups = (
+        method.parameter_groups(lr) if isinstance(method, Paced) else [{"params": list(method.parameters())}]
     )
+    optimiser = torch.optim.Adam(groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    rates = [group["lr"] for group in optimiser.param_groups]
     if resumed:
         optimiser.load_state_dict(resumed)
     conditions = met_conditions(validation.available)
@@ -158,8 +160,8 @@ def _fit_stage(
         scores_before = [curve["validation/selection"] for curve in progress.curves[progress.begin :]]
         epoch = progress.epoch - progress.begin + 1
         factor = rate(schedule, epoch, epochs, decay=decay, plateau=plateau, scores=scores_before)
-        for group in optimiser.param_groups:
-            group["lr"] = lr * factor
+        for group, own in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = own * factor
         totals: dict[str, torch.Tensor] = {}
         # Equal parts: a remainder of one utterance would be a batch without company.
         for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from cmarr.methods.finetuned import FineTuned
+
 PLATEAU_FACTOR = 0.1
 """What the learning rate is multiplied by on a plateau."""
 
@@ -41,15 +43,24 @@ def parts(method: nn.Module) -> Iterator[list[nn.Parameter]]:
     """The sub-networks of a method: its direct children, those of a collection one by one.
 
     A collection is a dictionary or a list of networks, one a modality as a rule. Parameters that lie
-    directly in the method are one part more.
+    directly in the method are one part more. Of a method with encoders below it: its own parts, and each encoder.
+    What does not learn is in no part.
     """
-    if own := list(method.parameters(recurse=False)):
+    if isinstance(method, FineTuned):
+        yield from parts(method.method)
+        yield from filter(None, (_learning(encoder) for encoder in method.encoders.children()))
+        return
+    if own := [p for p in method.parameters(recurse=False) if p.requires_grad]:
         yield own
     for child in method.children():
         collection = isinstance(child, nn.ModuleDict | nn.ModuleList)
         for part in child.children() if collection else [child]:
-            if found := list(part.parameters()):
+            if found := _learning(part):
                 yield found
+
+
+def _learning(part: nn.Module) -> list[nn.Parameter]:
+    return [p for p in part.parameters() if p.requires_grad]
 
 
 def limit_gradients(method: nn.Module, limit: float, by: str) -> Tensor:

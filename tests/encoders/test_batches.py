@@ -8,7 +8,8 @@ import pytest
 from cmarr.corpora.manifest import Rejected
 from cmarr.encoders import batches
 from cmarr.encoders.ahead import ahead
-from cmarr.encoders.batches import Piece, Prepared, in_batches, spans
+from cmarr.encoders.batches import Piece, Prepared, in_batches
+from cmarr.encoders.stretches import spans
 
 
 def prepared(name, *sizes):

@@ -40,7 +40,7 @@ def test_a_batch_gives_what_each_text_gives_alone(kind, text_model, settings):
 def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
     """A model of 40 positions, 38 of them for word pieces: 100 pieces are read in four overlapping stretches."""
     encoder = Bert(text_model[kind], device="cpu")
-    assert encoder.network.limit == 40
+    assert encoder.network.framing.limit == 40
     letters = " ".join("abcdefghij"[i % 10] for i in range(100))
     (answer,) = encoder.encode(utterances(letters))
     assert answer.frames.shape == (102, 32)  # with [CLS] and [SEP], once

@@ -95,11 +95,11 @@ def test_torch_files_are_read_where_there_is_nothing_else(copy, text_model):
     """wav2vec2-base comes as one."""
     folder = copy(text_model["bert"])
     plain = Bert(str(folder), device="cpu")
-    torch.save(plain.network.network.state_dict(), folder / "pytorch_model.bin")
+    torch.save(plain.network.module.network.state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     for a, b in zip(
-        plain.network.network.parameters(),
-        Bert(str(folder), device="cpu").network.network.parameters(),
+        plain.network.module.parameters(),
+        Bert(str(folder), device="cpu").network.module.parameters(),
         strict=True,
     ):
         assert torch.equal(a, b)

@@ -38,9 +38,9 @@ def project(tmp_path, monkeypatch, speech_model, text_model, face_weights):
     def write(**changes):
         text = (ROOT / "params.yaml").read_text()
         changes = {
-            "  speech: logmel ": "  speech: wav2vec2 ",
-            "  text: hashing ": "  text: bert ",
-            "  video: hog ": "  video: denseface ",
+            "  speech: auto ": "  speech: wav2vec2 ",
+            "  text: auto ": "  text: bert ",
+            "  video: auto ": "  video: denseface ",
             "dataset: demo ": "dataset: own ",
             "../corpora/own/manifest.csv": "clips/manifest.csv",
             "facebook/wav2vec2-base": "models/speech",

@@ -172,7 +172,7 @@ def test_a_long_utterance_is_read_in_stretches(corpus, speech_model):
 
 def test_half_an_hour_is_cut_into_pieces_that_fit():
     """By arithmetic alone: what goes through the network at once does not grow with the utterance."""
-    from cmarr.encoders.batches import spans
+    from cmarr.encoders.stretches import spans
 
     total, longest = (1800 * RATE - 400) // 320 + 1, 2999
     cut = spans(total, longest, longest // 4)

@@ -1,0 +1,55 @@
+"""Speech as it is: the input of a speech network that is trained with the method."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.checkpoints import libraries, load_checkpoint
+from cmarr.encoders.hidden_layers import LayerChoice
+from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
+from cmarr.encoders.wav2vec2 import MODEL, REVISION, heard, require_rate
+from cmarr.encoders.waveform_frames import FRAME, to_frames
+from cmarr.features.shards import FeatureSequence
+from cmarr.media.audio import RATE
+
+
+class Waveforms:
+    """16 kHz mono, 16 bit, in frames of 20 ms: (T, 320) int16, T = ceil(N / 320) for N samples.
+
+    `model` and `revision` name the network that will read them: it must be there, and an utterance too short for it
+    is rejected. `workers` processes decode, each utterance in at most `seconds`.
+    """
+
+    modality = "s"
+    dim = FRAME
+
+    def __init__(self, model: str = MODEL, revision: str = REVISION, workers: int = 2, seconds: float = 60.0):
+        self.checkpoint = load_checkpoint(
+            "wav2vec2", model, revision, families=SPEECH_FAMILIES, preparation="feature_extractor"
+        )
+        require_rate(self.checkpoint.preparation)
+        layers = LayerChoice("wav2vec2", "last", self.checkpoint.config)
+        self.least = SpeechNetwork(self.checkpoint.network, layers).field
+        self.workers, self.seconds = workers, seconds
+
+    def describe(self) -> dict[str, str]:
+        """Name, the model they are for, its revision, and the libraries."""
+        return {
+            "encoder": "waveforms",
+            "model": self.checkpoint.name,
+            "revision": self.checkpoint.revision,
+            "libraries": libraries("torchaudio", "av", "soundfile"),
+            "parameters": f"rate={RATE} frame={FRAME}",
+        }
+
+    def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance; `times` are the middles of its frames."""
+        answers = heard(utterances, self.least, self.workers, self.seconds)
+        for utterance, answer in zip(utterances, answers, strict=True):
+            if isinstance(answer, Rejected):
+                yield answer
+            else:
+                frames = to_frames(answer)
+                times = (np.arange(len(frames), dtype=np.float32) + 0.5) * FRAME / RATE
+                yield FeatureSequence(utterance.id, frames, times)

@@ -1,0 +1,121 @@
+"""Any method, with the pretrained encoders below it: fine-tuning end to end, by composition.
+
+The stores hold what an encoder reads (samples, word pieces) where other trainings have its features; the encoders
+turn one into the other, and the method never knows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.encoders.trainable import Trainable
+from cmarr.methods.protocol import ClosedForm, Diagnosed, Method, Prediction, Stage, Staged, Started
+from cmarr.methods.recoveries import Recovers
+
+
+class FineTuned(nn.Module):
+    """A method and the encoders that are trained with it. Obeys `cmarr.methods.protocol.Method`.
+
+    encoders: modality -> network from its input to its features, of the width that the method was built for; a
+              modality without one brings features
+    lr:       learning rate of the encoders; 0 leaves them as they are
+
+    An encoder reads every modality that is available, hidden or not, as a frozen one does before the training; what
+    is hidden reaches an answer no more than it does through the method itself.
+    """
+
+    def __init__(self, method: nn.Module, encoders: Mapping[str, Trainable], lr: float = 0.0):
+        super().__init__()
+        self.method = method
+        self.encoders = nn.ModuleDict(encoders)
+        self.lr = lr
+
+    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+        """The method's losses on the encoders' features."""
+        return cast(Method, self.method).training_losses(self._features(batch), visible)
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """The method's answers; the encoders run once for all of them."""
+        return cast(Method, self.method).predict(self._features(batch), visible)
+
+    def stages(self) -> Sequence[Stage]:
+        """The method's stages, or the single one of a method that names none."""
+        return self.method.stages() if isinstance(self.method, Staged) else [Stage("training")]
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """What the method wants watched."""
+        if not isinstance(self.method, Diagnosed):
+            return {}
+        return self.method.diagnostics(self._features(batch))
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """As `cmarr.methods.recoveries.Recovers`, of a method that has them."""
+        return cast(Recovers, self.method).truths(self._features(batch))
+
+    def start_from(self, first: Any) -> None:
+        """Start the method from a first stage that was fine-tuned itself; its encoders are kept and not moved on.
+
+        The first stage serves its method as a teacher, and both must read the same features.
+        """
+        cast(Started, self.method).start_from(first.method)
+        self.encoders.load_state_dict(first.encoders.state_dict())
+        self.encoders.requires_grad_(False)
+        self.lr = 0.0
+
+    def train(self, mode: bool = True) -> "FineTuned":
+        """Encoders that do not learn drop nothing out."""
+        super().train(mode)
+        self.encoders.train(mode and self.lr > 0)
+        return self
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """What the optimiser moves, at two learning rates: `lr` is the method's."""
+        groups = [{"params": list(self.method.parameters()), "lr": lr}]
+        learning = [p for p in self.encoders.parameters() if p.requires_grad]
+        return [*groups, {"params": learning, "lr": self.lr}] if learning else groups
+
+    def _features(self, batch: Batch) -> Batch:
+        return encoded(batch, self.encoders)
+
+
+class Encoded(nn.Module):
+    """A method fitted in one step, on the features of the encoders as they were pretrained.
+
+    Obeys `cmarr.methods.protocol.ClosedForm`.
+    """
+
+    def __init__(self, method: nn.Module, encoders: Mapping[str, Trainable]):
+        super().__init__()
+        self.method = method
+        self.encoders = nn.ModuleDict(encoders).requires_grad_(False)
+
+    @torch.no_grad()
+    def fit(self, train: Batch, generator: torch.Generator) -> None:
+        """Fit the method on the encoders' features."""
+        self.encoders.eval()
+        cast(ClosedForm, self.method).fit(encoded(train, self.encoders), generator)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """The method's answers."""
+        self.encoders.eval()
+        return cast(ClosedForm, self.method).predict(encoded(batch, self.encoders), visible)
+
+
+def encoded(batch: Batch, encoders: nn.ModuleDict) -> Batch:
+    """The batch with the features of every modality that has an encoder in place of its inputs."""
+    values, lengths = dict(batch.values), dict(batch.lengths)
+    for modality, encoder in encoders.items():
+        if modality in values:
+            values[modality], lengths[modality] = encoder(values[modality], lengths[modality])
+    return Batch(values, lengths, batch.available, batch.labels)
+
+
+def with_encoders(
+    method: nn.Module, encoders: Mapping[str, Trainable], lr: float = 0.0
+) -> FineTuned | Encoded:
+    """A method with encoders below it: trained with it, or left as they are where it is fitted in one step."""
+    return Encoded(method, encoders) if isinstance(method, ClosedForm) else FineTuned(method, encoders, lr)
