@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from cmarr.encoders.checkpoints import architecture, configuration, load_checkpoint
 from cmarr.encoders.hidden_layers import LayerChoice, Layers
@@ -64,6 +65,8 @@ class TrainableSpeech(nn.Module):
         samples = to_samples(frames)
         if self.standardise:
             samples = (samples - samples.mean()) / (samples.var(correction=0) + VARIANCE_FLOOR).sqrt()
+        # A protocol that drops steps may leave less than the network can read: silence fills it up.
+        samples = pad(samples, (0, max(self.network.field - len(samples), 0)))
         cut = self.network.stretches(len(samples), self.longest)
         return [(samples[first:last], rows, keep) for first, last, rows, keep in cut]
 

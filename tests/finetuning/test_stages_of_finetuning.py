@@ -13,6 +13,7 @@ import torch
 
 import stages.evaluate
 import stages.extract
+import stages.masks
 import stages.prepare
 import stages.recovery
 import stages.settings
@@ -86,6 +87,7 @@ def project(tmp_path_factory, folder):
         write_folds(FOLDS, read_folds(FOLDS)[:1], read_rule(FOLDS))
         for modality in ("speech", "text"):
             stages.extract.main("own", modality)
+        stages.masks.main("own")
         stages.train.main("own", "cmarr")
     return here
 

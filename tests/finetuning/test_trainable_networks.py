@@ -116,6 +116,11 @@ class TestBatches:
                 alone, _ = network(own, torch.tensor([len(own)]))
                 torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
+    def test_what_is_left_of_a_sound_may_be_shorter_than_one_row(self, trainable):
+        """A protocol that drops steps leaves single frames of 20 ms; the network reads 25 ms."""
+        rows, lengths = trainable("wav2vec2")[0](*(sounds(320)[0], torch.tensor([1])))
+        assert lengths.tolist() == [1] and rows.isfinite().all()
+
     @pytest.mark.parametrize(("name", "width"), [("wav2vec2", 320), ("bert", 1)])
     def test_what_is_absent_has_no_rows(self, name, width, trainable):
         network = trainable(name, **({"pool": 2} if name == "wav2vec2" else {}))[0]
