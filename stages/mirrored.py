@@ -103,7 +103,10 @@ def _figures(paths: Paths, method: str) -> dict[str, Any]:
             _csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score
         )
 
-    drawn: dict[str, Any] = {"results": paths.metrics / "report" / "results.png", "curves": curves}
+    drawn: dict[str, Any] = {
+        "results": paths.metrics / "report" / "figures" / "results.png",
+        "curves": curves,
+    }
     if paths.settings(method)["classes"]:
         drawn["confusion"] = confusion
     return drawn

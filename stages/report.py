@@ -9,21 +9,23 @@ from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.data.load import load_features
 from cmarr.evaluation.recovery import recovery_table
-from cmarr.features.faces_file import NAME, read_faces
 from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
-from cmarr.report.contact_sheet import contact_sheet, describe_faces
+from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_3
-from cmarr.report.recovery import recovery_figure, recovery_markdown
-from cmarr.report.sensitivity import read_results, sensitivity_figure, sensitivity_markdown
+from cmarr.report.recovery import recovery_markdown
+from cmarr.report.sections.corpus import corpus_section
+from cmarr.report.sections.recovery import recovery_section
+from cmarr.report.sections.sensitivity import sensitivity_section
+from cmarr.report.sensitivity import read_results, sensitivity_markdown
 from cmarr.report.study import Study, load_study, read_answers
-from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
 from cmarr.training.selection import describe_rule
+from stages.pages import study_page
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
 
@@ -61,45 +63,28 @@ def _told(overrides: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in overrides.items())
 
 
-def _write_recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str]) -> None:
+def _recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str]) -> Section:
     folders = {label: paths.predictions(f"{name}.recovery") for name, label in labels.items()}
     measured = {label: pd.read_parquet(folder / "measured.parquet") for label, folder in folders.items()}
     target = paths.metrics / "report"
     write_text(target / "recovery.md", recovery_markdown(measured, dataset=paths.dataset, changes=changes))
     if not labels:
-        return
+        return recovery_section({}, None, changes=changes, dataset=paths.dataset)
     tables = [recovery_table(rows).assign(name=label) for label, rows in measured.items()]
     write_csv(target / "recovery.csv", pd.concat(tables))
     points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
-    figure = recovery_figure(
-        pd.concat(points), title=f"Recovered and true representations, {paths.dataset}", changes=changes
-    )
-    for ending in ("png", "svg"):
-        save_figure(target / f"recovery.{ending}", figure)
+    return recovery_section(measured, pd.concat(points), changes=changes, dataset=paths.dataset)
 
 
-def _write_sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> None:
-    results, found = read_results(paths.metrics / "sensitivity.csv"), {}
+def _sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> Section:
+    results, found, now = read_results(paths.metrics / "sensitivity.csv"), {}, {}
     if "cmarr" in settings["methods"]:
         files = {name: paths.settings(name) for name in (*UPSTREAM, "cmarr")}
         found = curves(files, settings["sensitivity"])
-    target = paths.metrics / "report"
-    write_text(target / "sensitivity.md", sensitivity_markdown(found, results, task, dataset=paths.dataset))
-    if not {point.key for curve in found.values() for point in curve} & set(results["key"]):
-        return
-    now = {weight: files["cmarr"]["settings"][keyword] for weight, keyword in WEIGHTS.items()}
-    title = f"CM-ARR over the weights of its objective, {paths.dataset}"
-    figure = sensitivity_figure(found, results, task, now=now, title=title)
-    for ending in ("png", "svg"):
-        save_figure(target / f"sensitivity.{ending}", figure)
-
-
-def _write_faces(paths: Paths) -> None:
-    """The contact sheet of a corpus whose faces were cut out; another one has none."""
-    sample = paths.features / "video" / NAME
-    if sample.is_file() and (seen := read_faces(sample)):
-        title = f"{paths.dataset}: what the video encoder sees; {describe_faces(seen)}"
-        save_figure(paths.metrics / "report" / "faces.png", contact_sheet(seen, title=title))
+        now = {weight: files["cmarr"]["settings"][keyword] for weight, keyword in WEIGHTS.items()}
+    page = sensitivity_markdown(found, results, task, dataset=paths.dataset)
+    write_text(paths.metrics / "report" / "sensitivity.md", page)
+    return sensitivity_section(found, results, task, now=now, dataset=paths.dataset)
 
 
 def _cluster(cluster: str, paths: Paths) -> str:
@@ -114,21 +99,26 @@ def main(dataset: str) -> None:
     utterances = resolved(read_manifest(paths.manifest), media_root(corpus_root(settings["root"])))
     tables = load_features(paths.features)
     available = {m: set(tables[m].ids) if m in tables else set() for m in MODALITIES}
-    corpus = corpus_table(dataset, utterances, settings["classes"], available, durations(utterances))
+    seconds = durations(utterances)
+    corpus = corpus_table(dataset, utterances, settings["classes"], available, seconds)
     lists = [paths.quarantine, *(paths.features / name / "quarantine.parquet" for name in NAMES.values())]
     rejected = pd.DataFrame(
         [vars(r) for path in lists for r in read_quarantine(path)],
         columns=["id", "modality", "stage", "reason"],
     )
+    cluster = _cluster(settings["cluster"], paths)
+    features = {m: name for m, name in settings["features"].items() if LETTERS[m] in tables}
+    fold_rule = read_rule(paths.folds)
+    selection = describe_rule(settings["selection"], study.task)
     write_report(
         paths.metrics / "report",
         study,
-        selection=describe_rule(settings["selection"], study.task),
-        fold_rule=read_rule(paths.folds),
-        features={m: name for m, name in settings["features"].items() if LETTERS[m] in tables},
+        selection=selection,
+        fold_rule=fold_rule,
+        features=features,
         corpus=printed(corpus),
         rejected=rejected,
-        cluster=_cluster(settings["cluster"], paths),
+        cluster=cluster,
     )
     changes = {a["label"]: f"{a['method']} with {_told(a['set'])}" for a in settings["ablations"]}
     ablations = _ablations(paths, settings, study)
@@ -144,9 +134,30 @@ def main(dataset: str) -> None:
     )
     write_csv(paths.metrics / "report" / "ablations.csv", ablations_table(ablations, study.task))
     labels = {a["name"]: a["label"] for a in settings["ablations"]}
-    _write_sensitivity(paths, settings, study.task)
-    _write_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes)
-    _write_faces(paths)
+    page = study_page(
+        paths,
+        settings,
+        study,
+        selection=selection,
+        fold_rule=fold_rule,
+        cluster=cluster,
+        features=features,
+        corpus=corpus_section(
+            dataset,
+            utterances,
+            read_folds(paths.folds),
+            classes=settings["classes"],
+            available=available,
+            seconds=seconds,
+            fold_rule=fold_rule,
+            rejected=rejected,
+        ),
+        ablations={"cmarr": ablations} if ablations else {},
+        changes=changes,
+        sensitivity=_sensitivity(paths, settings, study.task),
+        recovery=_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes),
+    )
+    write_page(paths.metrics / "report", page)
     print((paths.metrics / "report" / "results.txt").read_text())
 
 

@@ -19,7 +19,7 @@ def main() -> None:
         print(f"  {name:<18}{entry['seconds']:7.1f}{earlier}")
     print()
     print((Paths(dataset).metrics / "report" / "results.txt").read_text(encoding="utf-8"))
-    print(f"more: {Paths(dataset).metrics}/report/results.md; compare runs: make ui")
+    print(f"more: {Paths(dataset).metrics}/report/index.html; compare runs: make ui")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from cmarr.evaluation.summary import Frames
 from cmarr.evaluation.tallies import gather
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, NAMES
-from cmarr.report.style import FAINT, INK, style
+from cmarr.report.style import FAINT, PAPER, small_axes, style
+
+ON_DARK, ON_LIGHT = "#fefefe", "#101418"
+"""Numbers on cells; no colours of the page, because a cell keeps its own in every theme."""
 
 
 def confusion_rows(frames: Frames, task: Task, conditions: Sequence[str] = CONDITIONS) -> pd.DataFrame:
@@ -64,11 +67,28 @@ def confusion_figure(frames: Frames, task: Task, *, title: str) -> Figure:
     return figure
 
 
+def confusion_panel(counts: np.ndarray, task: Task) -> Figure:
+    """One matrix of `confusion_counts` as a small figure of its own."""
+    k = len(task.classes)
+    longest = max(len(name) for name in task.classes)
+    edge, names = 0.34 * max(k, 4), 0.1 + min(0.075 * longest, 1.2)
+    with style():
+        figure, axes = small_axes(
+            edge + names + 0.3, edge + names + 0.42, left=names + 0.22, bottom=names + 0.32, right=0.08
+        )
+        _matrix(axes, counts, task, name_rows=True)
+    return figure
+
+
 def _matrix(axes: Axes, counts: np.ndarray, task: Task, *, name_rows: bool) -> None:
     k = len(task.classes)
     totals = counts.sum(1, keepdims=True)
     share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    edges = np.arange(k + 1) - 0.5
+    axes.pcolormesh(edges, edges, share, cmap="Blues", vmin=0, vmax=1, edgecolor=PAPER, linewidth=1.5)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.5, k - 0.5)
+    axes.set_ylim(k - 0.5, -0.5)
     for i, j in np.ndindex(k, k):
         if not np.isnan(share[i, j]):
             axes.text(
@@ -78,15 +98,13 @@ def _matrix(axes: Axes, counts: np.ndarray, task: Task, *, name_rows: bool) -> N
                 ha="center",
                 va="center",
                 fontsize=9 if k <= 5 else 7,
-                color="white" if share[i, j] > 0.55 else INK,
+                color=ON_DARK if share[i, j] > 0.55 else ON_LIGHT,
                 fontweight="bold" if i == j else "normal",
             )
     axes.set_xticks(range(k), task.classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(k), task.classes if name_rows else [""] * k, fontsize=8)
     axes.set_ylabel("true class" if name_rows else "")
-    axes.set_xticks(np.arange(k + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(k + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.set_xlabel("answer")
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from cmarr.modalities import CONDITIONS
-from cmarr.report.style import COLOURS, FAINT, horizontal_grid, style
+from cmarr.report.style import COLOURS, FAINT, horizontal_grid, small_axes, style
 
 LOSS, VALIDATION, SELECTION = "loss/", "validation/", "validation/selection"
 
@@ -44,6 +44,28 @@ def curves_figure(curves: pd.DataFrame, *, title: str, score: str = "UAR") -> Fi
     return figure
 
 
+def curve_panels(curves: pd.DataFrame, *, score: str = "UAR") -> list[tuple[str, str, Figure]]:
+    """The same as (name, heading, small figure): a loss each, the selection score, the conditions."""
+    losses = sorted({name for name in curves["name"] if name.startswith(LOSS)}, key=_loss_order)
+    out = []
+    with style():
+        for name in losses:
+            figure, axes = small_axes()
+            _runs(axes, curves[curves["name"] == name], COLOURS[0])
+            plain = name.removeprefix(LOSS)
+            heading = plain.replace("_", " ") if plain.endswith("norm") else f"loss {plain.replace('_', ' ')}"
+            out.append((plain.replace("/", "-").replace("_", "-"), heading, figure))
+        figure, axes = small_axes()
+        _runs(axes, curves[curves["name"] == SELECTION], COLOURS[0], best=True)
+        out.append(("selection", "selection score", figure))
+        figure, axes = small_axes(right=0.36)
+        _conditions(axes, curves)
+        out.append(("conditions", f"validation {score} by condition", figure))
+        for _, _, figure in out:
+            figure.axes[0].set_xlabel("epoch")
+    return out
+
+
 def _loss_order(name: str) -> tuple[bool, str]:
     return name.endswith("gradient_norm"), name  # the norm is no loss: it comes last
 
@@ -77,7 +99,7 @@ def _conditions(axes: Axes, curves: pd.DataFrame) -> None:
         axes.text(0.5, 0.5, "no validation scores", transform=axes.transAxes, ha="center", color=FAINT)
         return
     lo, hi = axes.get_ylim()
-    gap, last = 0.06 * (hi - lo), -np.inf
+    gap, last = 0.09 * (hi - lo), -np.inf
     for condition, (x, y, colour) in sorted(ends.items(), key=lambda item: item[1][1]):
         last = max(y, last + gap)  # labels of lines that end together are moved apart
         axes.annotate(

@@ -32,6 +32,13 @@ HEADINGS = {
     "unexplained_ridge": "unexplained, ridge",
 }
 
+MEASURED = (
+    "MSE: over all entries, as in L_rec. cosine: of a recovered vector (mean over time) with its own truth, and "
+    "with the truths of other utterances. rank: share of the other utterances' truths that lie nearer than its "
+    "own; 0 is the best, 0.5 chance. unexplained: share of the truths' variance that is not explained, by the "
+    "recovery and by ridge regression from the same modalities; answering their mean leaves 1."
+)
+
 
 def embed(recovered: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray:
     """t-SNE of recovered and true vectors together: (R, d) twice -> (2, R, 2), the recovered first.
@@ -60,21 +67,22 @@ def recovery_markdown(
         return f"{title}\n\nNo recovery has been measured: name methods under `recovery` in params.yaml.\n"
     parts = [title]
     for name, rows in measured.items():
-        table = recovery_table(rows)[list(HEADINGS)].rename(columns=HEADINGS)
-        table["utterances"] = table["utterances"].astype(int)
-        lines = "\n".join(f"- {line}" for line in _sentences(rows))
+        lines = "\n".join(f"- {line}" for line in sentences(rows))
         heading = f"### {name}" + (f" ({changes[name]})" if changes and name in changes else "")
-        parts += [heading, markdown_table(table, digits=3).rstrip(), lines]
-    parts.append(
-        "MSE: over all entries, as in L_rec. cosine: of a recovered vector (mean over time) with its own truth, and "
-        "with the truths of other utterances. rank: share of the other utterances' truths that lie nearer than its "
-        "own; 0 is the best, 0.5 chance. unexplained: share of the truths' variance that is not explained, by the "
-        "recovery and by ridge regression from the same modalities; answering their mean leaves 1."
-    )
+        parts += [heading, markdown_table(numbers_frame(rows), digits=3).rstrip(), lines]
+    parts.append(MEASURED)
     return "\n\n".join(parts) + "\n"
 
 
-def _sentences(rows: pd.DataFrame) -> list[str]:
+def numbers_frame(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a missing modality and its sources, with the measures under the names that a person reads."""
+    table = recovery_table(rows)[list(HEADINGS)].rename(columns=HEADINGS)
+    table["utterances"] = table["utterances"].astype(int)
+    return table
+
+
+def sentences(rows: pd.DataFrame) -> list[str]:
+    """What the numbers say: against ridge regression, and about the paper's claim."""
     lines = []
     table = recovery_table(rows)
     better = int((table["unexplained"] < table["unexplained_ridge"]).sum())

@@ -73,19 +73,24 @@ def sensitivity_markdown(
         return f"{title}\n\nNothing has been run with these settings: `make sensitivity` runs the grids.\n"
     parts = [title]
     for weight, curve in curves.items():
-        columns: dict[str, list[str]] = {SYMBOLS[weight]: [f"{p.weights[weight]:g}" for p in curve]}
-        for metric in _metrics(task):
-            for condition in ("avg6", "svt"):
-                found = measured(curve, results, metric, condition).set_index("at")
-                columns[f"{metric} {condition}"] = [
-                    _cell(metric, found.loc[i]) if i in found.index else NOTHING for i in range(len(curve))
-                ]
-        parts.append(markdown_table(pd.DataFrame(columns)).rstrip())
+        parts.append(markdown_table(curve_frame(weight, curve, results, task)).rstrip())
     parts.append(
         f"[95 % interval]. {len(run)} of {len(keys)} points were run; {NOTHING}: not run yet. In each table the other "
         "two weights stay at their values in params.yaml."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def curve_frame(weight: str, curve: Sequence[Point], results: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """One row a value of the weight: the scores with their intervals, '-' where it has not been run."""
+    columns: dict[str, list[str]] = {SYMBOLS[weight]: [f"{p.weights[weight]:g}" for p in curve]}
+    for metric in _metrics(task):
+        for condition in ("avg6", "svt"):
+            found = measured(curve, results, metric, condition).set_index("at")
+            columns[f"{metric} {condition}"] = [
+                _cell(metric, found.loc[i]) if i in found.index else NOTHING for i in range(len(curve))
+            ]
+    return pd.DataFrame(columns)
 
 
 def sensitivity_figure(

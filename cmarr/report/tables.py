@@ -42,7 +42,7 @@ def results_frame(
     """
     if spread == "auto":
         spread = chosen_spread(summaries)
-    best = _winners(summaries, comparisons or {}) if bold else {}
+    best = winners(summaries, comparisons or {}) if bold else {}
     if task.regression:
         return _by_method(summaries, spread, best)
     frame = pd.DataFrame({"available": [row_label(row, summaries) for row in ROWS]})
@@ -136,7 +136,7 @@ def _published(row: str, cells: Mapping[str, tuple[float, float] | None]) -> str
     return f"{pair[0]:.2f} / {pair[1]:.2f}" + (" *" if row == "avg7" else "")
 
 
-def _winners(summaries: Summaries, comparisons: Comparisons) -> dict[tuple[str, str], str]:
+def winners(summaries: Summaries, comparisons: Comparisons) -> dict[tuple[str, str], str]:
     """(metric, row) -> the method that is shown to be better than each of the others."""
     out = {}
     metrics = [m for m in next(iter(summaries.values())) if m != "meta"]
@@ -156,19 +156,3 @@ def shown(comparisons: Comparisons, method: str, other: str, metric: str, row: s
     if (other, method) in comparisons:
         return -comparisons[other, method][metric][row]["shown"]
     return 0
-
-
-def cost_frame(costs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Cost a method, from `cost.json`: `seconds` of all trainings, `peak_memory_bytes`, `parameters`, `trainings`."""
-    return pd.DataFrame(
-        [
-            {
-                "method": method,
-                "trainings": len(cost.get("trainings", [])) or None,
-                "training, s": float(cost["seconds"]),
-                "peak memory, MB": round(cost["peak_memory_bytes"] / 1e6),
-                "parameters": int(cost["parameters"]),
-            }
-            for method, cost in costs.items()
-        ]
-    )

@@ -1,25 +1,19 @@
-"""The report as files: Markdown tables, CSV, figures."""
+"""The tables of a study as Markdown, CSV and plain text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from cmarr.evaluation.scores import primary
 from cmarr.evaluation.summary import long_table
 from cmarr.files import write_csv, write_text
-from cmarr.methods.protocol import Task
-from cmarr.report.confusion import confusion_figure
 from cmarr.report.corpus import corpus_markdown
-from cmarr.report.curves import curves_figure
-from cmarr.report.figures import results_figure
 from cmarr.report.markdown import markdown_table
 from cmarr.report.notes import footnotes, results_markdown, verdicts
 from cmarr.report.published import table_2, with_avg7
+from cmarr.report.sections.cost import cost_table
 from cmarr.report.study import Study
-from cmarr.report.style import save_figure
-from cmarr.report.tables import cost_frame, results_frame
+from cmarr.report.tables import results_frame
 from cmarr.report.terminal import results_text
 
 
@@ -34,10 +28,9 @@ def write_report(
     rejected: pd.DataFrame,
     cluster: str,
 ) -> None:
-    """Write the whole report of a study into `folder`.
+    """Write the tables of a study into `folder`.
 
-    results.md, results.csv, results.txt (Table 2), corpus.md, corpus.csv (Table 1), costs.md, and as PNG
-    and SVG: results, confusion-<method>, curves-<method>.
+    results.md, results.csv, results.txt (Table 2), corpus.md, corpus.csv (Table 1), costs.md.
 
     Args:
         selection, fold_rule: the rules that stand under the table, as sentences.
@@ -70,35 +63,4 @@ def write_report(
     )
     write_text(folder / "corpus.md", corpus_markdown(corpus, rejected, title=f"{study.dataset}: the corpus"))
     write_csv(folder / "corpus.csv", corpus)
-    write_text(folder / "costs.md", markdown_table(cost_frame(study.costs)))
-    for name, figure in figures(study, cluster).items():
-        for ending in ("png", "svg"):
-            save_figure(folder / f"{name}.{ending}", figure)
-
-
-def figures(study: Study, cluster: str) -> dict[str, Figure]:
-    """Every figure of a study by name; `cluster` is what the intervals resample."""
-    score = primary(study.task)
-    drawn = {
-        "results": results_figure(
-            study.summaries,
-            study.task,
-            metric=score,
-            title=f"{score} by available modalities, {study.dataset}",
-            cluster=cluster,
-        )
-    }
-    for method, frames in study.frames.items():
-        drawn |= method_figures(method, frames, study.curves[method], study.task)
-    return drawn
-
-
-def method_figures(
-    method: str, frames: Sequence[pd.DataFrame], curves: pd.DataFrame, task: Task
-) -> dict[str, Figure]:
-    """The figures of one method: learning curves and, for classes, confusion matrices."""
-    score = "MAE" if task.regression else "UAR"
-    drawn = {f"curves-{method}": curves_figure(curves, title=f"Training of {method}", score=score)}
-    if not task.regression:
-        drawn[f"confusion-{method}"] = confusion_figure(frames, task, title=f"Confusion of {method}")
-    return drawn
+    write_text(folder / "costs.md", f"## {study.dataset}: cost\n\n{cost_table(study.costs).markdown()}")

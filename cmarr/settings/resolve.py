@@ -66,6 +66,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
             )
         if name in settings.ablate:
             files[name] = variant
+    trained = [*settings.methods, *settings.ablate]
     files["report"] = {
         "dataset": settings.dataset,
         "root": dataset.root,
@@ -77,6 +78,13 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
         "features": {m: _features(settings, m) for m in NAMES.values()},
+        # What the report prints: with it here, a change of any of them makes the report anew, and no other change does.
+        "made_by": {name: files[name] for name in ("prepare", *NAMES.values(), "split", *trained)}
+        | {
+            f"{name}, its first stage": files[f"pretrain/{name}"]
+            for name in settings.methods
+            if files[f"pretrain/{name}"]["first_stage"]
+        },
         **task,
     }
     return files

@@ -47,7 +47,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
         f"| {label} " in page for label in ("full", "masked (fusion alone)", "w/ point", "w/ point (paper)")
     )
     assert "### cmarr" in (report / "recovery.md").read_text()
-    assert (report / "recovery.png").is_file()
+    assert (report / "figures/recovery.svg").is_file()
     assert set(pd.read_csv(report / "ablations.csv")["variant"]) == {
         "full",
         "masked (fusion alone)",
@@ -78,4 +78,4 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
 
     assert ran(study.dvc("repro", "report")) == ["settings", "report"]
     assert "2 of 2 points were run" in (study.root / "metrics/demo/report/sensitivity.md").read_text()
-    assert (study.root / "metrics/demo/report/sensitivity.png").is_file()
+    assert (study.root / "metrics/demo/report/figures/sensitivity.svg").is_file()

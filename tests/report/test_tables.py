@@ -4,7 +4,8 @@ import pytest
 from cmarr.methods.protocol import Task
 from cmarr.report.markdown import markdown_table, plain_table
 from cmarr.report.published import choose, table_2, with_avg7
-from cmarr.report.tables import cost_frame, results_frame
+from cmarr.report.sections.cost import cost_table
+from cmarr.report.tables import results_frame
 from cmarr.report.terminal import results_text
 
 
@@ -95,10 +96,14 @@ def test_the_terminal_shows_means_only(make_summary, emotions):
     assert "±" not in text
 
 
-@pytest.mark.parametrize("trainings", [[], [{}, {}]])
+@pytest.mark.parametrize("trainings", [[], [{"epochs": 4, "device": "cpu"}, {"epochs": 5, "device": "cpu"}]])
 def test_costs(trainings):
     cost = {"seconds": 12, "peak_memory_bytes": 512_000_000, "parameters": 1_234_567, "trainings": trainings}
-    assert markdown_table(cost_frame({"cmarr": cost})).splitlines()[2].split() == [
-        *("|", "cmarr", "|", str(len(trainings)) if trainings else "-", "|", "12.00", "|", "512", "|"),
-        *("1,234,567", "|"),
-    ]
+    table = cost_table({"cmarr": cost})
+    known = (
+        ["2", "4.5", "12.0", "512", "1,234,567", "cpu"]
+        if trainings
+        else ["-", "-", "12.0", "512", "1,234,567", "-"]
+    )
+    assert table.rows == [["cmarr", *known]]
+    assert "whole process" in " ".join(table.notes)

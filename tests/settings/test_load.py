@@ -131,10 +131,21 @@ def test_a_broken_file_is_one_sentence(tmp_path):
 
 
 def changed_files(tmp_path: Path, *changes: tuple[str, str]) -> set[str]:
-    """Names of the settings files that a change of params.yaml changes."""
+    """Names of the settings files that a change changes, besides the report's, which prints them all."""
     before = resolve(load_settings(ROOT / "params.yaml", PRESETS))
     after = resolve(load_settings(edited(tmp_path, *changes), PRESETS))
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    names = before.keys() | after.keys()
+    return {name for name in names - {"report"} if before.get(name) != after.get(name)}
+
+
+def test_the_report_hangs_on_the_settings_that_it_prints_and_on_no_other(tmp_path):
+    def printed(*changes):
+        return resolve(load_settings(edited(tmp_path, *changes), PRESETS))["report"]
+
+    before = printed()
+    assert before["made_by"]["cmarr"]["settings"]["beta"] == 0.1
+    assert printed(("beta: auto", "beta: 0.5"))["made_by"]["cmarr"]["settings"]["beta"] == 0.5
+    assert printed(("workers: auto", "workers: 7")) == before
 
 
 def test_beta_concerns_cmarr_alone(tmp_path):

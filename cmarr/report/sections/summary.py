@@ -1,0 +1,141 @@
+"""What a reader in a hurry should know: what was trained on what, who wins, and what no test carries."""
+
+from collections.abc import Mapping, Sequence
+
+from cmarr.evaluation.scores import ERRORS, primary
+from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.modalities import NAMES
+from cmarr.report.notes import FEW
+from cmarr.report.page import Points, Section
+from cmarr.report.sections.results import tested, unit, verdict
+from cmarr.report.study import Study
+from cmarr.report.tables import interval_text, value_text
+
+SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
+
+
+def summary_section(
+    study: Study,
+    *,
+    features: Mapping[str, str],
+    fold_rule: str,
+    selection: str,
+    cluster: str,
+    more: Sequence[str] = (),
+) -> Section:
+    """The first section. `more` are the conclusions of other sections, one sentence each."""
+    lines = [winner_sentence(study, row) for row in ("avg6", "svt") if _met(study, row)]
+    lines += [conditions_sentence(study), *carried(study), *more]
+    meta = next(iter(study.summaries.values()))["meta"]
+    if meta["clusters"] < FEW:
+        lines.append(
+            f"There are only {meta['clusters']} {cluster}s in the test data: the intervals are too narrow rather than "
+            "too wide, and small differences cannot be told from luck."
+        )
+    return Section(
+        "summary",
+        "In short",
+        [trained(study, features), f"{fold_rule} {selection}"],
+        [Points([line for line in lines if line])],
+    )
+
+
+def trained(study: Study, features: Mapping[str, str]) -> str:
+    """What was trained on what, and what it was asked."""
+    meta = next(iter(study.summaries.values()))["meta"]
+    speakers = f" of {meta['speakers']} speakers" if meta["speakers"] else ""
+    seeds = sorted({s["meta"]["seeds"] for s in study.summaries.values()})
+    many = " to ".join(str(count) for count in seeds) + (" seed" if seeds == [1] else " seeds")
+    folds = f"{meta['folds']} folds" if meta["folds"] > 1 else "the corpus' own split"
+    made = ", ".join(f"{modality} as `{name}`" for modality, name in features.items())
+    return (
+        f"{_list([f'`{m}`' for m in study.summaries])} {'were' if len(study.summaries) > 1 else 'was'} trained on "
+        f"**{study.dataset}** over {folds} and {many}, on the same features ({made}), folds and masks. Every trained "
+        f"model then answered the {meta['utterances']:,} test utterances{speakers} seven times: with each modality "
+        "alone, each pair, and all three."
+    )
+
+
+def winner_sentence(study: Study, row: str) -> str:
+    """Who has the best number in a row, and whether a test carries it against each of the others."""
+    metric, task = primary(study.task), study.task
+    means = {m: s[metric][row]["mean"] for m, s in study.summaries.items()}
+    best = (min if metric in ERRORS else max)(means, key=lambda m: means[m])
+    cell = study.summaries[best][metric][row]
+    told = (
+        f"{value_text(metric, cell['mean'], digits=None if task.regression else 1)}"
+        f"{' %' if unit(metric) else ''} {interval_text(metric, cell['lo'], cell['hi'])}".strip()
+    )
+    start = f"With {SPOKEN[row]}, " if row == "svt" else f"On {SPOKEN[row]}, "
+    start += f"`{best}` has the {'lowest' if metric in ERRORS else 'highest'} {metric}, {told}"
+    beaten: list[str] = []
+    unclear: list[str] = []
+    for one, other, found, p in tested(study, metric, row):
+        if best in (one, other):
+            rival = other if best == one else one
+            (beaten if verdict(metric, found, p, one, other) == f"{best} is better" else unclear).append(
+                f"`{rival}`"
+            )
+    if not beaten and not unclear:
+        return start + "."
+    if not unclear:
+        return f"{start}, and **it is shown to be better than {_list(beaten)}**."
+    carried_over = f"; it is shown to be better than {_list(beaten)}" if beaten else ""
+    return f"{start}{carried_over}. **No test carries a difference from {_list(unclear)}.**"
+
+
+def conditions_sentence(study: Study) -> str:
+    """In which of the single conditions one method is shown to be better than all others."""
+    metric = primary(study.task)
+    if len(study.summaries) < 2:
+        return ""
+    met = [row for row in ROWS if row not in AVERAGES and _met(study, row)]
+    won: dict[str, str] = {}
+    for row in met:
+        wins: dict[str, int] = dict.fromkeys(study.summaries, 0)
+        for one, other, found, p in tested(study, metric, row):
+            told = verdict(metric, found, p, one, other)
+            for method in (one, other):
+                wins[method] += told == f"{method} is better"
+        for method, count in wins.items():
+            if count == len(study.summaries) - 1:
+                won[row] = method
+    if not won:
+        return (
+            f"Under none of the {len(met)} conditions is one method shown to be better than all the others."
+        )
+    told = "; ".join(f"`{method}` {_usable(row)}" for row, method in won.items())
+    return f"Shown to be better than all the others: {told} ({len(won)} of {len(met)} conditions)."
+
+
+def carried(study: Study) -> list[str]:
+    """What recovery is worth: which methods are not shown to beat the plain rivals."""
+    metric = primary(study.task)
+    if not _met(study, "avg6"):
+        return []
+    lines = []
+    for rival in ("masked", "linear", "gbdt"):
+        if rival not in study.summaries:
+            continue
+        unbeaten = [m for m in study.summaries if m not in ("masked", "linear", "gbdt")]
+        for one, other, found, p in tested(study, metric, "avg6"):
+            method = other if one == rival else one
+            if rival in (one, other) and verdict(metric, found, p, one, other) == f"{method} is better":
+                unbeaten = [m for m in unbeaten if m != method]
+        if unbeaten:
+            lines.append(
+                f"Not shown to beat the plain rival `{rival}` on avg6: {_list([f'`{m}`' for m in unbeaten])}."
+            )
+    return lines
+
+
+def _usable(row: str) -> str:
+    return "with " + _list([NAMES[m] for m in row]) + (" alone" if len(row) == 1 else "")
+
+
+def _met(study: Study, row: str) -> bool:
+    return next(iter(study.summaries.values()))[primary(study.task)][row]["mean"] is not None
+
+
+def _list(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -1,0 +1,70 @@
+"""One table, and every form it is written in: CSV, Markdown, LaTeX, and the rows that the page shows."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cmarr.files import write_text
+from cmarr.report.latex import latex_table
+from cmarr.report.markdown import BOLD, left_columns, markdown_table, texts
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's: lower case, letters, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as a person reads it.
+
+    name:    of its files; letters, digits, '-'
+    caption: a full sentence or two, what stands in it
+    frame:   ready to print; strings, or numbers that get `digits` decimals; **1.0** is a number in bold
+    notes:   sentences under it
+    """
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    notes: Sequence[str] = ()
+    digits: int = 2
+    kind: str = "table"
+
+    @property
+    def header(self) -> list[str]:
+        """The names of the columns."""
+        return texts(self.frame, self.digits)[0]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells, as text."""
+        return texts(self.frame, self.digits)[1]
+
+    @property
+    def left(self) -> set[int]:
+        """The columns that are set to the left: the first, and those of words."""
+        return left_columns(self.rows, len(self.header))
+
+    def markdown(self) -> str:
+        """Caption, table and notes."""
+        parts = [f"**{self.caption}**", markdown_table(self.frame, self.digits).rstrip()]
+        parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
+        return "\n\n".join(parts) + "\n"
+
+    def csv(self) -> str:
+        """The printed cells, comma separated."""
+        rows = [[BOLD.sub(r"\1", cell) for cell in row] for row in self.rows]
+        return pd.DataFrame(rows, columns=self.header).to_csv(index=False, lineterminator="\n")
+
+    def latex(self) -> str:
+        """A float with booktabs rules; every character of the corpus escaped."""
+        return latex_table(self.header, self.rows, self.left, caption=self.caption, label=f"tab:{self.name}")
+
+    def write(self, folder: str | Path) -> None:
+        """Write `folder`/<name>.csv, .md and .tex."""
+        for ending, content in (("csv", self.csv()), ("md", self.markdown()), ("tex", self.latex())):
+            write_text(Path(folder) / f"{self.name}.{ending}", content)
