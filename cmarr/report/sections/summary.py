@@ -70,12 +70,10 @@ def winner_sentence(study: Study, row: str) -> str:
     start += f"`{best}` has the {'lowest' if metric in ERRORS else 'highest'} {metric}, {told}"
     beaten: list[str] = []
     unclear: list[str] = []
-    for one, other, found, p in tested(study, metric, row):
+    for one, other, found in tested(study, metric, row):
         if best in (one, other):
             rival = other if best == one else one
-            (beaten if verdict(metric, found, p, one, other) == f"{best} is better" else unclear).append(
-                f"`{rival}`"
-            )
+            (beaten if verdict(found, one, other) == f"{best} is better" else unclear).append(f"`{rival}`")
     if not beaten and not unclear:
         return start + "."
     if not unclear:
@@ -93,8 +91,8 @@ def conditions_sentence(study: Study) -> str:
     won: dict[str, str] = {}
     for row in met:
         wins: dict[str, int] = dict.fromkeys(study.summaries, 0)
-        for one, other, found, p in tested(study, metric, row):
-            told = verdict(metric, found, p, one, other)
+        for one, other, found in tested(study, metric, row):
+            told = verdict(found, one, other)
             for method in (one, other):
                 wins[method] += told == f"{method} is better"
         for method, count in wins.items():
@@ -118,9 +116,9 @@ def carried(study: Study) -> list[str]:
         if rival not in study.summaries:
             continue
         unbeaten = [m for m in study.summaries if m not in ("masked", "linear", "gbdt")]
-        for one, other, found, p in tested(study, metric, "avg6"):
+        for one, other, found in tested(study, metric, "avg6"):
             method = other if one == rival else one
-            if rival in (one, other) and verdict(metric, found, p, one, other) == f"{method} is better":
+            if rival in (one, other) and verdict(found, one, other) == f"{method} is better":
                 unbeaten = [m for m in unbeaten if m != method]
         if unbeaten:
             lines.append(
