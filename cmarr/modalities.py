@@ -18,6 +18,9 @@ COMPLETE = "svt"
 CONDITIONS = (*INCOMPLETE, COMPLETE)
 """All seven conditions, in the order of the paper's tables; their mean score is avg7."""
 
+CONDITION_OF = {frozenset(condition): condition for condition in CONDITIONS}
+"""Set of modalities -> the condition that it is."""
+
 
 def visible(condition: str) -> tuple[bool, bool, bool]:
     """Which modalities, in the order of `MODALITIES`, a condition lets a method use."""

@@ -69,7 +69,8 @@ def _measured(
             [test.truths[m][rows] for m in sources],
         )
         named = [utterances[ids[i]] for i in rows]
-        pair = Pair(sources, missing, test.truths[missing][rows], recovered[rows], ridge)
+        agrees = test.agrees(sources, missing, rows)
+        pair = Pair(sources, missing, test.truths[missing][rows], recovered[rows], ridge, agrees)
         clusters = [u.cluster(kind) for u in named]
         frames.append(measure(pair).assign(id=[u.id for u in named], cluster=clusters))
     return frames

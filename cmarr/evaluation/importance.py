@@ -19,10 +19,9 @@ from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, gather, tally
 from cmarr.methods.protocol import Task
-from cmarr.modalities import CONDITIONS, MODALITIES
+from cmarr.modalities import CONDITION_OF, MODALITIES
 
 COLUMNS = ("metric", "modality", "value", "lo", "hi", "prior", "complete", "covers")
-_NAMED = {frozenset(condition): condition for condition in CONDITIONS}
 
 
 def importance(
@@ -48,16 +47,16 @@ def importance(
     tallies = tally(frame, task)
     players = "".join(m for m in MODALITIES if m in tallies.reported)
     names = metrics_of(task)
-    if not players or not {_NAMED[s] for s in _sets(players) if s} <= set(tallies.reported):
+    if not players or not {CONDITION_OF[s] for s in _sets(players) if s} <= set(tallies.reported):
         rows = [(metric, m, *(np.nan,) * 5, players) for metric in names for m in MODALITIES]
         return pd.DataFrame(rows, columns=list(COLUMNS))
-    complete = _NAMED[frozenset(players)]
+    complete = CONDITION_OF[frozenset(players)]
     empty = tally(_answered_by_prior(frame[frame["condition"] == complete], task, priors), task)
 
     def worth(weights: np.ndarray) -> dict[frozenset[str], np.ndarray]:
         """Set -> (B, metrics)."""
         known, nothing = (t.headline(t.totals(weights)) for t in (tallies, empty))
-        values = {s: known[..., ROWS.index(name)] for s, name in _NAMED.items()}
+        values = {s: known[..., ROWS.index(name)] for s, name in CONDITION_OF.items()}
         return values | {frozenset(): nothing[..., ROWS.index(complete)]}
 
     def values(weights: np.ndarray) -> np.ndarray:

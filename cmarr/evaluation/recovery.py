@@ -17,18 +17,22 @@ from cmarr.evaluation.resampling import bootstrap_interval
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
 """Ridge's penalty is chosen among these on the training split, leaving one step out."""
 
-MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank")
+MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank", "agreement")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Truth and recovery of one modality from one set of sources, (R, L, d) each."""
+    """Truth and recovery of one modality from one set of sources, (R, L, d) each.
+
+    agrees: (R,) bool, whether both lead to the same class.
+    """
 
     sources: str
     missing: str
     truth: np.ndarray
     recovered: np.ndarray
     ridge: np.ndarray
+    agrees: np.ndarray
 
 
 def measure(pair: Pair) -> pd.DataFrame:
@@ -41,6 +45,7 @@ def measure(pair: Pair) -> pd.DataFrame:
                           so that the mean over utterances is the unexplained variance, 1 - R^2
     rank:                 share of the other utterances' truths that lie nearer to the recovered vector than its
                           own truth: 0 the best, 0.5 chance
+    agreement:            1 where the recovered modality leads to the class that the true one leads to, else 0
     """
     truth, recovered = pair.truth.mean(1), pair.recovered.mean(1)  # (R, d)
     count = len(truth)
@@ -60,6 +65,7 @@ def measure(pair: Pair) -> pd.DataFrame:
             "unexplained": error.sum((1, 2)) / spread,
             "unexplained_ridge": ridge.sum((1, 2)) / spread,
             "rank": (distance < np.diagonal(distance)[:, None]).sum(1) / (count - 1),
+            "agreement": pair.agrees.astype(np.float64),
         }
     )
 

@@ -11,7 +11,7 @@ from cmarr.masks.cells import generator, hide, hide_batches, hide_groups, rising
 from cmarr.masks.files import packed
 from cmarr.masks.protocols import CELLS, DICMOR, STEPS, UNBALANCED
 from cmarr.masks.steps import keep_alone, keep_in_bursts
-from cmarr.modalities import COMPLETE, CONDITIONS, MODALITIES, NAMES
+from cmarr.modalities import COMPLETE, CONDITION_OF, MODALITIES, NAMES
 
 SIGNS = ("negative", "zero", "positive")
 """What counts as a class where the label is a score, see `sign`."""
@@ -106,9 +106,8 @@ def _cells(tested: Tested, name: str, own: str, settings: Mapping[str, Any], see
 
 def _rows(tested: Tested, level: float, usable: np.ndarray, columns: Sequence[int]) -> pd.DataFrame:
     letters = [MODALITIES[i] for i in columns]
-    named = {frozenset(c): c for c in CONDITIONS}
     conditions = [
-        named.get(frozenset(m for m, use in zip(letters, row, strict=True) if use), COMPLETE)
+        CONDITION_OF.get(frozenset(m for m, use in zip(letters, row, strict=True) if use), COMPLETE)
         for row in usable
     ]
     return pd.DataFrame({"fold": tested.folds, "id": tested.ids, "level": level, "condition": conditions})

@@ -30,13 +30,15 @@ HEADINGS = {
     "rank": "rank",
     "unexplained": "unexplained",
     "unexplained_ridge": "unexplained, ridge",
+    "agreement": "same class",
 }
 
 MEASURED = (
     "MSE: over all entries, as in L_rec. cosine: of a recovered vector (mean over time) with its own truth, and "
     "with the truths of other utterances. rank: share of the other utterances' truths that lie nearer than its "
     "own; 0 is the best, 0.5 chance. unexplained: share of the truths' variance that is not explained, by the "
-    "recovery and by ridge regression from the same modalities; answering their mean leaves 1."
+    "recovery and by ridge regression from the same modalities; answering their mean leaves 1. same class: share "
+    "of the utterances that get the same class from the recovered modality as from the true one."
 )
 
 

@@ -10,7 +10,8 @@ TRUTH = np.array([[[3.0, 0.0]], [[0.0, 3.0]], [[-3.0, 0.0]]])  # three utterance
 
 
 def measured(recovered, ridge=TRUTH, truth=TRUTH):
-    return measure(Pair("s", "t", truth, np.asarray(recovered, float), ridge))
+    agrees = np.arange(len(truth)) > 0
+    return measure(Pair("s", "t", truth, np.asarray(recovered, float), ridge, agrees))
 
 
 def test_a_perfect_recovery():
@@ -33,6 +34,7 @@ def test_numbers_worked_by_hand():
     assert rows["unexplained"].tolist() == pytest.approx([10 / 8, 4 / 8, 10 / 8])
     # the second truth is nearest to all three; the outer two are equally far
     assert rows["rank"].tolist() == [0.5, 0, 0.5]
+    assert rows["agreement"].tolist() == [0, 1, 1]
 
 
 def test_truth_of_several_steps_counts_every_entry():
@@ -52,7 +54,7 @@ def test_ridge_finds_what_is_linear_and_explains_nothing_of_noise():
     assert np.abs(answered - truth[60:]).max() < 0.01
     noise = draws.normal(size=(80, 4, 2))
     answered = ridge_answer([first[:60]], noise[:60], [first[60:]])
-    rows = measure(Pair("s", "t", noise[60:], answered, answered))
+    rows = measure(Pair("s", "t", noise[60:], answered, answered, np.ones(20, bool)))
     assert 0.9 < rows["unexplained_ridge"].mean() < 1.1
 
 
@@ -62,7 +64,7 @@ def frame(sources, missing, values, fold=1):
         {"sources": sources, "missing": missing, "fold": fold, "seed": 0, "id": names, "rank": values}
     )
     out["cluster"] = [f"speaker{i // 4}" for i in range(len(values))]
-    for other in ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge"):
+    for other in ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "agreement"):
         out[other] = 0.0
     return out
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from cmarr.report.recovery import embed, recovery_figure, recovery_markdown
 
-MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank")
+MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank", "agreement")
 
 
 def rows(better: float) -> pd.DataFrame:
