@@ -4,6 +4,8 @@ Classification:
     WAR  weighted average recall = accuracy
     UAR  unweighted average recall: mean of the recalls of the classes that occur in the truth
     WF1  F1 of the classes, weighted by how often they occur;   MF1  their plain mean (occurring classes)
+    BWF1 each occurring class against all others as a task of its own: mean of these tasks' weighted F1, as papers
+         on IEMOCAP print it (there by four trainings; here all are read off one answer)
 Regression (sentiment scores in [-3, 3], as in MOSI and MOSEI):
     MAE, Corr (Pearson)
     Acc2, WF1            negative against positive, utterances with a true score of zero dropped
@@ -14,12 +16,17 @@ Regression (sentiment scores in [-3, 3], as in MOSI and MOSEI):
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr
-from sklearn.metrics import accuracy_score, mean_absolute_error, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    mean_absolute_error,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+)
 
 from cmarr.evaluation.predictions import columns
 from cmarr.methods.protocol import Task
 
-CLASSIFICATION = ("WAR", "UAR", "WF1", "MF1")
+CLASSIFICATION = ("WAR", "UAR", "WF1", "MF1", "BWF1")
 REGRESSION = ("MAE", "Corr", "Acc2", "WF1", "Acc7", "Acc5", "Acc2_zero", "WF1_zero")
 ERRORS = frozenset({"MAE"})
 """Metrics of which less is better."""
@@ -83,16 +90,31 @@ def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
 
 
 def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
-    """WAR, UAR, WF1 and MF1 of class labels, both (N,) with N >= 1."""
+    """WAR, UAR, WF1, MF1 and BWF1 of class labels, both (N,) with N >= 1."""
+    occurring = np.unique(truth)
     _, recall, f1, support = precision_recall_fscore_support(
-        y_true=truth, y_pred=predicted, labels=np.unique(truth), average=None, zero_division=0
+        y_true=truth, y_pred=predicted, labels=occurring, average=None, zero_division=0
     )
+    against_others = multilabel_confusion_matrix(y_true=truth, y_pred=predicted, labels=occurring)
     return {
         "WAR": float(np.average(recall, weights=support)),
         "UAR": float(recall.mean()),
         "WF1": float(np.average(f1, weights=support)),
         "MF1": float(f1.mean()),
+        "BWF1": float(binary_weighted_f1(against_others).mean()),
     }
+
+
+def binary_weighted_f1(counts: np.ndarray) -> np.ndarray:
+    """(..., 2, 2) counts, truth by answer -> (...) F1 of the two classes weighted by how often they occur."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    support = counts.sum(-1)
+    met = support + counts.sum(
+        -2
+    )  # nobody is in a class that is neither true nor answered: it weighs nothing
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * right / np.where(met > 0, met, 1)
+        return (support * f1).sum(-1) / support.sum(-1)
 
 
 def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

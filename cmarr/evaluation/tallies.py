@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.scores import answers, steps
+from cmarr.evaluation.scores import answers, binary_weighted_f1, steps
 from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
@@ -188,7 +188,12 @@ def _classification(totals: np.ndarray) -> np.ndarray:
         f1 = np.where(support > 0, 2 * hits / (support + chosen), np.nan)
         n = support.sum(-1)
         weighted = np.where(support > 0, support * f1, 0.0).sum(-1) / n
-        return np.stack([hits.sum(-1) / n, mean_of_known(recall, -1), weighted, mean_of_known(f1, -1)])
+        missed, wrongly = support - hits, chosen - hits
+        others = np.stack([n[..., None] - hits - missed - wrongly, wrongly, missed, hits], axis=-1)
+        binary = binary_weighted_f1(others.reshape(*hits.shape, 2, 2))
+        binary = np.where(support > 0, binary, np.nan)
+        means = [mean_of_known(x, -1) for x in (recall, f1, binary)]
+        return np.stack([hits.sum(-1) / n, means[0], weighted, *means[1:]])
 
 
 def _regression(totals: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from cmarr.evaluation.scores import classification_scores, regression_scores, scores
 from cmarr.methods.protocol import Task
@@ -19,6 +20,16 @@ def test_classification_by_hand():
     assert found["MF1"] == pytest.approx(sum(f1.values()) / 3)
 
 
+def test_each_class_against_the_others_by_hand():
+    """Angry: 4 right, 2 missed, 2 wrongly. Calm: 2, 1, 2. Sad: 0, 1, 0. 'Not sad': 9, 0, 1."""
+    angry = (6 * 8 / 12 + 4 * 4 / 8) / 10
+    calm = (3 * 4 / 7 + 7 * 10 / 13) / 10
+    sad = (1 * 0 + 9 * 18 / 19) / 10
+    assert classification_scores(TRUTH, ANSWER)["BWF1"] == pytest.approx((angry + calm + sad) / 3)
+    pairs = [f1_score(c == TRUTH, c == ANSWER, average="weighted") for c in ("angry", "calm", "sad")]
+    assert classification_scores(TRUTH, ANSWER)["BWF1"] == pytest.approx(np.mean(pairs))
+
+
 def test_the_first_argument_is_the_truth():
     """Swapped, recall becomes precision: angry 4/6, calm 2/4, and nobody was called sad."""
     assert classification_scores(ANSWER, TRUTH)["UAR"] == pytest.approx((4 / 6 + 2 / 4) / 2)
@@ -29,7 +40,7 @@ def test_the_first_argument_is_the_truth():
 
 def test_a_class_that_does_not_occur_in_the_truth_has_no_recall():
     found = classification_scores(np.array(["angry", "angry"]), np.array(["angry", "sad"]))
-    assert found == pytest.approx({"WAR": 0.5, "UAR": 0.5, "WF1": 2 / 3, "MF1": 2 / 3})
+    assert found == pytest.approx({"WAR": 0.5, "UAR": 0.5, "WF1": 2 / 3, "MF1": 2 / 3, "BWF1": 2 / 3})
 
 
 def test_regression_by_hand():
