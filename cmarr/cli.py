@@ -1,38 +1,22 @@
-"""The command line: `cmarr doctor` examines a corpus before hours are spent on it."""
+"""The command line. What a command needs is imported when it runs: torch alone takes seconds."""
 
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
-from cmarr.corpora.examine import Topic, examine
-from cmarr.corpora.expected import Finding
-from cmarr.encoders.availability import weights_finding
-from cmarr.errors import UserError, did_you_mean
-from cmarr.execution import worker_count
-from cmarr.modalities import NAMES
-from cmarr.settings.load import load_settings
-from cmarr.settings.schema import Dataset, Settings
+from cmarr.errors import UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-_MARKS = {
-    "ok": ("ok", "green"),
-    "note": ("--", "cyan"),
-    "warning": ("!!", "yellow"),
-    "problem": ("XX", "red"),
-}
-_GIGABYTES_AN_HOUR = 0.28
-"""Most that a modality's features take: wav2vec2's, 50 rows of 768 half-precision numbers a second."""
 
 
 @app.callback()
 def main() -> None:
-    """Emotion recognition with missing modalities. Everything but this check is run by `dvc repro`."""
+    """Emotion recognition with missing modalities.
+
+    A study is run by `dvc repro`; these commands look at a corpus before it and use a model after it.
+    """
 
 
 @app.command()
@@ -49,110 +33,176 @@ def doctor(
 
     Exit status 1 where something would stop the pipeline (marked XX), else 0.
     """
+    from cmarr.report.doctor import examine_datasets
+
     try:
-        if not params.is_file():
-            raise UserError(
-                f"{params} is not there; run this in the project's folder, or name it with --params"
-            )
-        settings = load_settings(params, params.parent / "presets")
-        names = _everything(settings, params) if everything else [dataset or settings.dataset]
-        for name in names:
-            if name not in settings.datasets:
-                raise UserError(f"{params}: no dataset {name!r}{did_you_mean(name, settings.datasets)}")
-        problems = sum(_examine(name, settings, params) for name in names)
+        problems = examine_datasets(dataset, everything, params, typer.secho)
     except UserError as error:
-        typer.secho(f"cmarr doctor: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
+        _fail("doctor", error, 1)
     raise typer.Exit(1 if problems else 0)
 
 
-def _everything(settings: Settings, params: Path) -> list[str]:
-    there = [n for n, d in settings.datasets.items() if d.kind != "demo" and _root(d, params).exists()]
-    if not there:
-        raise UserError(
-            f"{params}: no dataset's root exists; set datasets.<name>.root to where a corpus lies"
+Study = Annotated[str | None, typer.Option(help="dataset of the study; default: `dataset` of params.yaml")]
+Method = Annotated[str | None, typer.Option(help="a method or ablation of the study; default: its first")]
+Fold = Annotated[int | None, typer.Option(help="only models of this fold")]
+Seed = Annotated[int | None, typer.Option(help="only models of this seed")]
+Ensemble = Annotated[
+    bool,
+    typer.Option("--ensemble", help="average the models of all folds and seeds instead of taking the best"),
+]
+Params = Annotated[Path, typer.Option(help="params.yaml of the study's project")]
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="the folder to write")],
+    dataset: Study = None,
+    method: Method = None,
+    fold: Fold = None,
+    seed: Seed = None,
+    ensemble: Ensemble = False,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier export in that folder")] = False,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Put a study's trained model into one folder, which works without the study.
+
+    The model with the best validation score is taken; no test score is looked at.
+    """
+    from cmarr.recognition.export import export as write
+    from cmarr.recognition.trained import of_study
+
+    try:
+        name = dataset or _dataset(params)
+        trained = of_study(name, method, root=params.parent, fold=fold, seed=seed, ensemble=ensemble)
+        write(trained, folder, force=force)
+    except UserError as error:
+        _fail("export", error, 1)
+    files = ", ".join(f"{m.file} (validation score {m.score:.4f})" for m in trained.about.models)
+    typer.echo(f"{folder}: {trained.about.method} on {name}, {files}")
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="clips, folders of clips, or manifests (.csv, .parquet); `--` before a name with a dash"
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="a folder that `cmarr export` wrote; default: the best model of the study here"),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
+    transcript: Annotated[
+        Path | None, typer.Option(help="a file with what is said: .txt, .srt or .vtt")
+    ] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(help="what if this were missing: speech, video or text; may be repeated"),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(help="seconds; longer recordings are answered window by window")
+    ] = None,
+    hop: Annotated[float | None, typer.Option(help="seconds between windows; default: half a window")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="write the answers here; its ending may name the format"),
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="table, jsonl or parquet")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="draw the course of the probabilities: .svg or .png; needs --window")
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="manifests and links may lead out of their folder")
+    ] = False,
+    dataset: Study = None,
+    method: Method = None,
+    fold: Fold = None,
+    seed: Seed = None,
+    ensemble: Ensemble = False,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="speech=FOLDER, where the weights of an encoder lie here; may be repeated"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    workers: Annotated[str, typer.Option(help="processes that decode; auto: one a core")] = "auto",
+    max_megabytes: Annotated[float, typer.Option(help="largest file")] = 2000.0,
+    max_seconds: Annotated[float, typer.Option(help="longest recording")] = 3600.0,
+    max_frames: Annotated[int, typer.Option(help="most frames of a video")] = 250_000,
+    max_pixels: Annotated[int, typer.Option(help="most pixels of a frame")] = 4096 * 2304,
+    max_characters: Annotated[int, typer.Option(help="longest text")] = 100_000,
+    time_limit: Annotated[float, typer.Option(help="most seconds that decoding a clip may take")] = 60.0,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Answer clips with a trained model; what a clip does not have is simply missing.
+
+    A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
+    0 all answered, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
+    """
+    from cmarr.recognition.limits import Limits
+    from cmarr.recognition.session import Request, run
+
+    try:
+        request = Request(
+            paths=paths or [],
+            text=text,
+            transcript=transcript,
+            hide=hide or [],
+            window=window,
+            hop=hop,
+            output=output,
+            format=format,
+            picture=picture,
+            allow_outside=allow_outside,
         )
-    return there
+        request.check()
+        limits = Limits(max_megabytes, max_seconds, max_frames, max_pixels, max_characters, time_limit)
+        options = {"device": device, "workers": workers, "limits": limits, "weights": _weights(weights or [])}
+        from cmarr.recognition.recognizer import Recognizer
+
+        if model is not None:
+            recognizer = Recognizer.load(model, **options)
+        else:
+            recognizer = Recognizer.of_study(
+                dataset or _dataset(params),
+                method,
+                root=params.parent,
+                fold=fold,
+                seed=seed,
+                ensemble=ensemble,
+                **options,
+            )
+        with recognizer:
+            for note in recognizer.notes:
+                typer.echo(f"cmarr predict: {note}", err=True)
+            refused = run(request, recognizer, sys.stdout)
+    except UserError as error:
+        _fail("predict", error, 2)
+    raise typer.Exit(1 if refused else 0)
 
 
-def _root(dataset: Dataset, params: Path) -> Path:
-    return (params.resolve().parent / Path(dataset.root).expanduser()).resolve()
+def _weights(given: list[str]) -> dict[str, str]:
+    found = {}
+    for word in given:
+        modality, equals, place = word.partition("=")
+        if not equals or not place:
+            raise UserError(f"--weights {word}: write speech=FOLDER")
+        found[modality] = place
+    return found
 
 
-def _examine(name: str, settings: Settings, params: Path) -> int:
-    """Print all that is found out about one dataset; the number of problems."""
-    dataset = settings.datasets[name]
-    root = _root(dataset, params)
-    typer.secho(f"{name}", bold=True, nl=False)
-    typer.echo(f"  (kind {dataset.kind}, {root})")
-    counts = dict.fromkeys(_MARKS, 0)
-    for topic in _topics(name, dataset, settings, root, params):
-        _print(topic)
-        for finding in topic.findings:
-            counts[finding.level] += 1
-    told = ", ".join(
-        f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in ("problem", "warning")
-    )
-    verdict = "this will not run" if counts["problem"] else "ready"
-    run = "" if counts["problem"] else f": dvc exp run -S dataset={name}"
-    typer.secho(f"  {told}; {verdict}{run}\n", bold=True)
-    return counts["problem"]
+def _dataset(params: Path) -> str:
+    from cmarr.settings.load import read_yaml
+
+    if not params.is_file():
+        raise UserError(
+            f"{params} is not there; run this in the project's folder, name it with --params, or name an exported "
+            "model with --model"
+        )
+    return str(read_yaml(params).get("dataset"))
 
 
-def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params: Path) -> Iterator[Topic]:
-    workers = worker_count(settings.workers)
-    yield from examine(
-        name,
-        dataset.kind,
-        root,
-        options=dataset.options,
-        classes=dataset.classes,
-        merge=dataset.merge,
-        features=dataset.features,
-        folds=dataset.folds,
-        n_folds=dataset.n_folds,
-        max_rejected=settings.extraction.max_rejected,
-        workers=workers,
-    )
-    if dataset.features == "encoders":
-        yield Topic("encoders", [_encoder(settings, modality) for modality in NAMES.values()])
-    free = shutil.disk_usage(params.resolve().parent).free / 1e9
-    advice = "" if free > 1 else "features, models and their cache need room: free some"
-    level: Any = "ok" if free > 1 else "warning"
-    told = f"{free:.0f} GB free; an hour of speech or video takes up to {_GIGABYTES_AN_HOUR} GB as features"
-    yield Topic("disk", [Finding(level, told, advice)])
-
-
-def _encoder(settings: Settings, modality: str) -> Finding:
-    name = getattr(settings.encoders, modality)
-    section = getattr(settings.encoders, name, None)
-    if section is None or isinstance(section, str):
-        return Finding("problem", f"encoders.{modality}: {name!r} is not an encoder")
-    return weights_finding(modality, name, section.model_dump())
-
-
-def _print(topic: Topic) -> None:
-    """A topic's tables and findings: coloured on a terminal, plain text anywhere else."""
-    typer.secho(f"  {topic.name}", bold=True)
-    for table in topic.tables:
-        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-        for row in table:
-            cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-            typer.echo("       " + "  ".join(cells))
-    for finding in topic.findings:
-        mark, colour = _MARKS[finding.level]
-        typer.secho(f"    {mark} ", fg=colour, nl=False)
-        first, *rest = finding.text.split("\n")
-        typer.echo(_wrapped(first, " " * 7)[7:])
-        for line in rest:
-            typer.echo(_wrapped(line, " " * 9))
-        if finding.advice:
-            typer.secho(_wrapped(f"-> {finding.advice}", " " * 7), fg=colour)
-
-
-def _wrapped(text: str, indent: str) -> str:
-    """Broken to the width of the terminal; one line where a program reads it."""
-    if not sys.stdout.isatty():
-        return indent + text
-    width = max(shutil.get_terminal_size().columns, 40)
-    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+def _fail(command: str, error: UserError, status: int) -> NoReturn:
+    typer.secho(f"cmarr {command}: {error}", err=True, fg="red")
+    raise typer.Exit(status) from None

@@ -196,7 +196,7 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool) -> str:
     if not allow_outside and not path.resolve().is_relative_to(_real(manifest.parent)):
         raise UserError(
             f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
-            "allow_outside: true under the dataset's options"
+            "allow_outside: true under the dataset's options (`cmarr predict`: --allow-outside)"
         )
     return str(path)
 

@@ -1,7 +1,7 @@
 """What the headers of media files say. Opened in worker processes: a header alone can crash a decoder."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,17 @@ class MediaFile:
 
 @dataclass(frozen=True)
 class Header:
-    """Length in seconds (None: the header does not say), and which tracks the file has."""
+    """Length in seconds (None: the header does not say), and which tracks the file has.
+
+    `pixels` of a frame and `frames` in all are those of the video track; 0 where there is none, or the
+    header does not say.
+    """
 
     seconds: float | None
     audio: bool
     video: bool
+    pixels: int = field(default=0, compare=False)
+    frames: int = field(default=0, compare=False)
 
 
 def is_media(path: str | None) -> bool:
@@ -60,7 +66,7 @@ class Opener:
             with Path(path).open("rb") as opened:
                 if opened.read(len(_POINTER)) == _POINTER:
                     return Failure(f"{path} is a pointer of Git LFS and not the file; run `git lfs pull`")
-            return _sound(path) if path.lower().endswith(SOUND) else _film(path)
+            return _header(path)
         except Unreadable as error:
             return Failure(str(error))
         except Exception as error:  # whatever a damaged header makes of the libraries
@@ -69,10 +75,15 @@ class Opener:
             return Failure(f"{path} cannot be opened ({reason}); fetch it again")
 
 
-def _sound(path: str) -> Header | Failure:
+def _header(path: str) -> Header | Failure:
+    if not path.lower().endswith(SOUND):
+        return _film(path)
     import soundfile
 
-    header = soundfile.info(path)
+    try:
+        header = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return _film(path)  # an ending says little: the decoders go by content, too
     if not header.frames:
         return Failure(f"{path} holds no sound; fetch it again")
     return Header(header.frames / header.samplerate, audio=True, video=False)
@@ -81,8 +92,16 @@ def _sound(path: str) -> Header | Failure:
 def _film(path: str) -> Header | Failure:
     import av
 
-    with av.open(path, metadata_errors="ignore") as container:
+    from cmarr.media.containers import open_media
+
+    with open_media(path) as container:
         audio, video = bool(container.streams.audio), bool(container.streams.video)
         if not audio and not video:
             return Failure(f"{path} holds neither sound nor video; fetch it again")
-        return Header(container.duration / av.time_base if container.duration else None, audio, video)
+        seconds = container.duration / av.time_base if container.duration else None
+        if not video:
+            return Header(seconds, audio, video)
+        track = container.streams.video[0]
+        frames = track.frames or round((seconds or 0) * float(track.average_rate or 0))
+        size = track.codec_context
+        return Header(seconds, audio, video, size.width * size.height if size is not None else 0, frames)

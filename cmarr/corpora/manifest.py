@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -137,8 +136,3 @@ def write_quarantine(path: str | Path, rejected: Sequence[Rejected]) -> None:
 def read_quarantine(path: str | Path) -> list[Rejected]:
     """Read a quarantine list."""
     return [Rejected(**row) for row in pq.read_table(path).to_pylist()]
-
-
-def read_frame(path: str | Path) -> pd.DataFrame:
-    """The manifest as a data frame, for tables and reports."""
-    return pd.read_parquet(path)

@@ -69,7 +69,7 @@ def load_checkpoint(
         )
     local = folder.is_dir()
     place = str(folder) if local else model
-    pinned = {} if local else {"revision": revision}
+    pinned: dict[str, Any] = {"trust_remote_code": False} | ({} if local else {"revision": revision})
     try:
         config = transformers.AutoConfig.from_pretrained(place, **pinned)
         if config.model_type not in families:

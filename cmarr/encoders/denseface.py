@@ -46,6 +46,7 @@ class DensefaceRows:
         window: int = 64,
     ):
         self.faces = FaceSettings(rate, margin, detector, detector_file)
+        self.reader = self.faces.reader
         self.arithmetic = Arithmetic(device, precision)
         self.network = self.arithmetic.place(load_denseface(weights))
         self.revision = f"sha256:{file_digest(weights or SHIPPED)[:16]}"
@@ -73,7 +74,7 @@ class DensefaceRows:
     def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
         """The faces of each utterance, found in worker processes."""
         groups = by_file(clip_of(utterance, "v") for utterance in utterances)
-        answers = decode(self.faces.reader, groups, self.workers, self.seconds)
+        answers = decode(self.reader, groups, self.workers, self.seconds)
         for utterance, answer in zip(utterances, answers, strict=True):
             if isinstance(answer, Failure):
                 yield Rejected(utterance.id, "v", STAGE, answer.reason)

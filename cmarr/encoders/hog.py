@@ -44,6 +44,7 @@ class Hog:
         self.cell, self.block = cell, block
         self.workers, self.seconds = workers, seconds
         self.dim = width(cell, block)
+        self.reader = partial(FaceGradients, self.faces.reader, cell, block)
 
     def describe(self) -> dict[str, str]:
         """Name, revision, libraries and parameters."""
@@ -56,5 +57,4 @@ class Hog:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
-        factory = partial(FaceGradients, self.faces.reader, self.cell, self.block)
-        return clip_answers(utterances, "v", factory, self.workers, self.seconds)
+        return clip_answers(utterances, "v", self.reader, self.workers, self.seconds)

@@ -23,6 +23,7 @@ class LogMel:
         self.bands, self.pool = bands, pool
         self.workers, self.seconds = workers, seconds
         self.dim = 2 * bands
+        self.reader = partial(LogMelRows, bands, pool)
 
     def describe(self) -> dict[str, str]:
         """Name, revision, libraries and parameters."""
@@ -35,5 +36,4 @@ class LogMel:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
-        factory = partial(LogMelRows, self.bands, self.pool)
-        return clip_answers(utterances, "s", factory, self.workers, self.seconds)
+        return clip_answers(utterances, "s", self.reader, self.workers, self.seconds)

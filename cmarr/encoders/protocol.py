@@ -27,6 +27,10 @@ class Encoder(Protocol):
 
     The features of an utterance depend on nothing but the utterance and the settings: not on its
     neighbours, the number of workers or the order.
+
+    An encoder of media has, besides, `reader`: the factory of what runs in its worker processes
+    (`cmarr.media.workers.decode`), by which a program that encodes clip after clip keeps them running.
+    It has `workers` and `seconds`, processes and time limit, which may be changed between two calls.
     """
 
     modality: str

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import inspect
 from typing import Any
 
 from cmarr.encoders.protocol import Encoder
@@ -23,9 +24,18 @@ wav2vec2 and bert where those are trained with the method, and write what they r
 
 def build_encoder(name: str, **settings: Any) -> Encoder:
     """Construct an encoder by its key; raises UserError for a key that does not exist."""
+    return _class(name)(**settings)
+
+
+def keywords(name: str) -> list[str]:
+    """The settings that an encoder's constructor takes; raises UserError for a key that does not exist."""
+    return list(inspect.signature(_class(name)).parameters)
+
+
+def _class(name: str) -> Any:
     if name not in ENCODERS:
         near = difflib.get_close_matches(name, ENCODERS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(f"encoders: {name!r} is not an encoder; {hint}there are {', '.join(ENCODERS)}")
     module = importlib.import_module(f"cmarr.encoders.{name}")
-    return getattr(module, ENCODERS[name])(**settings)
+    return getattr(module, ENCODERS[name])

@@ -63,6 +63,7 @@ class Wav2vec2:
         self.pool, self.longest, self.batch_seconds = pool, longest, batch_seconds
         self.workers, self.seconds, self.window = workers, seconds, window
         self.dim = self.layers.width
+        self.reader = Samples
 
     def describe(self) -> dict[str, str]:
         """Name, model, revision, libraries and parameters."""

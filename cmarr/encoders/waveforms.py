@@ -11,7 +11,7 @@ from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, heard, require_rate
 from cmarr.encoders.waveform_frames import FRAME, to_frames
 from cmarr.features.shards import FeatureSequence
-from cmarr.media.audio import RATE
+from cmarr.media.audio import RATE, Samples
 
 
 class Waveforms:
@@ -31,6 +31,7 @@ class Waveforms:
         require_rate(self.checkpoint.preparation)
         layers = LayerChoice("wav2vec2", "last", self.checkpoint.config)
         self.least = SpeechNetwork(self.checkpoint.network, layers).field
+        self.reader = Samples
         self.workers, self.seconds = workers, seconds
 
     def describe(self) -> dict[str, str]:

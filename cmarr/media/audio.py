@@ -10,6 +10,7 @@ import soundfile
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, Failure, one_by_one, require_file, require_span
+from cmarr.media.containers import open_media
 
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
@@ -30,6 +31,21 @@ def read_audio(clip: Clip) -> np.ndarray:
     Raises Unreadable, in one sentence naming the file, when it is missing, cannot be decoded, holds no
     sound between `start` and `end`, is silent throughout, or holds NaN or infinite samples.
     """
+    samples, rate = read_samples(clip)
+    peak = float(np.abs(samples - samples.mean(dtype=np.float64)).max())
+    if peak < SILENCE:
+        raise Unreadable(
+            f"{clip.path} is silent (no sample is further than {SILENCE:g} of full scale from the mean); "
+            "check the recording, or leave its path empty"
+        )
+    return resample(samples, rate)
+
+
+def read_samples(clip: Clip) -> tuple[np.ndarray, int]:
+    """Samples (N,) float32 of a clip as recorded, mono, and their rate in Hz.
+
+    Raises Unreadable as `read_audio` does, silence aside.
+    """
     require_file(clip.path)
     require_span(clip)
     samples, rate = _decode(clip)
@@ -40,13 +56,7 @@ def read_audio(clip: Clip) -> np.ndarray:
         raise Unreadable(f"{clip.path} holds no sound{where}; check the recording, or leave its path empty")
     if not np.isfinite(samples).all():
         raise Unreadable(f"{clip.path} holds NaN or infinite samples; write it again from its source")
-    peak = float(np.abs(samples - samples.mean(dtype=np.float64)).max())
-    if peak < SILENCE:
-        raise Unreadable(
-            f"{clip.path} is silent (no sample is further than {SILENCE:g} of full scale from the mean); "
-            "check the recording, or leave its path empty"
-        )
-    return resample(samples, rate)
+    return samples, rate
 
 
 class Samples:
@@ -105,7 +115,7 @@ def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int]:
 
 
 def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
-    with av.open(clip.path, metadata_errors="ignore") as container:
+    with open_media(clip.path) as container:
         if not container.streams.audio:
             raise Unreadable(f"{clip.path} holds no audio track; leave its audio path empty")
         stream = container.streams.audio[0]

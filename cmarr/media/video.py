@@ -7,6 +7,7 @@ import numpy as np
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, require_file, require_span
+from cmarr.media.containers import open_media
 
 SEEK_FROM = 2.0
 """Seconds: a clip that begins later is reached by seeking to the key frame before it."""
@@ -71,7 +72,7 @@ class _Windows:
 def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.VideoFrame]]:
     """(seconds in the file, frame) in order of time, from at or before `begin` up to `stop`."""
     try:
-        with av.open(path, metadata_errors="ignore") as container:
+        with open_media(path) as container:
             frames = timed_frames(container, path, begin if begin >= SEEK_FROM else None)
             first = next(frames, None)
             sought_too_far = begin >= SEEK_FROM and (first is None or first[0] > begin)
@@ -79,7 +80,7 @@ def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.Vi
                 yield from _until(first, frames, stop)
                 return
         if sought_too_far:
-            with av.open(path, metadata_errors="ignore") as container:
+            with open_media(path) as container:
                 frames = timed_frames(container, path, None)
                 if (first := next(frames, None)) is not None:
                     yield from _until(first, frames, stop)

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, cast
 
 from cmarr.errors import UserError
 from cmarr.media.clips import Clip, Failure
+from cmarr.media.standing import STANDING
 from cmarr.media.worker import READY
 
 AHEAD = 16
@@ -48,9 +49,10 @@ def decode(
     An answer is what the function gave, or a Failure with one sentence: the function raised, the
     worker died, or it took too long. A group that ends its worker is tried again clip by clip, so that
     one bad clip does not cost its neighbours; the worker is replaced. Groups are drawn as answers are
-    taken, so memory does not grow with their number. Raises UserError when a worker cannot start.
+    taken, so memory does not grow with their number. The workers end with the answers, unless
+    `keep_workers` has asked for them. Raises UserError when a worker cannot start.
     """
-    source = iter(groups)
+    source, key = iter(groups), pickle.dumps(factory)
     pool: list[_Worker] = []
     waiting: deque[_Job] = deque()
     answers: dict[int, Any] = {}
@@ -68,7 +70,7 @@ def decode(
                     break
                 idle = next((worker for worker in pool if worker.job is None), None)
                 if idle is None:
-                    pool.append(idle := _Worker(factory))
+                    pool.append(idle := cast(_Worker | None, STANDING.take(key)) or _Worker(key))
                 idle.take(waiting.popleft(), seconds)
             if given == drawn:
                 return
@@ -87,7 +89,29 @@ def decode(
                     ends.popleft()
     finally:
         for worker in pool:
-            worker.end()
+            if worker.job is None:
+                STANDING.give(key, worker)
+            else:
+                worker.end()
+
+
+@contextlib.contextmanager
+def keep_workers(factories: Sequence[Callable[[], Function]], workers: int) -> Iterator[None]:
+    """While this is open, `decode` finds `workers` processes of each factory running and leaves them so.
+
+    They are started at once, side by side, and load their libraries while the caller goes on.
+    """
+    keys = [pickle.dumps(factory) for factory in factories]
+    for key in keys:
+        STANDING.keep(key, workers)
+    try:
+        for key in keys:
+            for _ in range(workers):
+                STANDING.give(key, _Worker(key))
+        yield
+    finally:
+        for key in keys:
+            STANDING.release(key, workers)
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class _Job:
 class _Worker:
     """One child process, and what it is busy with."""
 
-    def __init__(self, factory: Callable[[], Function]):
+    def __init__(self, factory: bytes):
         self.connection, theirs = Pipe()
         single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         # The same modules as here, wherever those came from; -P keeps the working folder out of it.
@@ -113,7 +137,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **single, "PYTHONPATH": path},
             )
-        self.connection.send_bytes(pickle.dumps(factory))
+        self.connection.send_bytes(factory)
         self.started = False
         self.deadline = time.monotonic() + START_LIMIT
         self.job: _Job | None = None
@@ -156,6 +180,10 @@ class _Worker:
         self.started = True
         self.deadline = time.monotonic() + self.seconds
         return None
+
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.process.poll() is None
 
     def _ending(self) -> str:
         code = self.process.returncode

@@ -60,24 +60,20 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
         with safe_open(path, "pt", device="cpu") as opened:
             description = json.loads((opened.metadata() or {})["cmarr"])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            task = Task(tuple(description["classes"]))
+            _refuse_another_size(description, task, tensors)
+            method = _built(description, task)
+            own = description.get("encoders", {})
+            normaliser = Normaliser({m: dim for m, dim in description["dims"].items() if m not in own})
     except FileNotFoundError:
         raise UserError(f"{path}: no such model; train it first (dvc repro)") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: is not a model of this product, or is damaged ({error}); train it again"
+            f"{path}: is not a model of this product, or is damaged ({reason}); train it again"
         ) from None
-    task = Task(tuple(description["classes"]))
-    method = build_method(
-        description["method"],
-        description["dims"],
-        task,
-        description["settings"],
-        first_stage=description.get("first_stage", False),
-    )
-    encoders = description.get("encoders", {})
-    normaliser = Normaliser({m: dim for m, dim in description["dims"].items() if m not in encoders})
-    if encoders:
-        method = with_encoders(method, {m: from_description(own) for m, own in encoders.items()})
     try:
         method.load_state_dict(_below(tensors, "method."))
         normaliser.load_state_dict(_below(tensors, "normaliser."))
@@ -88,6 +84,31 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             f"{path}: does not fit this version of {description['method']} ({reason}); train it again"
         ) from None
     return Model(method.to(device).eval(), normaliser.to(device), prior, task, description)
+
+
+def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
+    method = build_method(
+        description["method"],
+        description["dims"],
+        task,
+        description["settings"],
+        first_stage=description.get("first_stage", False),
+    )
+    encoders = {m: from_description(own) for m, own in description.get("encoders", {}).items()}
+    return with_encoders(method, encoders) if encoders else method
+
+
+def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Mapping[str, Tensor]) -> None:
+    """Build the method without memory first: a description must not claim sizes that its own file does not hold."""
+    with torch.device("meta"):
+        try:
+            outline = _built(description, task)
+        except (NotImplementedError, RuntimeError):  # an operation that needs numbers
+            return
+    for name, planned in outline.state_dict().items():
+        found = tensors.get(f"method.{name}")
+        if found is None or found.shape != planned.shape:
+            raise ValueError(f"{name} is not of the size that its description says")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

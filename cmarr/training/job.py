@@ -112,6 +112,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "fold": job.fold,
         "seed": job.seed,
         "epoch": outcome["best_epoch"],
+        "score": outcome["best_score"],
         "version": cmarr.__version__,
     }
     if descriptions:

@@ -1,0 +1,1 @@
+"""A trained model at work: clips that nobody has seen in, probabilities out."""

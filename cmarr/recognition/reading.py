@@ -1,0 +1,256 @@
+"""From clips to features: what each modality gives, what it lacks, and what is odd about it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from cmarr.corpora.headers import Header, MediaFile
+from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.encoders.answers import clip_of
+from cmarr.encoders.protocol import Encoder
+from cmarr.features.shards import HALF_LIMIT, FeatureSequence
+from cmarr.media.clips import Failure, by_file
+from cmarr.media.levels import Levels
+from cmarr.media.workers import decode
+from cmarr.modalities import MODALITIES, NAMES
+from cmarr.recognition.examiner import Examiner
+from cmarr.recognition.limits import Limits
+
+NOT_GIVEN, HIDDEN = "not given", "hidden"
+NO_TRACK = "the file holds no such track"
+EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
+"""Reasons why a modality is missing that are worth no warning."""
+
+CLIPPED = 0.001
+"""Share of clipped samples that is worth a warning."""
+
+FEW_FACES = 0.5
+"""Share of the video in which a face was found, below which there is a warning."""
+
+LONG = 30.0
+"""Seconds from which on a clip that is answered as one is no utterance any more."""
+
+HEADER_SECONDS = 10.0
+
+
+@dataclass
+class Reading:
+    """One clip as the encoders see it.
+
+    frames:   letter -> (T, D) float32
+    missing:  letter -> why this modality has no features
+    warnings: sentences
+    """
+
+    utterance: Utterance
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A clip to be read: an utterance, and features (letter -> (T, D)) that stand for some of its modalities."""
+
+    utterance: Utterance
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Reader:
+    """Clips through the encoders (letter -> encoder) of a model with these feature widths (letter -> D)."""
+
+    def __init__(
+        self, encoders: Mapping[str, Encoder], dims: Mapping[str, int], limits: Limits, workers: int
+    ):
+        self.encoders, self.dims, self.limits, self.workers = encoders, dims, limits, workers
+
+    def headers(self, utterances: Sequence[Utterance]) -> dict[str, Header | Failure]:
+        """Path -> its header, or why there is none: too large, absent, damaged."""
+        paths = dict.fromkeys(p for u in utterances for p in (u.audio, u.video) if p)
+        large = {path: Failure(reason) for path in paths if (reason := self.limits.file(path))}
+        files: list[Any] = [MediaFile(path) for path in paths if path not in large]
+        seconds = min(HEADER_SECONDS, self.limits.time_limit)
+        answers = decode(Examiner, ([file] for file in files), self.workers, seconds)
+        return {**large, **{file.path: answer for file, answer in zip(files, answers, strict=True)}}
+
+    def read(self, clips: Sequence[Given], hide: Sequence[str] = ()) -> list[Reading]:
+        """One reading a clip, in order; modalities (letters) in `hide` are not looked at."""
+        # Encoders tell clips apart by their id, and ids that users give may be equal.
+        own = [replace(clip.utterance, id=str(i)) for i, clip in enumerate(clips)]
+        shown = [
+            replace(
+                u,
+                audio=None if "s" in hide else u.audio,
+                video=None if "v" in hide else u.video,
+                text=None if "t" in hide else u.text,
+            )
+            for u in own
+        ]
+        headers = self.headers(shown)
+        readings = [Reading(clip.utterance) for clip in clips]
+        wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
+        for clip, utterance, reading in zip(clips, shown, readings, strict=True):
+            for modality in MODALITIES:
+                reason = HIDDEN if modality in hide else self._refused(modality, clip, utterance, headers)
+                if reason is not None:
+                    reading.missing[modality] = reason
+                elif modality in clip.features:
+                    reading.frames[modality] = _rounded(np.asarray(clip.features[modality]))
+                else:
+                    wanted[modality].append(utterance)
+        self._encode(wanted, headers, readings)
+        for reading in readings:
+            self._warn(reading, headers)
+        return readings
+
+    def _refused(
+        self, modality: str, clip: Given, utterance: Utterance, headers: Mapping[str, Header | Failure]
+    ) -> str | None:
+        """Why a modality of a clip will not be encoded; None where it will."""
+        given = clip.features.get(modality)
+        source = utterance.source(modality)
+        if given is None and source is None:
+            return NOT_GIVEN
+        if modality not in self.dims:
+            return "this model was trained without it"
+        if given is not None:
+            return _wrong_features(given, self.dims[modality])
+        assert source is not None
+        if modality not in self.encoders:
+            return "this model was trained on features that came with the corpus: give such features"
+        if modality == "t":
+            return self.limits.text(source)
+        header = headers[source]
+        if isinstance(header, Failure):
+            return header.reason
+        if not (header.audio if modality == "s" else header.video):
+            return NO_TRACK
+        length = _length(utterance, modality, header)
+        return self.limits.length(source, length) or (
+            self.limits.picture(source, header) if modality == "v" else None
+        )
+
+    def _encode(
+        self,
+        wanted: Mapping[str, Sequence[Utterance]],
+        headers: Mapping[str, Header | Failure],
+        readings: Sequence[Reading],
+    ) -> None:
+        """Every modality, and the look at the sound, in a thread of its own: each waits for other processes."""
+        bounded = {
+            m: [u if m == "t" else self._bounded(u) for u in utterances] for m, utterances in wanted.items()
+        }
+        with ThreadPoolExecutor(len(MODALITIES) + 1, thread_name_prefix="reading") as pool:
+            futures = {m: pool.submit(self._answers, m, us, headers) for m, us in bounded.items() if us}
+            heard = pool.submit(self._levels, bounded["s"], headers)
+            for modality, future in futures.items():
+                for utterance, answer in zip(bounded[modality], future.result(), strict=True):
+                    reading = readings[int(utterance.id)]
+                    if isinstance(answer, str):
+                        reading.missing[modality] = answer
+                    else:
+                        reading.frames[modality] = answer
+            for utterance, found in zip(bounded["s"], heard.result(), strict=True):
+                if isinstance(found, Levels):
+                    header = headers[str(utterance.audio)]
+                    length = _length(utterance, "s", header) if isinstance(header, Header) else None
+                    readings[int(utterance.id)].warnings += _about_sound(found, length)
+
+    def _bounded(self, utterance: Utterance) -> Utterance:
+        """The utterance with an end: a header that tells nothing, or lies, must not open an endless file."""
+        if utterance.end is not None:
+            return utterance
+        return replace(utterance, end=(utterance.start or 0.0) + self.limits.max_seconds)
+
+    def _answers(
+        self, modality: str, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
+    ) -> list[np.ndarray | str]:
+        encoder = self.encoders[modality]
+        if hasattr(encoder, "seconds"):
+            encoder.seconds = self._seconds(utterances, modality, headers)
+        return [_checked(answer, self.dims[modality]) for answer in encoder.encode(utterances)]
+
+    def _levels(
+        self, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
+    ) -> list[Levels | Failure]:
+        groups = by_file(clip_of(utterance, "s") for utterance in utterances)
+        return list(decode(Examiner, groups, self.workers, self._seconds(utterances, "s", headers)))
+
+    def _seconds(
+        self, utterances: Sequence[Utterance], modality: str, headers: Mapping[str, Header | Failure]
+    ) -> float:
+        longest = 0.0
+        for utterance in utterances if modality != "t" else ():
+            header = headers[str(utterance.source(modality))]
+            length = _length(utterance, modality, header) if isinstance(header, Header) else None
+            if length is None:
+                return self.limits.seconds_for(None)
+            longest = max(longest, length)
+        return self.limits.seconds_for(longest)
+
+    def _warn(self, reading: Reading, headers: Mapping[str, Header | Failure]) -> None:
+        for modality, reason in reading.missing.items():
+            if reason not in EXPECTED:
+                reading.warnings.append(f"{NAMES[modality]} not used: {reason}")
+        rate = getattr(getattr(self.encoders.get("v"), "faces", None), "rate", None)
+        video = headers.get(str(reading.utterance.video))
+        if rate and "v" in reading.frames and isinstance(video, Header):
+            length = _length(reading.utterance, "v", video)
+            share = len(reading.frames["v"]) / max(length * rate, 1.0) if length else 1.0
+            if share < FEW_FACES:
+                reading.warnings.append(f"a face was found in only {share:.0%} of the video")
+        lengths = [
+            _length(reading.utterance, m, header)
+            for m in "sv"
+            if m in reading.frames
+            and isinstance(header := headers.get(str(reading.utterance.source(m))), Header)
+        ]
+        longest = max((length for length in lengths if length), default=0.0)
+        if longest > LONG:
+            reading.warnings.append(
+                f"it lasts {longest:.0f} s and is answered as one utterance; windows would follow its course"
+            )
+
+
+def _length(utterance: Utterance, modality: str, header: Header) -> float | None:
+    """Seconds of a file that are used; None where nobody knows."""
+    begin, end = utterance.span(modality)
+    if end is None and header.seconds is None:
+        return None
+    stop = min(x for x in (end, header.seconds) if x is not None)
+    return max(stop - (begin or 0.0), 0.0)
+
+
+def _about_sound(found: Levels, length: float | None) -> Iterator[str]:
+    if found.clipped > CLIPPED:
+        yield f"the sound is clipped: {found.clipped:.1%} of its samples lie on flat tops"
+    if length is not None and found.seconds < 0.9 * length - 0.1:
+        told = f"only {found.seconds:.1f} s of {length:.1f} s of the sound can be decoded"
+        yield f"{told}; the file is damaged or cut off"
+
+
+def _checked(answer: FeatureSequence | Rejected, dim: int) -> np.ndarray | str:
+    if isinstance(answer, Rejected):
+        return answer.reason
+    return _wrong_features(answer.frames, dim) or _rounded(answer.frames)
+
+
+def _wrong_features(frames: object, dim: int) -> str | None:
+    values = np.asarray(frames)
+    if values.ndim != 2 or values.shape[1] != dim or not len(values):
+        return f"its features have the shape {values.shape}, where (frames, {dim}) is due"
+    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
+        return "its features hold NaN, infinity or things that are no numbers"
+    return None
+
+
+def _rounded(frames: np.ndarray) -> np.ndarray:
+    """As shards hold them: the model was trained on features of half precision, where that holds them."""
+    if not np.issubdtype(frames.dtype, np.floating):
+        return frames.astype(np.float32)  # samples, numbers of word pieces
+    largest = float(np.abs(frames).max(initial=0.0))
+    half = frames.astype(np.float16) if largest <= HALF_LIMIT else frames
+    return half.astype(np.float32)

@@ -1,0 +1,289 @@
+"""`Recognizer`: a trained model that is handed clips and says what it hears, sees and reads in them."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.data.batch import Batch
+from cmarr.device import choose_device
+from cmarr.errors import Unreadable, UserError, did_you_mean
+from cmarr.execution import worker_count
+from cmarr.media.workers import keep_workers
+from cmarr.methods.model import Model, load_model
+from cmarr.modalities import LETTERS, MODALITIES, NAMES
+from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.encoding import encoders_for
+from cmarr.recognition.examiner import Examiner
+from cmarr.recognition.inputs import Media, clip_from
+from cmarr.recognition.limits import Limits
+from cmarr.recognition.reading import Given, Reader, Reading
+from cmarr.recognition.trained import Trained, exported, of_study
+from cmarr.recognition.windows import check_windows, cut_windows
+
+ROWS = 32
+"""Clips that are read and answered together; bounds memory, never changes an answer."""
+
+
+class Recognizer:
+    """A trained model, or an ensemble of them, with its encoders. Safe to use from several threads.
+
+        with Recognizer.load("exported") as recognizer:
+            print(recognizer.predict("clip.mp4", text="I did not expect that"))
+
+    Modalities that a clip does not have are simply missing: the method answers without them, and recovers
+    them if it is one that does. Media are decoded in worker processes, which are kept until `close`.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        *,
+        device: str = "auto",
+        workers: int | str = "auto",
+        limits: Limits | None = None,
+        weights: Mapping[str, str] | None = None,
+        keep: bool = True,
+    ):
+        """Load what `exported` or `of_study` found; see `load`."""
+        self.about, self.limits = trained.about, limits or Limits()
+        self._open = ExitStack()
+        count = worker_count(workers)
+        device = choose_device(device)
+        encoders, self.notes = encoders_for(
+            self.about.encoders, places=weights, workers=count, seconds=self.limits.time_limit, device=device
+        )
+        # Started first: they load their libraries while this process reads the weights.
+        readers = [e.reader for e in encoders.values() if hasattr(e, "reader")]
+        if keep and readers:
+            self._open.enter_context(keep_workers([Examiner, *readers], count))
+        try:
+            self.models = [load_model(path, device) for path in trained.weights]
+            self._check_models()
+        except BaseException:
+            self.close()
+            raise
+        # Where the encoder is part of the model, what is read is narrower or wider than its features.
+        widths = self.models[0].description["dims"]
+        self.dims = {m: encoders[m].dim if m in encoders else width for m, width in widths.items()}
+        self.reader = Reader(encoders, self.dims, self.limits, count)
+        self.device = device
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """A model that `cmarr export` wrote.
+
+        device:  'auto' (the GPU if there is one), 'cpu', 'cuda:1', ...
+        workers: processes that decode side by side; 'auto': one a core
+        limits:  the largest clip that is accepted, a `Limits`
+        weights: modality -> folder or file of its encoder's weights, where they lie elsewhere here
+        keep:    start the worker processes at once and keep them until `close`; False: each call that has
+                 media to decode starts its own, which takes a second or two
+
+        Raises UserError for a folder that is no such model, or is damaged, and for encoders whose weights
+        are not here or are others than those the model was trained behind.
+        """
+        return cls(exported(folder), **options)
+
+    @classmethod
+    def of_study(
+        cls,
+        dataset: str,
+        method: str | None = None,
+        *,
+        root: str | Path = ".",
+        fold: int | None = None,
+        seed: int | None = None,
+        ensemble: bool = False,
+        **options: Any,
+    ) -> Self:
+        """The best model of a study that ran in the project's folder `root`, by validation score.
+
+        The arguments are those of `cmarr.recognition.trained.of_study` and of `load`.
+        """
+        found = of_study(dataset, method, root=root, fold=fold, seed=seed, ensemble=ensemble)
+        return cls(found, **options)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in their order; none in regression."""
+        return self.about.classes
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the model was trained with, of 'speech', 'video' and 'text'."""
+        return tuple(NAMES[m] for m in MODALITIES if m in self.dims)
+
+    def predict(
+        self,
+        clip: str | Path | None = None,
+        *,
+        audio: Media | None = None,
+        video: Media | None = None,
+        text: str | None = None,
+        features: Mapping[str, Any] | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        hide: Iterable[str] = (),
+    ) -> Answer:
+        """Answer for one clip.
+
+        clip:         a media file; what it holds of sound and video is used, and a transcript that lies
+                      beside it under the same name (.txt, .srt, .vtt)
+        audio, video: a path, the bytes of a file, or for audio `(samples, rate)`: (N,) or (N, channels)
+                      floats of full scale 1, and Hz; they take the place of what the clip holds
+        text:         what is said
+        features:     modality -> (T, D) array, in place of what an encoder would make
+        start, end:   seconds of the media that are meant
+        hide:         modalities that must not be used: what if the face had not been seen?
+
+        Raises Unreadable, with the reason, where nothing is left to answer from; UserError for a
+        modality that does not exist.
+        """
+        with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
+            utterance = clip_from(
+                clip, audio=audio, video=video, text=text, start=start, end=end, scratch=Path(scratch)
+            )
+            found = {_letter(m): np.asarray(values) for m, values in (features or {}).items()}
+            (answer,) = self.predict_all([Given(utterance, found)], hide)
+        if isinstance(answer, Refusal):
+            raise Unreadable(answer.reason.replace(f"{scratch}{os.sep}", "the given "))
+        return answer
+
+    def predict_all(
+        self, clips: Iterable[Given | Utterance], hide: Iterable[str] = ()
+    ) -> Iterator[Answer | Refusal]:
+        """One answer, or the reason why there is none, a clip, in order and as they become ready."""
+        hidden = sorted({_letter(m) for m in hide})
+        waiting = iter(clips)
+        while group := list(islice(waiting, ROWS)):
+            given = [c if isinstance(c, Given) else Given(c) for c in group]
+            yield from self._answers(self.reader.read(given, hidden))
+
+    def windows(self, clips: Iterable[Utterance], window: float, hop: float) -> list[Utterance]:
+        """Long recordings cut into windows of `window` seconds, one every `hop`, for `predict_all`.
+
+        See `cmarr.recognition.windows.cut_windows`. Raises UserError for windows that cannot be.
+        """
+        check_windows(window, hop)
+        whole = list(clips)
+        headers = self.reader.headers(whole)
+        return [part for clip in whole for part in cut_windows(clip, headers, window, hop)]
+
+    def close(self) -> None:
+        """End the worker processes; a closed recognizer still answers, and starts them anew each time."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_models(self) -> None:
+        for model in self.models:
+            same = model.description["dims"] == self.models[0].description["dims"]
+            if model.task.classes != self.about.classes or not same:
+                raise UserError(
+                    "the weights are of another task, or of other features, than their description says; "
+                    "export the model again"
+                )
+
+    @torch.no_grad()
+    def _answers(self, readings: Sequence[Reading]) -> Iterator[Answer | Refusal]:
+        usable = [reading for reading in readings if reading.frames]
+        if usable:
+            batch = _batch(usable, self.dims, self.device)
+            rows = iter(_rows([_predict(model, batch) for model in self.models], bool(self.classes)))
+        for reading in readings:
+            u = reading.utterance
+            missing = {NAMES[m]: reason for m, reason in reading.missing.items()}
+            about: dict[str, Any] = {
+                "missing": missing,
+                "warnings": tuple(reading.warnings),
+                "start": u.start,
+                "end": u.end,
+            }
+            if not reading.frames:
+                yield Refusal(u.id, _nothing(missing), **about)
+                continue
+            values, doubt, recovered = next(rows)
+            if not np.isfinite(values).all():
+                yield Refusal(u.id, "the model answered NaN or infinity; its weights are damaged", **about)
+                continue
+            named = dict(zip(self.classes, map(float, values), strict=False))
+            yield Answer(
+                id=u.id,
+                probabilities=named,
+                winner=max(named, key=lambda name: named[name]) if named else None,
+                score=None if named else float(values[0]),
+                uncertainty=doubt,
+                used=tuple(NAMES[m] for m in MODALITIES if m in reading.frames),
+                recovered=tuple(NAMES[m] for m in MODALITIES if m in recovered),
+                **about,
+            )
+
+
+def _letter(modality: str) -> str:
+    letter = LETTERS.get(modality, modality)
+    if letter not in NAMES:
+        raise UserError(
+            f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{did_you_mean(modality, LETTERS)}"
+        )
+    return letter
+
+
+def _nothing(missing: Mapping[str, str]) -> str:
+    """Why a clip cannot be answered: what was there, and did not serve."""
+    tried = {m: reason for m, reason in missing.items() if reason != "not given"}
+    if not tried:
+        return "it has neither sound nor video nor text"
+    return "; ".join(dict.fromkeys(f"{m}: {reason}" for m, reason in tried.items()))
+
+
+def _batch(readings: Sequence[Reading], dims: Mapping[str, int], device: str) -> Batch:
+    values, lengths = {}, {}
+    for modality, dim in dims.items():
+        parts = [reading.frames.get(modality, np.zeros((0, dim), np.float32)) for reading in readings]
+        values[modality] = torch.from_numpy(np.concatenate(parts)).to(device)
+        lengths[modality] = torch.tensor([len(part) for part in parts], device=device)
+    available = torch.tensor(
+        [[m in reading.frames for m in MODALITIES] for reading in readings], device=device
+    )
+    return Batch(values, lengths, available, torch.zeros(len(readings), dtype=torch.long, device=device))
+
+
+Row = tuple[np.ndarray, float | None, set[str]]
+"""Probabilities (K,) or the score (1,); the uncertainty; the letters of what was recovered."""
+
+
+def _predict(model: Model, batch: Batch) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    """Probabilities (B, K) or scores (B, 1), the method's own uncertainty (B,), and the recovered rows."""
+    given = model.method.predict(model.normaliser(batch), {"given": batch.available})["given"]  # type: ignore[operator]
+    logits = given.logits.double()
+    values = logits if model.task.regression else logits.softmax(1)
+    return values.cpu(), given.uncertainty, {m: rows.cpu() for m, rows in given.recovered_rows.items()}
+
+
+def _rows(outputs: Sequence[tuple[Tensor, Tensor | None, dict[str, Tensor]]], classes: bool) -> list[Row]:
+    """The models' answers averaged: one row a clip."""
+    values = torch.stack([v for v, _, _ in outputs]).mean(0)  # (B, K)
+    own = [doubt for _, doubt, _ in outputs if doubt is not None]
+    doubts: list[float | None] = [None] * len(values)
+    if len(own) == len(outputs):
+        doubts = torch.stack(own).double().mean(0).cpu().tolist()
+    elif classes:
+        doubts = (torch.special.entr(values).sum(1) / np.log(values.shape[1])).clamp(0, 1).tolist()
+    rows = []
+    for i, doubt in enumerate(doubts):
+        recovered = {m for _, _, found in outputs for m, where in found.items() if bool(where[i])}
+        rows.append((values[i].numpy(), doubt, recovered))
+    return rows

@@ -1,0 +1,98 @@
+"""One run of `cmarr predict`: find the clips, answer them, write the answers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.errors import UserError, did_you_mean
+from cmarr.files import atomic
+from cmarr.progress import progress
+from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.output import ENDINGS, FORMATS, json_lines, table, write_parquet
+from cmarr.recognition.recognizer import Recognizer
+from cmarr.recognition.sources import find_clips
+from cmarr.recognition.windows import check_windows
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, as the options of the command line say it."""
+
+    paths: Sequence[str]
+    text: str | None = None
+    transcript: Path | None = None
+    hide: Sequence[str] = field(default_factory=list)
+    window: float | None = None
+    hop: float | None = None
+    output: Path | None = None
+    format: str | None = None
+    picture: Path | None = None
+    allow_outside: bool = False
+
+    @property
+    def written_as(self) -> str:
+        """The format of the answers: asked for, or that of the output's ending, or a table."""
+        if self.format is None and self.output is not None:
+            return ENDINGS.get(self.output.suffix.lower(), "table")
+        return self.format or "table"
+
+    def check(self) -> None:
+        """Raise UserError for what cannot be done, before anything is loaded."""
+        if not self.paths and self.text is None and self.transcript is None:
+            raise UserError("nothing to answer; name clips, folders or a manifest, or give --text")
+        if self.written_as not in FORMATS:
+            raise UserError(
+                f"--format {self.format}: there are {', '.join(FORMATS)}{did_you_mean(self.written_as, FORMATS)}"
+            )
+        if self.written_as == "parquet" and self.output is None:
+            raise UserError("--format parquet needs --output, the file to write")
+        if self.window is None and (self.hop is not None or self.picture is not None):
+            raise UserError("--hop and --picture need --window, the seconds of a window")
+        if self.window is not None:
+            check_windows(self.window, self.hop or self.window / 2)
+        if self.picture is not None and self.picture.suffix.lower() not in (".svg", ".png"):
+            raise UserError(f"--picture {self.picture}: its ending must be .svg or .png")
+
+
+def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
+    """Answer, write or print the answers; how many were refused. Raises UserError for what cannot be done."""
+    found = find_clips(
+        request.paths, text=request.text, transcript=request.transcript, allow_outside=request.allow_outside
+    )
+    answers = list(_answers(request, recognizer, found))
+    if request.written_as == "parquet" and request.output is not None:
+        write_parquet(request.output, answers, recognizer.classes)
+    elif request.output is not None:
+        with atomic(request.output) as temporary:
+            temporary.write_text(_text(request, recognizer, answers), encoding="utf-8")
+    else:
+        out.write(_text(request, recognizer, answers))
+    if request.picture is not None:
+        from cmarr.report.course import draw_course
+
+        draw_course(request.picture, answers, recognizer.classes)
+    return sum(isinstance(answer, Refusal) for answer in answers)
+
+
+def _answers(
+    request: Request, recognizer: Recognizer, found: Sequence[Utterance | Refusal]
+) -> Iterator[Answer | Refusal]:
+    """In the order found: a refusal stays where it is, a recording gives its windows."""
+    parts: list[Utterance | Refusal] = []
+    for clip in found:
+        if isinstance(clip, Refusal) or request.window is None:
+            parts.append(clip)
+        else:
+            parts += recognizer.windows([clip], request.window, request.hop or request.window / 2)
+    asked = [part for part in parts if isinstance(part, Utterance)]
+    answers = progress(recognizer.predict_all(asked, request.hide), "answering", "clip", len(asked))
+    for part in parts:
+        yield part if isinstance(part, Refusal) else next(answers)
+
+
+def _text(request: Request, recognizer: Recognizer, answers: Sequence[Answer | Refusal]) -> str:
+    if request.written_as == "jsonl":
+        return "".join(f"{line}\n" for line in json_lines(answers))
+    return table(answers, recognizer.classes) + "\n"

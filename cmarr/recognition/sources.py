@@ -1,0 +1,115 @@
+"""The clips that paths name: media files, folders of them, manifests."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from cmarr.corpora.clips import read as read_manifest
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.manifest import Utterance
+from cmarr.errors import Unreadable, UserError
+from cmarr.recognition.answer import Refusal
+from cmarr.recognition.inputs import AUDIO, TEXTS, VIDEO, media_of, shown, sidecar, with_transcript
+
+TABLES = (".csv", ".parquet")
+
+
+def find_clips(
+    paths: Iterable[str | Path],
+    *,
+    text: str | None = None,
+    transcript: str | Path | None = None,
+    allow_outside: bool = False,
+) -> list[Utterance | Refusal]:
+    """The clips that some paths name, and what is refused of them before it is opened, in the order found.
+
+    A media file is one clip; so is a text file. A folder gives one clip for each name below it that sound,
+    video or text files share. A CSV or Parquet file is a manifest as for a corpus of one's own. `text`, or
+    the text of the file `transcript`, belongs to the one clip there is. A transcript beside a media file,
+    under the same name, is found. What a folder or manifest names outside itself, by a link or a path, is
+    refused unless `allow_outside`.
+
+    Raises UserError for a path that does not exist, and for a text where there are several clips.
+    """
+    clips: list[Utterance | Refusal] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f"{shown(path)} does not exist")
+        if path.is_dir():
+            clips += _folder(path, allow_outside)
+        elif path.suffix.lower() in TABLES:
+            clips += _manifest(path, allow_outside)
+        else:
+            clips.append(_file(path, allow_outside))
+    if text is None and transcript is None:
+        return clips
+    if len(clips) > 1:
+        raise UserError(
+            f"there are {len(clips)} clips and one text; put the texts beside them (.txt, .srt), or into a manifest"
+        )
+    clip: Utterance | Refusal = clips[0] if clips else Utterance("text")
+    if isinstance(clip, Utterance):
+        if transcript is not None:
+            clip = with_transcript(clip, Path(transcript))
+        if text is not None:
+            clip = replace(clip, text=text, words=())
+    return [clip]
+
+
+def _file(path: Path, allow_outside: bool) -> Utterance | Refusal:
+    name = shown(path)
+    if path.suffix.lower() in TEXTS:
+        return _transcribed(Utterance(name), path)
+    audio, video = media_of(path)
+    utterance = Utterance(name, audio=audio, video=video)
+    beside = sidecar(path)
+    if beside is None or not (allow_outside or _inside(beside, path.parent)):
+        return utterance
+    return _transcribed(utterance, beside)
+
+
+def _transcribed(utterance: Utterance, path: Path) -> Utterance | Refusal:
+    try:
+        return with_transcript(utterance, path)
+    except Unreadable as error:
+        return utterance if utterance.audio or utterance.video else Refusal(utterance.id, str(error))
+
+
+def _folder(folder: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
+    groups: dict[str, dict[str, Path]] = {}
+    for path in corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS}):
+        kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
+        stem = os.path.relpath(path, folder).removesuffix(path.suffix)
+        if not allow_outside and not _inside(path, folder):
+            yield Refusal(
+                shown(path), "it is a link that leads out of its folder; allow that with --allow-outside"
+            )
+            continue
+        groups.setdefault(stem, {}).setdefault(kind, path)
+    if not groups:
+        endings = " ".join((*AUDIO, *VIDEO, *TEXTS))
+        yield Refusal(shown(folder), f"it holds no media and no text ({endings})")
+    for stem, found in sorted(groups.items()):
+        video = found.get("video")
+        audio = found.get("audio", video)
+        utterance = Utterance(
+            shown(stem), audio=str(audio) if audio else None, video=str(video) if video else None
+        )
+        text = found.get("captions", found.get("text"))
+        yield _transcribed(utterance, text) if text else utterance
+
+
+_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
+
+
+def _manifest(path: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
+    utterances, rejected = read_manifest(path, allow_outside=allow_outside)
+    for utterance in utterances:
+        yield replace(utterance, id=shown(utterance.id))
+    for refused in rejected:
+        yield Refusal(shown(refused.id), refused.reason)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

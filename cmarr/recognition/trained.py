@@ -1,0 +1,150 @@
+"""Finding trained models: in a folder that `cmarr export` wrote, or in the files of a study."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from cmarr.errors import UserError, did_you_mean
+from cmarr.features.shards import read_metadata, shards
+from cmarr.files import read_json
+from cmarr.modalities import NAMES
+from cmarr.recognition.about import FILES, FORMAT, About, check_about, read_about
+
+DESCRIPTION = "model.json"
+"""File of an exported folder that says what it holds."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is known of some trained models, and where the weights of each lie, in the same order."""
+
+    about: About
+    weights: tuple[Path, ...]
+
+
+def exported(folder: str | Path) -> Trained:
+    """The models of a folder that `cmarr export` wrote. Raises UserError where it is not one."""
+    folder = Path(folder).expanduser()
+    if not (folder / DESCRIPTION).is_file():
+        what = "holds no " + DESCRIPTION if folder.is_dir() else "is not a folder"
+        raise UserError(f"{folder} {what}; make one from a finished study with `cmarr export`")
+    about = read_about(folder / DESCRIPTION)
+    return Trained(about, tuple(folder / member.file for member in about.models))
+
+
+def of_study(
+    dataset: str,
+    method: str | None = None,
+    *,
+    root: str | Path = ".",
+    fold: int | None = None,
+    seed: int | None = None,
+    ensemble: bool = False,
+) -> Trained:
+    """The models of a finished study: `root` is the project's folder, that of params.yaml.
+
+    method:     a method or ablation; None: the first one that the study ran
+    fold, seed: narrow the choice; of what is left the one with the best validation score is taken.
+                No test score is looked at.
+    ensemble:   take all that is left; their probabilities will be averaged
+
+    Raises UserError for a study, method, fold or seed that is not there.
+    """
+    root = Path(root).expanduser()
+    data = root / "data" / dataset
+    if not re.fullmatch(r"[\w-]+", dataset) or not (data / "settings").is_dir():
+        raise UserError(
+            f"{data}: there is no study of {dataset!r}; run it first (dvc repro), or `dvc checkout`"
+        )
+    if method is None:
+        method = _settings(data, "report")["methods"][0]
+    found = {p.name for p in (data / "models").glob("*") if p.is_dir()}
+    if method not in found:
+        raise UserError(
+            f"{data / 'models'}: {method!r} has no trained models there; there are {', '.join(sorted(found)) or 'none'}"
+            f"{did_you_mean(str(method), found)} (dvc repro trains, `dvc checkout` brings back)"
+        )
+    files = {path: _description(path) for path in sorted((data / "models" / method).glob("*.safetensors"))}
+    chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)
+    settings = _settings(data, method)
+    first = files[chosen[0]]
+    about = {
+        "format": FORMAT,
+        "product": first["version"],
+        "dataset": dataset,
+        "method": first["method"],
+        "classes": first["classes"],
+        "models": [
+            {"file": path.name, **{key: files[path][key] for key in ("fold", "seed", "epoch", "score")}}
+            for path in chosen
+        ],
+        "encoders": _encoders(root, data, first["dims"]),
+        "settings": first["settings"],
+        "train": settings["train"],
+        "metrics": _metrics(root / "metrics" / dataset / f"{method}.json"),
+    }
+    return Trained(check_about(about, str(data)), tuple(chosen))
+
+
+def _chosen(
+    folder: Path, files: Mapping[Path, Mapping[str, Any]], fold: int | None, seed: int | None, ensemble: bool
+) -> list[Path]:
+    left = [
+        path
+        for path, description in files.items()
+        if fold in (None, description["fold"]) and seed in (None, description["seed"])
+    ]
+    if not left:
+        there = ", ".join(path.stem for path in files) or "nothing"
+        raise UserError(f"{folder}: no model of fold {fold}, seed {seed}; there is {there}")
+    if ensemble:
+        return left
+    return [max(left, key=lambda path: files[path]["score"])]  # ties to the first
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as opened:
+            description = json.loads((opened.metadata() or {})["cmarr"])
+        if "score" not in description:
+            raise UserError(f"{path}: an earlier version of cmarr trained it; train again (dvc repro -f)")
+        return description
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
+
+
+def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]:
+    found = {}
+    for letter, name in NAMES.items():
+        if letter not in dims:
+            continue
+        settings = _settings(data, name)
+        made = shards(data / "features" / name)
+        if not made:
+            raise UserError(
+                f"{data / 'features' / name}: the features are not there; `dvc checkout` brings them back"
+            )
+        own = dict(settings.get("settings", {}))
+        for key in FILES:
+            if own.get(key) and (place := root / Path(own[key]).expanduser()).exists():
+                own[key] = str(place.resolve())
+        drop = ("dtype", "inputs", "rejected")
+        provenance = {k: v for k, v in read_metadata(made[0]).items() if k not in drop}
+        found[name] = {"name": settings.get("encoder"), "settings": own, "provenance": provenance}
+    return found
+
+
+def _settings(data: Path, name: str) -> dict[str, Any]:
+    path = data / "settings" / f"{name}.json"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run `dvc repro`, with {name} among what params.yaml runs")
+    return read_json(path)
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,92 @@
+"""The course of a recording: probabilities, or the score, over time."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmarr.errors import UserError
+from cmarr.recognition.answer import Answer, Refusal
+from cmarr.report.style import COLOURS, FAINT, GRID, horizontal_grid, save_figure, style
+
+MOST = 12
+"""Recordings in one picture; more would be too small to read."""
+
+MODALITIES = ("speech", "video", "text")
+
+
+def draw_course(path: str | Path, answers: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
+    """Write a picture, one panel a recording: below the curves, which modalities each window was answered from.
+
+    Windows without an answer leave a gap. Raises UserError where no recording has two windows, or too many have.
+    """
+    courses = [list(group) for _, group in groupby(answers, key=lambda answer: answer.id)]
+    courses = [course for course in courses if len(course) > 1]
+    if not courses:
+        raise UserError("--picture: no recording is longer than one window, so there is no course to draw")
+    if len(courses) > MOST:
+        raise UserError(
+            f"--picture: {len(courses)} recordings, more than the {MOST} that one picture can show"
+        )
+    with style():
+        figure = Figure(figsize=(9, 3.2 * len(courses)), layout="constrained")
+        grid = figure.subplots(2 * len(courses), 1, squeeze=False, height_ratios=[5, 1] * len(courses))
+        for number, course in enumerate(courses):
+            upper, lower = grid[2 * number, 0], grid[2 * number + 1, 0]
+            _curves(upper, course, classes)
+            _modalities(lower, course)
+            upper.sharex(lower)
+            upper.tick_params(labelbottom=False)
+            lower.set_xlabel("seconds")
+            upper.set_title(course[0].id.replace("$", r"\$"))
+    save_figure(path, figure)
+
+
+def _curves(axes: Axes, course: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
+    names = classes or ["score"]
+    middles = [_middle(answer) for answer in course]
+    for number, name in enumerate(names):
+        values = [_value(answer, name, bool(classes)) for answer in course]
+        axes.plot(middles, values, color=COLOURS[number % len(COLOURS)], marker="o", markersize=3, label=name)
+    doubts = [_doubt(answer) for answer in course]
+    if classes:
+        axes.plot(middles, doubts, color=FAINT, linestyle=":", label="uncertainty")
+        axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("probability" if classes else "score")
+    horizontal_grid(axes)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _modalities(axes: Axes, course: Sequence[Answer | Refusal]) -> None:
+    for row, name in enumerate(MODALITIES):
+        for answer in course:
+            used = isinstance(answer, Answer) and name in answer.used
+            begin, width = _hop(answer, course)
+            axes.broken_barh([(begin, width)], (2.1 - row, 0.8), color=COLOURS[0] if used else GRID)
+    axes.set_yticks([2.5, 1.5, 0.5], MODALITIES)
+    axes.tick_params(axis="both", length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _hop(answer: Answer | Refusal, course: Sequence[Answer | Refusal]) -> tuple[float, float]:
+    """The stretch that stands for a window: from its middle half a hop to both sides."""
+    hop = (_middle(course[-1]) - _middle(course[0])) / (len(course) - 1)
+    return _middle(answer) - hop / 2, hop
+
+
+def _middle(answer: Answer | Refusal) -> float:
+    return ((answer.start or 0.0) + (answer.end or 0.0)) / 2
+
+
+def _value(answer: Answer | Refusal, name: str, classes: bool) -> float:
+    if isinstance(answer, Refusal):
+        return float("nan")
+    return answer.probabilities[name] if classes else float(answer.score or 0.0)
+
+
+def _doubt(answer: Answer | Refusal) -> float:
+    unknown = isinstance(answer, Refusal) or answer.uncertainty is None
+    return float("nan") if unknown else float(answer.uncertainty)  # type: ignore[union-attr, arg-type]

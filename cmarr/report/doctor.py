@@ -1,0 +1,136 @@
+"""What `cmarr doctor` prints: every dataset's findings, coloured on a terminal, plain text anywhere else."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cmarr.corpora.examine import Topic, examine
+from cmarr.corpora.expected import Finding
+from cmarr.encoders.availability import weights_finding
+from cmarr.errors import UserError, did_you_mean
+from cmarr.execution import worker_count
+from cmarr.modalities import NAMES
+from cmarr.settings.load import load_settings
+from cmarr.settings.schema import Dataset, Settings
+
+Print = Callable[..., None]
+"""Prints a text; keywords `fg` (a colour), `bold`, and `nl` (False: stay on the line)."""
+
+_MARKS = {
+    "ok": ("ok", "green"),
+    "note": ("--", "cyan"),
+    "warning": ("!!", "yellow"),
+    "problem": ("XX", "red"),
+}
+_GIGABYTES_AN_HOUR = 0.28
+"""Most that a modality's features take: wav2vec2's, 50 rows of 768 half-precision numbers a second."""
+
+
+def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: Print) -> int:
+    """Print all that is found out about a dataset (None: that of params.yaml), or all; the number of problems.
+
+    Raises UserError for settings that cannot be read, and a dataset that does not exist.
+    """
+    if not params.is_file():
+        raise UserError(f"{params} is not there; run this in the project's folder, or name it with --params")
+    settings = load_settings(params, params.parent / "presets")
+    names = _everything(settings, params) if everything else [dataset or settings.dataset]
+    for name in names:
+        if name not in settings.datasets:
+            raise UserError(f"{params}: no dataset {name!r}{did_you_mean(name, settings.datasets)}")
+    return sum(_examine(name, settings, params, echo) for name in names)
+
+
+def _everything(settings: Settings, params: Path) -> list[str]:
+    there = [n for n, d in settings.datasets.items() if d.kind != "demo" and _root(d, params).exists()]
+    if not there:
+        raise UserError(
+            f"{params}: no dataset's root exists; set datasets.<name>.root to where a corpus lies"
+        )
+    return there
+
+
+def _root(dataset: Dataset, params: Path) -> Path:
+    return (params.resolve().parent / Path(dataset.root).expanduser()).resolve()
+
+
+def _examine(name: str, settings: Settings, params: Path, echo: Print) -> int:
+    """Print all that is found out about one dataset; the number of problems."""
+    dataset = settings.datasets[name]
+    root = _root(dataset, params)
+    echo(f"{name}", bold=True, nl=False)
+    echo(f"  (kind {dataset.kind}, {root})")
+    counts = dict.fromkeys(_MARKS, 0)
+    for topic in _topics(name, dataset, settings, root, params):
+        _print(topic, echo)
+        for finding in topic.findings:
+            counts[finding.level] += 1
+    told = ", ".join(
+        f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in ("problem", "warning")
+    )
+    verdict = "this will not run" if counts["problem"] else "ready"
+    run = "" if counts["problem"] else f": dvc exp run -S dataset={name}"
+    echo(f"  {told}; {verdict}{run}\n", bold=True)
+    return counts["problem"]
+
+
+def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params: Path) -> Iterator[Topic]:
+    workers = worker_count(settings.workers)
+    yield from examine(
+        name,
+        dataset.kind,
+        root,
+        options=dataset.options,
+        classes=dataset.classes,
+        merge=dataset.merge,
+        features=dataset.features,
+        folds=dataset.folds,
+        n_folds=dataset.n_folds,
+        max_rejected=settings.extraction.max_rejected,
+        workers=workers,
+    )
+    if dataset.features == "encoders":
+        yield Topic("encoders", [_encoder(settings, modality) for modality in NAMES.values()])
+    free = shutil.disk_usage(params.resolve().parent).free / 1e9
+    advice = "" if free > 1 else "features, models and their cache need room: free some"
+    level: Any = "ok" if free > 1 else "warning"
+    told = f"{free:.0f} GB free; an hour of speech or video takes up to {_GIGABYTES_AN_HOUR} GB as features"
+    yield Topic("disk", [Finding(level, told, advice)])
+
+
+def _encoder(settings: Settings, modality: str) -> Finding:
+    name = getattr(settings.encoders, modality)
+    section = getattr(settings.encoders, name, None)
+    if section is None or isinstance(section, str):
+        return Finding("problem", f"encoders.{modality}: {name!r} is not an encoder")
+    return weights_finding(modality, name, section.model_dump())
+
+
+def _print(topic: Topic, echo: Print) -> None:
+    """A topic's tables and findings: coloured on a terminal, plain text anywhere else."""
+    echo(f"  {topic.name}", bold=True)
+    for table in topic.tables:
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        for row in table:
+            cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+            echo("       " + "  ".join(cells))
+    for finding in topic.findings:
+        mark, colour = _MARKS[finding.level]
+        echo(f"    {mark} ", fg=colour, nl=False)
+        first, *rest = finding.text.split("\n")
+        echo(_wrapped(first, " " * 7)[7:])
+        for line in rest:
+            echo(_wrapped(line, " " * 9))
+        if finding.advice:
+            echo(_wrapped(f"-> {finding.advice}", " " * 7), fg=colour)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """Broken to the width of the terminal; one line where a program reads it."""
+    if not sys.stdout.isatty():
+        return indent + text
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)

@@ -1,0 +1,141 @@
+"""`cmarr predict`: what is typed, what comes out, how it ends."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from cmarr.cli import app
+
+
+@pytest.fixture
+def predict(project, recognizer, monkeypatch):
+    """Run the command on the session's model: loading it each time would only test patience."""
+    own = type("Loaded", (), {"of_study": lambda *_, **__: Borrowed(recognizer), "load": None})
+    monkeypatch.setattr("cmarr.recognition.recognizer.Recognizer", own)
+
+    def run(*arguments):
+        words = ["predict", *map(str, arguments), "--params", str(project / "params.yaml")]
+        done = CliRunner().invoke(app, words)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+class Borrowed:
+    """A recognizer that the command may not close."""
+
+    def __init__(self, recognizer):
+        self.__dict__.update(vars(recognizer))
+        self.predict_all, self.windows = recognizer.predict_all, recognizer.windows
+        self.classes, self.notes = recognizer.classes, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def lines(output):
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_a_table_for_people(predict, clips):
+    status, output, _ = predict(clips / "a.wav", clips / "loud.wav")
+    assert status == 0
+    header, first, second, warning = output.splitlines()
+    assert header.split() == ["clip", "winner", "calm", "tense", "glad", "doubt", "s", "v", "t"]
+    assert first.split()[-3:] == ["s", "~", "t"] and second.split()[-3:] == ["s", "~", "~"]
+    assert "loud.wav: the sound is clipped" in warning
+
+
+def test_json_lines_for_programs(predict, clips):
+    status, output, _ = predict(
+        clips / "a.mp4", "--format", "jsonl", "--hide", "video", "--text", "other words"
+    )
+    (answer,) = lines(output)
+    assert status == 0
+    assert answer["used"] == ["text"] and answer["recovered"] == ["speech", "video"]
+    assert answer["missing"] == {"speech": "the file holds no such track", "video": "hidden"}
+    assert sum(answer["probabilities"].values()) == pytest.approx(1) and answer["refused"] is None
+
+
+def test_parquet(predict, clips, tmp_path):
+    status, output, _ = predict(clips / "a.wav", clips / "silent.wav", "-o", tmp_path / "answers.parquet")
+    assert status == 1 and output == ""
+    one, other = pq.read_table(tmp_path / "answers.parquet").to_pylist()
+    assert one["p_calm"] + one["p_tense"] + one["p_glad"] == pytest.approx(1)
+    assert other["p_calm"] is None and "is silent" in other["refused"]
+
+
+def test_a_folder_joins_what_has_the_same_name(predict, clips):
+    status, output, _ = predict(clips, "--format", "jsonl")
+    answers = {answer["id"]: answer for answer in lines(output)}
+    assert list(answers) == ["a", "faceless", "long", "loud", "silent"]
+    assert answers["a"]["used"] == ["speech", "video", "text"]
+    assert answers["long"]["used"] == ["speech", "text"]
+    assert status == 1 and "no face found" in answers["faceless"]["refused"]
+
+
+def test_a_manifest(predict, clips, tmp_path):
+    (tmp_path / "a.wav").write_bytes((clips / "a.wav").read_bytes())
+    (tmp_path / "list.csv").write_text(
+        "id,audio,text,start,end\nfirst,a.wav,so it is,0.2,0.8\nsecond,,only words,,\n"
+    )
+    status, output, _ = predict(tmp_path / "list.csv", "--format", "jsonl")
+    first, second = lines(output)
+    assert status == 0
+    assert first["id"] == "first" and (first["start"], first["end"]) == (0.2, 0.8)
+    assert second["used"] == ["text"]
+
+
+def test_text_alone(predict, tmp_path):
+    status, output, _ = predict("--text", "what a day", "--format", "jsonl")
+    assert status == 0 and lines(output)[0]["used"] == ["text"]
+    (tmp_path / "said.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nwhat a day\n")
+    _, same, _ = predict("--transcript", tmp_path / "said.vtt", "--format", "jsonl")
+    assert lines(same)[0]["probabilities"] == lines(output)[0]["probabilities"]
+
+
+def test_windows_follow_a_long_recording(predict, clips):
+    status, output, _ = predict(clips / "long.wav", "--window", 2, "--hop", 1, "--format", "jsonl")
+    answers = lines(output)
+    assert status == 0
+    assert [(a["start"], a["end"]) for a in answers] == [(0, 2), (1, 3), (2, 4), (3, 5)]
+    assert [a["used"] for a in answers] == [
+        ["speech", "text"],
+        ["speech"],
+        ["speech", "text"],
+        ["speech", "text"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to answer"),
+        (["nowhere.wav"], "nowhere.wav does not exist"),
+        (["--text", "x", "--hide", "sound"], "'sound' is not a modality"),
+        (
+            ["--text", "x", "--format", "jsn"],
+            "--format jsn: there are table, jsonl, parquet; did you mean 'jsonl'",
+        ),
+        (["--text", "x", "--format", "parquet"], "needs --output"),
+        (["--text", "x", "--hop", "1"], "need --window"),
+        (["--text", "x", "--window", "1", "--hop", "2"], "a hop 0.01 s and at most a window"),
+        (["--text", "x", "--window", "1", "--picture", "a.jpg"], "must be .svg or .png"),
+        (["--text", "x", "--weights", "speech"], "write speech=FOLDER"),
+    ],
+)
+def test_a_wrong_request_ends_with_2_and_a_sentence(predict, arguments, message):
+    status, output, told = predict(*arguments)
+    assert status == 2 and output == ""
+    assert message in told and "Traceback" not in told
+
+
+def test_one_text_cannot_belong_to_two_clips(predict, clips):
+    status, _, told = predict(clips / "a.wav", clips / "loud.wav", "--text", "x")
+    assert status == 2 and "there are 2 clips and one text" in told

@@ -1,0 +1,191 @@
+"""`Recognizer`: clips in, answers out; what is missing is simply missing."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import cmarr
+from cmarr import Recognizer
+from cmarr.corpora.manifest import Utterance
+from cmarr.errors import Unreadable, UserError
+from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.limits import Limits
+from cmarr.recognition.reading import Given
+
+
+def test_the_package_hands_it_out_and_nothing_else():
+    assert cmarr.Recognizer is Recognizer
+    with pytest.raises(AttributeError, match="no attribute 'Recogniser'"):
+        cmarr.Recogniser  # noqa: B018
+
+
+def test_a_clip_is_answered_from_what_it_holds(recognizer, clips):
+    answer = recognizer.predict(clips / "a.mp4", audio=clips / "a.wav")
+    assert answer.used == ("speech", "video", "text")  # a.txt lies beside it
+    assert answer.recovered == () and answer.missing == {} and answer.warnings == ()
+    assert list(answer.probabilities) == ["calm", "tense", "glad"]
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.winner == max(answer.probabilities, key=answer.probabilities.get)
+    assert 0 <= answer.uncertainty <= 1
+
+
+def test_what_is_missing_is_recovered_and_said(recognizer):
+    answer = recognizer.predict(text="hello")
+    assert answer.used == ("text",)
+    assert answer.recovered == ("speech", "video")
+    assert answer.missing == {"speech": "not given", "video": "not given"}
+
+
+def test_hiding_a_modality_is_as_if_it_were_not_there(recognizer, clips):
+    hidden = recognizer.predict(clips / "a.mp4", audio=clips / "a.wav", hide=["video"])
+    absent = recognizer.predict(audio=clips / "a.wav", text="well, that is a surprise")
+    assert hidden.missing == {"video": "hidden"} and hidden.recovered == ("video",)
+    assert hidden.probabilities == absent.probabilities
+    twice = recognizer.predict(clips / "a.mp4", audio=clips / "a.wav", hide=["video", "speech"])
+    assert twice.used == ("text",)
+
+
+def test_paths_bytes_and_samples_are_the_same_sound(recognizer, clips):
+    path = clips / "a.wav"
+    samples, rate = soundfile.read(path, dtype="float32")
+    answers = [recognizer.predict(audio=sound) for sound in (path, path.read_bytes(), (samples, rate))]
+    assert answers[0].probabilities == answers[1].probabilities == answers[2].probabilities
+
+
+def test_features_take_the_place_of_an_encoder(recognizer):
+    speech = np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
+    answer = recognizer.predict(features={"speech": speech})
+    assert answer.used == ("speech",)
+    with pytest.raises(Unreadable, match=r"shape \(30, 7\), where \(frames, 40\) is due"):
+        recognizer.predict(features={"speech": speech[:, :7]})
+    with pytest.raises(Unreadable, match="NaN"):
+        recognizer.predict(features={"speech": np.full((3, 40), np.nan)})
+
+
+def test_a_part_of_a_recording(recognizer, clips):
+    part = recognizer.predict(clips / "long.wav", start=3.0, end=4.5)
+    assert (part.start, part.end) == (3.0, 4.5)
+    assert part.used == ("speech", "text")  # "last words" is said in it
+    with pytest.raises(UserError, match="not the beginning and end"):
+        recognizer.predict(clips / "long.wav", start=4.0, end=3.0)
+
+
+@pytest.mark.parametrize(
+    ("file", "warning"),
+    [
+        ("loud.wav", "the sound is clipped"),
+        ("silent.wav", "speech not used: .* is silent"),
+        ("faceless.mp4", "video not used: no face found"),
+    ],
+)
+def test_doubts_are_told(recognizer, clips, file, warning):
+    import re
+
+    answer = recognizer.predict(clips / file, text="so it is")
+    assert [w for w in answer.warnings if re.match(warning, w)], answer.warnings
+
+
+def test_a_blank_transcript_is_told(recognizer, clips):
+    answer = recognizer.predict(clips / "a.wav", text="  ")
+    assert answer.used == ("speech",)
+    assert answer.warnings == ("text not used: the transcript is blank",)
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("silent.wav", "is silent"),
+        ("faceless.mp4", "no face found"),
+        ("absent.wav", "does not exist"),
+    ],
+)
+def test_a_clip_with_nothing_to_go_by_is_refused(recognizer, clips, file, reason):
+    with pytest.raises(Unreadable, match=reason):
+        recognizer.predict(clips / file)
+
+
+def test_one_refusal_costs_nobody_else(recognizer, clips):
+    given = [Utterance("x", audio=str(clips / n)) for n in ("a.wav", "absent.wav", "a.wav")]
+    first, refused, last = recognizer.predict_all(given)
+    assert isinstance(refused, Refusal) and "absent.wav does not exist" in refused.reason
+    assert isinstance(first, Answer) and first.probabilities == last.probabilities
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(recognizer, clips):
+    given = [
+        Given(Utterance("1", audio=str(clips / "a.wav"))),
+        Given(Utterance("2", text="hello")),
+        Given(Utterance("3", audio=str(clips / "loud.wav"), video=str(clips / "a.mp4"))),
+    ]
+    together = list(recognizer.predict_all(given))
+    alone = [next(recognizer.predict_all([clip])) for clip in given]
+    for one, other in zip(together, alone, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+
+
+def test_an_unknown_modality_is_named(recognizer):
+    with pytest.raises(UserError, match=r"'vidoe' is not a modality.*did you mean 'video'"):
+        recognizer.predict(text="hello", hide=["vidoe"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"max_seconds": 0.5}, r"lasts 1 s, more than max_seconds = 0.5 allows"),
+        ({"max_megabytes": 0.001}, r"MB, more than max_megabytes = 0.001 allows"),
+        ({"max_frames": 3}, r"video: .* has 20 frames, more than max_frames = 3"),
+        ({"max_pixels": 100}, r"video: .* has frames of 19200 pixels, more than max_pixels = 100"),
+        ({"max_characters": 3}, r"text: the text has 24 characters, more than max_characters = 3"),
+    ],
+)
+def test_every_limit_says_which_one_it_is(project, recognizer, clips, limit, message, monkeypatch):
+    monkeypatch.setattr(recognizer.reader, "limits", Limits(**limit))
+    answers = list(
+        recognizer.predict_all([Utterance("a", video=str(clips / "a.mp4"), text="well, that is a surprise")])
+    )
+    told = [*answers[0].warnings, getattr(answers[0], "reason", "")]
+    import re
+
+    assert any(re.search(message.split(": ")[-1], sentence) for sentence in told), told
+
+
+def test_the_workers_stay_and_close_ends_them(project, clips):
+    with Recognizer.of_study("demo", "masked", root=project, workers=1) as own:
+        own.predict(audio=clips / "a.wav")
+        from cmarr.media.standing import STANDING
+
+        idle = [worker for workers in STANDING._idle.values() for worker in workers]
+        assert idle and all(worker.alive() for worker in idle)
+    # `recognizer` of the session may still keep its own
+    assert own.predict(audio=clips / "a.wav").used == ("speech",)
+
+
+def test_the_best_model_is_chosen_by_validation_score(project):
+    with Recognizer.of_study("demo", "masked", root=project, keep=False) as best:
+        assert best.about.models[0].fold == 1
+    with Recognizer.of_study("demo", "masked", root=project, fold=0, keep=False) as asked:
+        assert asked.about.models[0].fold == 0
+
+
+def test_an_ensemble_averages_probabilities(project):
+    told = []
+    for options in ({"fold": 0}, {"fold": 1}, {"ensemble": True}):
+        with Recognizer.of_study("demo", "masked", root=project, keep=False, **options) as own:
+            told.append(torch.tensor(list(own.predict(text="hello there").probabilities.values())))
+    assert torch.allclose((told[0] + told[1]) / 2, told[2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "there is no study of 'nowhere'"),
+        (("demo", "maskde"), "'maskde' has no trained models there.*did you mean 'masked'"),
+        (("demo", "masked", 9), "no model of fold 9"),
+        (("../demo",), "there is no study"),
+    ],
+)
+def test_what_a_study_does_not_have(project, arguments, message):
+    dataset, method, fold = (*arguments, None, None)[:3]
+    with pytest.raises(UserError, match=message):
+        Recognizer.of_study(dataset, method, root=project, fold=fold)
