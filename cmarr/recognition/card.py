@@ -91,11 +91,9 @@ def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cell(cell: Mapping[str, Any], name: str) -> str:
-    if cell.get("mean") is None:
-        return "-"
+    numbers = [cell.get(key) for key in ("mean", "lo", "hi")]
     factor, digits = (1, 3) if name in _PLAIN else (100, 1)
-    mean, *bounds = (cell.get(key) for key in ("mean", "lo", "hi"))
-    told = f"{mean * factor:.{digits}f}"
-    if None in bounds:
-        return told
-    return f"{told} [{', '.join(f'{b * factor:.{digits}f}' for b in bounds)}]"
+    told = [f"{number * factor:.{digits}f}" for number in numbers if number is not None]
+    if numbers[0] is None:
+        return "-"
+    return told[0] if len(told) < 3 else f"{told[0]} [{told[1]}, {told[2]}]"

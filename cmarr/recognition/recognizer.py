@@ -206,12 +206,8 @@ class Recognizer:
         for reading in readings:
             u = reading.utterance
             missing = {NAMES[m]: reason for m, reason in reading.missing.items()}
-            about: dict[str, Any] = {
-                "missing": missing,
-                "warnings": tuple(reading.warnings),
-                "start": u.start,
-                "end": u.end,
-            }
+            about: dict[str, Any] = {"missing": missing, "warnings": tuple(reading.warnings)}
+            about |= {"start": u.start, "end": u.end}
             if not reading.frames:
                 yield Refusal(u.id, _nothing(missing), **about)
                 continue
