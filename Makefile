@@ -42,7 +42,7 @@ format: env ## let ruff mend what it can
 	@ruff format .
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5)
-	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.load import read_yaml; print(",".join(read_yaml("params.yaml")["ablations"]))')]" \
+	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
 		-S 'recovery=[cmarr,plain_flows]'
 
 sensitivity: env ## run the points of Figure 4 that are missing, draw the curves

@@ -13,7 +13,7 @@ from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
-from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.ablations import FULL, Ablations, ablations_markdown, ablations_table, compare_with_full
 from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_markdown
@@ -21,13 +21,16 @@ from cmarr.report.sections.corpus import corpus_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.sensitivity import sensitivity_section
 from cmarr.report.sensitivity import read_results, sensitivity_markdown
-from cmarr.report.study import Study, load_study, read_answers
+from cmarr.report.study import Study, load_study, read_answers, read_cost
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
 from cmarr.training.selection import describe_rule
 from stages.pages import study_page
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
+
+FUSION_ALONE = "masked (fusion alone)"
+"""What the table of CM-ARR's ablations calls the method `masked`."""
 
 
 def study_of(dataset: str) -> Study:
@@ -44,19 +47,45 @@ def study_of(dataset: str) -> Study:
     )
 
 
-def _ablations(paths: Paths, settings: dict[str, Any], study: Study) -> Ablations | None:
-    """Every ablation that was trained, and `masked`, which is one: CM-ARR's fusion without all the rest."""
-    if not settings["ablations"]:
-        return None
-    variants: dict[str, Any] = {}
-    if "masked" in study.frames:
-        variants["masked (fusion alone)"] = study.frames["masked"]
+def _ablations(paths: Paths, settings: dict[str, Any], study: Study) -> dict[str, Ablations]:
+    """Full method -> every ablation of it that was trained; `masked` is one of CM-ARR: fusion without the rest."""
+    variants: dict[str, dict[str, Any]] = {}
     folds = [fold.number for fold in read_folds(paths.folds)]
     for ablation in settings["ablations"]:
-        variants[ablation["label"]] = read_answers(
+        full, label = ablation["against"], ablation["label"]
+        if full not in variants:
+            plain = full == "cmarr" and "masked" in study.frames
+            variants[full] = {FUSION_ALONE: study.frames["masked"]} if plain else {}
+        variants[full][label] = read_answers(
             paths.data / "predictions", ablation["name"], folds, settings["seeds"]
         )
-    return compare_with_full(study.frames["cmarr"], variants, study.task)
+    return {full: compare_with_full(study.frames[full], own, study.task) for full, own in variants.items()}
+
+
+def _write_ablations(
+    paths: Paths, settings: dict[str, Any], study: Study, changes: Mapping[str, str]
+) -> dict[str, Ablations]:
+    found, task = _ablations(paths, settings, study), study.task
+    names = {a["label"]: a["name"] for a in settings["ablations"]} | {FUSION_ALONE: "masked"}
+    pages, tables = [], []
+    for full, ablations in found.items():
+        own = {FULL: full} | {label: names[label] for label in ablations.comparisons}
+        page = ablations_markdown(
+            ablations,
+            task,
+            dataset=paths.dataset,
+            method=full,
+            changes={label: changes[label] for label in own if label in changes},
+            seconds={label: read_cost(paths.metrics / name)["seconds"] for label, name in own.items()},
+            published=table_3() if full == "cmarr" and not task.regression else None,
+        )
+        pages.append(page)
+        tables.append(ablations_table(ablations, task).assign(method=full))
+    target = paths.metrics / "report"
+    none = ablations_markdown(None, task, dataset=paths.dataset)
+    write_text(target / "ablations.md", "\n".join(pages) or none)
+    write_csv(target / "ablations.csv", pd.concat(tables) if tables else ablations_table(None, task))
+    return found
 
 
 def _told(overrides: Mapping[str, Any]) -> str:
@@ -121,18 +150,7 @@ def main(dataset: str) -> None:
         cluster=cluster,
     )
     changes = {a["label"]: f"{a['method']} with {_told(a['set'])}" for a in settings["ablations"]}
-    ablations = _ablations(paths, settings, study)
-    write_text(
-        paths.metrics / "report" / "ablations.md",
-        ablations_markdown(
-            ablations,
-            study.task,
-            dataset=dataset,
-            changes=changes,
-            published=None if study.task.regression else table_3(),
-        ),
-    )
-    write_csv(paths.metrics / "report" / "ablations.csv", ablations_table(ablations, study.task))
+    ablations = _write_ablations(paths, settings, study, changes)
     labels = {a["name"]: a["label"] for a in settings["ablations"]}
     page = study_page(
         paths,
@@ -152,7 +170,7 @@ def main(dataset: str) -> None:
             fold_rule=fold_rule,
             rejected=rejected,
         ),
-        ablations={"cmarr": ablations} if ablations else {},
+        ablations=ablations,
         changes=changes,
         sensitivity=_sensitivity(paths, settings, study.task),
         recovery=_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes),

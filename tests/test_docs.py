@@ -10,7 +10,9 @@ from cmarr.settings.load import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/cm-arr.md"
-LINKS = re.findall(r"\[`([\w.]+)`\]\((\.\./cmarr/[\w/]+\.py)\)", PAGE.read_text(encoding="utf-8"))
+PAGES = {"cmarr": PAGE, "mcur": ROOT / "docs/mcur.md"}
+LINK = re.compile(r"\[`([\w.]+)`\]\((\.\./cmarr/[\w/]+\.py)\)")
+LINKS = {link for page in PAGES.values() for link in LINK.findall(page.read_text(encoding="utf-8"))}
 
 
 def defined(path: Path) -> set[str]:
@@ -24,7 +26,7 @@ def defined(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("symbol", "target"), sorted(set(LINKS)))
+@pytest.mark.parametrize(("symbol", "target"), sorted(LINKS))
 def test_a_link_leads_to_what_it_names(symbol, target):
     path = (PAGE.parent / target).resolve()
     assert path.is_file()
@@ -41,13 +43,14 @@ def test_every_equation_is_linked():
     assert walked == set(range(1, 15))
 
 
-def test_every_key_in_the_tables_exists_and_every_switch_is_in_them():
+@pytest.mark.parametrize("method", PAGES)
+def test_every_key_in_the_tables_exists_and_every_switch_is_in_them(method):
     params = read_yaml(ROOT / "params.yaml")
-    rows = [
-        line.split("|")[-2] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
-    ]
+    text = PAGES[method].read_text(encoding="utf-8")
+    # the last cell of the tables of choices; the table of the paper's words has two cells
+    rows = [line.split("|")[-2] for line in text.splitlines() if re.match(r"\|( [^|]* \|){3}$", line)]
     named = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
-    own = set(params["method"]["cmarr"])
+    own = set(params["method"][method])
     assert {key for key in named if not key.startswith("train.")} <= own
     assert {key.removeprefix("train.") for key in named if key.startswith("train.")} <= set(params["train"])
     assert own - named - {"train", "heads", "dropout", "gradient_shares"} == set()

@@ -7,10 +7,14 @@ from torch import Tensor
 
 from cmarr.modalities import CONDITIONS, INCOMPLETE, visible
 
+CMAD = {"t": 2.0, "s": 3.0, "v": 3.0, "vt": 1.0, "sv": 3.0, "st": 1.0, "svt": 1.0}
+"""How often CMAD (Zhuang et al. 2025) draws each condition, of fourteen."""
+
 
 def drawn_from(conditions: str | Sequence[str]) -> Sequence[str]:
-    """The conditions that `train.mask_conditions` stands for: 'seven', 'six', or a list of them."""
-    return {"seven": CONDITIONS, "six": INCOMPLETE}[conditions] if isinstance(conditions, str) else conditions
+    """The conditions that `train.mask_conditions` stands for: 'seven', 'six', 'cmad', or a list of them."""
+    named = {"seven": CONDITIONS, "six": INCOMPLETE, "cmad": tuple(CMAD)}
+    return named[conditions] if isinstance(conditions, str) else conditions
 
 
 def draw_visible(
@@ -22,16 +26,17 @@ def draw_visible(
 ) -> Tensor:
     """Draw what each utterance of a batch may use in a training step.
 
-    Conditions are uniform over those named. A draw that would leave an
-    utterance nothing usable is redrawn: uniform over those that leave it something. An utterance
-    with no modality at all keeps whatever it drew.
+    Conditions are uniform over those named, or weighted as in `CMAD`. A draw that would leave an utterance
+    nothing usable is redrawn among those that leave it something. An utterance with no modality at all
+    keeps whatever it drew.
 
     Args:
         available: (B, 3) bool, in the order s, v, t.
         generator: source of the draws; lives on the CPU so that a run on a GPU draws the same masks.
         per: 'sample', or 'batch' for one condition for the whole batch (then an utterance it would
             leave empty draws its own).
-        conditions: 'seven', 'six' (the incomplete ones), or the names of those to draw from.
+        conditions: 'seven', 'six' (the incomplete ones), 'cmad' (all, with its weights), or the names of
+            those to draw from.
 
     Returns:
         visible (B, 3) bool, on the device of `available`.
@@ -42,8 +47,34 @@ def draw_visible(
     usable = (patterns[None] & available.cpu()[:, None]).any(2)  # (B, C)
     usable |= ~usable.any(1, keepdim=True)
     noise = torch.rand(rows, len(names), generator=generator)
+    if conditions == "cmad":
+        noise = _weighted(noise)
     own = noise.masked_fill(~usable, -1).argmax(1)  # (B,)
     if per == "batch":
-        common = int(torch.randint(len(names), (1,), generator=generator))
+        if conditions == "cmad":
+            common = int(_weighted(torch.rand(len(names), generator=generator)).argmax())
+        else:
+            common = int(torch.randint(len(names), (1,), generator=generator))
         own = torch.where(usable[:, common], common, own)
     return patterns[own].to(available.device)
+
+
+def _weighted(noise: Tensor) -> Tensor:
+    """Uniform noise (..., 7) to the power 1/w: a condition's is the largest as often as its weight says."""
+    return noise ** torch.tensor([1 / weight for weight in CMAD.values()])
+
+
+def second_draw(visible: Tensor, available: Tensor) -> Tensor:
+    """Another draw for each utterance of a batch: that of the next utterance which may use something.
+
+    The draws of a batch are independent, so a neighbour's is as good as a new one, and whatever conditions
+    are drawn from holds for it, too. Where it would leave an utterance nothing, the first draw stays; an
+    utterance that its first draw leaves nothing has nothing in its second either.
+
+    visible, available (B, 3) bool -> (B, 3) bool.
+    """
+    rows = (available & visible).any(1).nonzero().squeeze(1)
+    other = visible.clone()
+    other[rows] = visible[rows.roll(-1)]
+    kept = (available & other).any(1, keepdim=True)
+    return torch.where(kept, other, visible)

@@ -1,5 +1,6 @@
 """The recognition loss: L_cls."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,8 +10,18 @@ def recognition_loss(logits: Tensor, labels: Tensor, counted: Tensor, regression
 
     logits (B, K), labels (B,); counted (B,) bool: only these rows enter the mean, which is 0 without any.
     """
-    if regression:
-        each = (logits.float().squeeze(1) - labels).abs()
-    else:
-        each = F.cross_entropy(logits.float(), labels, reduction="none")
+    each = recognition_errors(logits, labels, regression)
     return (each * counted).sum() / counted.sum().clamp(min=1)
+
+
+def recognition_errors(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
+    """The loss of each row, (B,): cross-entropy, or the distance of the score."""
+    if regression:
+        return (logits.float().squeeze(1) - labels).abs()
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def counted_mean(values: Tensor, counted: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of `values` (N,) over the rows that count (N,) bool, each `weights` (N,) times; 0 without any."""
+    weighted = values if weights is None else values * weights
+    return torch.where(counted, weighted, 0.0).sum() / counted.sum().clamp(min=1)

@@ -1,8 +1,12 @@
 """Supervised point-based contrastive learning: L_spcl (section 3.3.1)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+ScoreClasses = Literal["sign", "rounded"]
 
 EXCLUDED = -1e30
 
@@ -14,6 +18,7 @@ def supervised_contrast(
     valid: Tensor,
     temperature: float = 0.07,
     same_utterance: bool = False,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """L_out of Khosla et al. (2020) over the modality vectors of a batch.
 
@@ -26,6 +31,7 @@ def supervised_contrast(
     labels:     (N,) classes; utterances: (N,) which utterance a vector belongs to
     valid:      (N,) bool, the vector exists; others take no part
     same_utterance: let vectors of the same utterance into A(i), and so into P(i)
+    weights:    (N,) what each anchor's term is multiplied by; None: nothing
     """
     with torch.autocast(vectors.device.type, enabled=False):
         z = F.normalize(vectors.float(), dim=-1)
@@ -39,9 +45,18 @@ def supervised_contrast(
         log_probability = similarity - similarity.masked_fill(~others, EXCLUDED).logsumexp(1, keepdim=True)
         count = positives.sum(1)
         mean = -torch.where(positives, log_probability, 0.0).sum(1) / count.clamp(min=1)
+        if weights is not None:
+            mean = mean * weights
         return mean.sum() / (count > 0).sum().clamp(min=1)
 
 
 def sign_classes(scores: Tensor) -> Tensor:
     """Classes for the contrast in a regression corpus: negative 0, zero 1, positive 2. (B,) -> (B,) int64."""
     return scores.sign().long() + 1
+
+
+def score_classes(scores: Tensor, rule: ScoreClasses) -> Tensor:
+    """Classes for the contrast: `sign_classes`, or "rounded": to whole numbers in [-3, 3], as 0 to 6."""
+    if rule == "sign":
+        return sign_classes(scores)
+    return scores.clamp(-3, 3).round().long() + 3

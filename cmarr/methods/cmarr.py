@@ -7,6 +7,7 @@ Read beside the paper: `_encode` is the alignment phase (Eq 1, the losses of Eq 
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
 from cmarr.layers.representation import Encoded, FlowInput, Representation
+from cmarr.losses.combination_contrast import CombinationContrast
 from cmarr.losses.distribution_contrast import (
     Contrast,
     Directions,
@@ -26,9 +28,10 @@ from cmarr.losses.distribution_contrast import (
     entropy_margin,
     retrieval,
 )
-from cmarr.losses.recognition import recognition_loss
+from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
+from cmarr.losses.uncertainty_weights import Direction, UncertaintyWeights
 from cmarr.methods.branches import check_sizes, modalities_of, usable_in
 from cmarr.methods.protocol import Prediction, Stage, Task
 from cmarr.modalities import INCOMPLETE, NAMES
@@ -80,6 +83,12 @@ class CMARR(nn.Module):
         query: Query = "text",
         staged: bool = False,
         gradient_shares: bool = True,
+        mcbcl_combination: float = 0.0,
+        mcbcl_category: float = 0.0,
+        mcbcl_temperature: float = 0.2,
+        sugr: Literal["none", "variance", "entropy"] = "none",
+        sugr_direction: Direction = "down",
+        sugr_warm_up: int = 0,
     ):
         """Build the model; its weights come from torch's global generator, which the caller seeds.
 
@@ -124,6 +133,12 @@ class CMARR(nn.Module):
         staged: train in three stages, each adding its phase's losses, instead of jointly; see `stages`
         gradient_shares: have `diagnostics` measure the share of each loss in the gradient
 
+        MCUR's two parts, which CM-ARR has not:
+        mcbcl_combination, mcbcl_category: weights of `CombinationContrast` on the fused vector, at
+            mcbcl_temperature; its combination of modalities is what may be used, not what was recovered
+        sugr, sugr_direction: weigh the recognition loss and that contrast by `UncertaintyWeights`, from the
+            epoch after sugr_warm_up on
+
         Raises UserError for sizes that do not fit together.
         """
         super().__init__()
@@ -150,6 +165,20 @@ class CMARR(nn.Module):
         self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
         self.staged = staged
         self.gradient_shares = gradient_shares
+        self.combination_contrast = None
+        if mcbcl_combination or mcbcl_category:
+            self.combination_contrast = CombinationContrast(
+                d,
+                combination=mcbcl_combination,
+                category=mcbcl_category,
+                temperature=mcbcl_temperature,
+            )
+        self.sugr = None if sugr == "none" else UncertaintyWeights(d, sugr, sugr_direction, task.regression)
+        self.sugr_warm_up, self.warm = sugr_warm_up, True
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Note whether SUGR's warm-up is over."""
+        self.warm = epoch > self.sugr_warm_up
 
     def stages(self) -> list[Stage]:
         """One joint stage, as Eq 14 has it; or, `staged`, alignment, reconstruction and refinement in turn.
@@ -174,7 +203,7 @@ class CMARR(nn.Module):
         return [*found, Stage("refinement", 1 - 0.25 * len(found))]
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of Eq 14: udcl, spcl, rec, cls (and entropy, nll where switched on).
+        """The weighted terms of Eq 14: udcl, spcl, rec, cls (entropy, nll, mcbcl, sugr where switched on).
 
         A hidden modality is seen by the contrast of distributions and as a detached target of L_rec, and
         by nothing else; an absent one by nothing at all.
@@ -211,9 +240,8 @@ class CMARR(nn.Module):
             )
         if self.nll_weight and self.recovery.flows:
             losses["nll"] = self.nll_weight * self._bits_per_dimension(x, usable)
-        logits = self.fusion(restored, completed.recovered[0])
-        losses["cls"] = recognition_loss(logits, batch.labels, answerable, self.task.regression)
-        return losses
+        h = self.fusion.represent(restored, completed.recovered[0])
+        return losses | self._recognition(h, batch, usable)
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); encoders and latents are shared by all of them."""
@@ -230,6 +258,15 @@ class CMARR(nn.Module):
                 recovered_rows=rows,
             )
         return predictions
+
+    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The fused vectors (B, d) for each named visibility (B, 3)."""
+        usable = torch.stack([usable_in(batch, v, self.modalities)[1] for v in visible.values()])
+        completed = self._complete(self._encode(batch), usable)
+        return {
+            name: self.fusion.represent({m: x[p] for m, x in completed.x.items()}, completed.recovered[p])
+            for p, name in enumerate(visible)
+        }
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """The true X_n, modality -> (B, L, d), zero where it is not available.
@@ -319,6 +356,21 @@ class CMARR(nn.Module):
             self.temperature,
             self.same_utterance,
         )
+
+    def _recognition(self, h: Tensor, batch: Batch, usable: Tensor) -> dict[str, Tensor]:
+        """cls on the fused vectors h (B, d), and MCUR's mcbcl and sugr where they are switched on."""
+        logits, answerable = self.fusion.classify(h), usable.any(1)
+        if self.sugr is None and self.combination_contrast is None:
+            return {"cls": recognition_loss(logits, batch.labels, answerable, self.task.regression)}
+        errors = recognition_errors(logits, batch.labels, self.task.regression)
+        losses, weights = dict[str, Tensor](), None
+        if self.sugr is not None:
+            weights, losses = self.sugr(h, logits, errors, answerable, warm=self.warm)
+        if self.combination_contrast is not None:
+            labels = sign_classes(batch.labels) if self.task.regression else batch.labels
+            rows = torch.arange(len(batch), device=labels.device)
+            losses["mcbcl"] = self.combination_contrast(h, labels, usable, rows, weights)
+        return {**losses, "cls": counted_mean(errors, answerable, weights)}
 
     def _bits_per_dimension(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         bits = [

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.encoders.trainable import Trainable
-from cmarr.methods.protocol import ClosedForm, Diagnosed, Method, Prediction, Stage, Staged, Started
+from cmarr.methods.protocol import (
+    ClosedForm,
+    Diagnosed,
+    Method,
+    Prediction,
+    Represents,
+    Stage,
+    Staged,
+    Started,
+    WarmedUp,
+)
 from cmarr.methods.recoveries import Recovers
 
 
@@ -50,6 +60,15 @@ class FineTuned(nn.Module):
         if not isinstance(self.method, Diagnosed):
             return {}
         return self.method.diagnostics(self._features(batch))
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Told to a method that warms up."""
+        if isinstance(self.method, WarmedUp):
+            self.method.begin_epoch(epoch, epochs)
+
+    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As `cmarr.methods.protocol.Represents`, of a method that has one vector."""
+        return cast(Represents, self.method).fused(self._features(batch), visible)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """As `cmarr.methods.recoveries.Recovers`, of a method that has them."""

@@ -56,9 +56,18 @@ class Masked(nn.Module):
         logits = self._answer(repeated, usable).split(len(batch))
         return {name: Prediction(answer) for name, answer in zip(visible, logits, strict=True)}
 
+    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The fused vectors (B, d) for each named visibility (B, 3)."""
+        projected = self._project(batch)
+        seen = {name: usable_in(batch, v, self.modalities)[1] for name, v in visible.items()}
+        return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
+
     def _project(self, batch: Batch) -> dict[str, Tensor]:
         return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
 
     def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+        return self.fusion(*self._kept(x, usable))
+
+    def _kept(self, x: Mapping[str, Tensor], usable: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         kept = {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
-        return self.fusion(kept, torch.zeros_like(usable))
+        return kept, torch.zeros_like(usable)

@@ -126,6 +126,24 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class WarmedUp(Protocol):
+    """A method that does something else in its first epochs (a warm-up) than later."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before every epoch of a stage, counted from 1, of `epochs` at most; never for an answer."""
+        ...
+
+
+@runtime_checkable
+class Represents(Protocol):
+    """A method that has one vector an utterance which its answer is read from."""
+
+    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The vectors (B, d) for each named visibility (B, 3), under the same rules as an answer."""
+        ...
+
+
+@runtime_checkable
 class ClosedForm(Protocol):
     """A method that is fitted in one step, by its own solver, instead of by gradient descent."""
 

@@ -19,6 +19,7 @@ METHODS = {
     "if_mmin": "IFMMIN",
     "cif_mmin": "CIFMMIN",
     "dicmor": "DiCMoR",
+    "mcur": "MCUR",
 }
 """Key in params.yaml, which is also the module's name in this folder -> class."""
 
@@ -27,6 +28,7 @@ FIRST_STAGES = {
     "if_mmin": "Shared",
     "cif_mmin": "Contrasted",
     "dicmor": "Complete",
+    "mcur": "Teacher",
 }
 """Method that starts from a model trained on complete data -> that model's class, in the method's module."""
 

@@ -1,4 +1,4 @@
-"""The paper's Table 3: every ablation beside the full method, and what the difference between them carries."""
+"""Every ablation beside its full method (the paper's Table 3), what the difference carries, what it costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,15 +51,19 @@ def ablations_markdown(
     task: Task,
     *,
     dataset: str,
+    method: str = "cmarr",
     changes: Mapping[str, str] | None = None,
+    seconds: Mapping[str, float] | None = None,
     published: Published | None = None,
 ) -> str:
     """The section of the report: verdicts, scores and differences per condition; says so without any.
 
+    method:    the full method.
+    seconds:   label -> seconds of training, that of a teacher counted in.
     changes:   label -> what that variant changes, in words.
     published: the paper's Table 3, whose rows stand under ours of the same label.
     """
-    title = f"## {dataset}: ablations (Table 3)"
+    title = f"## {dataset}: ablations" + (" (Table 3)" if method == "cmarr" else f" of {method}")
     if ablations is None:
         return f"{title}\n\nNo ablation has been trained: name some under `ablate` in params.yaml.\n"
     metric = primary(task)
@@ -77,6 +81,8 @@ def ablations_markdown(
             "### WAR, % [95 % interval]",
             markdown_table(scores_frame(ablations, "WAR", published)).rstrip(),
         ]
+    if seconds:
+        parts += ["### Training, a teacher's included", markdown_table(seconds_frame(seconds)).rstrip()]
     if changes:
         parts.append("\n".join(f"- {label}: {change}" for label, change in changes.items()))
     if published:
@@ -112,6 +118,17 @@ def differences_frame(ablations: Ablations, metric: str, published: Published | 
             }
             rows.append({"variant": f"{label} (paper)"} | _named(ablations, change))
     return pd.DataFrame(rows)
+
+
+def seconds_frame(seconds: Mapping[str, float]) -> pd.DataFrame:
+    """One row a variant: seconds of training, and their share of the full method's."""
+    whole = seconds[FULL]
+    return pd.DataFrame(
+        [
+            {"variant": label, "training, s": f"{own:.1f}", "share, %": f"{100 * own / whole:.0f}"}
+            for label, own in seconds.items()
+        ]
+    )
 
 
 def verdicts(ablations: Ablations, task: Task, row: str = "avg6") -> list[str]:

@@ -1,5 +1,6 @@
 """One small settings file a stage, a method and a modality: a change re-runs exactly what it concerns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
@@ -16,7 +17,7 @@ ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "te
 INPUTS = {"wav2vec2": "waveforms", "bert": "word_pieces"}
 """Encoder that can be trained with a method -> the one that writes what it reads."""
 
-SIZES = ("d", "length", "depth", "heads", "text_dropout")
+SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_layers", "missing")
 """Settings of a method that the model it starts from shares: its weights go into the method's."""
 
 
@@ -56,23 +57,21 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         files[f"pretrain/{name}"] = _first_stage(settings, name, task)
     check_variants(settings, {*files, *Methods.model_fields, "report"})
     for name, ablation in settings.ablations.items():
-        variant = _method(varied(settings, name), ablation.method, task)
-        if variant["starts_from"]:
-            raise UserError(
-                f"ablations.{name}.method: {ablation.method} starts from a model that is trained before it, which an "
-                "ablation cannot change with it; change method."
-                + ablation.method
-                + " itself (dvc exp run -S ...)"
-            )
+        changed = varied(settings, name)
+        variant = _method(changed, ablation.method, task)
         if name in settings.ablate:
-            files[name] = variant
+            files[name] = variant | {"starts_from": variant["starts_from"] and name}
+            files[f"pretrain/{name}"] = _first_stage(changed, ablation.method, task)
     trained = [*settings.methods, *settings.ablate]
     files["report"] = {
         "dataset": settings.dataset,
         "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
-        "ablations": [{"name": name, **settings.ablations[name].model_dump()} for name in settings.ablate],
+        "ablations": [
+            {"name": name, **settings.ablations[name].model_dump(), "against": settings.ablations[name].full}
+            for name in settings.ablate
+        ],
         "recovery": _recovery(settings),
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
@@ -160,7 +159,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "settings": own,
         "train": train,
         "trials": trials(settings.tune, own, train),
-        "starts_from": name if first_stage else None,
+        "starts_from": name if first_stage and _starts(own) else None,
         "seeds": list(settings.seeds),
         "device": settings.device,
         **_finetune(settings),
@@ -168,11 +167,16 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
     }
 
 
+def _starts(method: Mapping[str, Any]) -> bool:
+    """Whether a method that can start from a trained model does: MCUR's teacher may be another one, or none."""
+    return method.get("teacher", "pretrained") == "pretrained"
+
+
 def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
     """The model that a method starts from: its sizes are the method's, the rest is its own."""
     own = getattr(settings.method, name).model_dump()
     first = own.get("first_stage")
-    if first is None:
+    if first is None or not _starts(own):
         return {"method": name, "first_stage": False}
     overrides = first.pop("train")
     key = f"method.{name}.first_stage.train"

@@ -141,7 +141,7 @@ class Train(Section):
     clip_by: Literal["whole", "part", "value"]
     selection: Literal["mean7", "avg6", "complete"]
     masks: Literal["sample", "batch"]
-    mask_conditions: Literal["seven", "six"] | Conditions
+    mask_conditions: Literal["seven", "six", "cmad"] | Conditions
     threads: Count
 
 
@@ -183,6 +183,12 @@ class CMARR(Section):
     query: Literal["text", "recovered"]
     staged: Flag
     gradient_shares: Flag
+    mcbcl_combination: NotNegative
+    mcbcl_category: NotNegative
+    mcbcl_temperature: Positive
+    sugr: Literal["none", "variance", "entropy"]
+    sugr_direction: Literal["down", "up"]
+    sugr_warm_up: Annotated[int, Field(ge=0, strict=True)]
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 
@@ -305,6 +311,47 @@ class DiCMoR(Section):
     heads_fit = model_validator(mode="after")(_heads_fit)
 
 
+class MCUR(Section):
+    """Sizes, switches and weights of MCUR."""
+
+    first_stage: CompleteModel
+    train: dict[str, Any]
+    d: Count
+    latents: Count
+    resampler_layers: Count
+    depth: Count
+    heads: Count
+    dropout: Probability
+    missing: Literal["zeros", "learned"]
+    teacher: Literal["pretrained", "self", "average", "none"]
+    start: Literal["fresh", "teacher"]
+    decay: Probability
+    views: Annotated[int, Field(ge=1, le=2, strict=True)]
+    feature: Literal["mse", "cosine"]
+    feature_weight: NotNegative
+    similarity_weight: NotNegative
+    logit_weight: NotNegative
+    logit_temperature: Positive
+    mcbcl_combination: NotNegative
+    mcbcl_category: NotNegative
+    mcbcl_temperature: Positive
+    mcbcl_projection: Annotated[int, Field(ge=0, strict=True)]
+    mcbcl_same_utterance: Flag
+    score_classes: Literal["sign", "rounded"]
+    sugr: Literal["variance", "entropy", "gap", "none"]
+    sugr_direction: Literal["down", "up"]
+    sugr_terms: Literal["all", "recognition"]
+    warm_up: Annotated[int, Field(ge=0, strict=True)]
+
+    heads_fit = model_validator(mode="after")(_heads_fit)
+
+    @model_validator(mode="after")
+    def _gap_needs_a_teacher(self) -> "MCUR":
+        if self.sugr == "gap" and self.teacher == "none":
+            raise ValueError("sugr: gap is the gap between student and teacher, and teacher is none")
+        return self
+
+
 class Methods(Section):
     """One section a method; `train` holds the method's own overrides of the section `train`."""
 
@@ -317,6 +364,7 @@ class Methods(Section):
     if_mmin: IFMMIN
     cif_mmin: CIFMMIN
     dicmor: DiCMoR
+    mcur: MCUR
 
 
 class Tune(Section):
@@ -410,7 +458,13 @@ class Ablation(Section):
 
     label: str
     method: str = "cmarr"
+    against: str = ""
     set: dict[str, Any]
+
+    @property
+    def full(self) -> str:
+        """The method it is compared with."""
+        return self.against or self.method
 
 
 class Sensitivity(Section):

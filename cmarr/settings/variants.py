@@ -1,10 +1,11 @@
 """Ablations as data: a method with a few of its settings changed (the paper's Table 3, and beyond)."""
 
+from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
-from cmarr.settings.load import validate
-from cmarr.settings.schema import Methods, Settings, Train
+from cmarr.settings.load import read_yaml, validate
+from cmarr.settings.schema import Ablation, Methods, Settings, Train
 
 OBJECTIVE = ("alpha", "beta", "lambda")
 """The weights of CM-ARR's objective, which stand at the top of params.yaml."""
@@ -33,10 +34,11 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
                 f"ablations.{name}.method: {ablation.method!r} is not a method; there are {', '.join(known)}"
                 f"{did_you_mean(ablation.method, known)}"
             )
-        if "first_stage" in _fields(ablation.method):
+        if ablation.full not in Methods.model_fields:
+            known = list(Methods.model_fields)
             raise UserError(
-                f"ablations.{name}.method: {ablation.method} starts from a model of its own, which an ablation "
-                "does not train; vary a method that starts from none"
+                f"ablations.{name}.against: {ablation.full!r} is not a method; there are {', '.join(known)}"
+                f"{did_you_mean(ablation.full, known)}"
             )
         varied(settings, name)
     for name in settings.ablate:
@@ -45,8 +47,16 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
                 f"ablate: {name!r} is not one of the ablations ({', '.join(settings.ablations)})"
                 f"{did_you_mean(name, settings.ablations)}"
             )
-    if settings.ablate and "cmarr" not in settings.methods:
-        raise UserError("ablate: ablations are compared with the full CM-ARR; add cmarr to methods")
+        full = settings.ablations[name].full
+        if full not in settings.methods:
+            raise UserError(f"ablate: {name!r} is compared with the full {full}; add {full} to methods")
+
+
+def runnable(params: str | Path) -> list[str]:
+    """The ablations in params.yaml whose full method is among its `methods`; `make ablations` asks for them."""
+    raw = read_yaml(params)
+    found = {name: Ablation.model_validate(section) for name, section in raw["ablations"].items()}
+    return [name for name, ablation in found.items() if ablation.full in raw["methods"]]
 
 
 def varied(settings: Settings, name: str) -> Settings:
@@ -77,7 +87,7 @@ def varied(settings: Settings, name: str) -> Settings:
 def concerned(method: str) -> dict[str, str]:
     """The keys that an ablation of a method may set -> where its value goes."""
     fields = _fields(method)
-    keys = [f"method.{method}.{field}" for field in fields if field != "train"]
+    keys = [f"method.{method}.{field}" for field in fields if field not in ("train", "first_stage")]
     found = {key: key for key in [*(OBJECTIVE if method == "cmarr" else ()), *keys]}
     if "train" in fields:
         found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}

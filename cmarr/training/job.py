@@ -187,9 +187,10 @@ def _checkpoint(job: TrainingJob) -> Checkpoint:
 
 
 def _size(method: nn.Module) -> int:
-    """Trained numbers: parameters, or what a closed form has fitted into buffers."""
-    fitted = isinstance(method, ClosedForm)
-    return sum(t.numel() for t in (method.buffers() if fitted else method.parameters()))
+    """Trained numbers: parameters with a gradient, or what a closed form has fitted into buffers."""
+    if isinstance(method, ClosedForm):
+        return sum(t.numel() for t in method.buffers())
+    return sum(t.numel() for t in method.parameters() if t.requires_grad)
 
 
 def _peak_memory(device: str) -> int:

@@ -14,7 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, Task
+from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, Task, WarmedUp
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.optimisation import limit_gradients, rate
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
@@ -159,6 +159,8 @@ def _fit_stage(
         method.train()
         scores_before = [curve["validation/selection"] for curve in progress.curves[progress.begin :]]
         epoch = progress.epoch - progress.begin + 1
+        if isinstance(method, WarmedUp):
+            method.begin_epoch(epoch, epochs)
         factor = rate(schedule, epoch, epochs, decay=decay, plateau=plateau, scores=scores_before)
         for group, own in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = own * factor

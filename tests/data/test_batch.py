@@ -116,3 +116,20 @@ def test_masks_depend_on_the_generator_alone():
     first, second = (draw_visible(available, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, second)
     assert set(patterns(first)) <= {"".join(sorted(c, key="svt".index)) for c in CONDITIONS}
+
+
+def test_cmad_draws_some_conditions_more_often():
+    """Two, three, three, one, three, one and one of fourteen; what is not there is redrawn among the rest."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = patterns(draw_visible(torch.ones(14000, 3, dtype=torch.bool), generator, conditions="cmad"))
+    expected = {"t": 2, "s": 3, "v": 3, "vt": 1, "sv": 3, "st": 1, "svt": 1}
+    for condition, share in expected.items():
+        assert abs(drawn.count("".join(sorted(condition, key="svt".index))) - 1000 * share) < 150
+    whole = [
+        patterns(draw_visible(torch.ones(2, 3, dtype=torch.bool), generator, per="batch", conditions="cmad"))
+        for _ in range(700)
+    ]
+    assert all(len(set(batch)) == 1 for batch in whole)
+    assert 110 < sum(batch[0] == "s" for batch in whole) < 190
+    silent = torch.tensor([[False, True, True]]).expand(500, 3)
+    assert "s" not in patterns(draw_visible(silent, generator, conditions="cmad"))

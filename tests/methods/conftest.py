@@ -27,12 +27,14 @@ SETTINGS = {
     "if_mmin": {"d": 32, "blocks": 2},
     "cif_mmin": {"d": 32, "blocks": 2},
     "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
+    "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
 }
 FIRST = {
     "mmin": {"d": 32},
     "if_mmin": {"d": 32},
     "cif_mmin": {"d": 32},
     "dicmor": {**SMALL, "depth": 1},
+    "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
 }
 
 

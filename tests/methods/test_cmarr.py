@@ -238,6 +238,11 @@ SWITCHES = [
     ("fusion", "pooled", {"cls"}),
     ("query", "recovered", {"cls"}),
     ("dropout", 0.5, {"cls"}),
+    # MCUR's parts
+    ("mcbcl_combination", 0.1, {"mcbcl"}),
+    ("mcbcl_category", 0.1, {"mcbcl"}),
+    ("sugr", "variance", {"sugr"}),
+    ("sugr", "entropy", {"cls"}),
 ]
 
 
@@ -272,6 +277,7 @@ class TestSwitches:
     def test_every_switch_of_the_settings_is_tried(self):
         sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
         elsewhere = {"train", "tau", "entropy_floor", "staged", "gradient_shares"}
+        elsewhere |= {"mcbcl_temperature", "sugr_direction", "sugr_warm_up"}
         tried = {switch for switch, _, _ in SWITCHES}
         assert tried | sizes | elsewhere == set(Methods.model_fields["cmarr"].annotation.model_fields)
 

@@ -18,6 +18,7 @@ ENCODERS = {
     "if_mmin": lambda method, m: [method.encoders[m]],
     "cif_mmin": lambda method, m: [method.encoders[m], method.invariant[m]],
     "dicmor": lambda method, m: [method.encoders[m]],
+    "mcur": lambda method, m: [method.recogniser.backbone.encoders[m]],
 }
 """Method -> the networks that read a modality's features."""
 

@@ -37,6 +37,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     write(study, ablate=["w_point"], recovery=["cmarr"])
     assert set(ran(study.dvc("repro", "report"))) == {
         "settings",
+        "pretrain_ablation@w_point",
         "ablate@w_point",
         "evaluate_ablation@w_point",
         "recovery@cmarr",

@@ -10,7 +10,7 @@ from cmarr.settings.schema import Tune
 from cmarr.settings.tune import trials
 
 ROOT = Path(__file__).parents[2]
-METHODS = "[cmarr, masked, linear, gbdt, cra, mmin, if_mmin, cif_mmin, dicmor]"
+METHODS = "[cmarr, masked, linear, gbdt, cra, mmin, if_mmin, cif_mmin, dicmor, mcur]"
 
 
 def resolved(tmp_path: Path, *changes: tuple[str, str]) -> dict:

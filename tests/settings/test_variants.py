@@ -41,7 +41,9 @@ def differing(before, after):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    return resolved(tmp_path_factory.mktemp("all"), ask(*SHIPPED))
+    return resolved(
+        tmp_path_factory.mktemp("all"), ask(*SHIPPED), (("methods",), ["cmarr", "masked", "linear", "mcur"])
+    )
 
 
 def flat(tree, path=()):
@@ -70,6 +72,37 @@ def changed(variant, method):
         ("precision", "cmarr", {"settings.averaging": "precision"}),
         ("likelihood", "cmarr", {"settings.nll_weight": 0.1}),
         ("unseen_pairs", "cmarr", {"train.mask_conditions": ("t", "s", "v", "svt")}),
+        ("cmarr_sugr", "cmarr", {"settings.sugr": "variance", "settings.sugr_warm_up": 3}),
+        (
+            "cmarr_mcbcl",
+            "cmarr",
+            {"settings.mcbcl_combination": 0.1, "settings.mcbcl_category": 0.1},
+        ),
+        (
+            "mcur_wo_mcbcl",
+            "mcur",
+            {
+                "settings.mcbcl_combination": 0.0,
+                "settings.mcbcl_category": 0.0,
+                "starts_from": "mcur_wo_mcbcl",
+            },
+        ),
+        ("mcur_wo_sugr", "mcur", {"settings.sugr": "none", "starts_from": "mcur_wo_sugr"}),
+        (
+            "mcur_wo_both",
+            "mcur",
+            {
+                "settings.mcbcl_combination": 0.0,
+                "settings.mcbcl_category": 0.0,
+                "settings.sugr": "none",
+                "starts_from": "mcur_wo_both",
+            },
+        ),
+        ("mcur_wo_teacher", "mcur", {"settings.teacher": "none", "starts_from": None}),
+        ("mcur_self", "mcur", {"settings.teacher": "self", "starts_from": None}),
+        ("mcur_average", "mcur", {"settings.teacher": "average", "starts_from": None}),
+        ("mcur_up", "mcur", {"settings.sugr_direction": "up", "starts_from": "mcur_up"}),
+        ("mcur_wo_category", "mcur", {"settings.mcbcl_category": 0.0, "starts_from": "mcur_wo_category"}),
     ],
 )
 def test_a_variant_changes_what_it_says_and_nothing_else(files, name, method, expected):
@@ -90,6 +123,7 @@ def test_only_what_is_asked_for_is_trained(tmp_path):
         "name": "w_point",
         "label": "w/ point",
         "method": "cmarr",
+        "against": "cmarr",
         "set": {"method.cmarr.contrast": "point"},
     }
     assert files["report"]["ablations"] == [told]
@@ -113,7 +147,7 @@ def test_adding_a_variant_is_three_lines_and_concerns_nothing_else(tmp_path):
     before = resolved(tmp_path)
     assert differing(before, resolved(tmp_path, deep)) == set()
     after = resolved(tmp_path, deep, ask("deep"))
-    assert differing(before, after) == {"deep"}
+    assert differing(before, after) == {"deep", "pretrain/deep"}
     assert after["report"]["ablations"] != before["report"]["ablations"]
     assert changed(after["deep"], after["cmarr"]) == {"settings.flow_steps": 12}
 
@@ -133,7 +167,8 @@ def of(name, key, value):
         (of("unseen_pairs", "set", {"train.mask_conditions": ["t", "tv"]}),
          "ablations.unseen_pairs.set.train: mask_conditions.1: .*'vt'.*not 'tv'"),
         (of("baseline", "method", "maksed"), r"ablations.baseline.method: .*did you mean 'masked'\?"),
-        (of("baseline", "method", "mmin"), "ablations.baseline.method: mmin starts from a model of its own"),
+        (of("baseline", "against", "cmar"), r"ablations.baseline.against: .*did you mean 'cmarr'\?"),
+        (of("mcur_up", "set", {"method.mcur.sugr": "gap", "method.mcur.teacher": "none"}), "sugr: gap is the gap between"),
         (of("wo_spcl", "label", "w/o udcl"), "ablations.wo_spcl.label: 'w/o udcl' is the label of wo_udcl, too"),
         ((("ablations", "cmarr"), {"label": "x", "set": {}}), "ablations.cmarr: 'cmarr' is the name of a method"),
         ((("ablations", "split"), {"label": "x", "set": {}}), "'split' is the name of a method or a stage"),
@@ -151,5 +186,5 @@ def test_a_wrong_variant_is_named(tmp_path, change, message):
 
 
 def test_variants_are_compared_with_the_full_method(tmp_path):
-    with pytest.raises(UserError, match="compared with the full CM-ARR; add cmarr to methods"):
+    with pytest.raises(UserError, match="'baseline' is compared with the full cmarr; add cmarr to methods"):
         resolved(tmp_path, ask("baseline"), (("methods",), ["masked"]))
