@@ -23,7 +23,7 @@ NETWORKS = ("wav2vec2", "bert", "denseface")
 def main(dataset: str, modality: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(modality)
     root = corpus_root(paths.settings("prepare")["root"])
-    encoder = _encoder(dataset, modality, settings, root, paths.settings("run"))
+    encoder = encoder_of(dataset, modality, settings, root, paths.settings("run"))
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
     utterances = resolved(read_manifest(paths.manifest), media_root(root))
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
@@ -43,9 +43,10 @@ def main(dataset: str, modality: str) -> None:
         print(f"  {sum(replaced.values())} infinite or NaN values of {len(replaced)} utterances count as 0")
 
 
-def _encoder(
+def encoder_of(
     dataset: str, modality: str, settings: dict[str, Any], root: Path, machine: dict[str, Any]
 ) -> Any:
+    """The encoder of a modality as its resolved settings name it; `machine` is what the machine allows."""
     if settings["source"] == "corpus":
         return corpus_features(
             settings["kind"], root, LETTERS[modality], dataset=dataset, **settings["options"]

@@ -56,6 +56,10 @@ class Paths:
         """What each protocol hides from the test utterances."""
         return self.data / "masks"
 
+    def damaged(self, kind: str) -> Path:
+        """The features of test utterances with one kind of damage: one folder of shards a level."""
+        return self.data / "damaged" / kind
+
     def settings(self, name: str) -> dict[str, Any]:
         """The resolved settings of a stage, a modality or a method."""
         path = self.data / "settings" / f"{name}.json"

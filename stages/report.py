@@ -7,13 +7,18 @@ import pandas as pd
 
 from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.corpora.statistics import corpus_table, durations, printed
+from cmarr.damage.kinds import KINDS
+from cmarr.damage.tables import read_levels
 from cmarr.data.load import load_features
+from cmarr.evaluation.damage_study import Finding, examine
 from cmarr.evaluation.recovery import recovery_table
+from cmarr.evaluation.spread import read_spread
 from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import FULL, Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.damage import write_damage
 from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_markdown
@@ -114,6 +119,30 @@ def _sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> Section:
     page = sensitivity_markdown(found, results, task, dataset=paths.dataset)
     write_text(paths.metrics / "report" / "sensitivity.md", page)
     return sensitivity_section(found, results, task, now=now, dataset=paths.dataset)
+
+
+def _write_damage(paths: Paths, settings: dict[str, Any], task: Task) -> None:
+    folds = [fold.number for fold in read_folds(paths.folds)]
+    told = {kind: read_levels(paths.damaged(kind))["levels"] for kind in KINDS}
+    realised = {
+        kind: {row["level"]: row["realised"] for row in levels if "realised" in row}
+        for kind, levels in told.items()
+    }
+    findings: dict[str, dict[str, Finding]] = {}
+    for method in settings["methods"] if any(told.values()) else ():
+        rows = read_answers(paths.data / "predictions", method, folds, settings["seeds"], protocol=None)
+        spread = read_spread(paths.predictions(method))
+        for kind in KINDS:
+            if (finding := examine(rows, task, kind, spread)) is not None:
+                findings.setdefault(kind, {})[method] = finding
+    write_damage(
+        paths.metrics / "report",
+        {kind: findings[kind] for kind in KINDS if kind in findings},
+        realised,
+        task,
+        dataset=paths.dataset,
+        cluster=_cluster(settings["cluster"], paths),
+    )
 
 
 def _cluster(cluster: str, paths: Paths) -> str:

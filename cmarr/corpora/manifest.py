@@ -1,7 +1,7 @@
 """The manifest: one row an utterance, the same columns whatever the corpus."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ class Utterance:
     regression target; `split` an official split ('train', 'valid', 'test') or None. `audio_whole` says
     that the audio file holds this utterance alone, so that `start` and `end` are places in the video only.
     `words` are (word, start, end), in seconds from the beginning of the utterance; `ratings` numbers by
-    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale.
+    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale. `damage` is what a
+    protocol does to the recording as it is read (`cmarr.media.clips.Damage`); no manifest file holds it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Utterance:
     ratings: dict[str, float] = field(default_factory=dict)
     words: tuple[tuple[str, float, float], ...] = ()
     audio_whole: bool = False
+    damage: Callable[[Any, float], Any] | None = None
 
     def source(self, modality: str) -> str | None:
         """What a modality ('s', 'v', 't') is read from: a path, or the text itself; None where it is absent."""
@@ -73,7 +75,9 @@ QUARANTINE_SCHEMA = pa.schema([(f.name, pa.string()) for f in fields(Rejected)])
 _TYPES = {"score": pa.float64(), "start": pa.float64(), "end": pa.float64(), "audio_whole": pa.bool_()}
 _PACKED = ("ratings", "words")
 """Columns that hold JSON."""
-MANIFEST_SCHEMA = pa.schema([(f.name, _TYPES.get(f.name, pa.string())) for f in fields(Utterance)])
+MANIFEST_SCHEMA = pa.schema(
+    [(f.name, _TYPES.get(f.name, pa.string())) for f in fields(Utterance) if f.name != "damage"]
+)
 
 
 def write_manifest(

@@ -1,7 +1,7 @@
 """All utterances of a split as ragged tensors on one device, gathered without per-sample Python."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,17 @@ class Store:
         return Store(
             self.ids, move(self.values), move(self.starts), move(self.lengths), self.labels.to(device)
         )
+
+
+def with_other(store: Store, modality: str, table: FeatureTable) -> Store:
+    """The same utterances with other features of one modality; the rest is shared, not copied."""
+    other = build_store(store.ids, {modality: table}, [0] * len(store)).to(store.labels.device)
+    return replace(
+        store,
+        values={**store.values, **other.values},
+        starts={**store.starts, **other.starts},
+        lengths={**store.lengths, **other.lengths},
+    )
 
 
 def ragged_rows(starts: Tensor, lengths: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ def clip_of(utterance: Utterance, modality: str) -> Clip:
     if path is None:
         raise ValueError(f"utterance {utterance.id} has no modality {modality!r}")
     crop = utterance.crop if modality == "v" else None
-    return Clip(path, *utterance.span(modality), crop)
+    return Clip(path, *utterance.span(modality), crop, utterance.damage)
 
 
 def clip_answers(

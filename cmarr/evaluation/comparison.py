@@ -16,7 +16,7 @@ from cmarr.errors import UserError
 from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, holm, swap_p_values
 from cmarr.evaluation.scores import ERRORS, metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
-from cmarr.evaluation.tallies import ROWS, Tallies, gather, tally
+from cmarr.evaluation.tallies import ROWS, SEVEN, Axis, Tallies, gather, tally
 from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 
@@ -56,10 +56,13 @@ def compare(
     task: Task,
     *,
     protocol: str = FIXED,
+    axis: Axis = SEVEN,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Metric -> row -> {difference, lo, hi, p, p_holm, shown}: first minus second, as fractions, or None.
+
+    Rows are the conditions and their averages; with another `axis` the levels of a protocol, say.
 
     lo, hi: 95 % interval of the paired difference, clusters resampled. p: two-sided permutation test that
     swaps whole clusters between the methods, exact up to twelve clusters. p_holm: the same, where this is the only
@@ -70,8 +73,8 @@ def compare(
     Raises UserError when the two did not answer the same utterances.
     """
     a, b = gather(first, task, protocol), gather(second, task, protocol)
-    _same_utterances(a, b)
-    one, two = _same_seeds(tally(a, task), tally(b, task))
+    _same_utterances(a, b, axis)
+    one, two = _same_seeds(tally(a, task, axis), tally(b, task, axis))
     n = len(one.clusters)
     stay = np.zeros((1, n))
     whole = one.totals(1 - stay) + two.totals(1 - stay)
@@ -93,8 +96,8 @@ def compare(
     out: dict[str, Any] = {}
     for m, metric in enumerate(metrics_of(task)):
         out[metric] = {}
-        for r, row in enumerate(ROWS):
-            at = m * len(ROWS) + r
+        for r, row in enumerate(axis.rows):
+            at = m * len(axis.rows) + r
             out[metric][row] = _cell(metric, observed[at], lo[at], hi[at], p[at])
     out["meta"] = {"clusters": n, "exact": n <= EXACT_UP_TO}
     return out
@@ -132,21 +135,21 @@ def _better(metric: str, pair: tuple[str, str], cell: Mapping[str, Any]) -> str:
     return pair[(cell["difference"] > 0) == (metric in ERRORS)]
 
 
-def _same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:
-    keys = ["fold", "id", "condition"]
+def _same_utterances(a: pd.DataFrame, b: pd.DataFrame, axis: Axis) -> None:
+    keys = ["fold", "id", axis.column]
     told = ["cluster", "label", "n_usable"]
     left, right = (x.drop_duplicates(keys).set_index(keys)[told].sort_index() for x in (a, b))
     if not left.index.equals(right.index):
         odd = left.index.symmetric_difference(right.index)[0]
         raise UserError(
-            f"fold {odd[0]}, utterance {odd[1]}, condition {odd[2]} was answered by one method only; "
+            f"fold {odd[0]}, utterance {odd[1]}, {axis.column} {odd[2]} was answered by one method only; "
             "evaluate both on the same folds"
         )
     other = (left != right).any(axis=1)
     if other.any():
-        fold, name, condition = left.index[other][0]
+        fold, name, row = left.index[other][0]
         raise UserError(
-            f"fold {fold}, utterance {name}, condition {condition}: the two methods disagree about its "
+            f"fold {fold}, utterance {name}, {axis.column} {row}: the two methods disagree about its "
             "cluster, label or usable modalities; evaluate both on the same manifest and features"
         )
 

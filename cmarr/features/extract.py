@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def extract(
     max_rejected: float = 0.1,
     label: str | None = None,
     resume: str | Path | None = None,
+    remarks: Mapping[str, str] | None = None,
 ) -> Summary:
     """Encode one modality of all utterances into `folder`/part-00000.parquet ..., rows in manifest order.
 
@@ -59,7 +60,8 @@ def extract(
     An utterance whose path or text is None, or whose transcript is blank, does not have the modality.
     One that has it but gives no features, or features with NaN or infinity, goes to
     `folder`/quarantine.parquet with the reason, in which media files are named relative to the folder
-    that holds them all. `label` stands before the progress bar.
+    that holds them all. `label` stands before the progress bar. `remarks` join what the metadata of a shard
+    say of its origin.
 
     Raises UserError when more than the share `max_rejected` of the utterances that have the modality
     cannot be encoded; a video in which no face is found counts as not available, not as a failure. The
@@ -68,6 +70,7 @@ def extract(
     folder, work = Path(folder), Path(folder if resume is None else resume)
     having = [u for u in utterances if source(u, encoder.modality) is not None]
     provenance = {**encoder.describe(), "modality": encoder.modality, "product": f"cmarr {product_version()}"}
+    provenance |= remarks or {}
     inputs = Inputs(having, encoder.modality)
     units = cut_units(having, shard_size, provenance, inputs)
     earlier = [unit.find(work, folder) for unit in units]

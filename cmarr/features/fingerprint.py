@@ -32,7 +32,8 @@ class Inputs:
 
     A digest covers what an encoder may use of the utterance: its text, or its place in the file and the
     file's size, first and last megabyte. File names, folders and times of change stay out, so that a
-    copy of the corpus elsewhere gives the same shards. Each file is read once.
+    copy of the corpus elsewhere gives the same shards. What damages the recording on its way counts, too.
+    Each file is read once.
     """
 
     def __init__(self, utterances: Sequence[Utterance], modality: str):
@@ -60,7 +61,8 @@ class Inputs:
         if path is None:
             return [utterance.id, utterance.text]
         crop = utterance.crop if self.modality == "v" else None
-        return [utterance.id, self._digest_of(path), *utterance.span(self.modality), crop]
+        damage = [] if utterance.damage is None else [str(utterance.damage)]
+        return [utterance.id, self._digest_of(path), *utterance.span(self.modality), crop, *damage]
 
 
 def _common_folder(paths: Iterable[str]) -> str:

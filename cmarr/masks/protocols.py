@@ -14,14 +14,14 @@ CELLS = ("rate", "unbalanced", "by_speaker", "by_class")
 STEPS = ("frames", "bursts")
 """Single frames and tokens are dropped."""
 
-CHOICES = (FIXED, *CELLS, *STEPS, UNSEEN)
-"""What `protocols` of params.yaml may name."""
-
 UNBALANCED = {m: f"unbalanced_{name}" for m, name in NAMES.items()}
 """Modality that is missing most often -> name of the mask set: `unbalanced` is one set a modality."""
 
 DAMAGE = ("noise", "word_errors", "dark", "blur", "occlusion")
 """The raw signal is damaged before extraction; no masks, features of their own."""
+
+CHOICES = (FIXED, *CELLS, *STEPS, UNSEEN, *DAMAGE)
+"""What `protocols` of params.yaml may name."""
 
 MASKED = ("rate", *UNBALANCED.values(), "by_speaker", "by_class", *STEPS)
 """Protocols with a saved mask set."""

@@ -38,7 +38,8 @@ def read_audio(clip: Clip) -> np.ndarray:
             f"{clip.path} is silent (no sample is further than {SILENCE:g} of full scale from the mean); "
             "check the recording, or leave its path empty"
         )
-    return resample(samples, rate)
+    samples = resample(samples, rate)
+    return samples if clip.damage is None else clip.damage(samples, 0.0)
 
 
 def read_samples(clip: Clip) -> tuple[np.ndarray, int]:

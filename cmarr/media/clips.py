@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from cmarr.errors import Unreadable
 
 GROUP_LIMIT = 256
@@ -14,18 +16,28 @@ holds about half as many utterances."""
 
 A = TypeVar("A")
 
+Damage = Callable[[np.ndarray, float], np.ndarray]
+"""What is done to one utterance's sound or frames between its file and everything that reads it; picklable.
+
+It is called with samples (N,) float32 at 16 kHz, or with a gray frame (H, W) uint8 and its second from the clip's
+start, and gives the same shape. `str` of it names all that decides the outcome (kind, degree, seed): where that
+changes, features are made anew.
+"""
+
 
 @dataclass(frozen=True)
 class Clip:
     """Seconds `start` to `end` of a file (None: from its beginning, to its end).
 
-    `crop` is the half of the frame to look at: 'left', 'right' or None for the whole frame.
+    `crop` is the half of the frame to look at: 'left', 'right' or None for the whole frame. `damage` is done
+    to what is read, before anybody sees it.
     """
 
     path: str
     start: float | None = None
     end: float | None = None
     crop: str | None = None
+    damage: Damage | None = None
 
     @property
     def begin(self) -> float:

@@ -33,14 +33,14 @@ def read_frames(clips: Sequence[Clip], rate: float) -> Iterator[tuple[int, float
         decoded += 1
         for index, window in enumerate(windows):
             for chosen_time, chosen in window.offer(time, frame):
-                yield index, chosen_time, _gray(chosen, clips[index].crop)
+                yield index, chosen_time, _seen(chosen, clips[index], chosen_time)
     if not decoded:
         raise Unreadable(
             f"{path} holds no frame that can be decoded; convert it (MP4 or AVI), or leave its path empty"
         )
     for index, window in enumerate(windows):
         for chosen_time, chosen in window.flush():
-            yield index, chosen_time, _gray(chosen, clips[index].crop)
+            yield index, chosen_time, _seen(chosen, clips[index], chosen_time)
 
 
 class _Windows:
@@ -129,6 +129,11 @@ def timed_frames(container, path: str, seek: float | None) -> Iterator[tuple[flo
             if time is not None:  # just after a seek, a frame without a timestamp cannot be placed
                 last = time
                 yield time, frame
+
+
+def _seen(frame: av.VideoFrame, clip: Clip, time: float) -> np.ndarray:
+    gray = _gray(frame, clip.crop)
+    return gray if clip.damage is None else clip.damage(gray, time)
 
 
 def _gray(frame: av.VideoFrame, crop: str | None) -> np.ndarray:

@@ -276,6 +276,10 @@ class CMARR(nn.Module):
         available = {m: batch.lengths[m] > 0 for m in self.modalities}
         return {m: e.x * available[m][:, None, None] for m, e in self._encode(batch).items()}
 
+    def spreads(self, batch: Batch) -> dict[str, Tensor]:
+        """UMC's sigma, mean over time and channels: modality -> (B,), rubbish where it is not available (Eq 1)."""
+        return {m: e.sigma.float().mean(1) for m, e in self._encode(batch).items()}
+
     @torch.no_grad()
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars worth watching once an epoch, over what is available in `batch`.

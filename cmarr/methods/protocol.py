@@ -75,6 +75,15 @@ class Diagnosed(Protocol):
 
 
 @runtime_checkable
+class Spread(Protocol):
+    """A method that knows how sure it is of each modality by itself."""
+
+    def spreads(self, batch: Batch) -> dict[str, Tensor]:
+        """Modality -> (B,), positive, larger where it is less sure; rubbish where the modality is not available."""
+        ...
+
+
+@runtime_checkable
 class Started(Protocol):
     """A method that starts from a model trained on complete data (`registry.FIRST_STAGES`).
 

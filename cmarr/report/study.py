@@ -11,6 +11,7 @@ from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_path, read_predictions
 from cmarr.evaluation.summary import summarise
 from cmarr.files import read_json
+from cmarr.masks.protocols import FIXED
 from cmarr.methods.protocol import Task
 
 
@@ -70,8 +71,17 @@ def read_cost(folder: Path) -> dict[str, Any]:
 
 
 def read_answers(
-    predictions: str | Path, name: str, folds: Sequence[int], seeds: Sequence[int]
+    predictions: str | Path,
+    name: str,
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    protocol: str | None = FIXED,
 ) -> list[pd.DataFrame]:
-    """The predictions of one method or ablation, one frame a fold and seed; raises UserError without them."""
+    """The predictions of one method or ablation, one frame a fold and seed; raises UserError without them.
+
+    They are those of one protocol, or of all (None).
+    """
     folder = Path(predictions) / name
-    return [read_predictions(predictions_path(folder, fold, seed)) for fold in folds for seed in seeds]
+    return [
+        read_predictions(predictions_path(folder, fold, seed), protocol) for fold in folds for seed in seeds
+    ]

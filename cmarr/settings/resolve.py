@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cmarr.damage.kinds import KINDS
 from cmarr.errors import UserError, did_you_mean
-from cmarr.masks.protocols import CHOICES, FIXED, UNSEEN
+from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.modalities import NAMES
 from cmarr.settings.load import validate
 from cmarr.settings.schema import Methods, Settings, Train
@@ -24,9 +25,9 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, two entries a method (itself, and
-    `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what changes
-    how fast things go but never what comes out; no stage depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `damage/<kind>` for every kind, two
+    entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for.
+    `run` holds what changes how fast things go but never what comes out; no stage depends on it.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
@@ -52,6 +53,8 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     _check_finetune(settings)
     for modality in NAMES.values():
         files[modality] = _extraction(settings, modality)
+    for kind, of in KINDS.items():
+        files[f"damage/{kind}"] = _damage(settings, kind, files[NAMES[of.modality]])
     for name in settings.methods:
         files[name] = _method(settings, name, task)
         files[f"pretrain/{name}"] = _first_stage(settings, name, task)
@@ -125,7 +128,7 @@ def _masks(settings: Settings, classes: tuple[str, ...]) -> dict[str, Any]:
         raise UserError(f"protocols: {FIXED} is what every table is made of; add it to the list")
     sections = settings.protocol.model_dump()
     return {
-        "protocols": {name: sections[name] for name in chosen if name in sections},
+        "protocols": {name: sections[name] for name in chosen if name in sections and name not in DAMAGE},
         "seed": sections["seed"],
         "unseen": UNSEEN in chosen,
         "classes": list(classes),
@@ -138,6 +141,22 @@ def _features(settings: Settings, modality: str) -> str:
         return "corpus"
     encoder = getattr(settings.encoders, modality)
     return f"{encoder}, fine-tuned" if encoder in settings.finetune.encoders else encoder
+
+
+def _damage(settings: Settings, kind: str, extraction: dict[str, Any]) -> dict[str, Any]:
+    """One kind of damage, with what its extraction depends on; no level where it is not asked for."""
+    if kind not in settings.protocols and settings.protocols != ("all",):
+        return {"levels": []}
+    if settings.datasets[settings.dataset].features == "corpus":
+        if kind in settings.protocols:
+            raise UserError(
+                f"protocols: {kind} damages recordings before their features are extracted, but "
+                f"{settings.dataset} comes as features; leave it out, or take a dataset of recordings"
+            )
+        return {"levels": []}
+    section = getattr(settings.protocol, kind).model_dump()
+    levels = KINDS[kind].ordered(section.pop("levels"))
+    return {"levels": levels, "seed": settings.protocol.seed, "extraction": extraction, **section}
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:

@@ -418,8 +418,31 @@ class Bursts(Frames):
     length: Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
+class Shares(Section):
+    """Shares of the words that are hit by an error, or of the frame that is covered."""
+
+    levels: Levels
+
+
+class Noise(Section):
+    """Signal-to-noise ratios, dB, and what the noise is."""
+
+    levels: Annotated[
+        tuple[Annotated[float, Field(strict=True)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ]
+    sound: Literal["white", "babble"]
+
+
+class Degrees(Section):
+    """Stops by which video is darkened, or the width of its blur."""
+
+    levels: Annotated[
+        tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)
+    ]
+
+
 class Protocols(Section):
-    """One section a protocol that draws masks, and the seed of all draws."""
+    """One section a protocol that has levels, and the seed of all draws."""
 
     seed: Seed
     rate: Rate
@@ -428,6 +451,11 @@ class Protocols(Section):
     by_class: CellProtocol
     frames: Frames
     bursts: Bursts
+    noise: Noise
+    word_errors: Shares
+    dark: Degrees
+    blur: Degrees
+    occlusion: Shares
 
 
 class Dataset(Section):
