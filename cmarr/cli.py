@@ -1,8 +1,10 @@
 """The command line. What a command needs is imported when it runs: torch alone takes seconds."""
 
+import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,7 +17,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 def main() -> None:
     """Emotion recognition with missing modalities.
 
-    A study is run by `dvc repro`; these commands look at a corpus before it and use a model after it.
+    A study is run by `dvc repro`; these commands look at a corpus before it, compare what came out,
+    and use a model after it.
     """
 
 
@@ -51,6 +54,55 @@ Ensemble = Annotated[
     typer.Option("--ensemble", help="average the models of all folds and seeds instead of taking the best"),
 ]
 Params = Annotated[Path, typer.Option(help="params.yaml of the study's project")]
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="an experiment, a git revision, or 'workspace'")],
+    second: Annotated[str, typer.Argument(help="what to compare it with")] = "workspace",
+    methods: Annotated[
+        bool, typer.Option("--methods", help="the two names are methods (or ablations) of the workspace")
+    ] = False,
+    method: Annotated[str | None, typer.Option(help="only this method; default: all that both have")] = None,
+    metric: Annotated[str | None, typer.Option(help="WAR, UAR, ...; default: UAR, of a score MAE")] = None,
+    dataset: Study = None,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Print how the scores of two experiments differ, with paired intervals and tests, condition by condition.
+
+    Both are computed from the predictions, those of an experiment from DVC's cache; the workspace stays as it is.
+    """
+    from cmarr.report.differences import differences_text, experiments_text
+
+    try:
+        if methods and method:
+            raise UserError("--method chooses a method of two experiments; with --methods the names choose")
+        name, only = dataset or _dataset(params), [method] if method else []
+        if methods:
+            found = _answers(params.parent, "workspace", name, [first, second])
+            pair, title = (found[first], found[second]), f"{name}: {first} - {second}"
+            text = differences_text((first, second), *pair, title=title, metric=metric)
+        else:
+            both = [_answers(params.parent, revision, name, only) for revision in (first, second)]
+            text = experiments_text((first, second), *both, dataset=name, metric=metric)
+    except UserError as error:
+        _fail("compare", error, 1)
+    typer.echo(text, nl=False)
+
+
+def _answers(project: Path, revision: str, dataset: str, methods: list[str]) -> dict[str, list[Any]]:
+    """Method -> predictions of a revision, which the project's own script, that knows DVC, copies out of it."""
+    from cmarr.evaluation.predictions import read_folder
+
+    with TemporaryDirectory() as work:
+        folder = Path(work, revision)
+        command = [sys.executable, "-m", "stages.experiment", revision, dataset, str(folder), *methods]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        if "Traceback" in done.stderr:
+            raise RuntimeError(done.stderr)
+        if done.returncode:
+            raise UserError(done.stderr.strip().splitlines()[-1])
+        return {path.name: read_folder(path) for path in sorted(folder.iterdir())}
 
 
 @app.command()

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from cmarr.methods.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
-AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity")
-"""Files of stages/ that are no stage: what stages share, and what the Makefile runs."""
+AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity", "experiment")
+"""Files of stages/ that are no stage: what stages share, and what the Makefile and `cmarr compare` run."""
 
 NO_OUTPUT = ("errors", "progress", "execution", "device")
 """Modules of the library that decide no byte of any output."""

@@ -1,0 +1,109 @@
+"""What changed between two sets of answers, as text for a terminal: paired differences, intervals, tests."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from cmarr.errors import UserError, did_you_mean
+from cmarr.evaluation.comparison import ALPHA, compare
+from cmarr.evaluation.predictions import columns, task_of
+from cmarr.evaluation.scores import metrics_of, primary
+from cmarr.evaluation.summary import summarise
+from cmarr.evaluation.tallies import ROWS
+from cmarr.methods.protocol import Task
+from cmarr.report.markdown import NOTHING, plain_table
+from cmarr.report.notes import FEW, OUTCOMES
+from cmarr.report.tables import interval_text, row_label, value_text
+
+Answers = Sequence[pd.DataFrame]
+"""The predictions of one method, one frame a fold and seed."""
+
+
+def experiments_text(
+    names: tuple[str, str],
+    first: Mapping[str, Answers],
+    second: Mapping[str, Answers],
+    *,
+    dataset: str,
+    metric: str | None = None,
+) -> str:
+    """Every method that both experiments (method -> predictions) hold: the first minus the second.
+
+    Raises UserError where there is none, or where they did not answer the same utterances.
+    """
+    shared = [method for method in first if method in second]
+    if not shared:
+        raise UserError(
+            f"no method has answered in both: {names[0]} has {', '.join(first)}, {names[1]} has {', '.join(second)}"
+        )
+    parts = []
+    for method in shared:
+        title = f"{dataset}, {method}: {names[0]} - {names[1]}"
+        parts.append(differences_text(names, first[method], second[method], title=title, metric=metric))
+    for name, own, other in ((names[0], first, second), (names[1], second, first)):
+        if alone := [method for method in own if method not in other]:
+            parts.append(f"only in {name}: {', '.join(alone)}\n")
+    return "\n".join(parts)
+
+
+def differences_text(
+    names: tuple[str, str], first: Answers, second: Answers, *, title: str, metric: str | None = None
+) -> str:
+    """Title, a row a condition and average, and what the numbers are; one line where all answers are the same.
+
+    Raises UserError for an unknown metric, another task, or other utterances.
+    """
+    task, other = task_of(first[0], names[0]), task_of(second[0], names[1])
+    if task != other:
+        told = [", ".join(t.classes) or "scores" for t in (task, other)]
+        raise UserError(
+            f"{names[0]} answers {told[0]}, {names[1]} answers {told[1]}: there is nothing to compare"
+        )
+    metric = metric or primary(task)
+    if metric not in metrics_of(task):
+        raise UserError(
+            f"no metric is called {metric!r} here; there are {', '.join(metrics_of(task))}"
+            f"{did_you_mean(metric, metrics_of(task))}"
+        )
+    if _same(first, second, task):
+        return f"{title}\nthe same answers to every utterance\n"
+    try:
+        found = compare(first, second, task)
+    except UserError as error:
+        raise UserError(f"{names[0]} and {names[1]} cannot be compared: {error}") from None
+    summaries = {name: summarise(frames, task) for name, frames in zip(names, (first, second), strict=True)}
+    rows = []
+    for row in ROWS:
+        cell = found[metric][row]
+        rows.append(
+            {"available": row_label(row, summaries)}
+            | {name: value_text(metric, summary[metric][row]["mean"]) for name, summary in summaries.items()}
+            | {
+                "difference": value_text(metric, cell["difference"], sign=True),
+                "95 % interval": interval_text(metric, cell["lo"], cell["hi"]) or NOTHING,
+                "p": NOTHING if cell["p"] is None else f"{cell['p']:.2g}",
+                f"{names[0]} is": NOTHING if cell["difference"] is None else OUTCOMES[cell["shown"]],
+            }
+        )
+    return f"{title}\n{_about(metric, found['meta'])}\n\n{plain_table(pd.DataFrame(rows))}"
+
+
+def _about(metric: str, meta: Mapping[str, int | bool]) -> str:
+    unit = "" if metric in ("MAE", "Corr") else " in %"
+    n = int(meta["clusters"])
+    how = "every way to swap them" if meta["exact"] else "random swaps"
+    few = f"\nOnly {n} clusters: with fewer than {FEW} the intervals are too narrow." if n < FEW else ""
+    return (
+        f"{metric}{unit}, mean over folds and seeds, paired by utterance\n"
+        f"interval: {n} clusters (speakers, videos or dialogues) resampled; p: {how} between the two\n"
+        f"better, worse: the interval excludes zero and p < {ALPHA}; each row is a question of its own{few}"
+    )
+
+
+def _same(first: Answers, second: Answers, task: Task) -> bool:
+    keys = ["fold", "seed", "id", "condition"]
+    one, two = (
+        pd.concat(frames)[[*keys, *columns(task)]].sort_values(keys, ignore_index=True)
+        for frames in (first, second)
+    )
+    return one.equals(two)

@@ -1,0 +1,80 @@
+import pytest
+
+from cmarr.errors import UserError
+from cmarr.methods.protocol import Task
+from cmarr.report.differences import differences_text, experiments_text
+from tests.evaluation.conftest import simulated as simulated_with
+
+NAMES = ("new", "old")
+
+
+def simulated(**keywords):
+    return simulated_with(**{"seeds": (1,), "utterances": 12} | keywords)
+
+
+def row(text: str, name: str) -> list[str]:
+    return next(line for line in text.splitlines() if line.startswith(name)).split()
+
+
+def test_a_gain_that_the_test_carries_is_called_one():
+    text = differences_text(
+        NAMES, simulated(strength=4, folds=4), simulated(strength=0.2, folds=4), title="demo"
+    )
+    assert text.startswith("demo\nUAR in %, mean over folds and seeds")
+    assert "8 clusters" in text
+    assert "Only 8 clusters: with fewer than 20" in text
+    assert row(text, "avg7")[-1] == "better"
+    assert row(text, "available")[:3] == ["available", "new", "old"]
+
+
+def test_a_gain_that_it_does_not_carry_is_not():
+    """Four clusters: no p is below 2 / 16, however large the difference."""
+    text = differences_text(
+        NAMES, simulated(strength=4, folds=2), simulated(strength=0.1, folds=2), title="demo"
+    )
+    assert not any(line.endswith(("better", "worse")) for line in text.splitlines())
+    assert row(text, "avg7")[-3:] == ["no", "difference", "shown"]
+
+
+def test_a_smaller_error_is_the_better_one():
+    frames = [simulated(task=Task(), strength=s, folds=4) for s in (1.0, 0.1)]
+    text = differences_text(NAMES, *frames, title="mosi")
+    assert text.startswith("mosi\nMAE, mean")
+    assert row(text, "avg7")[-1] == "better"
+
+
+def test_what_nobody_can_meet_is_a_dash():
+    frames = [simulated(video=False, strength=s) for s in (1.0, 0.5)]
+    text = differences_text(NAMES, *frames, title="demo")
+    assert row(text, "sv") == ["sv", *["-"] * 6]
+    assert "avg6 of t, s, st" in text
+
+
+def test_experiments_are_compared_method_by_method():
+    strong, weak = simulated(strength=2), simulated()
+    text = experiments_text(
+        NAMES, {"cmarr": strong, "masked": weak}, {"masked": weak, "linear": weak}, dataset="demo"
+    )
+    assert "demo, masked: new - old\nthe same answers to every utterance" in text
+    assert "only in new: cmarr\n" in text
+    assert "only in old: linear\n" in text
+    with pytest.raises(UserError, match="no method has answered in both: new has cmarr, old has linear"):
+        experiments_text(NAMES, {"cmarr": strong}, {"linear": weak}, dataset="demo")
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"utterances": 11}, "new and old cannot be compared: fold .*, utterance .* one method only"),
+        ({"corpus": 1}, "new and old cannot be compared: .* disagree"),
+        ({"task": Task()}, "new answers anger, neutral, sadness, old answers scores"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other, told):
+    with pytest.raises(UserError, match=told):
+        differences_text(NAMES, simulated(), simulated(**other), title="demo")
+
+
+def test_a_misspelt_metric_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match=r"'UAT'.*did you mean 'UAR'"):
+        differences_text(NAMES, simulated(), simulated(), title="demo", metric="UAT")
