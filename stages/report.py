@@ -167,7 +167,7 @@ def main(dataset: str) -> None:
     cluster = _cluster(settings["cluster"], paths)
     features = {m: name for m, name in settings["features"].items() if LETTERS[m] in tables}
     fold_rule = read_rule(paths.folds)
-    selection = describe_rule(settings["selection"], study.task)
+    selection = describe_rule(settings["selection"], study.task, settings["refit"])
     write_report(
         paths.metrics / "report",
         study,

@@ -53,19 +53,23 @@ def train(
     workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
     with unfinished(label, inputs) as folder:
 
-        def job(fold: int, seed: int, trial: int) -> TrainingJob:
+        def job(fold: int, seed: int, trial: int, search: bool = False) -> TrainingJob:
+            # A search only chooses: it is not refitted, and what is lies beside it.
+            own = {"refit": False} if search else {}
+            final = settings["train"]["refit"] and not search and len(trials) > 1
+            place = folder / "refitted" if final else folder
             return TrainingJob(
                 method=settings["method"],
                 fold=fold,
                 seed=seed,
                 settings=settings["settings"] | trials[trial].get("settings", {}),
-                train=settings["train"] | trials[trial].get("train", {}),
+                train=settings["train"] | trials[trial].get("train", {}) | own,
                 task=Task(tuple(settings["classes"])),
                 device=device,
                 manifest=paths.manifest,
                 features=paths.features,
                 folds=paths.folds,
-                folder=folder / f"trial{trial}" if len(trials) > 1 else folder,
+                folder=place / f"trial{trial}" if len(trials) > 1 else place,
                 first_stage=settings.get("first_stage", False),
                 starts_from=starts_from,
                 finetune=finetune,
@@ -79,13 +83,13 @@ def train(
                 threads=threads,
                 label=label,
                 unit="epoch",
-                units_per_job=settings["train"]["epochs"],
+                units_per_job=settings["train"]["epochs"] * (2 if jobs[0].train["refit"] else 1),
             )
 
         chosen, search = dict.fromkeys(folds, 0), []
         if len(trials) > 1:
             tried = [(trial, fold) for trial in range(len(trials)) for fold in folds]
-            scored = outcomes_of([job(fold, seeds[0], trial) for trial, fold in tried])
+            scored = outcomes_of([job(fold, seeds[0], trial, search=True) for trial, fold in tried])
             for (trial, fold), outcome in zip(tried, scored, strict=True):
                 search.append(
                     {"trial": trial, "fold": fold, "score": outcome["best_score"], "set": trials[trial]}

@@ -51,8 +51,9 @@ def test_every_key_in_the_tables_exists_and_every_switch_is_in_them(method):
     rows = [line.split("|")[-2] for line in text.splitlines() if re.match(r"\|( [^|]* \|){3}$", line)]
     named = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
     own = set(params["method"][method])
-    assert {key for key in named if not key.startswith("train.")} <= own
-    assert {key.removeprefix("train.") for key in named if key.startswith("train.")} <= set(params["train"])
+    assert {key for key in named if "." not in key} <= own
+    for section, key in (name.split(".") for name in named if "." in name):
+        assert key in params[section], f"{section}.{key}"
     assert own - named - {"train", "heads", "dropout", "gradient_shares"} == set()
 
 

@@ -79,6 +79,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
+        "refit": settings.train.refit,
         "features": {m: _features(settings, m) for m in NAMES.values()},
         # What the report prints: with it here, a change of any of them makes the report anew, and no other change does.
         "made_by": {name: files[name] for name in ("prepare", *NAMES.values(), "split", *trained)}

@@ -142,6 +142,7 @@ class Train(Section):
     selection: Literal["mean7", "avg6", "complete"]
     masks: Literal["sample", "batch"]
     mask_conditions: Literal["seven", "six", "cmad"] | Conditions
+    refit: Flag
     threads: Count
 
 

@@ -2,13 +2,13 @@
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import cmarr
 from cmarr.data.load import by_id, load_features, load_store, without_modalities
@@ -24,7 +24,7 @@ from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import ClosedForm, Started, Task
 from cmarr.methods.registry import build_method
 from cmarr.training.checkpoint import Checkpoint
-from cmarr.training.loop import fit
+from cmarr.training.loop import Kept, Progress, fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 
@@ -72,32 +72,15 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     if result.is_file() and (job.folder / f"{job.name}.safetensors").is_file():
         return read_json(result)
     started = time.monotonic()
-    train, validation = _stores(job)
-    encoders, descriptions = _encoders(job)
-    dims = train.dims | {m: encoder.width for m, encoder in encoders.items() if m in train.dims}
-    torch.manual_seed(job.seed)
-    method = build_method(job.method, dims, job.task, job.settings, first_stage=job.first_stage)
-    if encoders:
-        method = with_encoders(method, encoders, job.finetune["lr"])
-    method.to(job.device)
-    if job.starts_from:
-        first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
-        cast(Started, method).start_from(first.method)
-    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders})
-    normaliser.fit(train.values)
-    normaliser.to(job.device)
-    train, validation = train.to(job.device), validation.to(job.device)
     try:
-        outcome = _train(job, method, normaliser, train, validation, tick)
+        start, outcome = _refitted(job, tick) if job.train["refit"] else _selected(job, tick)
     except UserError as error:
         raise UserError(f"method {job.method}, fold {job.fold}, seed {job.seed}: {error}") from None
     outcome |= {
         "method": job.method,
         "fold": job.fold,
         "seed": job.seed,
-        "parameters": _size(method),
-        "train_utterances": len(train),
-        "validation_utterances": len(validation),
+        "parameters": _size(start.method),
         "device": job.device,
         "seconds": outcome.get("seconds") or time.monotonic() - started,
         "peak_memory_bytes": _peak_memory(job.device),
@@ -108,82 +91,163 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "settings": dict(job.settings),
         "train": dict(job.train),
         "classes": list(job.task.classes),
-        "dims": dims,
+        "dims": start.dims,
         "fold": job.fold,
         "seed": job.seed,
         "epoch": outcome["best_epoch"],
         "score": outcome["best_score"],
         "version": cmarr.__version__,
+        **({"encoders": start.encoders} if start.encoders else {}),
     }
-    if descriptions:
-        description["encoders"] = descriptions
-    prior = training_prior(train.labels, job.task)
-    save_model(
-        job.folder / f"{job.name}.safetensors", Model(method, normaliser, prior, job.task, description)
-    )
+    model = Model(start.method, start.normaliser, start.prior, job.task, description)
+    save_model(job.folder / f"{job.name}.safetensors", model)
     write_json(result, outcome)
-    _checkpoint(job).clear()
-    return outcome
+    for checkpoint in (_checkpoint(job), _checkpoint(job, "refit")):
+        checkpoint.clear()
+    _chosen(job).unlink(missing_ok=True)
+    return read_json(result)  # as a stage finds it that goes on after a kill: names in the same order
 
 
-def _train(
-    job: TrainingJob,
-    method: nn.Module,
-    normaliser: Normaliser,
-    train: Store,
-    validation: Store,
-    tick: Callable[[], None],
-) -> dict[str, Any]:
-    if isinstance(method, ClosedForm):
-        everything = torch.arange(len(train), device=train.labels.device)
-        method.fit(normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
-        logits = answer(method, normaliser, validation, met_conditions(validation.available))
-        scores = validation_scores(logits, validation, job.task)
-        curve = {f"validation/{name}": value for name, value in scores.items()}
-        curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)
-        return {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1, "curves": [curve]}
-    keywords = {k: v for k, v in job.train.items() if k != "threads"}
-    progress = fit(
-        method,
-        normaliser,
-        train,
-        validation,
-        task=job.task,
-        seed=job.seed,
-        checkpoint=_checkpoint(job),
-        on_epoch=lambda epoch: tick(),
-        **keywords,
-    )
-    return {
+@dataclass(frozen=True)
+class _Start:
+    """What a training starts from, and leaves trained."""
+
+    method: nn.Module
+    normaliser: Normaliser
+    prior: Tensor
+    dims: Mapping[str, int]
+    encoders: Mapping[str, Any]
+
+
+def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
+    """Train on the training split, keep what is best on validation data."""
+    train, validation = _stores(job, "train", "validation")
+    start = _start(job, train)
+    train, validation = train.to(job.device), validation.to(job.device)
+    counts = {"train_utterances": len(train), "validation_utterances": len(validation)}
+    if isinstance(start.method, ClosedForm):
+        return start, counts | _fit_closed_form(job, start, train, validation)
+    progress = _fit(job, start, train, validation, tick, _checkpoint(job))
+    return start, counts | {
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
         "epochs": progress.epoch,
         "curves": progress.curves,
         "seconds": progress.seconds,
+        "kept": progress.kept,
     }
 
 
-def _stores(job: TrainingJob) -> tuple[Store, Store]:
+def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
+    """Choose the epochs as `_selected` does, and train anew, for as many, on training and validation data.
+
+    Scores and curves are those of the choice; what was chosen lies in a file until the whole job is done.
+    """
+    if not _chosen(job).is_file():
+        write_json(_chosen(job), _selected(job, tick)[1])
+    outcome = read_json(_chosen(job))
+    (both,) = _stores(job, "both")
+    start = _start(job, both)
+    both = both.to(job.device)
+    outcome["refit_utterances"] = len(both)
+    if isinstance(start.method, ClosedForm):
+        _fit_closed_form(job, start, both, None)
+        return start, outcome
+    progress = _fit(job, start, both, None, tick, _checkpoint(job, "refit"), again=outcome.pop("kept"))
+    for curve, own in zip(outcome["curves"], progress.curves, strict=False):
+        curve |= {f"refit/{name}": value for name, value in own.items()}
+    return start, outcome | {"refit_epochs": progress.epoch, "seconds": outcome["seconds"] + progress.seconds}
+
+
+def _start(job: TrainingJob, train: Store) -> _Start:
+    """The method as the seed draws it, on what it starts from, and the normalisation of its features."""
+    encoders, descriptions = _encoders(job, train)
+    dims = train.dims | {m: encoder.width for m, encoder in encoders.items()}
+    torch.manual_seed(job.seed)
+    method = build_method(job.method, dims, job.task, job.settings, first_stage=job.first_stage)
+    if encoders:
+        method = with_encoders(method, encoders, job.finetune["lr"])
+    method.to(job.device)
+    if job.starts_from:
+        first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
+        cast(Started, method).start_from(first.method)
+    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders})
+    normaliser.fit(train.values)
+    prior = training_prior(train.labels, job.task)
+    return _Start(method, normaliser.to(job.device), prior, dims, descriptions)
+
+
+def _fit(
+    job: TrainingJob,
+    start: _Start,
+    train: Store,
+    validation: Store | None,
+    tick: Callable[[], None],
+    checkpoint: Checkpoint,
+    again: Sequence[Kept] = (),
+) -> Progress:
+    keywords = {k: v for k, v in job.train.items() if k not in ("threads", "refit")}
+    return fit(
+        start.method,
+        start.normaliser,
+        train,
+        validation,
+        task=job.task,
+        seed=job.seed,
+        checkpoint=checkpoint,
+        on_epoch=lambda epoch: tick(),
+        again=again,
+        **keywords,
+    )
+
+
+def _fit_closed_form(
+    job: TrainingJob, start: _Start, train: Store, validation: Store | None
+) -> dict[str, Any]:
+    everything = torch.arange(len(train), device=train.labels.device)
+    method = cast(ClosedForm, start.method)
+    method.fit(start.normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
+    if validation is None:
+        return {}
+    conditions = met_conditions(validation.available)
+    logits = answer(start.method, start.normaliser, validation, conditions)
+    scores = validation_scores(logits, validation, job.task)
+    curve = {f"validation/{name}": value for name, value in scores.items()}
+    curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)
+    return {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1, "curves": [curve]}
+
+
+def _stores(job: TrainingJob, *parts: str) -> list[Store]:
+    """The utterances of the fold's 'train', 'validation', or of 'both', but those without any modality."""
     fold = next(f for f in read_folds(job.folds) if f.number == job.fold)
     utterances, features = by_id(job.manifest), load_features(job.features)
-    stores = []
-    for ids in (fold.train, fold.validation):
-        empty = set(without_modalities(ids, features))
-        stores.append(load_store([i for i in ids if i not in empty], utterances, features, job.task))
-    return stores[0], stores[1]
+    ids = {
+        "train": fold.train,
+        "validation": fold.validation,
+        "both": [*fold.train, *fold.validation],
+    }
+    empty = set(without_modalities([*fold.train, *fold.validation], features))
+    return [
+        load_store([i for i in ids[part] if i not in empty], utterances, features, job.task) for part in parts
+    ]
 
 
-def _encoders(job: TrainingJob) -> tuple[dict[str, Trainable], dict[str, Any]]:
+def _encoders(job: TrainingJob, train: Store) -> tuple[dict[str, Trainable], dict[str, Any]]:
     """The pretrained encoders that are trained with the method, by modality, and what a saved model says of them."""
     encoders, descriptions = {}, {}
     for modality, wanted in job.finetune.get("encoders", {}).items():
-        encoder, descriptions[modality] = from_checkpoint(wanted["encoder"], wanted["settings"])
-        encoders[modality] = learning(encoder, **job.finetune["learning"])
+        if modality in train.dims:
+            encoder, descriptions[modality] = from_checkpoint(wanted["encoder"], wanted["settings"])
+            encoders[modality] = learning(encoder, **job.finetune["learning"])
     return encoders, descriptions
 
 
-def _checkpoint(job: TrainingJob) -> Checkpoint:
-    return Checkpoint(job.folder / f"{job.name}.state")
+def _chosen(job: TrainingJob) -> Path:
+    return job.folder / f"{job.name}.chosen.json"
+
+
+def _checkpoint(job: TrainingJob, phase: str = "") -> Checkpoint:
+    return Checkpoint(job.folder / f"{job.name}{phase and '.'}{phase}.state")
 
 
 def _size(method: nn.Module) -> int:

@@ -26,12 +26,17 @@ DIAGNOSED_ROWS = 64
 """Validation utterances that diagnostics look at."""
 
 
+Kept = tuple[int, list[float]]
+"""Epochs, and validation scores, of a stage: what a training without validation data repeats."""
+
+
 @dataclass
 class Progress:
     """Where a training stands: all that is needed, with the weights, to go on.
 
     Epochs are counted over all stages, of which number `stage` began after `begin` of them; best_* are those
-    of that stage.
+    of that stage. `kept` holds, of every finished stage, how many of its epochs led to the weights that were kept,
+    and the validation scores of all of them.
     """
 
     stage: int = 0
@@ -42,18 +47,20 @@ class Progress:
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
     curves: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    kept: list[Kept] = field(default_factory=list)
 
 
 def fit(
     method: nn.Module,
     normaliser: Normaliser,
     train: Store,
-    validation: Store,
+    validation: Store | None,
     *,
     task: Task,
     seed: int,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int], None] = lambda epoch: None,
+    again: Sequence[Kept] = (),
     **settings: Any,
 ) -> Progress:
     """Train `method` in place and leave it with the weights of the selected epoch.
@@ -67,6 +74,8 @@ def fit(
         seed: seeds shuffling and masks; the global generator (dropout) is the caller's.
         checkpoint: where the state is kept; a state found there is continued, in whatever stage it is.
         on_epoch: called after every epoch with its number.
+        again: without validation data, `Progress.kept` of the training that had some: each stage goes on for as many
+            epochs as led to the weights kept there, with the same course of the learning rate.
         settings: the section `train` of params.yaml, see `_fit_stage`.
 
     Raises:
@@ -96,9 +105,13 @@ def fit(
             checkpoint=checkpoint,
             started=started,
             on_epoch=on_epoch,
+            again=again[progress.stage] if validation is None else None,
             **own,
         )
         state = None
+        own_curves = progress.curves[progress.begin :]
+        scores = [curve["validation/selection"] for curve in own_curves if "validation/selection" in curve]
+        progress.kept.append((progress.best_epoch - progress.begin, scores))
         method.load_state_dict(progress.best_state)
         progress.stage, progress.begin = progress.stage + 1, progress.epoch
         if progress.stage < len(stages):
@@ -110,7 +123,7 @@ def _fit_stage(
     method: nn.Module,
     normaliser: Normaliser,
     train: Store,
-    validation: Store,
+    validation: Store | None,
     *,
     stage: Stage,
     progress: Progress,
@@ -120,6 +133,7 @@ def _fit_stage(
     checkpoint: Checkpoint | None,
     started: float,
     on_epoch: Callable[[int], None],
+    again: Kept | None,
     lr: float,
     batch_size: int,
     epochs: int,
@@ -139,6 +153,7 @@ def _fit_stage(
 
     Args:
         resumed: state of the optimiser of a stage that was interrupted.
+        again: without validation data, the epochs to go and the scores that steer the learning rate.
         patience: epochs without a better score before stopping; 0 never stops.
         betas: of Adam.
         schedule, decay, plateau: the course of the learning rate; see `optimisation.rate`.
@@ -151,16 +166,20 @@ def _fit_stage(
     rates = [group["lr"] for group in optimiser.param_groups]
     if resumed:
         optimiser.load_state_dict(resumed)
-    conditions = met_conditions(validation.available)
+    conditions = met_conditions(validation.available) if validation is not None else []
+    limit = epochs if again is None else again[0]
     batches = math.ceil(len(train) / batch_size)
     saved = time.monotonic()
 
-    while progress.epoch - progress.begin < epochs and not _exhausted(progress, patience, stage):
+    while progress.epoch - progress.begin < limit and (again or not _exhausted(progress, patience, stage)):
         method.train()
-        scores_before = [curve["validation/selection"] for curve in progress.curves[progress.begin :]]
         epoch = progress.epoch - progress.begin + 1
         if isinstance(method, WarmedUp):
             method.begin_epoch(epoch, epochs)
+        if again is None:
+            scores_before = [curve["validation/selection"] for curve in progress.curves[progress.begin :]]
+        else:
+            scores_before = again[1][: epoch - 1]
         factor = rate(schedule, epoch, epochs, decay=decay, plateau=plateau, scores=scores_before)
         for group, own in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = own * factor
@@ -181,15 +200,21 @@ def _fit_stage(
         progress.epoch += 1
         curve = {f"loss/{name}": float(value) / len(train) for name, value in totals.items()}
         _check_finite(curve, progress.epoch)
-        scores = validation_scores(answer(method, normaliser, validation, conditions), validation, task)
-        score = selection_score(scores, selection, task)
-        curve |= {f"validation/{name}": value for name, value in scores.items()}
-        curve["validation/selection"] = score
-        curve |= _diagnostics(method, normaliser, validation)
+        better = epoch == limit  # of those that choose nothing, the last one is kept
+        if validation is not None:
+            scores = validation_scores(answer(method, normaliser, validation, conditions), validation, task)
+            score = selection_score(scores, selection, task)
+            curve |= {f"validation/{name}": value for name, value in scores.items()}
+            curve["validation/selection"] = score
+            if stage.selects:
+                better = score > progress.best_score
+            if better:
+                progress.best_score = score
+        curve |= _diagnostics(method, normaliser, train if validation is None else validation)
         _check_finite(curve, progress.epoch)
         progress.curves.append(curve)
-        if score > progress.best_score or not stage.selects:
-            progress.best_score, progress.best_epoch = score, progress.epoch
+        if better:
+            progress.best_epoch = progress.epoch
             progress.best_state = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
         progress.seconds = time.monotonic() - started
         if checkpoint and time.monotonic() - saved > SAVE_EVERY:
@@ -199,17 +224,17 @@ def _fit_stage(
 
 
 @torch.no_grad()
-def _diagnostics(method: nn.Module, normaliser: Normaliser, validation: Store) -> dict[str, float]:
-    """What the method itself wants watched, on the first validation utterances.
+def _diagnostics(method: nn.Module, normaliser: Normaliser, watched: Store) -> dict[str, float]:
+    """What the method itself wants watched, on the first utterances of a store.
 
     A diverging inverse of a flow shows here before it shows in a score.
     """
     if not isinstance(method, Diagnosed):
         return {}
     method.eval()
-    rows = torch.arange(min(len(validation), DIAGNOSED_ROWS), device=validation.labels.device)
-    watched = method.diagnostics(normaliser(validation.batch(rows)))
-    return {f"diagnostic/{name}": float(value) for name, value in watched.items()}
+    rows = torch.arange(min(len(watched), DIAGNOSED_ROWS), device=watched.labels.device)
+    found = method.diagnostics(normaliser(watched.batch(rows)))
+    return {f"diagnostic/{name}": float(value) for name, value in found.items()}
 
 
 def _exhausted(progress: Progress, patience: int, stage: Stage) -> bool:

@@ -15,6 +15,7 @@ PRESETS = ROOT / "presets"
 
 SEEDS = re.search(r"seeds:.*\n- 0\n", (ROOT / "params.yaml").read_text())[0]
 METHODS = "methods:\n- cmarr\n- masked\n- linear\n"
+RUN = ("cmarr", "masked", "linear")
 CLASSES = "    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n"
 
 
@@ -162,6 +163,11 @@ def test_a_methods_own_training_setting_concerns_it_alone(tmp_path):
         "    train: {lr: 1.0e-3}\n    d: auto             # as",
     )
     assert changed_files(tmp_path, change) == {"masked"}
+
+
+def test_refit_concerns_the_methods_and_what_the_report_says_of_them(tmp_path):
+    changed = changed_files(tmp_path, ("  refit: false", "  refit: true"))
+    assert {name for name in changed if not name.startswith("pretrain/")} == {*RUN, "report"}
 
 
 def test_workers_change_nothing_a_stage_depends_on(tmp_path):

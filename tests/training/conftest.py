@@ -29,6 +29,7 @@ TRAIN = {
     "selection": "mean7",
     "masks": "sample",
     "mask_conditions": "seven",
+    "refit": False,
     "threads": 1,
 }
 
