@@ -6,6 +6,8 @@ from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.tallies import AVERAGES, ROWS
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.report.page import Page, write_page
+from tests.report.studies import page_of, study
 
 EMOTIONS = Task(("angry", "calm"))
 
@@ -63,3 +65,17 @@ def make_comparison():
 @pytest.fixture
 def emotions() -> Task:
     return EMOTIONS
+
+
+@pytest.fixture(scope="session")
+def page() -> Page:
+    """A page with every section, of a study whose names are hostile."""
+    return page_of(study())
+
+
+@pytest.fixture(scope="session")
+def folder(page, tmp_path_factory):
+    """The same page, written."""
+    target = tmp_path_factory.mktemp("report")
+    write_page(target, page)
+    return target
