@@ -2,16 +2,24 @@
 
 import csv
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmarr.files import read_json
-from cmarr.tracking.results import FoldResult, Results
+from cmarr.files import digest, file_digest, read_json
+from cmarr.modalities import CONDITIONS
+from cmarr.tracking.results import STUDY, FoldResult, Results
 from stages.paths import Paths
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+EVALUATED = ("folds", "protocols", "calibration", "calibration_scores", "risk_coverage", "importance")
+"""Tables that evaluation leaves in metrics/<dataset>/<method>/."""
+SHARED = ("robustness", "calibration", "risk", "importance", "damage")
+"""How the names of figures begin that show every method."""
 
 OBJECTIVE = {"beta": "beta", "alpha": "alpha", "lambda_": "lambda"}
 """CM-ARR's weights (Eq 14): keyword -> key in params.yaml. They stand in the name of a run."""
@@ -44,33 +52,60 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
         metrics={k: v for k, v in read_json(paths.metrics / f"{name}.json").items() if k != "meta"},
         data_hash=data_hash,
         data_path=str(paths.features),
-        folds=_folds(folder, cost["trainings"]),
+        folds=_folds(paths, name, cost["trainings"]),
         highlights=weights,
         cost={k: v for k, v in cost.items() if k != "trainings"},
         tables={
             "scores": lambda: _csv(paths.metrics / f"{name}.csv"),
-            "folds": lambda: _csv(folder / "folds.csv"),
-            "study": lambda: _csv(paths.metrics / "report" / "results.csv"),
-            "corpus": lambda: _csv(paths.metrics / "report" / "corpus.csv"),
+            **{one: _table(folder / f"{one}.csv") for one in EVALUATED if (folder / f"{one}.csv").is_file()},
         },
         figures=_figures(paths, name),
-        texts={
-            name: (paths.metrics / "report" / name).read_text(encoding="utf-8")
-            for name in (
-                "results.md",
-                "ablations.md",
-                "recovery.md",
-                "sensitivity.md",
-                "corpus.md",
-                "costs.md",
-            )
-        },
+        texts={page.name: page.read_text(encoding="utf-8") for page in _pages(paths)},
+        files={f"figures/{path.name}": path for path in _shared_figures(paths)},
         note=(paths.metrics / "report" / "results.md").read_text(encoding="utf-8"),
         tags=tags,
     )
 
 
-def _folds(folder: Path, trainings: list[dict[str, Any]]) -> list[FoldResult]:
+def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags: dict[str, str]) -> Results:
+    """The study that compares these results: its page, and every table and figure of it."""
+    paths = Paths(dataset)
+    settings, report = paths.settings("report"), paths.metrics / "report"
+    tables = sorted((report / "tables").glob("*.csv"))
+    shown = {path.stem: file_digest(path) for path in tables if path.stem != "costs"}
+    return Results(
+        dataset=dataset,
+        method=STUDY,
+        settings={
+            **{key: settings[key] for key in ("preset", "methods", "seeds", "selection")},
+            "ablate": [ablation["name"] for ablation in settings["ablations"]],
+            "recovery": settings["recovery"],
+            "tables_sha256": digest(shown),  # a point of Figure 4 more is another report of the same scores
+        },
+        metrics={one.variant or one.method: one.metrics for one in results},
+        data_hash=data_hash,
+        data_path=str(paths.features),
+        tables={
+            "scores": lambda: _csv(report / "results.csv"),
+            **{path.stem: _table(path) for path in tables if not path.stem.startswith("settings-")},
+        },
+        texts={page.name: page.read_text(encoding="utf-8") for page in _pages(paths)},
+        files={
+            str(path.relative_to(report)): path
+            for path in (
+                report / "index.html",
+                *(report / "tables").iterdir(),
+                *(report / "figures").iterdir(),
+            )
+            if path.is_file()
+        },
+        note=(report / "results.md").read_text(encoding="utf-8"),
+        tags=tags,
+    )
+
+
+def _folds(paths: Paths, name: str, trainings: list[dict[str, Any]]) -> list[FoldResult]:
+    folder = paths.metrics / name
     metrics: dict[tuple[int, int], dict[str, float]] = defaultdict(dict)
     for row in _rows(folder / "folds.csv"):
         if row["value"]:
@@ -80,10 +115,41 @@ def _folds(folder: Path, trainings: list[dict[str, Any]]) -> list[FoldResult]:
     for row in _rows(folder / "curves.csv"):
         key = int(row["fold"]), int(row["seed"])
         curves[key].append((int(row["epoch"]), row["name"], float(row["value"])))
-    return [
-        FoldResult(t["fold"], t["seed"], metrics[t["fold"], t["seed"]], curves[t["fold"], t["seed"]], t)
-        for t in trainings
-    ]
+    out = []
+    for training in trainings:
+        key = training["fold"], training["seed"]
+        shown = _fold_shown(paths, name, *key)
+        out.append(FoldResult(*key, metrics[key], curves[key], training, *shown))
+    return out
+
+
+def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tables and figures of one fold and seed, made when they are logged."""
+
+    @cache
+    def answered() -> tuple["pd.DataFrame", Any]:
+        from cmarr.evaluation.predictions import predictions_path, read_predictions
+        from cmarr.methods.protocol import Task
+        from cmarr.report.confusion import confusion_rows
+
+        task = Task(tuple(paths.settings(name)["classes"]))
+        file = predictions_path(paths.predictions(name), fold, seed)
+        return confusion_rows(read_predictions(file), task), task
+
+    def confusion() -> "pd.DataFrame":
+        rows, _ = answered()
+        return rows.groupby(["condition", "actual", "predicted"], sort=False).size().reset_index(name="n")
+
+    def drawn() -> "Figure":
+        from cmarr.report.confusion import confusion_counts, confusion_panel
+
+        rows, task = answered()
+        most = [c for c in CONDITIONS if c in set(rows["condition"])][-1:]  # svt, or what comes nearest to it
+        return confusion_panel(confusion_counts(rows[rows["condition"].isin(most)], task), task)
+
+    if not paths.settings(name)["classes"]:
+        return {}, {}  # a fold's scores are metrics of its run
+    return {"confusion": confusion}, {"confusion": drawn}
 
 
 def _figures(paths: Paths, method: str) -> dict[str, Any]:
@@ -103,18 +169,31 @@ def _figures(paths: Paths, method: str) -> dict[str, Any]:
             _csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score
         )
 
-    drawn: dict[str, Any] = {
-        "results": paths.metrics / "report" / "figures" / "results.png",
-        "curves": curves,
-    }
+    drawn: dict[str, Any] = {"results": paths.metrics / "report" / "figures" / "results.png"}
+    if any(int(row["epoch"]) > 1 for row in _rows(paths.metrics / method / "curves.csv")):
+        drawn["curves"] = curves
     if paths.settings(method)["classes"]:
         drawn["confusion"] = confusion
     return drawn
 
 
+def _pages(paths: Paths) -> list[Path]:
+    return sorted((paths.metrics / "report").glob("*.md"))
+
+
+def _shared_figures(paths: Paths) -> list[Path]:
+    """The figures of the report that show all methods side by side."""
+    found = (paths.metrics / "report" / "figures").glob("*.svg")
+    return sorted(path for path in found if path.name.startswith(SHARED))
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
+
+
+def _table(path: Path) -> Callable[[], "pd.DataFrame"]:
+    return lambda: _csv(path)
 
 
 def _csv(path: Path) -> "pd.DataFrame":

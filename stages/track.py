@@ -8,7 +8,7 @@ import sys
 from cmarr.corpora.registry import corpus_inventory
 from cmarr.files import digest, file_digest, folder_digest, read_json
 from cmarr.tracking.mirror import track
-from stages.mirrored import result_of
+from stages.mirrored import result_of, study_result
 from stages.paths import Paths, corpus_root
 from stages.stage import root, run
 
@@ -22,6 +22,7 @@ def main(dataset: str) -> None:
     report = paths.settings("report")
     names = [*report["methods"], *(ablation["name"] for ablation in report["ablations"])]
     results = [result_of(dataset, name, data_hash, tags) for name in names]
+    results.append(study_result(dataset, results, data_hash, tags))
     tracked = track(*results, root=root())
     print(f"{dataset}: {tracked.logged} results logged to MLflow, {tracked.already} were there already")
 

@@ -41,6 +41,8 @@ def confusion_rows(frames: Frames, task: Task, conditions: Sequence[str] = CONDI
 
 def confusion_counts(rows: pd.DataFrame, task: Task) -> np.ndarray:
     """(K, K) counts, true class by predicted class, over all rows of `confusion_rows` given."""
+    if rows.empty:
+        return np.zeros((len(task.classes),) * 2, int)
     return confusion_matrix(y_true=rows["actual"], y_pred=rows["predicted"], labels=list(task.classes))
 
 

@@ -1,4 +1,4 @@
-"""What is mirrored: the finished result of one method on one dataset, as plain values."""
+"""What is mirrored: the finished result of one method on one dataset, or of a whole study, as plain values."""
 
 import json
 import math
@@ -22,6 +22,9 @@ AVERAGES = ("avg6", "avg7")
 """The entries whose spread is mirrored too; for single conditions it stays in the tables."""
 
 SPREAD = ("std", "lo", "hi")
+
+STUDY = "study"
+"""What stands for the method in the result of a whole study."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class FoldResult:
 class Results:
     """One method on one dataset with one set of parameters: everything its run in MLflow shows.
 
+    The study that compares the methods is a result of its own (`method` STUDY): its metrics have the method's
+    name in front ('cmarr/UAR/avg6'), its files are the report.
+
     settings:   resolved settings, nested as they are; they become params with dotted names
     metrics:    the summary over folds, {'UAR': {'st': {'mean', 'std', 'lo', 'hi', 'n'}}}
     data_hash:  hash of the data the result was computed from (MLflow keeps 36 characters of it)
@@ -56,6 +62,7 @@ class Results:
     cost:       as in `FoldResult`, summed up over the folds
     tables, figures: by name, the same in every run: equal names are set side by side
     texts:      by file name ('table2.md')
+    files:      path among the artifacts ('report/index.html') -> the file that is copied there
     note:       Markdown shown at the head of the run's page
     tags:       further tags: git commit ('git_commit'), experiment name, ...
     """
@@ -73,6 +80,7 @@ class Results:
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Drawing] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
     note: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +75,7 @@ def log_result(client: "MlflowClient", store: Store, content_hash: str, result: 
     _log_artifacts(client, parent, result.tables, result.figures)
     for name, content in result.texts.items():
         client.log_text(parent, content, name)
+    _log_files(client, parent, result.files)
     client.set_terminated(parent)
 
 
@@ -157,6 +160,18 @@ def _log_artifacts(
             client.log_artifact(run, str(figure), "figures")
         else:
             client.log_figure(run, figure, f"figures/{name}.png", save_kwargs={"dpi": 150})
+
+
+def _log_files(client: "MlflowClient", run: str, files: Mapping[str, Path]) -> None:
+    """Copy files to their places among the artifacts, in one call whatever their number."""
+    if not files:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for place, path in files.items():
+            target = Path(folder, place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        client.log_artifacts(run, folder)
 
 
 def _plain(table: "pd.DataFrame") -> "pd.DataFrame":

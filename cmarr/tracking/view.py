@@ -27,6 +27,7 @@ def scores_view(result: Results, tags: Mapping[str, str]) -> str:
         for name, value in result.settings.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     )
-    averages = [name for name in summary(result.metrics) if name.rsplit("/", 1)[-1] in AVERAGES]
+    averages = [f"{metric}/{row}" for metric in result.metrics for row in AVERAGES]
+    averages = [name for name in summary(result.metrics) if name in averages]
     wanted = [f"params.`{name}`" for name in numbers] + [f"metrics.`{name}`" for name in averages]
     return json.dumps({"selectedColumns": list(dict.fromkeys([*known, *wanted]))})

@@ -71,7 +71,9 @@ def test_the_manifest_does_not_say_where_the_repository_lies(project):
 
 def test_nothing_changed_means_tracking_alone_and_nothing_new(project):
     before = runs(project)
-    assert len(before) == len(METHODS) * (1 + 3)  # a parent, and a child a fold
+    assert (
+        len(before) == len(METHODS) * (1 + 3) + 1
+    )  # a parent and a child a fold; the study that compares them
     assert {status for _, status in before} == {"FINISHED"}
     assert ran(project.dvc("repro")) == ["track"]
     assert runs(project) == before
@@ -106,7 +108,7 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     before = len(runs(copy))
     output = copy.dvc("exp", "run", "-S", "beta=0.5")
     assert ran(output) == ["settings", "train@cmarr", "evaluate@cmarr", "report", "track"]
-    assert len(runs(copy)) == before + 1 + 3
+    assert len(runs(copy)) == before + 1 + 3 + 1  # the study has changed, too
     with sqlite3.connect(copy.root / "mlflow.db") as database:
         betas = {v for (v,) in database.execute("select value from params where key = 'beta'")}
     assert betas == {"0.1", "0.5"}
@@ -114,13 +116,13 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     # the same in a temporary folder and from the queue: the results appear in this repository's store
     output = copy.dvc("exp", "run", "--temp", "-S", "beta=0.25")
     assert "train@cmarr" in ran(output)
-    assert len(runs(copy)) == before + 2 * (1 + 3)
+    assert len(runs(copy)) == before + 2 * (1 + 3 + 1)
     copy.dvc("exp", "run", "--queue", "-S", "beta=0.75")
     copy.dvc("queue", "start")
     deadline = time.monotonic() + 240
-    while len(runs(copy)) < before + 3 * (1 + 3) and time.monotonic() < deadline:
+    while len(runs(copy)) < before + 3 * (1 + 3 + 1) and time.monotonic() < deadline:
         time.sleep(1)
-    assert len(runs(copy)) == before + 3 * (1 + 3)
+    assert len(runs(copy)) == before + 3 * (1 + 3 + 1)
     with sqlite3.connect(copy.root / "mlflow.db") as database:
         places = {uri for (uri,) in database.execute("select artifact_uri from runs")}
     assert all(place.startswith((copy.root / "mlartifacts").as_uri()) for place in places)
@@ -128,7 +130,7 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     # back to the first result: restored from the run cache, and already in MLflow
     output = copy.dvc("exp", "run", "-S", "beta=auto")
     assert "train@cmarr" not in ran(output)
-    assert len(runs(copy)) == before + 3 * (1 + 3)
+    assert len(runs(copy)) == before + 3 * (1 + 3 + 1)
 
 
 def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from cmarr.tracking import mirror, runs
 from cmarr.tracking.mirror import Tracked, track
-from cmarr.tracking.results import content_hash
+from cmarr.tracking.results import STUDY, content_hash
 from cmarr.tracking.store import configure
 
 PROJECT = Path(__file__).parents[2]
@@ -125,6 +125,24 @@ def test_tables_figures_and_texts_lie_under_the_artifact_folder_of_the_root(
         "data": [["s", 0.5], ["st", 0.6]],
     }
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_study_has_its_page_and_its_metrics_carry_the_methods_names(example, root, tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text("<h1>demo</h1>")
+    own = example().metrics
+    track(
+        example(),
+        example(
+            method=STUDY, metrics={"cmarr": own}, folds=(), files={"index.html": page, "figures/a.svg": page}
+        ),
+        root=root,
+    )
+    study = next(run for run in parents(root) if run.data.tags["method"] == STUDY)
+    assert study.data.metrics["cmarr/UAR/avg6"] == 0.55
+    assert set(artifacts(study)) == {"index.html", "figures/a.svg"}
+    tags = mirror._client(configure(root)).get_experiment_by_name("demo").tags
+    assert "metrics.`cmarr" not in tags["mlflow.sharedViewState.scores"]  # the list of runs keeps its columns
 
 
 def test_repeating_adds_nothing_and_does_not_even_ask_mlflow(example, root, monkeypatch):
