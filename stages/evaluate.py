@@ -1,95 +1,33 @@
 """Answer the test utterances of every fold under every protocol, and score the answers."""
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 
-from cmarr.damage.kinds import KINDS
-from cmarr.damage.tables import Damaged, read_damaged
-from cmarr.data.dropping import without_steps
+from cmarr.damage.tables import read_damaged
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.data.masks import drawn_from
-from cmarr.data.store import Store, with_other
 from cmarr.device import choose_device
+from cmarr.evaluation.answering import answers, asked_of, damaged_answers
 from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.importance import importance
-from cmarr.evaluation.masked import kept_steps, look_up
-from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
+from cmarr.evaluation.predictions import predictions_path, write_predictions
 from cmarr.evaluation.robustness import protocol_json, protocol_summaries, protocol_table
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
-from cmarr.masks.files import levels, read_description, read_masks
-from cmarr.masks.protocols import FIXED, STEPS
-from cmarr.methods.inference import answer, spreads
-from cmarr.methods.model import Model, load_model
+from cmarr.masks.files import read_description, read_masks
+from cmarr.masks.protocols import FIXED
+from cmarr.methods.inference import spreads
+from cmarr.methods.model import load_model
 from cmarr.methods.protocol import ClosedForm, Task
 from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.confusion import confusion_rows
 from stages.paths import Paths
 from stages.stage import run
-
-Ask = Callable[..., pd.DataFrame]
-"""A store and conditions (and protocol and level, as keywords) -> the rows that a model answers."""
-
-
-def asked_of(model: Model, fold: int, about: dict[str, Any]) -> Ask:
-    """Ask one model; about: the rest of what `predictions_frame` takes."""
-
-    def ask(store: Store, conditions: Sequence[str], **degree: Any) -> pd.DataFrame:
-        logits = answer(model.method, model.normaliser, store, conditions)
-        return predictions_frame(
-            n_usable=usable_counts(store.available.cpu().numpy()),
-            logits={condition: values.numpy() for condition, values in logits.items()},
-            prior=model.prior.tolist(),
-            fold=fold,
-            **about,
-            **degree,
-        )
-
-    return ask
-
-
-def answers(ask: Ask, store: Store, masks: dict[str, pd.DataFrame], fold: int) -> Iterator[pd.DataFrame]:
-    """The rows of every protocol, the seven conditions first; damage apart."""
-    fixed = ask(store, CONDITIONS)
-    yield fixed
-    lengths = {m: n.cpu().numpy() for m, n in store.lengths.items()}
-    for name, drawn in masks.items():
-        if name not in STEPS:
-            yield look_up(fixed, drawn[drawn["fold"] == fold], name)
-            continue
-        for level, rows in levels(drawn, fold):
-            kept = kept_steps(rows, list(store.ids), lengths)
-            if all(steps.all() for steps in kept.values()):
-                whole = fixed[fixed["condition"] == COMPLETE]
-                yield whole.assign(protocol=name, level=level)
-                continue
-            device = store.labels.device
-            rest = without_steps(store, {m: torch.from_numpy(k).to(device) for m, k in kept.items()})
-            yield ask(rest, (COMPLETE,), protocol=name, level=level)
-
-
-def damaged_answers(
-    ask: Ask, model: Model, store: Store, damaged: Damaged, run_of: dict[str, int]
-) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """The rows of every kind and level of damage, under the conditions that use the modality; and its spreads."""
-    rows, spread = [], []
-    for kind, levels_of in damaged.items():
-        modality = KINDS[kind].modality
-        conditions = [c for c in CONDITIONS if modality in c and set(c) <= set(store.values)]
-        for level, table in levels_of.items():
-            hurt = with_other(store, modality, table)
-            rows.append(ask(hurt, conditions, protocol=kind, level=level))
-            found = spreads(model.method, model.normaliser, hurt)
-            spread.append(spread_frame(hurt.ids, found, "test", **run_of, protocol=kind, level=level))
-    return rows, spread
-
 
 def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
     """The conditions that masks showed a method while it trained; a model that it starts from saw complete data."""
@@ -120,13 +58,12 @@ def main(dataset: str, name: str) -> None:
             "speakers": [u.speaker for u in test],
             "clusters": [u.cluster(settings["cluster"]) for u in test],
             "labels": truth,
-            "task": task,
         }
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             priors[fold.number] = model.prior.tolist()
             run_of = {"fold": fold.number, "seed": seed}
-            ask = asked_of(model, fold.number, about | {"seed": seed})
+            ask = asked_of(model, fold.number, seed=seed, **about)
             parts = list(answers(ask, store, masks, fold.number))
             if damaged:
                 rows, spread = damaged_answers(ask, model, store, damaged, run_of)

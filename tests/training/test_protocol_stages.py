@@ -10,6 +10,7 @@ import torch
 
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.errors import UserError
+from cmarr.evaluation import answering
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.evaluation.robustness import COLUMNS
 from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
@@ -168,13 +169,13 @@ def test_the_rates_cost_no_pass_and_each_dropped_level_one(corpus, monkeypatch):
     corpus.settings("linear", {})
     train.main("tiny", "linear")
     asked = []
-    kind = evaluate.answer
+    kind = answering.answer
 
     def counted(method, normaliser, store, conditions):
         asked.append(tuple(conditions))
         return kind(method, normaliser, store, conditions)
 
-    monkeypatch.setattr(evaluate, "answer", counted)
+    monkeypatch.setattr(answering, "answer", counted)
     for names, expected in (
         ((), []),
         (("rate", "unbalanced", "by_class"), []),

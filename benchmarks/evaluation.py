@@ -1,0 +1,175 @@
+"""Cost of evaluation: seven conditions against seven separate passes, and eight missing rates on top.
+
+    python -m benchmarks.evaluation                    the table, and benchmarks/evaluation.json beside this file
+    python -m benchmarks.evaluation --repeats 5        more repeats a method, a steadier number
+
+Every method in the sizes of the paper (the compared ones in their authors'), on random features of the authors'
+sizes (speech 60 x 130, video 50 x 342, text 22 x 1024), a tenth of them absent. Weights are random, or those of a
+short fit: what they are worth changes no time.
+
+separate   seven evaluations, each of one condition
+seven      one evaluation of all seven; its share of `separate` should be 0.50 at most
++ rates    the same with the predictions of eight missing rates; it should be 1.15 times `seven` at most
+
+An evaluation is what the stage `evaluate` does between loading a model and scoring: gathering and normalising
+the utterances, asking the method, making the rows of the predictions. The three take turns, and the median of each
+is printed; they are CPU seconds of one thread, so that whatever else runs on the machine does not count.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from cmarr.data.normalise import Normaliser
+from cmarr.data.store import Store
+from cmarr.evaluation import answering
+from cmarr.evaluation.answering import answers
+from cmarr.masks.draw import Tested, draw
+from cmarr.methods.model import Model
+from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.registry import METHODS, build_method
+from cmarr.modalities import CONDITIONS
+
+SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
+"""Modality -> frames and width."""
+
+DIMS = {m: width for m, (_, width) in SHAPES.items()}
+TASK = Task(("angry", "happy", "neutral", "sad"))
+ABSENT = 0.1
+FITTED = 128
+"""Utterances that closed forms are fitted on."""
+
+RATES = {"levels": [rate / 10 for rate in range(8)], "draw": "cells", "batch": 32}
+LIMITS = {"seven": 0.5, "rates": 1.15}
+
+
+def random_store(rows: int, seed: int) -> Store:
+    generator = torch.Generator().manual_seed(seed)
+    available = torch.rand(rows, 3, generator=generator) >= ABSENT
+    values, starts, lengths = {}, {}, {}
+    for i, (m, (frames, width)) in enumerate(SHAPES.items()):
+        lengths[m] = frames * available[:, i].long()
+        starts[m] = lengths[m].cumsum(0) - lengths[m]
+        values[m] = torch.randn(int(lengths[m].sum()), width, generator=generator)
+    labels = torch.randint(TASK.outputs, (rows,), generator=generator)
+    return Store(tuple(f"u{i:05d}" for i in range(rows)), values, starts, lengths, labels)
+
+
+def build(name: str) -> Model:
+    torch.manual_seed(0)
+    method: nn.Module = build_method(name, DIMS, TASK, {})
+    normaliser = Normaliser(DIMS)
+    if isinstance(method, ClosedForm):
+        method.fit(
+            normaliser(random_store(FITTED, 1).batch(torch.arange(FITTED))), torch.Generator().manual_seed(0)
+        )
+    return Model(method.eval(), normaliser, torch.full((TASK.outputs,), 1 / TASK.outputs), TASK, {})
+
+
+def rate_masks(store: Store) -> dict[str, pd.DataFrame]:
+    tested = Tested(
+        folds=[1] * len(store),
+        ids=store.ids,
+        available=store.available.numpy(),
+        lengths={m: n.numpy() for m, n in store.lengths.items()},
+        groups=store.ids,
+        labels=[TASK.classes[i] for i in store.labels.tolist()],
+        classes=TASK.classes,
+    )
+    sets, _ = draw(tested, "rate", RATES, 0)
+    return {name: drawn.rows for name, drawn in sets.items()}
+
+
+def evaluated(model: Model, store: Store, masks: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    about = {
+        "ids": list(store.ids),
+        "speakers": list(store.ids),
+        "clusters": list(store.ids),
+        "labels": [TASK.classes[i] for i in store.labels.tolist()],
+        "seed": 0,
+    }
+    return pd.concat(list(answers(model, store, masks, 1, **about)), ignore_index=True)
+
+
+def one_condition(model: Model, store: Store, condition: str) -> pd.DataFrame:
+    every, answering.CONDITIONS = answering.CONDITIONS, (condition,)
+    try:
+        return evaluated(model, store, {})
+    finally:
+        answering.CONDITIONS = every
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def measure(name: str, store: Store, masks: dict[str, pd.DataFrame], repeats: int) -> dict[str, Any]:
+    """Seconds of the three ways; a first round that is not counted warms up."""
+    model = build(name)
+    times: dict[str, list[float]] = {"separate": [], "seven": [], "rates": []}
+    for _ in range(repeats + 1):
+        times["separate"].append(
+            sum(timed(lambda c=c: one_condition(model, store, c)) for c in CONDITIONS)  # type: ignore[misc]
+        )
+        times["seven"].append(timed(lambda: evaluated(model, store, {})))
+        times["rates"].append(timed(lambda: evaluated(model, store, masks)))
+    found: dict[str, Any] = {way: statistics.median(some[1:]) for way, some in times.items()}
+    found["seven_of_separate"] = found["seven"] / found["separate"]
+    found["rates_of_seven"] = found["rates"] / found["seven"]
+    return found
+
+
+def table(results: dict[str, Any]) -> str:
+    lines = [
+        f"{results['utterances']} utterances, {results['repeats']} repeats, CPU seconds of one thread, "
+        f"torch {results['torch']}",
+        "",
+        "| method | separate | seven | share | + 8 rates | times |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, run in results["runs"].items():
+        late = run["seven_of_separate"] > LIMITS["seven"] or run["rates_of_seven"] > LIMITS["rates"]
+        lines.append(
+            f"| {name} | {run['separate']:.2f} | {run['seven']:.2f} | {run['seven_of_separate']:.2f} | "
+            f"{run['rates']:.2f} | {run['rates_of_seven']:.2f} |{' over the limit' if late else ''}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--utterances", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3, help="evaluations of each kind a method")
+    parser.add_argument(
+        "--only", nargs="*", default=list(METHODS), choices=list(METHODS), help="rows of the table"
+    )
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    store = random_store(options.utterances, 0)
+    masks = rate_masks(store)
+    runs = {name: measure(name, store, masks, options.repeats) for name in options.only}
+    results = {
+        "utterances": options.utterances,
+        "repeats": options.repeats,
+        "torch": torch.__version__,
+        "runs": runs,
+    }
+    print(table(results))
+    options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
