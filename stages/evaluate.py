@@ -29,6 +29,7 @@ from cmarr.report.confusion import confusion_rows
 from stages.paths import Paths
 from stages.stage import run
 
+
 def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
     """The conditions that masks showed a method while it trained; a model that it starts from saw complete data."""
     if closed_form:  # fits all seven, whatever the section `train` says

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmarr.files import digest, file_digest, read_json
+from cmarr.masks.protocols import UNSEEN
 from cmarr.modalities import CONDITIONS
 from cmarr.tracking.results import STUDY, FoldResult, Results
 from stages.paths import Paths
@@ -49,7 +50,7 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
             "method": {method: own},
             "encoders": report["features"],
         },
-        metrics={k: v for k, v in read_json(paths.metrics / f"{name}.json").items() if k != "meta"},
+        metrics=_metrics(read_json(paths.metrics / f"{name}.json"), read_json(folder / "protocols.json")),
         data_hash=data_hash,
         data_path=str(paths.features),
         folds=_folds(paths, name, cost["trainings"]),
@@ -102,6 +103,20 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
         note=(report / "results.md").read_text(encoding="utf-8"),
         tags=tags,
     )
+
+
+def _metrics(fixed: dict[str, Any], protocols: dict[str, Any]) -> dict[str, Any]:
+    """Metric -> row -> cell: the seven conditions and their averages, and each level as 'rate0.3'.
+
+    Of the protocol 'unseen' the means alone, as 'unseen' and 'seen': its conditions stand there already.
+    """
+    metrics = {metric: dict(cells) for metric, cells in fixed.items() if metric != "meta"}
+    for protocol, told in protocols["protocols"].items():
+        for level, cells in told["levels"].items():
+            row = level if protocol == UNSEEN else f"{protocol}{level}"
+            for metric, cell in cells.items():
+                metrics[metric].setdefault(row, cell)
+    return metrics
 
 
 def _folds(paths: Paths, name: str, trainings: list[dict[str, Any]]) -> list[FoldResult]:

@@ -42,7 +42,11 @@ def asked_of(model: Model, fold: int, **about: Any) -> Ask:
 
 
 def answers(
-    ask: Ask, store: Store, masks: Mapping[str, pd.DataFrame], fold: int, conditions: Sequence[str] = CONDITIONS
+    ask: Ask,
+    store: Store,
+    masks: Mapping[str, pd.DataFrame],
+    fold: int,
+    conditions: Sequence[str] = CONDITIONS,
 ) -> Iterator[pd.DataFrame]:
     """Predictions protocol by protocol, the fixed conditions first; damage apart.
 

@@ -32,7 +32,14 @@ from cmarr.losses.recognition import counted_mean, recognition_errors, recogniti
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
 from cmarr.losses.uncertainty_weights import Direction, UncertaintyWeights
-from cmarr.methods.branches import check_sizes, modalities_of, usable_in
+from cmarr.methods.branches import (
+    check_sizes,
+    distinct,
+    modalities_of,
+    recoveries_of,
+    usable_in,
+    usable_under,
+)
 from cmarr.methods.protocol import Prediction, Stage, Task
 from cmarr.modalities import INCOMPLETE, NAMES
 from cmarr.modalities import visible as seen
@@ -244,20 +251,15 @@ class CMARR(nn.Module):
         return losses | self._recognition(h, batch, usable)
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); encoders and latents are shared by all of them."""
-        usable = torch.stack([usable_in(batch, v, self.modalities)[1] for v in visible.values()])  # (P, B, M)
-        completed = self._complete(self._encode(batch), usable)
+        """Answers for each named visibility (B, 3); encoders and latents are shared, no question is answered twice."""
+        questions = distinct(usable_under(batch, visible, self.modalities))
+        completed = self._complete(self._encode(batch), questions.usable)
         flat = {m: x.flatten(0, 1) for m, x in completed.x.items()}  # (P * B, L, d)
-        logits = self.fusion(flat, completed.recovered.flatten(0, 1)).unflatten(0, usable.shape[:2])
-        predictions = {}
-        for p, name in enumerate(visible):
-            rows = {m: completed.recovered[p, :, i] for i, m in enumerate(self.modalities)}
-            predictions[name] = Prediction(
-                logits=logits[p],
-                recovered={m: completed.x[m][p] * rows[m][:, None, None] for m in self.modalities},
-                recovered_rows=rows,
-            )
-        return predictions
+        recovered = completed.recovered.flatten(0, 1)  # (P * B, M)
+        logits = questions.answer(
+            lambda rows: self.fusion({m: x[rows] for m, x in flat.items()}, recovered[rows])
+        )
+        return recoveries_of(list(visible), questions, completed.x, completed.recovered, logits)
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The fused vectors (B, d) for each named visibility (B, 3)."""

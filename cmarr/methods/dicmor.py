@@ -22,7 +22,14 @@ from cmarr.losses.class_likelihood import ClassPriors
 from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes
-from cmarr.methods.branches import check_sizes, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import (
+    check_sizes,
+    distinct,
+    modalities_of,
+    recoveries_of,
+    usable_in,
+    usable_under,
+)
 from cmarr.methods.protocol import Prediction, Task
 
 KERNEL = 5
@@ -169,19 +176,13 @@ class DiCMoR(nn.Module):
         return losses
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); encoders and latents are shared by all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        """Answers for each named visibility (B, 3); encoders and latents are shared, no question is answered twice."""
+        questions = distinct(usable_under(batch, visible, self.modalities))
         x = self._encode(batch)
-        completed, recovered = self._complete(x, self._latents(x), usable)
-        predictions = {}
-        for p, name in enumerate(visible):
-            rows = {m: recovered[p, :, i] for i, m in enumerate(self.modalities)}
-            predictions[name] = Prediction(
-                logits=self.fusion({m: own[p] for m, own in completed.items()}),
-                recovered={m: completed[m][p] * rows[m][:, None, None] for m in self.modalities},
-                recovered_rows=rows,
-            )
-        return predictions
+        completed, recovered = self._complete(x, self._latents(x), questions.usable)
+        flat = {m: own.flatten(0, 1) for m, own in completed.items()}  # (P * B, L, d)
+        logits = questions.answer(lambda rows: self.fusion({m: own[rows] for m, own in flat.items()}))
+        return recoveries_of(list(visible), questions, completed, recovered, logits)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """The true representations, modality -> (B, L, d), zero where not available."""

@@ -9,7 +9,7 @@ from cmarr.data.batch import Batch
 from cmarr.layers.fusion import Blocks, Fusion
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import check_sizes, modalities_of, usable_in
+from cmarr.methods.branches import check_sizes, distinct, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Prediction, Task
 
 
@@ -49,18 +49,17 @@ class Masked(nn.Module):
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); the projections are shared."""
+        """Answers for each named visibility (B, 3); the projections are shared, no question is answered twice."""
         projected = self._project(batch)
-        usable = torch.cat([usable_in(batch, v, self.modalities)[1] for v in visible.values()])  # (P * B, M)
-        repeated = {m: x.repeat(len(visible), 1, 1) for m, x in projected.items()}
-        logits = self._answer(repeated, usable).split(len(batch))
-        return {name: Prediction(answer) for name, answer in zip(visible, logits, strict=True)}
+        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+        questions = distinct(usable)
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The fused vectors (B, d) for each named visibility (B, 3)."""
-        projected = self._project(batch)
-        seen = {name: usable_in(batch, v, self.modalities)[1] for name, v in visible.items()}
-        return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
+        def ask(rows: Tensor) -> Tensor:
+            of = rows % len(batch)
+            return self._answer({m: x[of] for m, x in projected.items()}, usable.flatten(0, 1)[rows])
+
+        logits = questions.answer(ask)  # (P, B, K)
+        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
 
     def _project(self, batch: Batch) -> dict[str, Tensor]:
         return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}

@@ -62,6 +62,11 @@ def corpus(tmp_path, monkeypatch) -> Corpus:
     """24 utterances of two classes, two folds; the working directory is the project's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    return make_corpus(tmp_path)
+
+
+def make_corpus(tmp_path: Path) -> Corpus:
+    """The fixture's files, in any folder."""
     generator = np.random.default_rng(0)
     labels = [i % 2 for i in range(24)]
     ids = [f"u{i:02d}" for i in range(24)]

@@ -1,6 +1,7 @@
 """From features and folds to the scores of every protocol, on a tiny corpus."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import CHOICES, MASKED
+from cmarr.methods.inference import answer
 from cmarr.methods.model import load_model
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.settings.load import read_yaml
-from stages import evaluate, masks, train
-from tests.training.conftest import CLASSES, TRAIN
+from cmarr.tracking.results import summary
+from stages import evaluate, masks, mirrored, train
+from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = {k: v for k, v in read_yaml(ROOT / "params.yaml")["protocol"].items() if k != "seed"}
@@ -41,13 +44,17 @@ def drawn(corpus, names=tuple(SECTIONS), unseen=True, seed=0, **sections) -> dic
     return read_description(corpus.root / "data/tiny/masks")
 
 
-@pytest.fixture
-def evaluated(corpus):
-    """The corpus after `masked`, trained without the pairs, was evaluated under every protocol."""
-    drawn(corpus)
-    corpus.settings("masked", MASKED_METHOD, train=TRAIN | {"mask_conditions": ["t", "s", "v", "svt"]})
-    train.main("tiny", "masked")
-    evaluate.main("tiny", "masked")
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """The corpus after `masked`, trained without the pairs, was evaluated under every protocol; only read."""
+    corpus = make_corpus(tmp_path_factory.mktemp("evaluated"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(corpus.root)
+        patch.delenv("DVC_ROOT", raising=False)
+        drawn(corpus)
+        corpus.settings("masked", MASKED_METHOD, train=TRAIN | {"mask_conditions": ["t", "s", "v", "svt"]})
+        train.main("tiny", "masked")
+        evaluate.main("tiny", "masked")
     return corpus
 
 
@@ -145,19 +152,27 @@ class TestScores:
         assert (frame["condition"] == "svt").all()
 
 
-def test_an_answer_that_is_looked_up_is_the_answer_under_the_mixed_masks(evaluated):
-    """What the shortcut saves is not what it says: the method is asked again, under the masks themselves."""
+@pytest.fixture(scope="module")
+def tested(evaluated):
+    """The test utterances of fold 1, the model that answers them, and what their predictions say of them."""
     features = load_features(evaluated.root / "data/tiny/features")
+    utterances = by_id(evaluated.root / "data/tiny/manifest.parquet")
     fold = read_folds(evaluated.root / "data/tiny/folds.parquet")[0]
-    store = load_store(
-        fold.test, by_id(evaluated.root / "data/tiny/manifest.parquet"), features, Task(tuple(CLASSES))
-    )
+    store = load_store(fold.test, utterances, features, Task(tuple(CLASSES)))
     model = load_model(evaluated.root / "data/tiny/models/masked/fold1-seed0.safetensors")
+    names = [utterances[id].label for id in fold.test]
+    about = {"ids": fold.test, "speakers": fold.test, "clusters": fold.test, "labels": names, "seed": 0}
+    return model, store, about
+
+
+def test_an_answer_that_is_looked_up_is_the_answer_under_the_mixed_masks(evaluated, tested):
+    """What the shortcut saves is not what it says: the method is asked again, under the masks themselves."""
+    model, store, _ = tested
     batch = model.normaliser(store.batch(torch.arange(len(store))))
     path = evaluated.root / "data/tiny/predictions/masked/fold1-seed0.parquet"
     for protocol in ("rate", "unbalanced_video", "by_class"):
         for _, rows in read_predictions(path, protocol).groupby("level"):
-            rows = rows.set_index("id").loc[fold.test]
+            rows = rows.set_index("id").loc[list(store.ids)]
             visible = torch.tensor([[m in condition for m in MODALITIES] for condition in rows["condition"]])
             with torch.no_grad():
                 logits = model.method.predict(batch, {"mixed": visible})["mixed"].logits
@@ -165,26 +180,28 @@ def test_an_answer_that_is_looked_up_is_the_answer_under_the_mixed_masks(evaluat
             np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-6)
 
 
-def test_the_rates_cost_no_pass_and_each_dropped_level_one(corpus, monkeypatch):
-    corpus.settings("linear", {})
-    train.main("tiny", "linear")
+def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, monkeypatch):
+    model, store, about = tested
     asked = []
-    kind = answering.answer
 
     def counted(method, normaliser, store, conditions):
         asked.append(tuple(conditions))
-        return kind(method, normaliser, store, conditions)
+        return answer(method, normaliser, store, conditions)
 
     monkeypatch.setattr(answering, "answer", counted)
-    for names, expected in (
+    encoded = []
+    model.method.projections["t"].register_forward_hook(lambda *call: encoded.append(1))
+    for names, more in (
         ((), []),
-        (("rate", "unbalanced", "by_class"), []),
+        (("rate", "unbalanced_text", "by_class"), []),
         (("frames",), [("svt",)] * 9),
     ):
-        asked.clear()
-        drawn(corpus, names)
-        evaluate.main("tiny", "linear")
-        assert asked == [CONDITIONS, *expected] * 2  # two folds
+        asked.clear(), encoded.clear()
+        sets = {name: read_masks(evaluated.root / "data/tiny/masks", name) for name in names}
+        frames = list(answering.answers(answering.asked_of(model, 1, **about), store, sets, 1))
+        assert asked == [CONDITIONS, *more]
+        assert len(encoded) == len(asked)
+        assert len(frames) == 1 + (len(names) if not more else 10)
 
 
 def test_an_utterance_without_anything_gets_the_prior_and_is_counted_apart(corpus):
@@ -212,8 +229,10 @@ def test_an_utterance_without_anything_gets_the_prior_and_is_counted_apart(corpu
     assert set(scores["n_all"]) == {12}
 
 
-def test_masks_of_other_features_are_refused(evaluated):
-    path = evaluated.root / "data/tiny/masks/frames.parquet"
+def test_masks_of_other_features_are_refused(evaluated, tmp_path, monkeypatch):
+    shutil.copytree(evaluated.root, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data/tiny/masks/frames.parquet"
     frame = pd.read_parquet(path)
     frame["n_steps"] += 1
     frame.to_parquet(path)
@@ -224,3 +243,14 @@ def test_masks_of_other_features_are_refused(evaluated):
 def test_every_choice_of_params_yaml_is_explained_there():
     text = (ROOT / "params.yaml").read_text()
     assert all(f"\n# {name} " in text or f"; {name}: " in text for name in CHOICES)
+
+
+def test_mlflow_shows_every_level_by_its_name(evaluated):
+    folder = evaluated.root / "metrics/tiny"
+    told = json.loads((folder / "masked/protocols.json").read_text())
+    shown = summary(mirrored._metrics(json.loads((folder / "masked.json").read_text()), told))
+    assert shown["UAR/rate0.3"] == told["protocols"]["rate"]["levels"]["0.3"]["UAR"]["mean"]
+    assert {"UAR/st", "UAR/avg6", "UAR/unbalanced_video0.9", "UAR/frames0.5", "UAR/unseen"} <= set(shown)
+    assert shown["UAR/unseen"] == pytest.approx(
+        np.mean([shown[f"UAR/{c}"] for c in ("vt", "sv", "st")]), abs=1e-6
+    )

@@ -1,0 +1,113 @@
+"""Training cannot know the test data: by construction, and whatever they hold."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmarr.corpora.manifest import read_manifest, write_manifest
+from cmarr.data.load import by_id, load_features
+from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
+from cmarr.folds.files import read_folds
+from cmarr.methods.model import load_model
+from cmarr.methods.protocol import Task
+from cmarr.modalities import NAMES
+from cmarr.training.job import TrainingJob, run_job
+from tests.training.conftest import CLASSES, TRAIN
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"d": 8, "length": 4, "heads": 2}
+METHODS = {
+    "cmarr": {**SMALL, "flow_steps": 1, "blocks": 1},
+    "masked": SMALL,
+    "linear": {},
+    "gbdt": {"rounds": 5, "leaves": 4, "smallest_leaf": 2},
+}
+DATA = Path("data/tiny")
+
+
+def weights(method: str, folder: str, first_stage: bool = False) -> bytes:
+    """The model file of fold 1, trained in the working directory: weights, normalisation, prior, description."""
+    job = TrainingJob(
+        method=method,
+        fold=1,
+        seed=0,
+        settings={"d": 8} if first_stage else METHODS[method],
+        train=TRAIN,
+        task=Task(tuple(CLASSES)),
+        device="cpu",
+        manifest=DATA / "manifest.parquet",
+        features=DATA / "features",
+        folds=DATA / "folds.parquet",
+        folder=Path(folder),
+        first_stage=first_stage,
+    )
+    run_job(job, lambda: None)
+    return (Path(folder) / f"{job.name}.safetensors").read_bytes()
+
+
+def corrupt(part: str) -> None:
+    """Give every utterance of a part of fold 1 a label that is no class, and features of another size and length."""
+    ids = set(getattr(read_folds(DATA / "folds.parquet")[0], part))
+    utterances = read_manifest(DATA / "manifest.parquet")
+    spoilt = [replace(u, label="spoilt", speaker="nobody") if u.id in ids else u for u in utterances]
+    write_manifest(DATA / "manifest.parquet", spoilt)
+    for name in NAMES.values():
+        table = read_features(DATA / "features" / name)
+        sequences = []
+        for id, start, end in zip(table.ids, table.offsets[:-1], table.offsets[1:], strict=True):
+            frames = np.full((9, table.dim), 1e6, np.float32) if id in ids else table.values[start:end]
+            sequences.append(FeatureSequence(id, frames, np.arange(len(frames))))
+        write_shard(shard_path(DATA / "features" / name, 0), sequences, {"encoder": "x"})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_corrupted_test_labels_and_features_leave_the_same_weights(corpus, method):
+    before = weights(method, "before")
+    corrupt("test")
+    assert weights(method, "after") == before
+
+
+def test_so_does_the_model_that_a_method_starts_from(corpus):
+    before = weights("mmin", "before", first_stage=True)
+    corrupt("test")
+    assert weights("mmin", "after", first_stage=True) == before
+
+
+def test_the_comparison_would_notice(corpus):
+    """What the tests above corrupt does reach the weights where it may: another training label, another model."""
+    before = weights("masked", "before")
+    fold = read_folds(DATA / "folds.parquet")[0]
+    utterances = read_manifest(DATA / "manifest.parquet")
+    other = {CLASSES[0]: CLASSES[1], CLASSES[1]: CLASSES[0]}
+    swapped = [replace(u, label=other[u.label]) if u.id == fold.train[0] else u for u in utterances]
+    write_manifest(DATA / "manifest.parquet", swapped)
+    assert weights("masked", "after") != before
+
+
+def test_normalisation_is_that_of_the_training_frames(corpus):
+    weights("masked", "model")
+    normaliser = load_model("model/fold1-seed0.safetensors").normaliser
+    train = set(read_folds(DATA / "folds.parquet")[0].train) & set(by_id(DATA / "manifest.parquet"))
+    for m, table in load_features(DATA / "features").items():
+        spans = zip(table.ids, table.offsets[:-1], table.offsets[1:], strict=True)
+        frames = np.concatenate([table.values[a:b] for id, a, b in spans if id in train])
+        torch.testing.assert_close(
+            getattr(normaliser, f"mean_{m}"), torch.from_numpy(frames.astype(np.float64).mean(0)).float()
+        )
+        torch.testing.assert_close(
+            getattr(normaliser, f"scale_{m}"), torch.from_numpy(frames.astype(np.float64).std(0)).float()
+        )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((ROOT / "cmarr/training").glob("*.py")), ROOT / "stages/train.py", ROOT / "stages/pretrain.py"],
+    ids=lambda path: path.stem,
+)
+def test_nothing_that_trains_reads_a_folds_test_part(path):
+    read = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert "test" not in read
