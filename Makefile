@@ -4,14 +4,12 @@ VENV := .venv
 # The first Python on the PATH that really is 3.11 or 3.12; name another with `make PYTHON=...`.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
-# The dataset of params.yaml, whose settings lie in data/<dataset>/settings.
-DATASET = $$(python -c 'from cmarr.settings.load import read_yaml; print(read_yaml("params.yaml")["dataset"])')
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format ablations sensitivity denseface card ui lock clean
+.PHONY: help env demo test lint format ablations sensitivity ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,21 +41,13 @@ format: env ## let ruff mend what it can
 	@ruff check --fix .
 	@ruff format .
 
-ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5)
+ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
 	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
-		-S 'recovery=[cmarr,plain_flows]'
+		-S 'recovery=[cmarr,plain_flows]' -S 'clusters=[cmarr]'
 
 sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
 	@python -m stages.sensitivity
 	@dvc repro
-
-denseface: env ## train Denseface on FER+, or go on with it (docs/denseface.md)
-	@dvc repro --quiet settings
-	@python -m stages.denseface $(DATASET)
-
-card: env ## score Denseface's best weights on FER+'s test faces, ship them, write docs/denseface.md
-	@dvc repro --quiet settings
-	@python -m stages.card $(DATASET)
 
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
@@ -66,6 +56,5 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## remove the environment and everything computed
-	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp mlflow.db mlartifacts dvc.lock
-	@find data -mindepth 1 -maxdepth 1 -type d ! -name denseface -exec rm -rf {} +
+	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp data/*/ mlflow.db mlartifacts dvc.lock
 	@find metrics -mindepth 2 -type f ! -name sensitivity.csv -delete

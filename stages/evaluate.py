@@ -31,12 +31,14 @@ from stages.stage import run
 
 
 def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
-    """The conditions that masks showed a method while it trained; a model that it starts from saw complete data."""
+    """The conditions that a method saw while it trained: those of its masks, and complete data where it starts from a
+    model of them or is taught by its own complete view."""
     if closed_form:  # fits all seven, whatever the section `train` says
         return list(CONDITIONS)
+    teacher = settings["settings"].get("teacher")
     shown = {
         *drawn_from(settings["train"]["mask_conditions"]),
-        *([COMPLETE] if settings["starts_from"] else []),
+        *([COMPLETE] if settings["starts_from"] or teacher in ("self", "average") else []),
     }
     return [c for c in CONDITIONS if c in shown]
 

@@ -44,6 +44,7 @@ def study_page(
     changes: Mapping[str, str],
     sensitivity: Section,
     recovery: Section,
+    clusters: Section,
 ) -> Page:
     """The page of a study; what is read here are the tables of evaluation, the faces, settings and hashes."""
     found = {name: _tables(paths, study, name) for name in BY_METHOD}
@@ -78,6 +79,7 @@ def study_page(
         ),
         sensitivity,
         recovery,
+        clusters,
         learning_section(study),
         faces_section(_faces(paths)),
         cost_section(study.costs),

@@ -10,6 +10,7 @@ from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import read_levels
 from cmarr.data.load import load_features
+from cmarr.evaluation.clusters import silhouette_table
 from cmarr.evaluation.damage_study import Finding, examine
 from cmarr.evaluation.recovery import recovery_table
 from cmarr.evaluation.spread import read_spread
@@ -18,10 +19,12 @@ from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import FULL, Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.clusters import clusters_markdown
 from cmarr.report.damage import write_damage
 from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_markdown
+from cmarr.report.sections.clusters import clusters_section
 from cmarr.report.sections.corpus import corpus_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.sensitivity import sensitivity_section
@@ -108,6 +111,19 @@ def _recovery(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str
     write_csv(target / "recovery.csv", pd.concat(tables))
     points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
     return recovery_section(measured, pd.concat(points), changes=changes, dataset=paths.dataset)
+
+
+def _clusters(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str]) -> Section:
+    folders = {label: paths.predictions(f"{name}.clusters") for name, label in labels.items()}
+    measured = {label: pd.read_parquet(folder / "measured.parquet") for label, folder in folders.items()}
+    target = paths.metrics / "report"
+    write_text(target / "clusters.md", clusters_markdown(measured, dataset=paths.dataset, changes=changes))
+    if not labels:
+        return clusters_section({}, None, dataset=paths.dataset)
+    tables = [silhouette_table(rows).assign(name=label) for label, rows in measured.items()]
+    write_csv(target / "clusters.csv", pd.concat(tables))
+    points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
+    return clusters_section(measured, pd.concat(points), dataset=paths.dataset)
 
 
 def _sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> Section:
@@ -203,6 +219,7 @@ def main(dataset: str) -> None:
         changes=changes,
         sensitivity=_sensitivity(paths, settings, study.task),
         recovery=_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes),
+        clusters=_clusters(paths, {name: labels.get(name, name) for name in settings["clusters"]}, changes),
     )
     write_page(paths.metrics / "report", page)
     print((paths.metrics / "report" / "results.txt").read_text())

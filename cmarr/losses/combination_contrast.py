@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cmarr.losses.supervised_contrast import supervised_contrast
+from cmarr.losses.supervised_contrast import log_probabilities, mean_over_anchors
 
 
 class CombinationContrast(nn.Module):
@@ -58,11 +58,14 @@ class CombinationContrast(nn.Module):
         valid = usable.any(1)
         powers = 2 ** torch.arange(usable.shape[1], device=usable.device)
         combinations = (usable * powers).sum(1)  # (N,), a number a set of modalities
-        both = categories * 2 ** usable.shape[1] + combinations
+        log_probability, others = log_probabilities(
+            z, utterances, valid, self.temperature, self.same_utterance
+        )
+        category = others & (categories[:, None] == categories[None, :])
         loss = h.new_zeros((), dtype=torch.float32)
-        for weight, labels in ((self.combination, both), (self.category, categories)):
-            if weight:
-                loss = loss + weight * supervised_contrast(
-                    z, labels, utterances, valid, self.temperature, self.same_utterance, weights
-                )
+        if self.combination:
+            both = category & (combinations[:, None] == combinations[None, :])
+            loss = loss + self.combination * mean_over_anchors(log_probability, both, weights)
+        if self.category:
+            loss = loss + self.category * mean_over_anchors(log_probability, category, weights)
         return loss

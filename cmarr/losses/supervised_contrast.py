@@ -34,6 +34,18 @@ def supervised_contrast(
     weights:    (N,) what each anchor's term is multiplied by; None: nothing
     """
     with torch.autocast(vectors.device.type, enabled=False):
+        log_probability, others = log_probabilities(vectors, utterances, valid, temperature, same_utterance)
+        return mean_over_anchors(log_probability, others & (labels[:, None] == labels[None, :]), weights)
+
+
+def log_probabilities(
+    vectors: Tensor, utterances: Tensor, valid: Tensor, temperature: float, same_utterance: bool
+) -> tuple[Tensor, Tensor]:
+    """log (exp(z_i z_p / T) / sum_{a in A(i)} exp(z_i z_a / T)) for every i, p, and who is in A(i); both (N, N).
+
+    Labels do not enter: contrasts of the same vectors by several kinds of labels share it. Arguments as above.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
         z = F.normalize(vectors.float(), dim=-1)
         similarity = z @ z.T / temperature  # (N, N)
         others = valid[:, None] & valid[None, :]
@@ -41,13 +53,16 @@ def supervised_contrast(
             others = others & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
         else:
             others = others & (utterances[:, None] != utterances[None, :])
-        positives = others & (labels[:, None] == labels[None, :])
-        log_probability = similarity - similarity.masked_fill(~others, EXCLUDED).logsumexp(1, keepdim=True)
-        count = positives.sum(1)
-        mean = -torch.where(positives, log_probability, 0.0).sum(1) / count.clamp(min=1)
-        if weights is not None:
-            mean = mean * weights
-        return mean.sum() / (count > 0).sum().clamp(min=1)
+        return similarity - similarity.masked_fill(~others, EXCLUDED).logsumexp(1, keepdim=True), others
+
+
+def mean_over_anchors(log_probability: Tensor, positives: Tensor, weights: Tensor | None = None) -> Tensor:
+    """L_out from `log_probabilities` (N, N), positives (N, N) bool and the anchors' weights (N,); a scalar."""
+    count = positives.sum(1)
+    mean = -torch.where(positives, log_probability, 0.0).sum(1) / count.clamp(min=1)
+    if weights is not None:
+        mean = mean * weights
+    return mean.sum() / (count > 0).sum().clamp(min=1)
 
 
 def sign_classes(scores: Tensor) -> Tensor:

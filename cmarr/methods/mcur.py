@@ -32,6 +32,10 @@ from cmarr.methods.protocol import Prediction, Task
 
 From = Literal["pretrained", "self", "average", "none"]
 Terms = Literal["all", "recognition"]
+
+TAUGHT_ALONG = ("self", "average")
+"""Teachers that learn while they teach: for their sake the complete view of a batch is a view like the others."""
+
 Weights = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -154,8 +158,9 @@ class MCUR(nn.Module):
 
         Teacher and student:
         teacher: "pretrained": trained on complete data before, then frozen
-                 "self":       the complete view of the same batch, a view like the others besides
-                 "average":    the exponential average of the student's weights, on the complete view
+                 "self":       the complete view of the same batch, which becomes a view like the others
+                 "average":    the exponential average of the student's weights, on that view, which the student
+                               sees, too
                  "none"
         start:   the student's weights are "fresh" or the pretrained "teacher"'s
         decay:   of the average, reached slowly: at most (1 + steps) / (10 + steps)
@@ -231,15 +236,15 @@ class MCUR(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, and where switched on mcbcl, sugr, feature, similarity and logit, weighted.
 
-        What a mask hides is seen by the teacher, for targets, and by nothing else; with teacher "self" also
-        by the complete view, which learns to recognise.
+        What a mask hides is seen by the teacher, for targets, and by nothing else; with a teacher that learns
+        along, also by the complete view, which learns to recognise.
         """
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
         complete = available & usable.any(1, keepdim=True)
         seen = [usable]
         if self.views == 2:
             seen.append(usable_in(batch, second_draw(visible, batch.available), self.modalities)[1])
-        if self.teacher == "self":
+        if self.teacher in TAUGHT_ALONG:
             seen.append(complete)
         patterns = torch.stack(seen)  # (V, B, M)
         h, logits = self.recogniser(self.recogniser.encode(batch), patterns)
@@ -264,8 +269,7 @@ class MCUR(nn.Module):
             categories = score_classes(labels, self.score_classes) if self.task.regression else labels
             losses["mcbcl"] = self.contrast(h, categories, patterns.flatten(0, 1), rows, others)
         if taught is not None:
-            learners = len(seen) - (self.teacher == "self")  # the complete view does not learn from itself
-            last = learners * len(batch)
+            last = self.views * len(batch)  # the complete view does not learn from itself
             losses |= self._distilled(
                 h[:last], logits[:last], taught, counted[:last], None if others is None else others[:last]
             )
@@ -313,7 +317,7 @@ class MCUR(nn.Module):
         """The terms that draw the student's views (V * B rows) to the teacher's answers (B rows)."""
         size = len(taught[0])
         known, answer = (x.repeat(len(h) // size, 1) for x in taught)
-        ramp = 1.0 if self.teacher == "pretrained" else self.warmed
+        ramp = self.warmed if self.teacher in TAUGHT_ALONG else 1.0
         losses = {}
         if self.feature_weight:
             distance = feature_distance(h, known, self.feature)

@@ -1,6 +1,6 @@
 """One small settings file a stage, a method and a modality: a change re-runs exactly what it concerns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmarr.damage.kinds import KINDS
@@ -18,6 +18,9 @@ ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "te
 INPUTS = {"wav2vec2": "waveforms", "bert": "word_pieces"}
 """Encoder that can be trained with a method -> the one that writes what it reads."""
 
+REPRESENTING = ("cmarr", "masked", "mcur")
+"""Methods that obey `cmarr.methods.protocol.Represents`."""
+
 SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_layers", "missing")
 """Settings of a method that the model it starts from shares: its weights go into the method's."""
 
@@ -25,9 +28,9 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `denseface`, `damage/<kind>` for every
-    kind, two entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked
-    for. `run` holds what changes how fast things go but never what comes out; no stage depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `damage/<kind>` for every kind, two
+    entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for.
+    `run` holds what changes how fast things go but never what comes out; no stage depends on it.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
@@ -48,7 +51,6 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
-        "denseface": settings.ferplus.model_dump() | {"device": settings.device},
         "run": {"workers": settings.workers, "device": settings.device},
     }
     _check_finetune(settings)
@@ -77,6 +79,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
             for name in settings.ablate
         ],
         "recovery": _recovery(settings),
+        "clusters": _clusters(settings),
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
@@ -251,14 +254,31 @@ def _check_finetune(settings: Settings) -> None:
 
 def _recovery(settings: Settings) -> list[str]:
     """The methods and variants whose recovery is looked at; each must be trained, and recover."""
-    trained = {name: name for name in settings.methods}
-    trained |= {name: settings.ablations[name].method for name in settings.ablate}
-    for name in settings.recovery:
-        if name not in trained:
-            raise UserError(
-                f"recovery: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
-                f"{did_you_mean(name, trained)}"
-            )
-        if trained[name] != "cmarr":
+    for name, method in _looked_at(settings, "recovery", settings.recovery).items():
+        if method != "cmarr":
             raise UserError(f"recovery: {name!r} recovers nothing; take cmarr or an ablation of it")
     return list(settings.recovery)
+
+
+def _clusters(settings: Settings) -> list[str]:
+    """The methods and variants whose clusters are looked at; each must be trained, and have one vector."""
+    for name, method in _looked_at(settings, "clusters", settings.clusters).items():
+        if method not in REPRESENTING:
+            raise UserError(
+                f"clusters: {name!r} has no single vector that it answers from; take {', '.join(REPRESENTING)} or an "
+                "ablation of them"
+            )
+    return list(settings.clusters)
+
+
+def _looked_at(settings: Settings, key: str, names: Sequence[str]) -> dict[str, str]:
+    """Name -> the method that it is or varies, of trained ones. Raises UserError for any other name."""
+    trained = {name: name for name in settings.methods}
+    trained |= {name: settings.ablations[name].method for name in settings.ablate}
+    for name in names:
+        if name not in trained:
+            raise UserError(
+                f"{key}: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
+                f"{did_you_mean(name, trained)}"
+            )
+    return {name: trained[name] for name in names}

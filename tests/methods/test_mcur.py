@@ -78,7 +78,7 @@ class TestObjective:
 
 class TestMasks:
     @pytest.mark.parametrize("condition", INCOMPLETE)
-    @pytest.mark.parametrize("teacher", ["pretrained", "average", "none"])
+    @pytest.mark.parametrize("teacher", ["pretrained", "none"])
     def test_what_is_hidden_is_seen_by_the_teacher_alone(self, small, teacher, condition):
         batch, visible = small.batch(absent=0.0), visibility(condition, 10)
         noisy = batch

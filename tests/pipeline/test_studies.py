@@ -34,13 +34,14 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     report = study.root / "metrics/demo/report"
     assert "No ablation has been trained" in (report / "ablations.md").read_text()
     assert "No recovery has been measured" in (report / "recovery.md").read_text()
-    write(study, ablate=["w_point"], recovery=["cmarr"])
+    write(study, ablate=["w_point"], recovery=["cmarr"], clusters=["masked"])
     assert set(ran(study.dvc("repro", "report"))) == {
         "settings",
         "pretrain_ablation@w_point",
         "ablate@w_point",
         "evaluate_ablation@w_point",
         "recovery@cmarr",
+        "clusters@masked",
         "report",
     }
     page = (report / "ablations.md").read_text()
@@ -49,6 +50,8 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     )
     assert "### cmarr" in (report / "recovery.md").read_text()
     assert (report / "figures/recovery.svg").is_file()
+    assert "| masked " in (report / "clusters.md").read_text()
+    assert (report / "figures/clusters.svg").is_file()
     assert set(pd.read_csv(report / "ablations.csv")["variant"]) == {
         "full",
         "masked (fusion alone)",

@@ -178,6 +178,8 @@ def of(name, key, value):
         (ask("wo_flo"), r"ablate: 'wo_flo' is not one of .*did you mean 'wo_flow'\?"),
         ((("recovery",), ["wo_flow"]), "recovery: 'wo_flow' is neither in methods nor in ablate"),
         ((("recovery",), ["masked"]), "recovery: 'masked' recovers nothing"),
+        ((("clusters",), ["mcur"]), "clusters: 'mcur' is neither in methods nor in ablate"),
+        ((("clusters",), ["linear"]), "clusters: 'linear' has no single vector"),
     ],
 )  # fmt: skip
 def test_a_wrong_variant_is_named(tmp_path, change, message):

@@ -29,3 +29,20 @@ def test_from_features_to_scores(corpus, teacher):
     trained = [p.numel() for n, p in own.method.named_parameters() if not n.startswith("average.")]
     cost = json.loads((corpus.root / "metrics/tiny/variant/cost.json").read_text())
     assert cost["parameters"] == sum(trained)  # an average of weights is no weight that is trained
+
+
+def test_the_clusters_of_a_model_are_measured_and_placed(corpus):
+    import pandas as pd
+
+    from stages import clusters
+
+    corpus.settings("masked", {"d": 8, "length": 4, "heads": 2})
+    train.main("tiny", "masked")
+    clusters.main("tiny", "masked")
+    folder = corpus.root / "data/tiny/predictions/masked.clusters"
+    measured, points = (pd.read_parquet(folder / f"{name}.parquet") for name in ("measured", "points"))
+    assert set(measured["condition"]) == {"t", "s", "v", "vt", "sv", "st", "svt"}
+    assert set(measured["fold"]) == {1, 2}
+    assert measured["silhouette"].between(-1, 1).all()
+    assert "u03" not in set(measured[measured["condition"] == "v"]["id"])  # it has no face
+    assert set(points["label"]) == {"calm", "tense"}

@@ -1,1 +1,0 @@
-"""FER+: faces and the votes on them; Denseface trained on them, and scored."""
