@@ -43,8 +43,8 @@ def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
             shard_size=extraction["shard_size"],
             max_rejected=extraction["max_rejected"],
         )
-    for summary in summaries:
-        print(f"{paths.dataset} {kind}: {summary}")
+    for level, summary in zip(settings["levels"], summaries, strict=True):
+        print(f"{paths.dataset} {kind} {level:g}{KINDS[kind].unit}: {summary}")
 
 
 if __name__ == "__main__":

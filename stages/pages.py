@@ -42,6 +42,7 @@ def study_page(
     corpus: Section,
     ablations: Mapping[str, Ablations],
     changes: Mapping[str, str],
+    damage: Section,
     sensitivity: Section,
     recovery: Section,
     clusters: Section,
@@ -69,6 +70,7 @@ def study_page(
         confusion_section(study),
         importance_section(found["importance"], study.task),
         robustness_section(found["protocols"], study.task),
+        damage,
         calibration_section(found["calibration_scores"], found["calibration"]),
         risk_section(found["calibration_scores"], found["risk_coverage"], loss),
         ablations_section(

@@ -26,6 +26,7 @@ from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_markdown
 from cmarr.report.sections.clusters import clusters_section
 from cmarr.report.sections.corpus import corpus_section
+from cmarr.report.sections.damage import damage_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.sensitivity import sensitivity_section
 from cmarr.report.sensitivity import read_results, sensitivity_markdown
@@ -137,7 +138,7 @@ def _sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> Section:
     return sensitivity_section(found, results, task, now=now, dataset=paths.dataset)
 
 
-def _write_damage(paths: Paths, settings: dict[str, Any], task: Task) -> None:
+def _damage(paths: Paths, settings: dict[str, Any], task: Task, cluster: str) -> Section:
     folds = [fold.number for fold in read_folds(paths.folds)]
     told = {kind: read_levels(paths.damaged(kind))["levels"] for kind in KINDS}
     realised = {
@@ -151,14 +152,9 @@ def _write_damage(paths: Paths, settings: dict[str, Any], task: Task) -> None:
         for kind in KINDS:
             if (finding := examine(rows, task, kind, spread)) is not None:
                 findings.setdefault(kind, {})[method] = finding
-    write_damage(
-        paths.metrics / "report",
-        {kind: findings[kind] for kind in KINDS if kind in findings},
-        realised,
-        task,
-        dataset=paths.dataset,
-        cluster=_cluster(settings["cluster"], paths),
-    )
+    found = {kind: findings[kind] for kind in KINDS if kind in findings}
+    write_damage(paths.metrics / "report", found, realised, task, dataset=paths.dataset, cluster=cluster)
+    return damage_section(found, realised, task, cluster=cluster)
 
 
 def _cluster(cluster: str, paths: Paths) -> str:
@@ -217,6 +213,7 @@ def main(dataset: str) -> None:
         ),
         ablations=ablations,
         changes=changes,
+        damage=_damage(paths, settings, study.task, cluster),
         sensitivity=_sensitivity(paths, settings, study.task),
         recovery=_recovery(paths, {name: labels.get(name, name) for name in settings["recovery"]}, changes),
         clusters=_clusters(paths, {name: labels.get(name, name) for name in settings["clusters"]}, changes),

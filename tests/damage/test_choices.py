@@ -12,7 +12,10 @@ from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.scores import metrics_of
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
-from cmarr.report.damage import damage_figure, damage_markdown, write_damage
+from cmarr.report.damage import damage_markdown, write_damage
+from cmarr.report.damage_figure import damage_figure
+from cmarr.report.page import Page, write_page
+from cmarr.report.sections.damage import damage_section
 
 TASK = Task(("calm", "tense"))
 LEVELS = (20.0, 0.0)
@@ -154,7 +157,7 @@ def test_a_corpus_of_one_modality_has_a_curve_and_nothing_to_choose():
     means = [finding.scores["use"]["UAR"][level]["mean"] for level in finding.choices.levels]
     assert means[0] == means[1] == 1.0 and means[2] < 0.1
     text = damage_markdown({"noise": {"cmarr": finding}}, {}, TASK, dataset="tiny")
-    assert "speech is all there is" in text and "UAR goes from 100.00 to 1.72 at 0 dB" in text
+    assert "speech is all there is" in text and "UAR goes from 100.00, undamaged, to 1.72 at 0 dB" in text
 
 
 def test_two_modalities_are_compared_with_the_one_that_is_left():
@@ -180,18 +183,13 @@ def test_the_report_says_it_in_words_numbers_and_a_picture(tmp_path):
     frame = predictions()
     findings = {"noise": {"cmarr": examine(frame, TASK, "noise", spread(frame), resamples=200)}}
     write_damage(tmp_path, findings, {}, TASK, dataset="tiny")
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "damage.md",
-        "damage.csv",
-        "damage_differences.csv",
-        "damage.png",
-        "damage.svg",
-    }
+    assert {p.name for p in tmp_path.iterdir()} == {"damage.md", "damage.csv", "damage_differences.csv"}
     text = (tmp_path / "damage.md").read_text()
     assert (
-        "hiding speech is shown to pay from 0 dB on; using it is shown to be better at undamaged, 20 dB"
+        "hiding speech is shown to pay from 0 dB on. Using it is shown to be better at undamaged, 20 dB."
         in text
     )
+    assert "Deciding by sigma is never behind either." in text
     assert "Only 10 speakers" in text
     finding = findings["noise"]["cmarr"]
     table = pd.read_csv(tmp_path / "damage.csv")
@@ -212,3 +210,15 @@ def test_the_figure_has_a_panel_for_every_kind_and_method():
     assert [axes.get_title(loc="left") for axes in panels] == ["speech in noise, a", "speech in noise, b"]
     assert [text.get_text() for text in panels[0].get_xticklabels()] == ["clean", "20 dB", "0 dB"]
     assert len(panels[0].lines) == 3
+
+
+def test_the_page_has_a_section_of_it(tmp_path):
+    frame = predictions()
+    finding = examine(frame, TASK, "noise", spread(frame), resamples=200)
+    section = damage_section({"noise": {"cmarr": finding}}, {}, TASK, cluster="speaker")
+    page = Page("tiny", "", [section, damage_section({}, {}, TASK, cluster="speaker")])
+    write_page(tmp_path, page)
+    assert (tmp_path / "figures/damage-noise-cmarr.svg").is_file()
+    assert "hidden by sigma" in (tmp_path / "tables/damage-noise-cmarr.md").read_text()
+    html = (tmp_path / "index.html").read_text()
+    assert "hiding speech is shown to pay from 0 dB on" in html and "No damage has been evaluated" in html
