@@ -145,7 +145,7 @@ def _features(settings: Settings, modality: str) -> str:
     if settings.datasets[settings.dataset].features == "corpus":
         return "corpus"
     encoder = getattr(settings.encoders, modality)
-    return f"{encoder}, fine-tuned" if encoder in settings.finetune.encoders else encoder
+    return f"{encoder} (fine-tuned)" if encoder in settings.finetune.encoders else encoder
 
 
 def _damage(settings: Settings, kind: str, extraction: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from cmarr.features.shards import read_features, read_metadata, shard_path
 from cmarr.folds.files import read_folds, read_rule, write_folds
 from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.model import load_model
+from cmarr.recognition.recognizer import Recognizer
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.training.job import run_job
@@ -133,6 +134,15 @@ def test_a_saved_model_answers_without_the_hub(inside, monkeypatch):
     assert len(pd.read_parquet("data/own/predictions/cmarr.recovery/measured.parquet"))
 
 
+def test_a_trained_model_hears_a_clip_it_has_never_met(inside):
+    with Recognizer.of_study("own", "cmarr", workers=1, device="cpu", keep=False) as recognizer:
+        noise = 0.1 * np.random.default_rng(7).standard_normal(4000).astype(np.float32)
+        both = recognizer.predict(audio=(noise, 16_000), text="well happy")
+        deaf = recognizer.predict(audio=(noise, 16_000), text="well happy", hide=["speech"])
+    assert sum(both.probabilities.values()) == pytest.approx(1.0)
+    assert both.probabilities != deaf.probabilities
+
+
 @pytest.mark.parametrize(
     ("kind", "ours", "theirs", "learns"),
     [
@@ -199,7 +209,7 @@ class TestSettings:
             "t": "bert",
         }
         assert (files["speech"]["encoder"], files["text"]["encoder"]) == ("waveforms", "word_pieces")
-        assert files["report"]["features"]["speech"] == "wav2vec2, fine-tuned"
+        assert files["report"]["features"]["speech"] == "wav2vec2 (fine-tuned)"
 
     def test_video_stays_frozen(self):
         files = self.resolved(**{"video: auto": "video: auto"})
