@@ -1,6 +1,7 @@
 """From features and folds to the scores of every protocol, on a tiny corpus."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cmarr.features.shards import FeatureSequence, read_features, shard_path, wr
 from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
-from cmarr.masks.protocols import CHOICES, MASKED
+from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
 from cmarr.methods.inference import answer
 from cmarr.methods.model import load_model
 from cmarr.methods.protocol import Task
@@ -29,7 +30,7 @@ from stages import evaluate, masks, mirrored, train
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = {k: v for k, v in read_yaml(ROOT / "params.yaml")["protocol"].items() if k != "seed"}
+SECTIONS = {name: read_yaml(ROOT / "params.yaml")["protocol"][name] for name in (*CELLS, *STEPS)}
 MASKED_METHOD = {"d": 8, "length": 4, "heads": 2}
 
 
@@ -242,7 +243,9 @@ def test_masks_of_other_features_are_refused(evaluated, tmp_path, monkeypatch):
 
 def test_every_choice_of_params_yaml_is_explained_there():
     text = (ROOT / "params.yaml").read_text()
-    assert all(f"\n# {name} " in text or f"; {name}: " in text for name in CHOICES)
+    start = text.index("# under which protocols the trained models")
+    manual = text[start : text.index("\nprotocols:", start)]
+    assert all(re.search(rf"[#;,.] {name}\b", manual) for name in CHOICES)
 
 
 def test_mlflow_shows_every_level_by_its_name(evaluated):
