@@ -58,9 +58,14 @@ def prepared(patches: np.ndarray | Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.asarray(patches, dtype=np.uint8))[:, None].float() / 127.5 - 1
 
 
-def save_weights(path: str | Path, network: Denseface) -> None:
-    """Write the weights as safetensors, and beside them `<file>.sha256`, in the form of `sha256sum`."""
+def save_weights(path: str | Path, network: Denseface, *, half: bool = False) -> None:
+    """Write the weights as safetensors, and beside them `<file>.sha256`, in the form of `sha256sum`.
+
+    With `half` the kernels are stored in half precision, which halves the file; the few numbers of the norms are not.
+    """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if half:
+        tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     with atomic(path) as temporary:
         save_file(tensors, temporary, {"network": "denseface"})
     write_text(_checksum_file(path), f"{file_digest(path)}  {Path(path).name}\n")

@@ -28,8 +28,8 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `damage/<kind>` for every kind, two
-    entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `denseface`, `damage/<kind>` for every kind,
+    two entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for.
     `run` holds what changes how fast things go but never what comes out; no stage depends on it.
 
     Raises:
@@ -51,6 +51,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
+        "denseface": settings.ferplus.model_dump() | {"device": settings.device},
         "run": {"workers": settings.workers, "device": settings.device},
     }
     _check_finetune(settings)

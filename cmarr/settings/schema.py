@@ -125,6 +125,39 @@ class Extraction(Section):
     time_limit: Positive
 
 
+class Augment(Section):
+    """How far the faces of FER+ are changed in training."""
+
+    shift: Share
+    zoom: NotNegative
+    rotation: NotNegative
+    flip: Share
+    contrast: NotNegative
+    light: Share
+    erase: Share
+    erase_area: Share
+
+
+class FERPlus(Section):
+    """Denseface's own training."""
+
+    root: str
+    epochs: Count
+    batch_size: Rows
+    lr: Positive
+    schedule: Literal["cosine", "step"]
+    warmup: NotNegative
+    momentum: Probability
+    weight_decay: NotNegative
+    average: Probability
+    seed: Seed
+    augment: Augment
+    precision: Literal["bf16", "fp32"]
+    compile: Flag
+    threads: Count
+    save_minutes: Positive
+
+
 class Train(Section):
     """The training loop every gradient-trained method shares."""
 
@@ -521,6 +554,7 @@ class Settings(Section):
     encoders: Encoders
     finetune: Finetune
     extraction: Extraction
+    ferplus: FERPlus
     train: Train
     tune: Tune
     method: Methods

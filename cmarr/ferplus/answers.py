@@ -1,0 +1,44 @@
+"""What a Denseface answers to the faces of FER+, and how that is scored while it is trained."""
+
+import torch
+from torch.nn.functional import cross_entropy, log_softmax
+
+from cmarr.encoders.face_network import Denseface
+from cmarr.ferplus.augment import plain
+from cmarr.ferplus.faces import FaceSet
+from cmarr.ferplus.votes import distribution, label
+
+BATCH = 256
+"""Faces that go through the network at once."""
+
+
+@torch.inference_mode()
+def log_probabilities(
+    network: Denseface, faces: FaceSet, *, device: str = "cpu", precision: str = "fp32"
+) -> torch.Tensor:
+    """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces as they are."""
+    found = []
+    for images in torch.from_numpy(faces.images).split(BATCH):
+        ready = plain(images.to(device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
+            _, logits = network(ready)
+        found.append(log_softmax(logits.float(), 1).cpu())
+    return torch.cat(found)
+
+
+def validation_scores(answers: torch.Tensor, faces: FaceSet) -> dict[str, float]:
+    """Accuracy, UAR and their mean `selection` as fractions; `cross_entropy` to the votes in nats.
+
+    Answers (N, 8) are log probabilities.
+    """
+    from sklearn.metrics import accuracy_score, recall_score
+
+    truth, given = label(faces.votes), answers.argmax(1).numpy()
+    accuracy = float(accuracy_score(truth, given))
+    uar = float(recall_score(truth, given, labels=sorted(set(truth)), average="macro", zero_division=0))
+    return {
+        "accuracy": accuracy,
+        "UAR": uar,
+        "selection": (accuracy + uar) / 2,
+        "cross_entropy": float(cross_entropy(answers, torch.from_numpy(distribution(faces.votes)))),
+    }

@@ -1,0 +1,84 @@
+"""Faces as they might have looked: turned, moved, mirrored, lit and covered otherwise, a whole batch at a time."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from cmarr.media.faces import SIZE
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a face may be changed.
+
+    shift: of the crop, as a share of the face's side, either way. zoom: of the crop's size, 0.1 = from 1/1.1 to 1.1.
+    rotation: degrees, either way. flip: probability. contrast: 0.4 = from 1/1.4 to 1.4 times. light: share of the
+    range from black to white, either way. erase: probability that a rectangle is covered, of at most `erase_area` of
+    the face.
+    """
+
+    shift: float = 0.1
+    zoom: float = 0.1
+    rotation: float = 15.0
+    flip: float = 0.5
+    contrast: float = 0.4
+    light: float = 0.1
+    erase: float = 0.3
+    erase_area: float = 0.2
+
+    def __call__(self, faces: Tensor, generator: torch.Generator) -> Tensor:
+        """Faces (B, 48, 48) uint8 -> (B, 1, 64, 64) float32 from -1 to 1.
+
+        All draws are made on the CPU by `generator`, so that they are the same on every device. One resampling does
+        crop, zoom, rotation, mirroring and enlargement; beyond the edge the edge is repeated.
+        """
+        draws = torch.rand(13, len(faces), generator=generator).to(faces.device)  # (13, B), from 0 to 1
+        pixels = scaled(faces)[:, None]  # (B, 1, 48, 48)
+        places = affine_grid(self._places(draws[:5]), [len(faces), 1, SIZE, SIZE], align_corners=False)
+        pixels = grid_sample(pixels, places, padding_mode="border", align_corners=False)  # (B, 1, 64, 64)
+        return self._covered(self._lit(pixels, draws[5:7]), draws[7:])
+
+    def _places(self, draws: Tensor) -> Tensor:
+        """Where the corners of the result lie in the face: (B, 2, 3), the face reaching from -1 to 1."""
+        angle, size, mirrored, across, down = draws
+        turn = self.rotation * math.pi / 180 * (2 * angle - 1)
+        scale = (1 + self.zoom) ** (2 * size - 1)
+        sign = 1 - 2 * (mirrored < self.flip).float()
+        cosine, sine = scale * turn.cos(), scale * turn.sin()
+        move = 2 * self.shift * (2 * torch.stack([across, down], 1) - 1)  # (B, 2)
+        rows = torch.stack([sign * cosine, -sine, sign * sine, cosine], 1).view(-1, 2, 2)
+        return torch.cat([rows, move[:, :, None]], 2)
+
+    def _lit(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        factor = (1 + self.contrast) ** (2 * draws[0] - 1)
+        lift = 2 * self.light * (2 * draws[1] - 1)
+        mean = pixels.mean((1, 2, 3), keepdim=True)
+        return ((pixels - mean) * factor.view(-1, 1, 1, 1) + mean + lift.view(-1, 1, 1, 1)).clamp(-1, 1)
+
+    def _covered(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        """A rectangle of random shape, 1:3 to 3:1, and gray over some of the faces."""
+        whether, area, shape, across, down, gray = draws
+        side = (self.erase_area * area).sqrt() * SIZE
+        slim = 3 ** (shape - 0.5)
+        height, width = side * slim, side / slim
+        top, left = (SIZE - height) * down, (SIZE - width) * across
+        at = torch.arange(SIZE, device=pixels.device) + 0.5
+        inside = (at >= top[:, None]) & (at < (top + height)[:, None])  # (B, 64)
+        beside = (at >= left[:, None]) & (at < (left + width)[:, None])
+        hidden = (
+            inside[:, :, None] & beside[:, None, :] & (whether < self.erase)[:, None, None]
+        )  # (B, 64, 64)
+        return torch.where(hidden[:, None], 2 * gray.view(-1, 1, 1, 1) - 1, pixels)
+
+
+def plain(faces: Tensor) -> Tensor:
+    """Faces (B, H, W) uint8 -> (B, 1, 64, 64) float32 from -1 to 1, enlarged and otherwise as they are."""
+    return interpolate(scaled(faces)[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+
+
+def scaled(faces: Tensor) -> Tensor:
+    """Gray from 0 to 255 as float32 from -1 to 1."""
+    return faces.float() / 127.5 - 1

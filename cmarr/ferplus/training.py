@@ -1,0 +1,257 @@
+"""Denseface trained on the votes of FER+, resumable at any step."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from cmarr.encoders.face_network import SHIPPED, Denseface, save_weights
+from cmarr.errors import UserError
+from cmarr.ferplus.answers import log_probabilities, validation_scores
+from cmarr.ferplus.augment import Augmentation
+from cmarr.ferplus.average import Average
+from cmarr.ferplus.faces import FaceSet
+from cmarr.ferplus.schedule import Schedule, rate
+from cmarr.ferplus.shared_statistics import spread_statistics, training_logits
+from cmarr.ferplus.state import read_state, restore, write_state
+from cmarr.ferplus.votes import distribution
+from cmarr.files import digest, file_digest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the weights, besides the faces: the section `ferplus` of params.yaml explains each."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: Schedule
+    warmup: float
+    momentum: float
+    weight_decay: float
+    average: float
+    precision: str
+    augment: Augmentation
+
+
+@dataclass
+class Progress:
+    """Where a training stands: `epoch` epochs, and `batch` batches of the next with losses `loss` in all."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best_sha256: str = ""
+    curves: list[dict[str, float]] = field(default_factory=list)
+
+
+class Training:
+    """A network with its average, its optimiser and its progress.
+
+    What a step does follows from recipe, faces and the number of the step alone: the order of an epoch and the
+    changes to a batch are drawn from seeds of their own. So a training that was stopped at any step and goes on from
+    its state gives the same bits as one that was not, on the same kind of machine with as many threads.
+
+    Args:
+        train, validation: real faces (`FaceSet.real`).
+        folder: where `state.safetensors` and `best.safetensors` lie; a state found there is continued.
+        compiled: compile the forward and backward pass: minutes at the start, faster from then on.
+
+    Raises:
+        UserError: a state that is damaged, or belongs to another recipe or other faces.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: FaceSet,
+        validation: FaceSet,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        compiled: bool = False,
+    ):
+        self.recipe, self.validation, self.device = recipe, validation, torch.device(device)
+        self.state, self.best = folder / "state.safetensors", folder / "best.safetensors"
+        self.faces = torch.from_numpy(train.images).to(device)
+        self.targets = torch.from_numpy(distribution(train.votes)).to(device)
+        self.identity = {"recipe": asdict(recipe), "faces": _digest(train), "validation": _digest(validation)}
+        self.batches = len(train) // recipe.batch_size
+        if not self.batches:
+            raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")
+        torch.manual_seed(recipe.seed)
+        self.network = Denseface().to(self.device, memory_format=torch.channels_last).train()
+        self.average = Average(self.network.state_dict(), recipe.average)
+        self.optimiser = _optimiser(self.network, recipe)
+        self.compiled = torch.compile(training_logits, dynamic=False) if compiled else None
+        self.progress = Progress()
+        if self.state.is_file():
+            self._restore()
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are over."""
+        return self.progress.epoch >= self.recipe.epochs
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return self.progress.epoch * self.batches + self.progress.batch
+
+    def run(self, minutes: float, tell: Callable[[str], None], *, epochs: int | None = None) -> None:
+        """Train to the end, or for some more epochs; save the state every `minutes` and after every epoch.
+
+        `tell` hears, as often, how it goes and how long it will take. Raises UserError when the loss is not finite.
+        """
+        until = (
+            self.recipe.epochs if epochs is None else min(self.recipe.epochs, self.progress.epoch + epochs)
+        )
+        began = saved = time.monotonic()
+        before, first = self.progress.seconds, self.steps
+        while self.progress.epoch < until:
+            self.step()
+            if self.progress.batch == self.batches:
+                self._end_epoch()
+            now = time.monotonic()
+            self.progress.seconds = before + now - began
+            if self.progress.batch == 0 or now - saved > 60 * minutes:
+                self.save()
+                left = (now - began) / (self.steps - first) * (until * self.batches - self.steps)
+                tell(f"{self}; {left / 3600:.1f} h left")
+                saved = now
+
+    def step(self) -> None:
+        """One step of the optimiser, on the next batch."""
+        recipe, at = self.recipe, self.progress
+        order = torch.randperm(len(self.faces), generator=_generator(recipe.seed, at.epoch))
+        rows = order[at.batch * recipe.batch_size : (at.batch + 1) * recipe.batch_size].to(self.device)
+        faces = recipe.augment(self.faces[rows], _generator(recipe.seed, at.epoch, at.batch + 1))
+        warmup = round(recipe.warmup * self.batches)
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.lr * rate(recipe.schedule, self.steps, recipe.epochs * self.batches, warmup)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = self._logits(faces.contiguous(memory_format=torch.channels_last))  # (B, 8)
+        loss = cross_entropy(logits.float(), self.targets[rows])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.average.update(self.network.state_dict(), self.steps)
+        at.loss += float(loss.detach())
+        at.batch += 1
+        if not np.isfinite(at.loss):
+            raise UserError(
+                f"the loss is not finite in epoch {at.epoch + 1}: training diverged; lower ferplus.lr"
+            )
+
+    def averaged(self) -> Denseface:
+        """The network with averaged weights, in evaluation mode."""
+        network = Denseface().to(self.device, memory_format=torch.channels_last)
+        network.load_state_dict(self.average.tensors, strict=False)
+        return network.eval()
+
+    def save(self) -> None:
+        """Write the state."""
+        write_state(self.state, self._tensors(), {**self.identity, "progress": asdict(self.progress)})
+
+    def __str__(self) -> str:
+        """'epoch 3 of 60, accuracy 0.81, ...', or where in an epoch."""
+        at, of = self.progress, self.recipe.epochs
+        if at.batch:
+            return f"epoch {at.epoch + 1} of {of}, batch {at.batch} of {self.batches}, loss {at.loss / at.batch:.4f}"
+        curve = ", ".join(f"{name} {value:.4f}" for name, value in at.curves[-1].items())
+        return f"epoch {at.epoch} of {of} done, {curve}"
+
+    def _logits(self, faces: Tensor) -> Tensor:
+        if self.compiled is None:
+            return self.network(faces)[1]
+        logits = self.compiled(self.network, faces)
+        spread_statistics(self.network)
+        return logits
+
+    def _end_epoch(self) -> None:
+        at = self.progress
+        network = self.averaged()
+        answers = log_probabilities(
+            network, self.validation, device=str(self.device), precision=self.recipe.precision
+        )
+        scores = validation_scores(answers, self.validation)
+        at.curves.append(
+            {"loss": at.loss / self.batches, **{f"validation/{k}": v for k, v in scores.items()}}
+        )
+        at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
+        if scores["selection"] > at.best_score:
+            save_weights(self.best, network, half=True)
+            at.best_epoch, at.best_score = at.epoch, scores["selection"]
+            at.best_sha256 = file_digest(self.best)
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        return {
+            "network": dict(self.network.state_dict()),
+            "average": self.average.tensors,
+            "momentum": {
+                name: self.optimiser.state[value]["momentum_buffer"]
+                for name, value in self.network.named_parameters()
+            },
+        }
+
+    def _restore(self) -> None:
+        groups, notes = read_state(self.state)
+        for key, value in self.identity.items():
+            if notes[key] != value:
+                raise UserError(_another(self.state, key, notes[key], value))
+        self.progress = Progress(**notes["progress"])
+        for group, tensors in self._tensors().items():
+            restore(tensors, groups.get(group, {}), self.state)
+        at = self.progress
+        if at.best_epoch and not (self.best.is_file() and file_digest(self.best) == at.best_sha256):
+            if not (SHIPPED.is_file() and file_digest(SHIPPED) == at.best_sha256):
+                raise UserError(
+                    f"{self.best}: the weights of epoch {at.best_epoch}, the best so far, are not there; restore the "
+                    f"file, or remove {self.state} to begin anew"
+                )
+            for ending in ("", ".sha256"):
+                shutil.copy(f"{SHIPPED}{ending}", f"{self.best}{ending}")
+
+
+def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
+    """Nesterov's method; scales and shifts do not decay. Momentum begins at zero, so that it can be restored."""
+    parts: dict[bool, list[Any]] = {True: [], False: []}
+    for value in network.parameters():
+        parts[value.ndim > 1].append(value)
+    groups = [{"params": parts[True], "weight_decay": recipe.weight_decay}, {"params": parts[False]}]
+    optimiser = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+    for value in network.parameters():
+        optimiser.state[value]["momentum_buffer"] = torch.zeros_like(value)
+    return optimiser
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """A generator of its own for an epoch or a batch."""
+    return torch.Generator().manual_seed(int(digest(list(numbers))[:15], 16))
+
+
+def _digest(faces: FaceSet) -> str:
+    content = hashlib.sha256(faces.images.tobytes() + faces.votes.tobytes())
+    return content.hexdigest()[:16]
+
+
+def _another(path: Path, key: str, then: Any, now: Any) -> str:
+    if key != "recipe":
+        return (
+            f"{path}: was trained on other faces; set ferplus.root to those, or remove the file to begin anew"
+        )
+    changed = [name for name in now if then.get(name) != now[name]]
+    told = ", ".join(f"{name} was {then.get(name)}, now {now[name]}" for name in changed)
+    return f"{path}: was trained with other settings (ferplus: {told}); set them back, or remove the file to begin anew"
