@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format ablations sensitivity ui lock clean
+.PHONY: help env demo test lint format ablations sensitivity denseface card ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
 	@python -m stages.sensitivity
 	@dvc repro
 
+denseface: env ## train Denseface on FER+, or go on with it (docs/denseface.md)
+	@dvc repro settings
+	@dvc repro --force --single-item denseface
+
+card: env ## score Denseface's best weights on FER+'s test faces, ship them, write docs/denseface.md
+	@dvc repro settings
+	@dvc repro --force --single-item card
+
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
 
@@ -56,5 +64,6 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## remove the environment and everything computed
-	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp data/*/ mlflow.db mlartifacts dvc.lock
+	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp mlflow.db mlartifacts dvc.lock
+	@find data -mindepth 1 -maxdepth 1 -type d ! -name denseface -exec rm -rf {} +
 	@find metrics -mindepth 2 -type f ! -name sensitivity.csv -delete

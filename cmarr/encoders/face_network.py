@@ -1,18 +1,21 @@
 """Denseface: the network that reads emotions off a face, and its weights on disk."""
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 from torchvision.models.densenet import DenseNet
 
 from cmarr.errors import UserError
-from cmarr.files import atomic, file_digest, write_text
+from cmarr.files import atomic, canonical_json, file_digest, write_text
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """The classes of FER+ (Barsoum et al. 2016), in the order of its columns."""
@@ -58,17 +61,35 @@ def prepared(patches: np.ndarray | Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.asarray(patches, dtype=np.uint8))[:, None].float() / 127.5 - 1
 
 
-def save_weights(path: str | Path, network: Denseface, *, half: bool = False) -> None:
+def save_weights(
+    path: str | Path, network: Denseface, *, half: bool = False, notes: Mapping[str, Any] | None = None
+) -> None:
     """Write the weights as safetensors, and beside them `<file>.sha256`, in the form of `sha256sum`.
 
     With `half` the kernels are stored in half precision, which halves the file; the few numbers of the norms are not.
+    `notes`, which JSON must be able to hold, are kept in the file.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     if half:
         tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {"network": "denseface"})
-    write_text(_checksum_file(path), f"{file_digest(path)}  {Path(path).name}\n")
+        save_file(
+            tensors, temporary, {"denseface": canonical_json(notes or {})}
+        )  # of several keys the order varies
+    _write_checksum(path)
+
+
+def copy_weights(source: str | Path, target: str | Path) -> None:
+    """Copy a file of weights, and write the checksum of the copy beside it."""
+    with atomic(target) as temporary:
+        shutil.copy(source, temporary)
+    _write_checksum(target)
+
+
+def read_notes(weights: str | Path) -> dict[str, Any]:
+    """The notes in a file that `save_weights` wrote."""
+    with safe_open(str(weights), framework="np") as opened:
+        return json.loads((opened.metadata() or {}).get("denseface", "{}"))
 
 
 def load_denseface(weights: str = "") -> Denseface:
@@ -97,6 +118,10 @@ def load_denseface(weights: str = "") -> Denseface:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}: {path} does not hold the weights of a Denseface ({reason})") from None
     return network.eval().requires_grad_(False)
+
+
+def _write_checksum(path: str | Path) -> None:
+    write_text(_checksum_file(path), f"{file_digest(path)}  {Path(path).name}\n")
 
 
 def _checksum_file(path: str | Path) -> Path:

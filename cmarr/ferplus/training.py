@@ -1,7 +1,6 @@
 """Denseface trained on the votes of FER+, resumable at any step."""
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -13,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cmarr.encoders.face_network import SHIPPED, Denseface, save_weights
+from cmarr.encoders.face_network import SHIPPED, Denseface, copy_weights, save_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import log_probabilities, validation_scores
 from cmarr.ferplus.augment import Augmentation
 from cmarr.ferplus.average import Average
+from cmarr.ferplus.balance import best_strength, class_shares
 from cmarr.ferplus.faces import FaceSet
 from cmarr.ferplus.schedule import Schedule, rate
-from cmarr.ferplus.shared_statistics import spread_statistics, training_logits
 from cmarr.ferplus.state import read_state, restore, write_state
 from cmarr.ferplus.votes import distribution
 from cmarr.files import digest, file_digest
@@ -87,15 +86,16 @@ class Training:
         self.state, self.best = folder / "state.safetensors", folder / "best.safetensors"
         self.faces = torch.from_numpy(train.images).to(device)
         self.targets = torch.from_numpy(distribution(train.votes)).to(device)
+        self.shares = class_shares(train)
         self.identity = {"recipe": asdict(recipe), "faces": _digest(train), "validation": _digest(validation)}
         self.batches = len(train) // recipe.batch_size
         if not self.batches:
             raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")
         torch.manual_seed(recipe.seed)
-        self.network = Denseface().to(self.device, memory_format=torch.channels_last).train()
+        self.network = _placed(Denseface(), self.device).train()
         self.average = Average(self.network.state_dict(), recipe.average)
         self.optimiser = _optimiser(self.network, recipe)
-        self.compiled = torch.compile(training_logits, dynamic=False) if compiled else None
+        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.progress = Progress()
         if self.state.is_file():
             self._restore()
@@ -142,7 +142,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.lr * rate(recipe.schedule, self.steps, recipe.epochs * self.batches, warmup)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            logits = self._logits(faces.contiguous(memory_format=torch.channels_last))  # (B, 8)
+            _, logits = self.forward(faces.contiguous(memory_format=torch.channels_last))  # (B, 8)
         loss = cross_entropy(logits.float(), self.targets[rows])
         self.optimiser.zero_grad()
         loss.backward()
@@ -157,7 +157,7 @@ class Training:
 
     def averaged(self) -> Denseface:
         """The network with averaged weights, in evaluation mode."""
-        network = Denseface().to(self.device, memory_format=torch.channels_last)
+        network = _placed(Denseface(), self.device)
         network.load_state_dict(self.average.tensors, strict=False)
         return network.eval()
 
@@ -173,28 +173,40 @@ class Training:
         curve = ", ".join(f"{name} {value:.4f}" for name, value in at.curves[-1].items())
         return f"epoch {at.epoch} of {of} done, {curve}"
 
-    def _logits(self, faces: Tensor) -> Tensor:
-        if self.compiled is None:
-            return self.network(faces)[1]
-        logits = self.compiled(self.network, faces)
-        spread_statistics(self.network)
-        return logits
-
     def _end_epoch(self) -> None:
         at = self.progress
-        network = self.averaged()
-        answers = log_probabilities(
-            network, self.validation, device=str(self.device), precision=self.recipe.precision
-        )
+        network, answers = self._validated()
         scores = validation_scores(answers, self.validation)
         at.curves.append(
             {"loss": at.loss / self.batches, **{f"validation/{k}": v for k, v in scores.items()}}
         )
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         if scores["selection"] > at.best_score:
-            save_weights(self.best, network, half=True)
-            at.best_epoch, at.best_score = at.epoch, scores["selection"]
-            at.best_sha256 = file_digest(self.best)
+            self._keep(network, answers)
+            at.best_epoch, at.best_score, at.best_sha256 = (
+                at.epoch,
+                scores["selection"],
+                file_digest(self.best),
+            )
+
+    def keep_unselected(self) -> None:
+        """Write the averaged weights of this moment to `best`: for whoever cannot wait for the end of an epoch."""
+        self._keep(*self._validated())
+
+    def _validated(self) -> tuple[Denseface, Tensor]:
+        network = self.averaged()
+        return network, log_probabilities(
+            network, self.validation, device=str(self.device), precision=self.recipe.precision
+        )
+
+    def _keep(self, network: Denseface, answers: Tensor) -> None:
+        notes = {
+            "epoch": round(self.steps / self.batches, 2),
+            "epochs": self.recipe.epochs,
+            "shares": self.shares.tolist(),
+            "strength": best_strength(answers.numpy(), self.validation, self.shares),
+        }
+        save_weights(self.best, network, half=True, notes=notes)
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         return {
@@ -221,8 +233,11 @@ class Training:
                     f"{self.best}: the weights of epoch {at.best_epoch}, the best so far, are not there; restore the "
                     f"file, or remove {self.state} to begin anew"
                 )
-            for ending in ("", ".sha256"):
-                shutil.copy(f"{SHIPPED}{ending}", f"{self.best}{ending}")
+            copy_weights(SHIPPED, self.best)
+
+
+def _placed(network: Denseface, device: torch.device) -> Denseface:
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
@@ -230,7 +245,10 @@ def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
     parts: dict[bool, list[Any]] = {True: [], False: []}
     for value in network.parameters():
         parts[value.ndim > 1].append(value)
-    groups = [{"params": parts[True], "weight_decay": recipe.weight_decay}, {"params": parts[False]}]
+    groups: list[dict[str, Any]] = [
+        {"params": parts[True], "weight_decay": recipe.weight_decay},
+        {"params": parts[False]},
+    ]
     optimiser = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
     for value in network.parameters():
         optimiser.state[value]["momentum_buffer"] = torch.zeros_like(value)

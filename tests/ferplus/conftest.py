@@ -1,0 +1,20 @@
+"""A FER+ of a few faces, and tests/ferplus's miniature under its name."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from miniature import faces, write_zip
+
+from cmarr.ferplus.archives import NAMES
+
+
+@pytest.fixture
+def ferplus(tmp_path):
+    """Folder with the three zip files: 24, 8 and 8 faces."""
+    for number, (part, count) in enumerate((("train", 24), ("valid", 8), ("test", 8))):
+        write_zip(tmp_path / f"{NAMES[part]}.zip", faces(count, seed=number))
+    return tmp_path

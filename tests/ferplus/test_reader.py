@@ -1,0 +1,170 @@
+"""FER+ in each of its layouts, and what is said when something in it is broken."""
+
+import csv
+import zipfile
+
+import numpy as np
+import pytest
+from miniature import faces, png, write_zip
+
+from cmarr.errors import UserError
+from cmarr.ferplus.reader import read_part
+from cmarr.ferplus.tables import PIXELS, VOTES
+from cmarr.ferplus.votes import COLUMNS
+
+
+def same(found, expected):
+    assert found.names == expected.names
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.votes, expected.votes)
+
+
+def test_zip_files(ferplus):
+    same(read_part(ferplus, "train"), faces(24, seed=0))
+    same(read_part(ferplus, "test"), faces(8, seed=2))
+
+
+def test_folders(ferplus):
+    with zipfile.ZipFile(ferplus / "FER2013Valid.zip") as archive:
+        archive.extractall(ferplus)
+    (ferplus / "FER2013Valid.zip").unlink()
+    same(read_part(ferplus, "valid"), faces(8, seed=1))
+
+
+def test_what_is_no_face_is_left_out_on_request():
+    some = faces(8)
+    some.votes[3, -1] = 1
+    assert some.real().names == tuple(name for n, name in enumerate(some.names) if n != 3)
+
+
+def write_tables(root, some, *, usage="Training", pixels=None, spoil=lambda rows: None):
+    with (root / PIXELS).open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for image in some.images:
+            writer.writerow([0, pixels or " ".join(map(str, image.ravel())), usage])
+    rows = [[usage, name, *map(int, votes)] for name, votes in zip(some.names, some.votes, strict=True)]
+    spoil(rows)
+    with (root / VOTES).open("w", newline="") as opened:
+        csv.writer(opened).writerows([["Usage", "Image name", *COLUMNS], *rows])
+
+
+def test_the_two_tables(tmp_path):
+    write_tables(tmp_path, faces(5), usage="PublicTest")
+    same(read_part(tmp_path, "valid"), faces(5))
+    with pytest.raises(UserError, match="names no face of the part test"):
+        read_part(tmp_path, "test")
+
+
+def test_rows_without_a_name_were_dropped_by_ferplus(tmp_path):
+    def forget(rows):
+        rows[1][1] = ""
+
+    write_tables(tmp_path, faces(5), spoil=forget)
+    same(read_part(tmp_path, "train"), faces(5).only(np.array([0, 2, 3, 4])))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda rows: rows.pop(),
+            r"line 6: fer2013\.csv and fer2013new\.csv do not have the same number of rows",
+        ),
+        (
+            lambda rows: rows[0].__setitem__(0, "PrivateTest"),
+            "line 2: Usage is 'PrivateTest', but 'Training'",
+        ),
+        (lambda rows: rows[2].__setitem__(4, "many"), "line 4: votes must be whole numbers, not .*'many'"),
+    ],
+)
+def test_tables_that_do_not_fit_together(tmp_path, spoil, message):
+    write_tables(tmp_path, faces(5), spoil=spoil)
+    with pytest.raises(UserError, match=message):
+        read_part(tmp_path, "train")
+
+
+@pytest.mark.parametrize("pixels", ["1 2 3", "300 " * 2304, "x " * 2304, " "])
+def test_pixels_that_are_none(tmp_path, pixels):
+    write_tables(tmp_path, faces(2), pixels=pixels)
+    with pytest.raises(UserError, match=r"fer2013\.csv, line 2: pixels must be 2304 numbers from 0 to 255"):
+        read_part(tmp_path, "train")
+
+
+def test_a_column_that_is_missing(tmp_path):
+    write_tables(tmp_path, faces(2))
+    text = (tmp_path / VOTES).read_text().replace("contempt", "scorn")
+    (tmp_path / VOTES).write_text(text)
+    with pytest.raises(UserError, match="the column 'contempt' is missing"):
+        read_part(tmp_path, "train")
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UserError, match=r"holds neither FER2013Valid\.zip .* nor fer2013\.csv"):
+        read_part(tmp_path, "valid")
+    with pytest.raises(UserError, match=r"ferplus\.root: the folder .*nowhere does not exist"):
+        read_part(tmp_path / "nowhere", "valid")
+
+
+GOOD = ["fer0000000.png", "(0, 0, 48, 48)", *"8200000000"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([GOOD[:-1]], "line 1: 11 cells instead of 12"),
+        (
+            [GOOD, ["fer0000001.png", "(0, 0, 48, 48)", *"82000000", "", "0"]],
+            "line 2: votes must be whole numbers",
+        ),
+        ([[*GOOD[:2], "-1", *GOOD[3:]]], "line 1: votes must be whole numbers, not '-1'"),
+        (
+            [[GOOD[0], "(0, 0, 24, 48)", *GOOD[2:]]],
+            r"line 1: the box '\(0, 0, 24, 48\)' is not the whole image",
+        ),
+        ([GOOD, GOOD], "line 2: fer0000000.png was labelled already"),
+        (
+            [["fer0000099.png", *GOOD[1:]]],
+            "line 1: the image 'fer0000099.png' is missing; fetch the archive again",
+        ),
+        ([], "label.csv is empty"),
+    ],
+)
+def test_broken_rows(tmp_path, rows, message):
+    write_zip(tmp_path / "FER2013Train.zip", faces(2), rows=rows)
+    with pytest.raises(UserError, match=message):
+        read_part(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "line 2: the image 'fer0000001.png' is missing"),
+        (b"", "line 2: fer0000001.png is no image"),
+        (b"not a picture", "line 2: fer0000001.png is no image, or a damaged one"),
+        (png(np.zeros((48, 48, 3), np.uint8)), "line 2: fer0000001.png is not an 8-bit gray image"),
+        (png(np.zeros((48, 48), np.uint16)), "line 2: fer0000001.png is not an 8-bit gray image"),
+        (png(np.zeros((24, 48), np.uint8)), "line 2: fer0000001.png has 48 x 24 pixels instead of 48 x 48"),
+    ],
+)
+def test_images_that_cannot_be_used(tmp_path, image, message):
+    write_zip(tmp_path / "FER2013Train.zip", faces(3), images={"fer0000001.png": image})
+    with pytest.raises(UserError, match=message):
+        read_part(tmp_path, "train")
+
+
+def test_archives_that_cannot_be_used(tmp_path):
+    path = tmp_path / "FER2013Train.zip"
+    path.write_bytes(b"no zip file")
+    with pytest.raises(UserError, match=r"FER2013Train\.zip: cannot be unpacked .*; fetch it again"):
+        read_part(tmp_path, "train")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing here")
+    with pytest.raises(UserError, match=r"holds 0 files named label\.csv"):
+        read_part(tmp_path, "train")
+    whole = write_zip(path, faces(4)).read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 3] ^= 0xFF  # inside an image: its checksum tells
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"FER2013Train\.zip"):
+        read_part(tmp_path, "train")

@@ -1,0 +1,166 @@
+"""A training in miniature: it learns, a kill changes no bit, and what it says when it cannot go on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from miniature import faces
+
+from cmarr.encoders.face_network import load_denseface, read_notes
+from cmarr.errors import UserError
+from cmarr.ferplus.augment import Augmentation
+from cmarr.ferplus.average import Average
+from cmarr.ferplus.training import Recipe, Training
+from cmarr.files import file_digest
+
+RECIPE = Recipe(
+    seed=3,
+    epochs=2,
+    batch_size=4,
+    lr=0.05,
+    schedule="cosine",
+    warmup=0.5,
+    momentum=0.9,
+    weight_decay=5e-4,
+    average=0.9,
+    precision="fp32",
+    augment=Augmentation(),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def training(folder, recipe=RECIPE, train=None):
+    return Training(recipe, train or faces(12), faces(4, seed=1), folder)
+
+
+def silent(told):
+    pass
+
+
+def test_stopped_at_any_step_and_continued_it_gives_the_same_bits(tmp_path):
+    whole = training(tmp_path / "whole")
+    whole.run(minutes=60, tell=silent)
+    assert whole.done and whole.steps == 6
+
+    first = training(tmp_path / "parts")
+    for _ in range(2):  # in the middle of the first epoch
+        first.step()
+    first.save()
+    second = training(tmp_path / "parts")
+    second.run(minutes=60, tell=silent, epochs=1)
+    third = training(tmp_path / "parts")
+    assert third.progress.epoch == 1
+    third.run(minutes=60, tell=silent)
+
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, third.network.state_dict()[name]), name
+    for name, value in whole.average.tensors.items():
+        assert torch.equal(value, third.average.tensors[name]), name
+    assert whole.progress.curves == third.progress.curves
+    assert file_digest(whole.best) == file_digest(third.best)
+
+
+def test_it_learns_and_says_how_it_goes(tmp_path):
+    told = []
+    one = training(tmp_path, replace(RECIPE, epochs=4, warmup=0.0, augment=Augmentation(erase=0.0)))
+    one.run(minutes=60, tell=told.append)
+    losses = [curve["loss"] for curve in one.progress.curves]
+    assert losses[-1] < losses[0] - 0.1
+    assert len(told) == 4 and told[0].startswith("epoch 1 of 4 done, loss ")
+    assert "validation/accuracy" in told[0] and told[0].endswith(" h left")
+
+
+def test_the_best_epoch_is_kept_with_what_is_needed_to_use_it(tmp_path):
+    one = training(tmp_path)
+    one.run(minutes=60, tell=silent)
+    scores = [curve["validation/selection"] for curve in one.progress.curves]
+    assert one.progress.best_score == max(scores)
+    assert one.progress.best_epoch == scores.index(max(scores)) + 1
+    load_denseface(str(one.best))
+    notes = read_notes(one.best)
+    assert notes["epoch"] == one.progress.best_epoch and notes["epochs"] == 2
+    assert sum(notes["shares"]) == pytest.approx(1) and 0 <= notes["strength"] <= 1
+
+
+def test_a_finished_training_does_nothing(tmp_path):
+    one = training(tmp_path, replace(RECIPE, epochs=1))
+    one.run(minutes=60, tell=silent)
+    before = file_digest(one.state)
+    again = training(tmp_path, replace(RECIPE, epochs=1))
+    assert again.done
+    again.run(minutes=60, tell=silent)
+    assert file_digest(one.state) == before
+
+
+def saved(tmp_path):
+    one = training(tmp_path)
+    one.step()
+    one.save()
+    return one
+
+
+def test_a_state_of_other_settings_or_faces_is_refused(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(UserError, match=r"other settings \(ferplus: lr was 0\.05, now 0\.1\); set them back"):
+        training(tmp_path, replace(RECIPE, lr=0.1))
+    with pytest.raises(UserError, match=r"was trained on other faces; set ferplus\.root to those"):
+        training(tmp_path, train=faces(12, seed=5))
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    one = saved(tmp_path)
+    one.state.write_bytes(one.state.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"state\.safetensors: is not the state of a training of Denseface"):
+        training(tmp_path)
+
+
+def test_best_weights_that_are_gone_are_missed(tmp_path):
+    one = training(tmp_path)
+    one.run(minutes=60, tell=silent, epochs=1)
+    one.best.unlink()
+    with pytest.raises(
+        UserError, match=r"best\.safetensors: the weights of epoch 1, the best so far, are not there"
+    ):
+        training(tmp_path)
+
+
+def test_shipped_weights_stand_in_for_the_best_if_they_are_the_same(tmp_path, monkeypatch):
+    one = training(tmp_path)
+    one.run(minutes=60, tell=silent, epochs=1)
+    shipped = one.best.rename(tmp_path / "shipped.safetensors")
+    monkeypatch.setattr("cmarr.ferplus.training.SHIPPED", shipped)
+    training(tmp_path)
+    assert file_digest(one.best) == file_digest(shipped)
+    load_denseface(str(one.best))
+
+
+def test_a_state_is_small_enough_for_git(tmp_path):
+    assert saved(tmp_path).state.stat().st_size < 10e6
+
+
+def test_more_faces_a_step_than_there_are(tmp_path):
+    with pytest.raises(UserError, match=r"ferplus\.batch_size: 13 is more than the 12 faces"):
+        training(tmp_path, replace(RECIPE, batch_size=13))
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    one = training(tmp_path, replace(RECIPE, lr=1e30, warmup=0.0))
+    with pytest.raises(UserError, match=r"not finite in epoch 1: training diverged; lower ferplus\.lr"):
+        one.run(minutes=60, tell=silent)
+
+
+def test_the_average_keeps_little_of_its_beginning():
+    values = {"w": torch.zeros(1), "n": torch.tensor(0)}
+    average = Average(values, decay=0.5)
+    assert set(average.tensors) == {"w"}
+    average.update({"w": torch.ones(1)}, step=0)  # keeps 1/10
+    assert average.tensors["w"].item() == pytest.approx(0.9)
+    average.update({"w": torch.zeros(1)}, step=100)  # keeps 0.5, as told
+    assert average.tensors["w"].item() == pytest.approx(0.45)
