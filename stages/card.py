@@ -1,13 +1,18 @@
 """Read FER+'s test faces once, write the model card of Denseface, ship its best weights."""
 
+import logging
+import sys
 from pathlib import Path
+from typing import Any
 
 from cmarr.encoders.face_network import SHIPPED, copy_weights
 from cmarr.errors import UserError
-from cmarr.ferplus.card import card_numbers, write_card
+from cmarr.ferplus.card import card_numbers
 from cmarr.ferplus.reader import read_part
 from cmarr.files import file_digest, read_json, write_json
-from stages.denseface import FOLDER, begin
+from cmarr.report.face_card import card_text, write_card
+from cmarr.tracking.mirror import track
+from stages.denseface import FOLDER, begin, tracked
 from stages.paths import Paths, corpus_root
 from stages.stage import root, run
 
@@ -15,10 +20,12 @@ CARD = Path("docs", "denseface.md")
 
 
 def main(dataset: str) -> None:
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
     settings = Paths(dataset).settings("denseface")
-    best, numbers_file = root() / FOLDER / "best.safetensors", SHIPPED.with_suffix(".json")
+    folder, numbers_file = root() / FOLDER, SHIPPED.with_suffix(".json")
+    best, state = folder / "best.safetensors", folder / "state.safetensors"
     if not best.is_file():
-        if not (root() / FOLDER / "state.safetensors").is_file():
+        if not state.is_file():
             raise UserError(f"{best} does not exist; train with `make denseface`")
         print("card: no epoch is done yet; the weights are those of this moment")
         begin(settings).keep_unselected()
@@ -31,9 +38,21 @@ def main(dataset: str) -> None:
         copy_weights(best, SHIPPED)
         write_json(numbers_file, known)
     write_card(root() / CARD, known)
+    track(tracked(state, _scores(known), note=card_text(known)), root=root())
     for way in ("plain", "balanced"):
         found = known["test"][way]["all"]
         print(f"{way}: test accuracy {100 * found['accuracy'][0]:.2f} %, UAR {100 * found['UAR'][0]:.2f} %")
+
+
+def _scores(numbers: dict[str, Any]) -> dict[str, Any]:
+    """'UAR' -> 'test', 'test balanced', ... -> mean, lo, hi; over all faces."""
+    found: dict[str, Any] = {"accuracy": {}, "UAR": {}}
+    for part in ("test", "validation"):
+        for way, told in (("plain", part), ("balanced", f"{part} balanced")):
+            for metric, entries in found.items():
+                middle, low, high = numbers[part][way]["all"][metric]
+                entries[told] = {"mean": middle, "lo": low, "hi": high}
+    return found
 
 
 if __name__ == "__main__":

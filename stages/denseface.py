@@ -1,19 +1,27 @@
 """Train Denseface on FER+, or go on with a training that was stopped."""
 
+import logging
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cmarr.device import choose_device
+from cmarr.encoders.face_network import EMOTIONS
 from cmarr.ferplus.augment import Augmentation
 from cmarr.ferplus.reader import read_part
+from cmarr.ferplus.state import read_state
 from cmarr.ferplus.training import Recipe, Training
+from cmarr.files import digest
+from cmarr.tracking.mirror import track
+from cmarr.tracking.results import FoldResult, Results
 from stages.paths import Paths, corpus_root
 from stages.stage import root, run
 
 FOLDER = Path("data", "denseface")
-"""Where the state and the best weights lie: kept by git, so that a training may take many sittings."""
+"""Where the state and the best weights lie: git keeps the state, so that a training may take many sittings."""
 
 RECIPE = (
     "seed", "epochs", "batch_size", "lr", "schedule", "warmup", "momentum", "weight_decay", "average", "precision",
@@ -21,17 +29,22 @@ RECIPE = (
 
 
 def main(dataset: str) -> None:
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
     settings = Paths(dataset).settings("denseface")
     training = begin(settings)
     if training.done:
+        print(f"denseface: {training}; nothing is left to do, `make card` scores the weights")
+    else:
         print(
-            f"denseface: {training}; all {training.recipe.epochs} epochs are done, `make card` scores the weights"
+            f"denseface: from epoch {training.progress.epoch}, batch {training.progress.batch} on", flush=True
         )
-        return
-    training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
+        training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
+    best = training.progress.curves[training.progress.best_epoch - 1]
+    scores = {name: {"validation": {"mean": best[f"validation/{name}"]}} for name in ("accuracy", "UAR")}
+    track(tracked(training.state, scores), root=root())
 
 
-def begin(settings: dict[str, Any]) -> Training:
+def begin(settings: Mapping[str, Any]) -> Training:
     """The training as its state left it, or a new one."""
     torch.set_num_threads(settings["threads"])
     faces = corpus_root(settings["root"])
@@ -42,6 +55,26 @@ def begin(settings: dict[str, Any]) -> Training:
         root() / FOLDER,
         device=choose_device(settings["device"]),
         compiled=settings["compile"],
+    )
+
+
+def tracked(state: Path, scores: Mapping[str, Any], **shown: Any) -> Results:
+    """What MLflow shows of a training: its recipe, its curves, and scores as {'UAR': {'test': {'mean': ...}}}."""
+    _, notes = read_state(state)
+    progress = notes["progress"]
+    curves = [
+        (epoch, name, value)
+        for epoch, curve in enumerate(progress["curves"], 1)
+        for name, value in curve.items()
+    ]
+    return Results(
+        dataset="ferplus",
+        method="denseface",
+        settings={"classes": list(EMOTIONS), **notes["recipe"]},
+        metrics=scores,
+        data_hash=digest([notes["faces"], notes["validation"]]),
+        folds=[FoldResult(0, notes["recipe"]["seed"], {}, curves, {"seconds": progress["seconds"]})],
+        **shown,
     )
 
 

@@ -1,0 +1,117 @@
+"""The model card of Denseface: its numbers as Markdown, on a page that is otherwise written by hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cmarr.errors import UserError
+from cmarr.files import write_text
+from cmarr.report.markdown import markdown_table
+
+BEGIN, END = "<!-- results: written by `make card` -->", "<!-- end of results -->"
+"""Between these lines of the card stands what the command writes."""
+
+NAMES = {
+    "all": "all faces, first column on ties",
+    "untied": "without ties",
+    "majority": "majority subset (Barsoum et al. 2016)",
+}
+
+
+def card_text(numbers: Mapping[str, Any]) -> str:
+    """The numbers as Markdown."""
+    weights, test = numbers["weights"], numbers["test"]
+    quality = test["calibration"]
+    return "\n".join(
+        [
+            f"Weights of epoch {weights['epoch']:g} of {weights['epochs']}: {weights['parameters']:,} parameters, "
+            f"{weights['bytes'] / 1e6:.2f} MB, SHA-256 `{weights['sha256'][:16]}...`. On one core (fp32) a face "
+            f"took {_speeds(numbers['milliseconds'])}.",
+            "",
+            "Test faces, in %, with 95 % intervals from faces drawn with replacement. *Balanced*: the answers with "
+            f"{weights['strength']:g} times the logarithm of the emotions' shares in the training faces taken out, a "
+            "strength chosen on the validation faces.",
+            "",
+            markdown_table(_main_table(numbers)),
+            "Recall of each emotion on all test faces, in %:",
+            "",
+            markdown_table(_recall_table(numbers)),
+            "Confusions on all test faces, as answered; a row is what most people saw, a column what Denseface says:",
+            "",
+            markdown_table(_confusion_table(numbers, "plain")),
+            "Balanced:",
+            "",
+            markdown_table(_confusion_table(numbers, "balanced")),
+            f"Calibration on all test faces: mean confidence {100 * quality['confidence']:.1f} % at an accuracy of "
+            f"{100 * test['plain']['all']['accuracy'][0]:.1f} %, expected calibration error "
+            f"{100 * quality['error']:.1f} %. Cross-entropy to the votes {quality['cross_entropy']:.3f} nats, of which "
+            f"{quality['entropy']:.3f} are the people's own disagreement.",
+        ]
+    )
+
+
+def write_card(card: Path, numbers: Mapping[str, Any]) -> None:
+    """Put the numbers into the page; raises UserError where it has no place for them."""
+    page = card.read_text(encoding="utf-8")
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise UserError(
+            f"{card}: must hold the lines '{BEGIN}' and '{END}' once each; the results go between them"
+        )
+    before, rest = page.split(BEGIN)
+    write_text(card, f"{before}{BEGIN}\n\n{card_text(numbers)}\n\n{END}{rest.split(END)[1]}")
+
+
+def _main_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
+    rows = []
+    for part in ("test", "validation"):
+        for subset, name in NAMES.items():
+            entry = {way: numbers[part][way][subset] for way in ("plain", "balanced")}
+            rows.append(
+                {
+                    "faces": f"{part}: {name}",
+                    "number": entry["plain"]["faces"],
+                    **{
+                        f"{metric}{told}": _interval(entry[way][metric])
+                        for way, told in (("plain", ""), ("balanced", ", balanced"))
+                        for metric in ("accuracy", "UAR")
+                    },
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _speeds(milliseconds: Mapping[str, float]) -> str:
+    told = [
+        f"{value:.1f} ms {'alone' if batch == '1' else f'in a batch of {batch}'}"
+        for batch, value in sorted(milliseconds.items(), key=lambda item: int(item[0]))
+    ]
+    return " and ".join(told)
+
+
+def _interval(value: list[float]) -> str:
+    middle, low, high = (100 * v for v in value)
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _recall_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
+    emotions, test = numbers["emotions"], numbers["test"]
+    return pd.DataFrame(
+        {
+            "emotion": emotions,
+            "faces": [test["labelled"][name] for name in emotions],
+            "recall": [_percent(test["plain"]["recall"][name]) for name in emotions],
+            "recall, balanced": [_percent(test["balanced"]["recall"][name]) for name in emotions],
+        }
+    )
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _confusion_table(numbers: Mapping[str, Any], way: str) -> pd.DataFrame:
+    counts = pd.DataFrame(numbers["test"][way]["confusion"], columns=numbers["emotions"])
+    counts.insert(0, "seen", numbers["emotions"])
+    return counts

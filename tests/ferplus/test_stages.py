@@ -1,0 +1,85 @@
+"""`make denseface` and `make card` on a FER+ of a few faces: train, score, ship, and not read the test faces twice."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import stages.card
+import stages.denseface
+from cmarr.encoders.face_network import load_denseface
+from cmarr.errors import UserError
+from cmarr.files import file_digest, read_json, write_json
+from cmarr.report.face_card import BEGIN, END
+from cmarr.settings.load import load_settings
+from cmarr.settings.resolve import resolve
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(ferplus, tmp_path, monkeypatch):
+    """A folder to work in, with settings for a short training and an empty card; MLflow is told, not reached."""
+    settings = resolve(load_settings(ROOT / "params.yaml", ROOT / "presets"))["denseface"]
+    short = {"root": str(ferplus), "epochs": 1, "batch_size": 8, "threads": 1, "precision": "fp32"}
+    write_json(tmp_path / "data/demo/settings/denseface.json", settings | short)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/denseface.md").write_text(f"# Card\n\n{BEGIN}\n{END}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    for module in ("cmarr.ferplus.training", "stages.card"):
+        monkeypatch.setattr(f"{module}.SHIPPED", tmp_path / "package/denseface.safetensors")
+    monkeypatch.setattr(
+        "cmarr.ferplus.card.milliseconds", lambda network, batch: 1.0
+    )  # seconds, to measure it
+    told = []
+    for module in (stages.denseface, stages.card):
+        monkeypatch.setattr(module, "track", lambda result, root: told.append(result))
+    return tmp_path, told
+
+
+def test_train_then_ship(project, capsys):
+    folder, told = project
+    with pytest.raises(UserError, match="does not exist; train with `make denseface`"):
+        stages.card.main("demo")
+    stages.denseface.main("demo")
+    assert "epoch 1 of 1 done" in capsys.readouterr().out
+    stages.card.main("demo")
+    numbers = read_json(folder / "package/denseface.json")
+    assert numbers["weights"]["sha256"] == file_digest(folder / "package/denseface.safetensors")
+    assert numbers["test"]["faces"] == 8
+    load_denseface(str(folder / "package/denseface.safetensors"))
+    assert "Weights of epoch 1 of 1" in (folder / "docs/denseface.md").read_text()
+
+    trained, scored = told
+    assert trained.settings["lr"] == scored.settings["lr"] == 0.05
+    assert {"loss", "validation/UAR"} <= {name for _, name, _ in trained.folds[0].curves}
+    assert scored.metrics["UAR"]["test"]["mean"] == numbers["test"]["plain"]["all"]["UAR"][0]
+
+    (folder / "FER2013Test.zip").unlink()  # read once, and not again
+    stages.card.main("demo")
+    assert "were scored before" in capsys.readouterr().out
+    stages.denseface.main("demo")
+    assert "nothing is left to do" in capsys.readouterr().out
+
+
+def test_a_fresh_clone_goes_on_from_the_state_and_the_shipped_weights(project):
+    folder, _ = project
+    stages.denseface.main("demo")
+    stages.card.main("demo")
+    (folder / "data/denseface/best.safetensors").unlink()
+    stages.denseface.main("demo")
+    shutil.rmtree(folder / "package")
+    (folder / "data/denseface/best.safetensors").unlink()
+    with pytest.raises(UserError, match="the best so far, are not there"):
+        stages.denseface.main("demo")
+
+
+def test_weights_of_a_moment_can_be_scored(project, capsys):
+    folder, _ = project
+    training = stages.denseface.begin(read_json("data/demo/settings/denseface.json"))
+    training.step()
+    training.save()
+    stages.card.main("demo")
+    assert "no epoch is done yet" in capsys.readouterr().out
+    assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.33
