@@ -28,9 +28,9 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `denseface`, `damage/<kind>` for every kind,
-    two entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for.
-    `run` holds what changes how fast things go but never what comes out; no stage depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `denseface`, `damage/<kind>` for every
+    kind, two entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked
+    for. `run` holds what changes how fast things go but never what comes out; no stage depends on it.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
