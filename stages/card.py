@@ -34,7 +34,7 @@ def main(dataset: str) -> None:
         print("card: these weights were scored before; the card is written from what was found then")
     else:
         faces = corpus_root(settings["root"])
-        known = card_numbers(best, read_part(faces, "valid").real(), read_part(faces, "test").real())
+        known = card_numbers(best, read_part(faces, "valid"), read_part(faces, "test"))
         copy_weights(best, SHIPPED)
         write_json(numbers_file, known)
     write_card(root() / CARD, known)

@@ -47,6 +47,9 @@ def main(dataset: str) -> None:
 def begin(settings: Mapping[str, Any]) -> Training:
     """The training as its state left it, or a new one."""
     torch.set_num_threads(settings["threads"])
+    torch.backends.cudnn.deterministic = (
+        True  # on a GPU, too, a training that was stopped goes on to the same bits
+    )
     faces = corpus_root(settings["root"])
     return Training(
         Recipe(**{key: settings[key] for key in RECIPE}, augment=Augmentation(**settings["augment"])),

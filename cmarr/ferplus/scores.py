@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix
 from cmarr.encoders.face_network import EMOTIONS
 from cmarr.ferplus.balance import balanced
 from cmarr.ferplus.faces import FaceSet
-from cmarr.ferplus.votes import distribution, has_majority, is_tied, label
+from cmarr.ferplus.votes import distribution, has_majority, is_face, is_tied, label
 
 RESAMPLES = 2000
 """Draws of faces behind an interval of 95 %."""
@@ -19,11 +19,12 @@ BINS = 15
 """Of confidence, equally wide, for the calibration error (Guo et al. 2017)."""
 
 SUBSETS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "all": lambda votes: np.ones(len(votes), bool),
-    "untied": lambda votes: ~is_tied(votes),
+    "all": is_face,
+    "untied": lambda votes: is_face(votes) & ~is_tied(votes),
     "majority": has_majority,
 }
-"""Which faces: all; those with one most frequent emotion; Barsoum's majority subset."""
+"""Which faces: all that nobody takes for no face; of these, those with one most frequent emotion; Barsoum's majority
+subset, in which a lone vote against a face does not count."""
 
 
 def part_scores(answers: np.ndarray, faces: FaceSet, shares: np.ndarray, strength: float) -> dict[str, Any]:
@@ -31,11 +32,12 @@ def part_scores(answers: np.ndarray, faces: FaceSet, shares: np.ndarray, strengt
 
     Args:
         answers: (N, 8) log probabilities.
+        faces: the part as it was read, whatever the votes.
         shares, strength: of the emotions in the training faces, and how much of them is taken out in the answers
             called `balanced`.
     """
-    truth = label(faces.votes)
-    found: dict[str, Any] = {"faces": len(faces)}
+    truth, real = label(faces.votes), is_face(faces.votes)
+    found: dict[str, Any] = {"faces": int(real.sum())}
     for name, given in (
         ("plain", answers.argmax(1)),
         ("balanced", balanced(answers, shares, strength).argmax(1)),
@@ -45,10 +47,13 @@ def part_scores(answers: np.ndarray, faces: FaceSet, shares: np.ndarray, strengt
             for subset, rule in SUBSETS.items()
             if (chosen := rule(faces.votes)).any()
         }
-        found[name]["recall"] = dict(zip(EMOTIONS, _recalls(truth, given), strict=True))
-        found[name]["confusion"] = confusion_matrix(truth, given, labels=range(len(EMOTIONS))).tolist()
-    found["labelled"] = dict(zip(EMOTIONS, np.bincount(truth, minlength=len(EMOTIONS)).tolist(), strict=True))
-    found["calibration"] = calibration(answers, faces)
+        found[name]["recall"] = dict(zip(EMOTIONS, _recalls(truth[real], given[real]), strict=True))
+        found[name]["confusion"] = confusion_matrix(
+            truth[real], given[real], labels=range(len(EMOTIONS))
+        ).tolist()
+    counted = np.bincount(truth[real], minlength=len(EMOTIONS)).tolist()
+    found["labelled"] = dict(zip(EMOTIONS, counted, strict=True))
+    found["calibration"] = calibration(answers[real], faces.real())
     return found
 
 

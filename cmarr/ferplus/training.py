@@ -93,7 +93,10 @@ class Training:
             raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")
         torch.manual_seed(recipe.seed)
         self.network = _placed(Denseface(), self.device).train()
-        self.average = Average(self.network.state_dict(), recipe.average)
+        self.weights = dict(
+            self.network.state_dict()
+        )  # changed in place by every step: what is here is current
+        self.average = Average(self.weights, recipe.average)
         self.optimiser = _optimiser(self.network, recipe)
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.progress = Progress()
@@ -147,7 +150,7 @@ class Training:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        self.average.update(self.network.state_dict(), self.steps)
+        self.average.update(self.weights, self.steps)
         at.loss += float(loss.detach())
         at.batch += 1
         if not np.isfinite(at.loss):
@@ -210,7 +213,7 @@ class Training:
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         return {
-            "network": dict(self.network.state_dict()),
+            "network": self.weights,
             "average": self.average.tensors,
             "momentum": {
                 name: self.optimiser.state[value]["momentum_buffer"]

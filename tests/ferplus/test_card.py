@@ -94,6 +94,6 @@ def test_the_page_tells_what_was_measured_of_the_shipped_file():
 @shipped
 @pytest.mark.skipif(not FERPLUS.is_dir(), reason="FER+ is not at ../shared/data/ferplus")
 def test_the_shipped_file_gives_the_numbers_of_the_card():
-    sample = first_faces(read_part(FERPLUS, "valid").real())
+    sample = first_faces(read_part(FERPLUS, "valid"))
     found = validation_scores(log_probabilities(load_denseface(), sample), sample)
     assert found == pytest.approx(read_json(NUMBERS)["sample"], abs=1e-4)

@@ -48,6 +48,15 @@ def test_subsets_leave_out_ties_and_faces_without_majority():
     assert [found[subset]["faces"] for subset in ("all", "untied", "majority")] == [8, 7, 6]
 
 
+def test_who_is_no_face_to_somebody_counts_in_the_majority_subset_alone():
+    some = faces(8)
+    some.votes[0, -1] = 1
+    some.votes[1, -1] = 10
+    found = part_scores(answers(label(some.votes)), some, EVEN, 0.0)
+    assert found["faces"] == found["plain"]["all"]["faces"] == sum(found["labelled"].values()) == 6
+    assert found["plain"]["majority"]["faces"] == 7
+
+
 def test_an_emotion_that_nobody_shows_has_no_recall():
     some = faces(4)
     found = part_scores(answers(label(some.votes)), some, EVEN, 0.0)["plain"]
