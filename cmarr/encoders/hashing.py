@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
-from sklearn.feature_extraction import FeatureHasher
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
@@ -29,7 +30,13 @@ class Hashing:
 
     def __init__(self, dim: int = 256, shortest: int = 2, longest: int = 4):
         self.dim, self.shortest, self.longest = dim, shortest, longest
-        self.hasher = FeatureHasher(n_features=dim, input_type="dict")
+
+    @cached_property
+    def hasher(self) -> Any:
+        """scikit-learn's, loaded when the first text comes: that takes longer than to answer a clip."""
+        from sklearn.feature_extraction import FeatureHasher
+
+        return FeatureHasher(n_features=self.dim, input_type="dict")
 
     def describe(self) -> dict[str, str]:
         """Name, revision and parameters."""

@@ -97,17 +97,16 @@ def decode(
 
 @contextlib.contextmanager
 def keep_workers(factories: Sequence[Callable[[], Function]], workers: int) -> Iterator[None]:
-    """While this is open, `decode` finds `workers` processes of each factory running and leaves them so.
+    """While this is open, `decode` leaves up to `workers` processes of each factory running for its next call.
 
-    They are started at once, side by side, and load their libraries while the caller goes on.
+    One of each is started at once; they load their libraries side by side while the caller goes on.
     """
     keys = [pickle.dumps(factory) for factory in factories]
     for key in keys:
         STANDING.keep(key, workers)
     try:
         for key in keys:
-            for _ in range(workers):
-                STANDING.give(key, _Worker(key))
+            STANDING.give(key, _Worker(key))
         yield
     finally:
         for key in keys:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,9 @@ class Reader:
 
     def read(self, clips: Sequence[Given], hide: Sequence[str] = ()) -> list[Reading]:
         """One reading a clip, in order; modalities (letters) in `hide` are not looked at."""
+        placed = [absolute(clip.utterance) for clip in clips]
         # Encoders tell clips apart by their id, and ids that users give may be equal.
-        own = [replace(clip.utterance, id=str(i)) for i, clip in enumerate(clips)]
+        own = [replace(utterance, id=str(i)) for i, utterance in enumerate(placed)]
         shown = [
             replace(
                 u,
@@ -90,7 +92,7 @@ class Reader:
             for u in own
         ]
         headers = self.headers(shown)
-        readings = [Reading(clip.utterance) for clip in clips]
+        readings = [Reading(utterance) for utterance in placed]
         wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
         for clip, utterance, reading in zip(clips, shown, readings, strict=True):
             for modality in MODALITIES:
@@ -213,6 +215,12 @@ class Reader:
             reading.warnings.append(
                 f"it lasts {longest:.0f} s and is answered as one utterance; windows would follow its course"
             )
+
+
+def absolute(utterance: Utterance) -> Utterance:
+    """With paths that mean the same in a worker process, which may have been started in another folder."""
+    audio, video = (path and str(Path(path).absolute()) for path in (utterance.audio, utterance.video))
+    return replace(utterance, audio=audio, video=video)
 
 
 def _length(utterance: Utterance, modality: str, header: Header) -> float | None:

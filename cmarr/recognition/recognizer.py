@@ -25,7 +25,7 @@ from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.examiner import Examiner
 from cmarr.recognition.inputs import Media, clip_from
 from cmarr.recognition.limits import Limits
-from cmarr.recognition.reading import Given, Reader, Reading
+from cmarr.recognition.reading import Given, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
 from cmarr.recognition.windows import check_windows, cut_windows
 
@@ -174,7 +174,7 @@ class Recognizer:
         See `cmarr.recognition.windows.cut_windows`. Raises UserError for windows that cannot be.
         """
         check_windows(window, hop)
-        whole = list(clips)
+        whole = [absolute(clip) for clip in clips]
         headers = self.reader.headers(whole)
         return [part for clip in whole for part in cut_windows(clip, headers, window, hop)]
 

@@ -78,7 +78,8 @@ def _transcribed(utterance: Utterance, path: Path) -> Utterance | Refusal:
 
 def _folder(folder: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
     groups: dict[str, dict[str, Path]] = {}
-    for path in corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS}):
+    files = corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS})
+    for path in files:
         kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
         stem = os.path.relpath(path, folder).removesuffix(path.suffix)
         if not allow_outside and not _inside(path, folder):
@@ -87,7 +88,7 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
             )
             continue
         groups.setdefault(stem, {}).setdefault(kind, path)
-    if not groups:
+    if not files:
         endings = " ".join((*AUDIO, *VIDEO, *TEXTS))
         yield Refusal(shown(folder), f"it holds no media and no text ({endings})")
     for stem, found in sorted(groups.items()):

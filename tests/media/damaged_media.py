@@ -61,6 +61,38 @@ def mutated(kind, good, folder, count, seed=0):
     return paths
 
 
+ABSURD = (b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\0")
+"""Numbers of four bytes: the largest, of either order and sign, and none."""
+
+
+def hostile(folder, count, seed=0):
+    """`count` files of every kind: damaged, cut off, under another kind's ending, empty, with absurd headers."""
+    rng = np.random.default_rng([seed, count])
+    each = -(-count // len(KINDS))
+    paths = []
+    for kind in KINDS:
+        place = folder / kind
+        place.mkdir()
+        paths.append(mutated(kind, seeds(kind, folder), place, each, seed))
+    mixed = [path for group in zip(*paths, strict=True) for path in group][:count]
+    kinds = list(KINDS)
+    for number, path in enumerate(mixed):
+        match number % 10:
+            case 7:
+                mixed[number] = path.rename(path.with_suffix(f".{kinds[rng.integers(len(kinds))]}"))
+            case 8:
+                path.write_bytes(
+                    path.read_bytes()[: int(rng.integers(0, 40))]
+                )  # nothing, or a part of a header
+            case 9:
+                content = bytearray(path.read_bytes())
+                for place in range(4, min(len(content), 120), 4):  # numbers of four bytes, of either order
+                    if rng.random() < 0.2:
+                        content[place : place + 4] = ABSURD[rng.integers(len(ABSURD))]
+                path.write_bytes(content)
+    return mixed
+
+
 def _damage(content, rng):
     # Half of the damage goes to the first 200 bytes, where the headers are.
     place = int(rng.integers(0, min(200, len(content)) if rng.random() < 0.5 else len(content)))
