@@ -61,6 +61,10 @@ def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
     found = find_clips(
         request.paths, text=request.text, transcript=request.transcript, allow_outside=request.allow_outside
     )
+    if request.picture is not None:
+        from cmarr.report.course import draw_course, require_few
+
+        require_few(len(found))
     answers = list(_answers(request, recognizer, found))
     if request.written_as == "parquet" and request.output is not None:
         write_parquet(request.output, answers, recognizer.classes)
@@ -70,8 +74,6 @@ def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
     else:
         out.write(_text(request, recognizer, answers))
     if request.picture is not None:
-        from cmarr.report.course import draw_course
-
         draw_course(request.picture, answers, recognizer.classes)
     return sum(isinstance(answer, Refusal) for answer in answers)
 

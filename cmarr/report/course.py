@@ -20,16 +20,10 @@ MODALITIES = ("speech", "video", "text")
 def draw_course(path: str | Path, answers: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
     """Write a picture, one panel a recording: below the curves, which modalities each window was answered from.
 
-    Windows without an answer leave a gap. Raises UserError where no recording has two windows, or too many have.
+    Windows without an answer leave a gap. Raises UserError where there are more than `MOST` recordings.
     """
     courses = [list(group) for _, group in groupby(answers, key=lambda answer: answer.id)]
-    courses = [course for course in courses if len(course) > 1]
-    if not courses:
-        raise UserError("--picture: no recording is longer than one window, so there is no course to draw")
-    if len(courses) > MOST:
-        raise UserError(
-            f"--picture: {len(courses)} recordings, more than the {MOST} that one picture can show"
-        )
+    require_few(len(courses))
     with style():
         figure = Figure(figsize=(9, 3.2 * len(courses)), layout="constrained")
         grid = figure.subplots(2 * len(courses), 1, squeeze=False, height_ratios=[5, 1] * len(courses))
@@ -42,6 +36,12 @@ def draw_course(path: str | Path, answers: Sequence[Answer | Refusal], classes: 
             lower.set_xlabel("seconds")
             upper.set_title(course[0].id.replace("$", r"\$"))
     save_figure(path, figure)
+
+
+def require_few(recordings: int) -> None:
+    """Raise UserError for more recordings than a picture can show."""
+    if recordings > MOST:
+        raise UserError(f"--picture: {recordings} recordings, more than the {MOST} that one picture can show")
 
 
 def _curves(axes: Axes, course: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
@@ -73,6 +73,8 @@ def _modalities(axes: Axes, course: Sequence[Answer | Refusal]) -> None:
 
 def _hop(answer: Answer | Refusal, course: Sequence[Answer | Refusal]) -> tuple[float, float]:
     """The stretch that stands for a window: from its middle half a hop to both sides."""
+    if len(course) == 1:
+        return answer.start or 0.0, (answer.end or 1.0) - (answer.start or 0.0)
     hop = (_middle(course[-1]) - _middle(course[0])) / (len(course) - 1)
     return _middle(answer) - hop / 2, hop
 

@@ -109,3 +109,28 @@ def recognizer(project):
 
     with Recognizer.of_study("demo", "cmarr", root=project, workers=1) as loaded:
         yield loaded
+
+
+@pytest.fixture
+def borrowed(recognizer, monkeypatch):
+    """`cmarr predict` takes the session's model, whichever it is told to load: loading would only test patience."""
+
+    class Borrowed:
+        classes, notes = recognizer.classes, ()
+        predict_all, windows = recognizer.predict_all, recognizer.windows
+
+        @classmethod
+        def load(cls, folder, **_):
+            return cls()
+
+        @classmethod
+        def of_study(cls, dataset, *_, **__):
+            return cls()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            """The session closes it."""
+
+    monkeypatch.setattr("cmarr.recognition.recognizer.Recognizer", Borrowed)

@@ -10,10 +10,8 @@ from cmarr.cli import app
 
 
 @pytest.fixture
-def predict(project, recognizer, monkeypatch):
-    """Run the command on the session's model: loading it each time would only test patience."""
-    own = type("Loaded", (), {"of_study": lambda *_, **__: Borrowed(recognizer), "load": None})
-    monkeypatch.setattr("cmarr.recognition.recognizer.Recognizer", own)
+def predict(project, borrowed):
+    """Run the command in a project, on the session's model."""
 
     def run(*arguments):
         words = ["predict", *map(str, arguments), "--params", str(project / "params.yaml")]
@@ -22,21 +20,6 @@ def predict(project, recognizer, monkeypatch):
         return done.exit_code, done.stdout, done.stderr
 
     return run
-
-
-class Borrowed:
-    """A recognizer that the command may not close."""
-
-    def __init__(self, recognizer):
-        self.__dict__.update(vars(recognizer))
-        self.predict_all, self.windows = recognizer.predict_all, recognizer.windows
-        self.classes, self.notes = recognizer.classes, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
 
 def lines(output):

@@ -1,0 +1,47 @@
+"""Transcripts with times."""
+
+import pytest
+
+from cmarr.corpora.captions import read_captions, said_between
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Hello</i> there,
+you two.
+
+2
+00:01:05,250 --> 00:01:06,000
+{\\an8}Good  bye.
+"""
+
+VTT = """WEBVTT - a title
+
+NOTE a remark
+
+00:01.000 --> 00:02.500 align:start
+<v Ann>Hello there, you two.
+
+last
+01:05.250 --> 01:06.000
+Good bye.
+"""
+LINES = (("Hello there, you two.", 1.0, 2.5), ("Good bye.", 65.25, 66.0))
+
+
+@pytest.mark.parametrize("text", [SRT, VTT, SRT.replace("\n", "\r\n"), "\ufeff" + SRT])
+def test_lines_and_their_times(tmp_path, text):
+    (tmp_path / "a").write_bytes(text.encode())
+    assert read_captions(tmp_path / "a") == LINES
+
+
+def test_what_is_no_caption_is_passed_over(tmp_path):
+    (tmp_path / "a").write_text(
+        "just words\n\n1\n00:00:02,000 --> 00:00:01,000\nbackwards\n\n00:00:01,000 --> never\nx"
+    )
+    assert read_captions(tmp_path / "a") == ()
+
+
+def test_a_line_belongs_to_where_its_middle_lies():
+    assert said_between(LINES, 0.0, 1.75) == ""
+    assert said_between(LINES, 1.0, 3.0) == "Hello there, you two."
+    assert said_between(LINES, 0.0, 100.0) == "Hello there, you two. Good bye."
