@@ -21,5 +21,11 @@ class Unreadable(UserError):
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: '; did you mean ...?', or nothing when none is near."""
-    close = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(word, candidates)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.4) -> str | None:
+    """The candidate most like a word, if it is at least `cutoff` (0 to 1) alike."""
+    close = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=cutoff)
+    return close[0] if close else None

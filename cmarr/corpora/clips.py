@@ -9,7 +9,6 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.errors import UserError
+from cmarr.errors import UserError, did_you_mean
 
 COLUMNS = (
     "id",
@@ -155,9 +154,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _check_columns(path: Path, columns: list[str]) -> None:
     for name in columns:
         if name not in COLUMNS:
-            near = get_close_matches(name.lower(), COLUMNS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COLUMNS)}"
-            raise UserError(f"{path}: unknown column {name!r}; {hint}")
+            hint = did_you_mean(name.lower(), COLUMNS) or f"; there are: {', '.join(COLUMNS)}"
+            raise UserError(f"{path}: unknown column {name!r}{hint}")
         if columns.count(name) > 1:
             raise UserError(f"{path}: the column {name} appears twice; remove one")
     if "id" not in columns:
@@ -176,9 +174,8 @@ def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
         if name in row and row[name].lower() not in words:
             return f"{name} is {row[name]!r}, not one of {', '.join(words)}"
     if labels and "label" in row and row["label"] not in labels:
-        near = get_close_matches(row["label"], labels, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(labels)}"
-        return f"unknown label {row['label']!r}; {hint}"
+        hint = did_you_mean(row["label"], labels) or f"; there are {', '.join(labels)}"
+        return f"unknown label {row['label']!r}{hint}"
     return None
 
 

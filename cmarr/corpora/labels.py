@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 from cmarr.corpora.manifest import Utterance
-from cmarr.errors import UserError
+from cmarr.errors import UserError, nearest
 
 EMOTIONS = (
     "angry",
@@ -49,8 +48,8 @@ class Selection:
         return "; ".join(parts)
 
     def _hint(self, label: str) -> str:
-        near = get_close_matches(label.lower(), self.per_class, 1, 0.75)
-        return f", perhaps meant as {near[0]}" if near else ""
+        near = nearest(label.lower(), self.per_class, 0.75)
+        return f", perhaps meant as {near}" if near else ""
 
 
 def select_labels(

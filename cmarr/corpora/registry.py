@@ -11,7 +11,6 @@ media), `published(root, utterances, **options)` (the counts it should have, a l
 import importlib
 import inspect
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.errors import UserError
+from cmarr.errors import UserError, did_you_mean
 
 READERS = {
     "demo": "cmarr.corpora.demo.reader",
@@ -147,9 +146,8 @@ def _call(
     known = sorted({*generated, *(option for options_of in takes.values() for option in options_of)})
     for name in options:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
-            raise UserError(f"datasets.{dataset}.options.{name}: this corpus has no such option; {hint}")
+            hint = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
+            raise UserError(f"datasets.{dataset}.options.{name}: this corpus has no such option{hint}")
     called = getattr(reader, function)
     annotations = {name: p.annotation for name, p in inspect.signature(called).parameters.items()}
     chosen = {

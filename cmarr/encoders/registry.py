@@ -1,12 +1,11 @@
 """Which encoders there are. An encoder's file is imported only when that encoder is used."""
 
-import difflib
 import importlib
 import inspect
 from typing import Any
 
 from cmarr.encoders.protocol import Encoder
-from cmarr.errors import UserError
+from cmarr.errors import UserError, did_you_mean
 
 ENCODERS = {
     "logmel": "LogMel",
@@ -34,8 +33,8 @@ def keywords(name: str) -> list[str]:
 
 def _class(name: str) -> Any:
     if name not in ENCODERS:
-        near = difflib.get_close_matches(name, ENCODERS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"encoders: {name!r} is not an encoder; {hint}there are {', '.join(ENCODERS)}")
+        raise UserError(
+            f"encoders: {name!r} is not an encoder; there are {', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}"
+        )
     module = importlib.import_module(f"cmarr.encoders.{name}")
     return getattr(module, ENCODERS[name])

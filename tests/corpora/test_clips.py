@@ -61,7 +61,7 @@ def test_a_text_may_hold_line_breaks_and_the_lines_are_still_counted_right(tmp_p
 
 def test_an_unknown_column_gets_the_nearest_name(tmp_path):
     write(tmp_path, "id,txt", "1,hello")
-    with pytest.raises(UserError, match=r"manifest.csv: unknown column 'txt'; did you mean text\?"):
+    with pytest.raises(UserError, match=r"manifest.csv: unknown column 'txt'; did you mean 'text'\?"):
         read(tmp_path)
 
 
@@ -116,7 +116,7 @@ def test_strings_of_a_parquet_file_must_be_utf8(tmp_path):
         ("-1,4,,,", "it starts at -1 s"),
         ("0,4,middle,,", "crop is 'middle', not one of left, right"),
         ("0,4,,later,", "split is 'later'"),
-        ("0,4,,,hapy", "unknown label 'hapy'; did you mean happy?"),
+        ("0,4,,,hapy", "unknown label 'hapy'; did you mean 'happy'?"),
     ],
 )
 def test_a_wrong_cell_costs_its_row_and_says_why(tmp_path, cells, reason):
@@ -160,7 +160,7 @@ def test_a_folder_with_several_tables_needs_a_name(tmp_path):
 def test_a_wrong_option_or_kind_gets_the_nearest_name(tmp_path):
     write(tmp_path, "id,text", "1,a")
     with pytest.raises(
-        UserError, match=r"datasets.mine.options.alow_outside: .*did you mean allow_outside\?"
+        UserError, match=r"datasets.mine.options.alow_outside: .*did you mean 'allow_outside'\?"
     ):
         read(tmp_path, alow_outside=True)
     with pytest.raises(UserError, match=r"datasets.mine.kind: 'ravdes' is not a kind of corpus; .*ravdess"):
