@@ -63,7 +63,7 @@ def test_what_changes_the_speed_only_is_not_in_it(name, build):
 
 
 def test_an_unknown_encoder_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match="'logmell' is not an encoder; .*; did you mean 'logmel'"):
+    with pytest.raises(UserError, match=r"'logmell' is not an encoder; .*; did you mean 'logmel'"):
         build_encoder("logmell")
 
 
