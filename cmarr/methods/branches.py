@@ -101,6 +101,11 @@ def recoveries_of(
     return predictions
 
 
+def by_name(visible: Mapping[str, Tensor], logits: Tensor) -> dict[str, Prediction]:
+    """Logits (P, B, K), in the order of P named visibilities -> the answer under each name."""
+    return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+
+
 def check_sizes(method: str, *, d: int, heads: int, length: int) -> None:
     """Refuse sizes that cannot work, with the key's name. Raises UserError."""
     if length < 1:

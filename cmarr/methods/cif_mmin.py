@@ -15,11 +15,11 @@ from cmarr.data.batch import Batch
 from cmarr.layers.cascade import GuidedCascade
 from cmarr.layers.classifier import classifier
 from cmarr.layers.sequence_encoders import UtteranceEncoders
-from cmarr.losses.imagination import imagination_loss
 from cmarr.losses.instance_contrast import instance_contrast
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
+from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
 from cmarr.methods.protocol import Prediction, Task
 
 PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}
@@ -43,10 +43,9 @@ class Contrasted(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.contrast_weight = contrast_weight
-        own = {m: dims[m] for m in self.modalities}
-        self.encoders = UtteranceEncoders(own, d, text_dropout)
+        self.encoders = utterance_encoders(dims, d, text_dropout)
         self.classifier = classifier(len(self.modalities) * d, d, task.outputs, dropout)
-        self.invariant = UtteranceEncoders(own, d, text_dropout, text="lstm")
+        self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
         self.heads = nn.ModuleDict({m: _head(d) for m in self.modalities})
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
@@ -74,7 +73,7 @@ class Contrasted(nn.Module):
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """spread/<m>: how far the invariant features of different utterances differ; 0 is a collapse."""
@@ -100,9 +99,8 @@ class CIFMMIN(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
-        own = {m: dims[m] for m in self.modalities}
-        self.encoders = UtteranceEncoders(own, d, text_dropout)
-        self.invariant = UtteranceEncoders(own, d, text_dropout, text="lstm")
+        self.encoders = utterance_encoders(dims, d, text_dropout)
+        self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
         width = len(self.modalities) * d
         self.cascade = GuidedCascade(width, (2 * d, d, d // 2), blocks, residual=True)
         self.classifier = classifier(width, d, task.outputs, dropout)
@@ -116,22 +114,26 @@ class CIFMMIN(nn.Module):
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        answerable = usable.any(1)  # (B,)
-        hidden = available & ~usable
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
-        invariant = self.invariant(batch.values, batch.lengths, usable)  # H', (B, M, d)
+        view = masked_view(batch, visible, self.modalities)
+        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
+        invariant = self.invariant(batch.values, batch.lengths, view.usable)  # H', (B, M, d)
         imagined, _ = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
-            reverse = self.first.model.encoders(batch.values, batch.lengths, hidden)
-            kept = self.first.model.invariant(batch.values, batch.lengths, available)
-        counted = available & (answerable & hidden.any(1))[:, None]
+            reverse = self.first.model.encoders(batch.values, batch.lengths, view.hidden)
+            kept = self.first.model.invariant(batch.values, batch.lengths, view.available)
         logits = self.classifier(h.flatten(1) + imagined)
+        losses = guided_losses(
+            view,
+            imagined=imagined.view_as(h),
+            reverse=reverse,
+            invariant=invariant,
+            kept=kept,
+            imagination_weight=self.imagination_weight,
+            invariance_weight=self.invariance_weight,
+        )
         return {
-            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
-            "imagination": self.imagination_weight * imagination_loss(imagined.view_as(h), reverse, counted),
-            "invariance": self.invariance_weight
-            * imagination_loss(invariant, kept, available & answerable[:, None]),
+            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
+            **losses,
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
@@ -141,7 +143,7 @@ class CIFMMIN(nn.Module):
         invariant = self.invariant.for_patterns(batch.values, batch.lengths, usable).flatten(2)
         imagined, _ = self.cascade(h, invariant)
         logits = self.classifier(h + imagined)  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """As for `Contrasted`."""

@@ -14,7 +14,7 @@ from cmarr.layers.cascade import ResidualCascade
 from cmarr.layers.classifier import classifier
 from cmarr.layers.pooling import mean_over_time
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Prediction, Task
 
 
@@ -70,7 +70,7 @@ class CRA(nn.Module):
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         completed, _ = self.cascade(self._encode(self._pooled(batch), usable))  # (P, B, M d)
         logits = self.classifier(completed)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def _pooled(self, batch: Batch) -> dict[str, Tensor]:
         return {m: mean_over_time(batch.values[m], batch.lengths[m]) for m in self.modalities}  # (B, D)

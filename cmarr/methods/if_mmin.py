@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.layers.cascade import GuidedCascade
 from cmarr.layers.classifier import classifier
-from cmarr.layers.sequence_encoders import UtteranceEncoders
-from cmarr.losses.imagination import imagination_loss
 from cmarr.losses.moment_discrepancy import pairwise_discrepancy
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
+from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
 from cmarr.methods.protocol import Prediction, Task
 
 
@@ -44,7 +43,7 @@ class Shared(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.discrepancy_weight = discrepancy_weight
-        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.encoders = utterance_encoders(dims, d, text_dropout)
         self.shared = shared_encoder(d)
         self.classifier = classifier(2 * len(self.modalities) * d, d, task.outputs, dropout)
 
@@ -64,7 +63,7 @@ class Shared(nn.Module):
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
         logits = self._classify(h, self.shared(h))  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def _classify(self, h: Tensor, invariant: Tensor) -> Tensor:
         return self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
@@ -92,7 +91,7 @@ class IFMMIN(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
-        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.encoders = utterance_encoders(dims, d, text_dropout)
         self.shared = shared_encoder(d)
         sizes = (2 * d, d, d // 2)
         self.cascade = GuidedCascade(len(self.modalities) * d, sizes, blocks, residual=False)
@@ -107,26 +106,28 @@ class IFMMIN(nn.Module):
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        answerable = usable.any(1)  # (B,)
-        hidden = available & ~usable
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        view = masked_view(batch, visible, self.modalities)
+        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
         invariant = self.shared(h)  # H', (B, M, d)
         imagined, latents = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
             # One frozen pass serves both targets: the complete view, and the reverse-masked one.
-            views = torch.stack([available, hidden])  # (2, B, M)
+            views = torch.stack([view.available, view.hidden])  # (2, B, M)
             complete, reverse = self.first.model.encoders.for_patterns(batch.values, batch.lengths, views)
             kept = self.first.model.shared(complete)  # H of the complete view, (B, M, d)
-        counted = available & (answerable & hidden.any(1))[:, None]
-        recognition = recognition_loss(
-            self.classifier(latents), batch.labels, answerable, self.task.regression
+        logits = self.classifier(latents)
+        losses = guided_losses(
+            view,
+            imagined=imagined.view_as(h),
+            reverse=reverse,
+            invariant=invariant,
+            kept=kept,
+            imagination_weight=self.imagination_weight,
+            invariance_weight=self.invariance_weight,
         )
         return {
-            "cls": recognition,
-            "imagination": self.imagination_weight * imagination_loss(imagined.view_as(h), reverse, counted),
-            "invariance": self.invariance_weight
-            * imagination_loss(invariant, kept, available & answerable[:, None]),
+            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
+            **losses,
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
@@ -135,4 +136,4 @@ class IFMMIN(nn.Module):
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))
         logits = self.classifier(latents)  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)

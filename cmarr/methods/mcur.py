@@ -26,7 +26,7 @@ from cmarr.losses.distillation import (
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
 from cmarr.losses.uncertainty_weights import Direction, Source, UncertaintyWeights
-from cmarr.methods.branches import check_sizes, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, check_sizes, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
 from cmarr.methods.protocol import Prediction, Task
 
@@ -102,7 +102,7 @@ class Teacher(nn.Module):
         _, logits = self.recogniser(
             self.recogniser.encode(batch), usable_under(batch, visible, self.modalities)
         )
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """h (B, d) for each named visibility (B, 3)."""
@@ -278,7 +278,7 @@ class MCUR(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         _, logits = self._answer(batch, visible)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """h (B, d) for each named visibility (B, 3): what MCB-CL contrasts."""

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.layers.cascade import ResidualCascade
 from cmarr.layers.classifier import classifier
-from cmarr.layers.sequence_encoders import UtteranceEncoders
 from cmarr.losses.imagination import imagination_loss
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
+from cmarr.methods.imagination import masked_view, utterance_encoders
 from cmarr.methods.protocol import Prediction, Task
 
 
@@ -36,7 +36,7 @@ class Complete(nn.Module):
         """d: width of each modality's vector; dropout: in the classifier; text_dropout: in the TextCNN."""
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.encoders = utterance_encoders(dims, d, text_dropout)
         self.classifier = classifier(len(self.modalities) * d, d, task.outputs, dropout)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
@@ -51,7 +51,7 @@ class Complete(nn.Module):
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
 
 class MMIN(nn.Module):
@@ -83,7 +83,7 @@ class MMIN(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         self.weights = {"cls": cls_weight, "imagination": imagination_weight, "cycle": cycle_weight}
-        self.encoders = UtteranceEncoders({m: dims[m] for m in self.modalities}, d, text_dropout)
+        self.encoders = utterance_encoders(dims, d, text_dropout)
         width, sizes = len(self.modalities) * d, (2 * d, d, d // 2)
         self.cascade = ResidualCascade(width, sizes, blocks)
         self.way_back = None if shared_cascade else ResidualCascade(width, sizes, blocks)
@@ -97,20 +97,17 @@ class MMIN(nn.Module):
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and cycle, weighted; what is hidden serves as a detached target alone."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        answerable = usable.any(1)  # (B,)
-        hidden = available & ~usable
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        view = masked_view(batch, visible, self.modalities)
+        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
         imagined, latents = self.cascade(h.flatten(1))  # (B, M d), (B, blocks d / 2)
         back, _ = (self.way_back or self.cascade)(imagined)
         with torch.no_grad():  # the reverse mask: what is hidden is encoded, what may be used is missing
-            target = self.first.model.encoders(batch.values, batch.lengths, hidden)
-        counted = available & (answerable & hidden.any(1))[:, None]
+            target = self.first.model.encoders(batch.values, batch.lengths, view.hidden)
         logits = self.classifier(latents)
         losses = {
-            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
-            "imagination": imagination_loss(imagined.view_as(h), target, counted),
-            "cycle": imagination_loss(back.view_as(h), h, counted),
+            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
+            "imagination": imagination_loss(imagined.view_as(h), target, view.imagined),
+            "cycle": imagination_loss(back.view_as(h), h, view.imagined),
         }
         return {name: self.weights[name] * loss for name, loss in losses.items()}
 
@@ -120,4 +117,4 @@ class MMIN(nn.Module):
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2))  # (P, B, blocks d / 2)
         logits = self.classifier(latents)  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)

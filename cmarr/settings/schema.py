@@ -285,44 +285,37 @@ class ContrastedModel(CompleteModel):
     contrast_weight: NotNegative
 
 
-class MMIN(Section):
-    """Sizes and weights of MMIN."""
+class Imagining(Section):
+    """What MMIN and the methods that grew out of it have in common."""
 
-    first_stage: CompleteModel
     train: dict[str, Any]
     d: Annotated[int, Field(ge=2, strict=True)]
     dropout: Probability
     text_dropout: Probability
     blocks: Count
-    cls_weight: NotNegative
     imagination_weight: NotNegative
+
+
+class MMIN(Imagining):
+    """Sizes and weights of MMIN."""
+
+    first_stage: CompleteModel
+    cls_weight: NotNegative
     cycle_weight: NotNegative
     shared_cascade: Flag
 
 
-class IFMMIN(Section):
+class IFMMIN(Imagining):
     """Sizes and weights of IF-MMIN."""
 
     first_stage: SharedModel
-    train: dict[str, Any]
-    d: Annotated[int, Field(ge=2, strict=True)]
-    dropout: Probability
-    text_dropout: Probability
-    blocks: Count
-    imagination_weight: NotNegative
     invariance_weight: NotNegative
 
 
-class CIFMMIN(Section):
+class CIFMMIN(Imagining):
     """Sizes and weights of CIF-MMIN."""
 
     first_stage: ContrastedModel
-    train: dict[str, Any]
-    d: Annotated[int, Field(ge=2, strict=True)]
-    dropout: Probability
-    text_dropout: Probability
-    blocks: Count
-    imagination_weight: NotNegative
     invariance_weight: NotNegative
 
 
