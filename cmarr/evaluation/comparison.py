@@ -79,15 +79,12 @@ def compare(
     stay = np.zeros((1, n))
     whole = one.totals(1 - stay) + two.totals(1 - stay)
 
-    def between(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return (one.headline(left) - one.headline(right)).reshape(len(left), -1)
-
     def drawn(weights: np.ndarray) -> np.ndarray:
-        return between(one.totals(weights), two.totals(weights))
+        return (one.drawn(weights) - two.drawn(weights)).reshape(len(weights), -1)
 
     def swapped(swaps: np.ndarray) -> np.ndarray:
         left = one.totals(1 - swaps) + two.totals(swaps)
-        return between(left, whole - left)
+        return (one.headline(left) - one.headline(whole - left)).reshape(len(swaps), -1)
 
     observed = drawn(1 - stay)[0]
     lo, hi = bootstrap_interval(drawn, n, resamples=resamples, seed=seed)

@@ -55,7 +55,7 @@ def importance(
 
     def worth(weights: np.ndarray) -> dict[frozenset[str], np.ndarray]:
         """Set -> (B, metrics)."""
-        known, nothing = (t.headline(t.totals(weights)) for t in (tallies, empty))
+        known, nothing = (t.drawn(weights) for t in (tallies, empty))
         values = {s: known[..., ROWS.index(name)] for s, name in CONDITION_OF.items()}
         return values | {frozenset(): nothing[..., ROWS.index(complete)]}
 

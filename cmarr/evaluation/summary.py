@@ -52,7 +52,7 @@ def summarise(
         full = _scored(frame, task, axis, tallies.folds, tallies.seeds, everyone=True)
     shape = len(metrics_of(task)), len(axis.rows)
     lo, hi = bootstrap_interval(
-        lambda weights: tallies.headline(tallies.totals(weights)).reshape(len(weights), -1),
+        lambda weights: tallies.drawn(weights).reshape(len(weights), -1),
         len(tallies.clusters),
         resamples=resamples,
         seed=seed,

@@ -8,6 +8,7 @@ import pytest
 from cmarr.errors import UserError
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.predictions import predictions_frame
+from cmarr.evaluation.resampling import bootstrap_interval
 from cmarr.evaluation.scores import metrics_of, scores
 from cmarr.evaluation.summary import long_table, pooled, summarise
 from cmarr.evaluation.tallies import ROWS, gather, tally
@@ -90,6 +91,28 @@ def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotio
     found = tallies.headline(tallies.totals(weights))[0]
     expected = scores(drawn[drawn["condition"] == "sv"], emotions)
     np.testing.assert_allclose(found[:, ROWS.index("sv")], list(expected.values()))
+
+
+def test_a_fold_counts_as_often_as_its_clusters_are_drawn(emotions, simulate):
+    """A speaker a fold: folds drawn 2, 0 and 1 times have the mean (2 x first + third) / 3."""
+    frames = simulate(folds=3, seeds=(1,), speakers=1, absent=0.0)
+    tallies = tally(gather(frames, emotions), emotions)
+    own = [scores(frame[frame["condition"] == "sv"], emotions)["UAR"] for frame in frames]
+    found = tallies.drawn(np.array([[2, 0, 1], [1, 1, 1]]))[
+        :, metrics_of(emotions).index("UAR"), ROWS.index("sv")
+    ]
+    assert found == pytest.approx([(2 * own[0] + own[2]) / 3, np.mean(own)])
+
+
+def test_the_interval_of_folds_of_one_speaker_is_that_of_a_mean_of_speakers():
+    """Twenty folds, an utterance each: the interval is that of the mean of twenty numbers."""
+    letters = "yynyynyyynyynnyyynyy"
+    frames = by_hand({(fold, 1): letter for fold, letter in enumerate(letters)})
+    cell = summarise(frames, Task(("a", "b")), resamples=2000)["WAR"]["st"]
+    order = sorted(range(20), key=lambda fold: f"f{fold}")  # clusters stand in the order of their names
+    right = np.array([letters[fold] == "y" for fold in order], float)
+    lo, hi = bootstrap_interval(lambda weights: (weights @ right / weights.sum(1))[:, None], 20)
+    assert (cell["lo"], cell["hi"]) == pytest.approx((lo[0], hi[0]), abs=1e-6)
 
 
 def test_the_averages_are_means_of_the_conditions_scores(simulate, emotions):
