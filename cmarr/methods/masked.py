@@ -9,7 +9,7 @@ from cmarr.data.batch import Batch
 from cmarr.layers.fusion import Blocks, Fusion
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import check_sizes, distinct, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, check_sizes, distinct, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Prediction, Task
 
 
@@ -59,7 +59,7 @@ class Masked(nn.Module):
             return self._answer({m: x[of] for m, x in projected.items()}, usable.flatten(0, 1)[rows])
 
         logits = questions.answer(ask)  # (P, B, K)
-        return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+        return by_name(visible, logits)
 
     def _project(self, batch: Batch) -> dict[str, Tensor]:
         return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
