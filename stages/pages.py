@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from cmarr.features.faces_file import NAME, read_faces
-from cmarr.files import file_digest, folder_digest, read_json
+from cmarr.files import file_digest, folder_digest, read_json, write_csv
 from cmarr.modalities import NAMES
 from cmarr.report.ablations import Ablations
 from cmarr.report.notes import footnotes
 from cmarr.report.page import Page, Section
+from cmarr.report.plots import plot_tables
 from cmarr.report.published import table_2, table_3, with_avg7
 from cmarr.report.sections.ablations import ablations_section
 from cmarr.report.sections.calibration import calibration_section, risk_section
@@ -49,6 +50,8 @@ def study_page(
 ) -> Page:
     """The page of a study; what is read here are the tables of evaluation, the faces, settings and hashes."""
     found = {name: _tables(paths, study, name) for name in BY_METHOD}
+    for name, table in plot_tables(found["protocols"], study.task).items():
+        write_csv(paths.metrics / "report" / "robustness" / name, table)
     paper = table_2(study.dataset)
     notes = footnotes(
         study.summaries,

@@ -76,7 +76,11 @@ def confusion_panel(counts: np.ndarray, task: Task) -> Figure:
     edge, names = 0.34 * max(k, 4), 0.1 + min(0.075 * longest, 1.2)
     with style():
         figure, axes = small_axes(
-            edge + names + 0.3, edge + names + 0.42, left=names + 0.22, bottom=names + 0.32, right=0.08
+            edge + names + 0.3,
+            edge + 0.75 * names + 0.42,
+            left=names + 0.22,
+            bottom=0.75 * names + 0.32,
+            right=0.08,
         )
         _matrix(axes, counts, task, name_rows=True)
     return figure

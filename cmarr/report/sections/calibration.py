@@ -19,6 +19,9 @@ RISK = "Does it know when it is wrong?"
 HOW = "No calibration was measured: evaluate the methods again (`dvc repro evaluate`); a score has no probabilities."
 HOW_RISK = "No method tells how unsure it is, so no answer could be declined first; `dvc repro` evaluates them again."
 
+FIRM = 5
+"""Answers in a bin from which on the line goes through it; a dot alone shows one of fewer."""
+
 MEANINGS = {
     "ECE": "Expected calibration error, 15 bins: mean distance between confidence and accuracy, less is better",
     "Brier": "Brier score, 0 to 2: squared distance between probabilities and truth, less is better",
@@ -43,7 +46,8 @@ def calibration_section(
             Picture(
                 "calibration",
                 "Reliability: how often an answer is right, over the confidence it was given with. On the diagonal "
-                "confidence is deserved; below it the method is too sure of itself. Larger markers: more answers.",
+                "confidence is deserved; below it the method is too sure of itself. Larger markers: more answers; "
+                f"the line leaves out bins of fewer than {FIRM}.",
                 _alt(calibration, "ECE"),
                 [
                     Panel(f"calibration-{c}", reliability_figure(drawn, c, known), _spoken(c))
@@ -92,9 +96,10 @@ def reliability_figure(
             own = frame[(frame["condition"] == condition) & (frame["n"] > 0)]
             look = known[method]
             size = 8 + 60 * own["n"] / max(own["n"].sum(), 1)
+            firm = own[own["n"] >= FIRM]
             axes.plot(
-                own["confidence"],
-                own["accuracy"],
+                firm["confidence"],
+                firm["accuracy"],
                 color=look.colour,
                 linewidth=1.3,
                 dashes=look.dashes or (None, None),

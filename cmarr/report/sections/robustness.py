@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING
-from cmarr.report.page import Block, Section
+from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import Look, horizontal_grid, looks, small_axes, style
 from cmarr.report.table import Table
@@ -62,9 +62,10 @@ def robustness_section(protocols: Mapping[str, pd.DataFrame], task: Task) -> Sec
             legend=known if alone else {},
         )
     ]
-    for name in names:
-        table = levels_table(rows, name, metric)
-        blocks.append(table)
+    first, *others = [levels_table(rows, name, metric) for name in names]
+    blocks.append(first)
+    if others:
+        blocks.append(Folded("The same numbers for the other protocols", others, open=False))
     if (unseen := unseen_table(protocols, metric)) is not None:
         blocks.append(unseen)
     lead = (
@@ -79,7 +80,7 @@ def curve_figure(rows: pd.DataFrame, protocol: str, metric: str, known: Mapping[
     scale = 1 if metric in ("MAE", "Corr") else 100
     part = rows[rows["protocol"] == protocol]
     with style():
-        figure, axes = small_axes(3.3, 2.5, left=0.55, bottom=0.45)
+        figure, axes = small_axes(3.1, 2.4, left=0.55, bottom=0.45)
         horizontal_grid(axes)
         for method, look in known.items():
             own = part[part["method"] == method].sort_values("level")

@@ -1,0 +1,19 @@
+"""The numbers behind the robustness curves, one small table a curve, as DVC's plots want them."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from cmarr.evaluation.scores import primary
+from cmarr.methods.protocol import Task
+
+
+def plot_tables(protocols: Mapping[str, pd.DataFrame], task: Task) -> dict[str, pd.DataFrame]:
+    """'<method>-<protocol>.csv' -> level, score; `protocols`: method -> its protocols.csv."""
+    out = {}
+    for method, frame in protocols.items():
+        curves = frame[(frame["metric"] == primary(task)) & frame["level"].notna()]
+        for name, part in curves.groupby("protocol", sort=False):
+            table = part[["level", "mean"]].rename(columns={"mean": "score"})
+            out[f"{method}-{name}.csv"] = table.sort_values("level")
+    return out
