@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from cmarr.encoders.face_network import EMOTIONS, Denseface, load_denseface, prepared
+from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, prepared
 from cmarr.errors import UserError
-from cmarr.media.faces import SIZE
 
 SMALLEST = 20
 """Height and width, pixels, below which a face is refused: there is nothing left to see in it."""
@@ -51,7 +50,7 @@ def face_patch(face: np.ndarray, name: str = "the face") -> np.ndarray:
         raise UserError(
             f"{name}: {face.shape[1]} x {face.shape[0]} pixels are too few; a face needs {SMALLEST} x {SMALLEST}"
         )
-    if face.shape == (SIZE, SIZE):
+    if face.shape == (SIDE, SIDE):
         return face
-    shrinks = max(face.shape) > SIZE
-    return cv2.resize(face, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    shrinks = max(face.shape) > SIDE
+    return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -23,6 +23,9 @@ EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "
 WIDTH = 342
 """Features of a face: 150 channels and 16 layers of growth 12."""
 
+SIDE = 64
+"""Height and width of the faces it is given, pixels."""
+
 SHIPPED = Path(__file__).parent / "weights" / "denseface.safetensors"
 """Where the weights lie that cmarr brings along."""
 

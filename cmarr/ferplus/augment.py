@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from cmarr.media.faces import SIZE
+from cmarr.encoders.face_network import SIDE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Augmentation:
         """
         draws = torch.rand(13, len(faces), generator=generator).to(faces.device)  # (13, B), from 0 to 1
         pixels = scaled(faces)[:, None]  # (B, 1, 48, 48)
-        places = affine_grid(self._places(draws[:5]), [len(faces), 1, SIZE, SIZE], align_corners=False)
+        places = affine_grid(self._places(draws[:5]), [len(faces), 1, SIDE, SIDE], align_corners=False)
         pixels = grid_sample(pixels, places, padding_mode="border", align_corners=False)  # (B, 1, 64, 64)
         return self._covered(self._lit(pixels, draws[5:7]), draws[7:])
 
@@ -61,11 +61,11 @@ class Augmentation:
     def _covered(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """A rectangle of random shape, 1:3 to 3:1, and gray over some of the faces."""
         whether, area, shape, across, down, gray = draws
-        side = (self.erase_area * area).sqrt() * SIZE
+        side = (self.erase_area * area).sqrt() * SIDE
         slim = 3 ** (shape - 0.5)
         height, width = side * slim, side / slim
-        top, left = (SIZE - height) * down, (SIZE - width) * across
-        at = torch.arange(SIZE, device=pixels.device) + 0.5
+        top, left = (SIDE - height) * down, (SIDE - width) * across
+        at = torch.arange(SIDE, device=pixels.device) + 0.5
         inside = (at >= top[:, None]) & (at < (top + height)[:, None])  # (B, 64)
         beside = (at >= left[:, None]) & (at < (left + width)[:, None])
         hidden = (
@@ -76,7 +76,7 @@ class Augmentation:
 
 def plain(faces: Tensor) -> Tensor:
     """Faces (B, H, W) uint8 -> (B, 1, 64, 64) float32 from -1 to 1, enlarged and otherwise as they are."""
-    return interpolate(scaled(faces)[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+    return interpolate(scaled(faces)[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)
 
 
 def scaled(faces: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from recordings import face, write_video
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.denseface import DensefaceRows
-from cmarr.encoders.face_network import EMOTIONS, Denseface, load_denseface, prepared, save_weights
+from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, prepared, save_weights
 from cmarr.encoders.protocol import is_absence
 from cmarr.errors import UserError
 from cmarr.media.clips import Clip
-from cmarr.media.faces import FaceReader
+from cmarr.media.faces import SIZE, FaceReader
 
 
 def test_channels_and_sizes_are_those_of_the_published_network():
@@ -28,6 +28,10 @@ def test_channels_and_sizes_are_those_of_the_published_network():
     assert features.shape == (2, 342) and logits.shape == (2, len(EMOTIONS)) == (2, 8)
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     assert len(convolutions) + 1 == 100  # and one linear layer: L = 100
+
+
+def test_faces_are_cut_at_the_size_the_network_takes():
+    assert SIDE == SIZE
 
 
 def test_probabilities_sum_to_one_and_faces_run_from_minus_one_to_one():
