@@ -1,6 +1,7 @@
 """Tiny pretrained networks, and batches of what they read: the fixtures `folder`, `encoders` and `inputs`."""
 
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,17 @@ def folder(tmp_path_factory):
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trainable(folder):
     """(encoder, kind, its settings) -> the network, ready to learn, and its description."""
+    loaded = {}
 
     def make(name, kind="", freeze_front_end=True, checkpointing=False, **settings):
         own = {**READING[name], "model": folder(kind or name), **settings}
-        network, description = from_checkpoint(name, own)
+        key = name, str(own)
+        if key not in loaded:
+            loaded[key] = from_checkpoint(name, own)
+        network, description = deepcopy(loaded[key])
         learning(network, freeze_front_end=freeze_front_end, checkpointing=checkpointing)
         return network, description
 

@@ -16,6 +16,9 @@ from cmarr.encoders.word_pieces import WordPieces
 from cmarr.media.audio import RATE
 from tests.finetuning.conftest import sounds, texts
 
+# WavLM's, of torch; loading a network silences it, but a test's filters end with the test.
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
+
 
 @pytest.fixture
 def clips(tmp_path):

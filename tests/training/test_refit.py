@@ -17,7 +17,7 @@ from tests.training.conftest import TRAIN
 from tests.training.test_loop import OPTIONS, InStages, Pooled, same, store
 
 SMALL = {"d": 8, "length": 2, "heads": 2}
-STAGED = {**SMALL, "flow_steps": 1, "blocks": 1, "staged": True}
+STAGED = {**SMALL, "flow_steps": 1, "blocks": 1, "staged": True, "gradient_shares": False}
 
 
 class TestLoop:
