@@ -7,6 +7,7 @@ import pandas as pd
 
 from cmarr.features.faces_file import NAME, read_faces
 from cmarr.files import file_digest, folder_digest, read_json, write_csv
+from cmarr.folds.files import read_folds
 from cmarr.modalities import NAMES
 from cmarr.report.ablations import Ablations
 from cmarr.report.notes import footnotes
@@ -17,6 +18,7 @@ from cmarr.report.sections.ablations import ablations_section
 from cmarr.report.sections.calibration import calibration_section, risk_section
 from cmarr.report.sections.confusion import confusion_section
 from cmarr.report.sections.cost import cost_section
+from cmarr.report.sections.crossing import crossing_section
 from cmarr.report.sections.faces import faces_section
 from cmarr.report.sections.importance import importance_section
 from cmarr.report.sections.learning import learning_section
@@ -24,7 +26,7 @@ from cmarr.report.sections.provenance import provenance_section
 from cmarr.report.sections.results import results_section
 from cmarr.report.sections.robustness import robustness_section
 from cmarr.report.sections.summary import summary_section
-from cmarr.report.study import Study
+from cmarr.report.study import Study, read_answers
 from stages.paths import Paths
 
 BY_METHOD = ("protocols", "calibration", "calibration_scores", "risk_coverage", "importance")
@@ -85,6 +87,7 @@ def study_page(
         sensitivity,
         recovery,
         clusters,
+        _crossing(paths, settings, study),
         learning_section(study),
         faces_section(_faces(paths)),
         cost_section(study.costs),
@@ -123,6 +126,19 @@ def _tables(paths: Paths, study: Study, name: str) -> dict[str, pd.DataFrame]:
 def _faces(paths: Paths) -> Any:
     sample = paths.features / "video" / NAME
     return read_faces(sample) if sample.is_file() else None
+
+
+def _crossing(paths: Paths, settings: Mapping[str, Any], study: Study) -> Section:
+    folds = [fold.number for fold in read_folds(paths.folds)]
+    folders = {name: paths.predictions(f"cross.{name}") for name in settings["cross"]}
+    answers = {
+        name: {
+            method: read_answers(folder, method, folds, settings["seeds"]) for method in settings["methods"]
+        }
+        for name, folder in folders.items()
+    }
+    steady = {name: pd.read_parquet(folder / "consistency.parquet") for name, folder in folders.items()}
+    return crossing_section(answers, steady, study.task, dataset=study.dataset)
 
 
 def _shown(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

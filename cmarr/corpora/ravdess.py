@@ -12,7 +12,7 @@ from pathlib import Path
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.errors import UserError
+from cmarr.errors import UserError, did_you_mean
 
 LAYOUT = "clips named like Actor_12/03-01-05-02-01-01-12.wav (or .flac, .mp4), in any folders below it"
 
@@ -44,14 +44,20 @@ _ALLOWED = {
 }
 
 
-def read(root: Path, song: bool = False) -> tuple[list[Utterance], list[Rejected]]:
+SEXES = {"any": (0, 1), "female": (0,), "male": (1,)}
+"""Option -> remainders of the actors' numbers by two: women have the even ones."""
+
+
+def read(root: Path, song: bool = False, sex: str = "any") -> tuple[list[Utterance], list[Rejected]]:
     """Read every clip below `root`; one utterance a clip, whatever forms of it are there.
 
     The id is the name without its form. Audio comes from form 03 and video from 01, else 02; where
-    there is no 03, the audio is the sound track of 01. `song=True` takes the sung clips too. Ratings
-    keep the intensity (1 normal, 2 strong). A name with a code that does not exist is rejected; raises
-    UserError where one form of a clip is there twice with different contents.
+    there is no 03, the audio is the sound track of 01. `song=True` takes the sung clips too; `sex` keeps the
+    speakers of one. Ratings keep the intensity (1 normal, 2 strong). A name with a code that does not exist is
+    rejected; raises UserError where one form of a clip is there twice with different contents.
     """
+    if sex not in SEXES:
+        raise UserError(f"options.sex: {sex!r} is not one of {', '.join(SEXES)}{did_you_mean(sex, SEXES)}")
     forms: dict[str, dict[str, Path]] = defaultdict(dict)
     rejected = []
     for path in corpus_files(root, {".wav", ".flac", ".mp4"}):
@@ -60,7 +66,7 @@ def read(root: Path, song: bool = False) -> tuple[list[Utterance], list[Rejected
             rejected.append(Rejected(path.stem, None, "prepare", f"{path.relative_to(root)}: {reason}"))
             continue
         form, clip = path.stem.split("-", 1)
-        if clip.startswith("02") and not song:
+        if (clip.startswith("02") and not song) or int(clip[-2:]) % 2 not in SEXES[sex]:
             continue
         earlier = forms[clip].setdefault(form, path)
         if earlier != path and not filecmp.cmp(earlier, path, shallow=False):
@@ -68,9 +74,15 @@ def read(root: Path, song: bool = False) -> tuple[list[Utterance], list[Rejected
     return [_utterance(clip, paths) for clip, paths in sorted(forms.items())], rejected
 
 
-def published(root: Path, utterances: list[Utterance], song: bool = False) -> list[Published]:
-    """The counts of the speech clips; with the sung ones nobody counts them by emotion."""
-    return [] if song else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED)]
+def published(
+    root: Path, utterances: list[Utterance], song: bool = False, sex: str = "any"
+) -> list[Published]:
+    """The counts of the speech clips of all actors; others nobody has published."""
+    return (
+        []
+        if song or sex != "any"
+        else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED)]
+    )
 
 
 def _unofficial(path: Path) -> str | None:

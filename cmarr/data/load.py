@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cmarr.corpora.manifest import Utterance, read_manifest
 from cmarr.data.store import Store, build_store
 from cmarr.errors import UserError
@@ -54,3 +56,27 @@ def without_modalities(ids: Sequence[str], features: Mapping[str, FeatureTable])
     """The utterances that have no modality at all: nothing can be learnt from them, and they are counted."""
     known = set().union(*(table.ids for table in features.values()))
     return [i for i in ids if i not in known]
+
+
+def as_trained(
+    features: Mapping[str, FeatureTable], dims: Mapping[str, int], corpus: str
+) -> dict[str, FeatureTable]:
+    """The features of another corpus for a model of widths `dims`: what it does not know is left out, what `corpus`
+    does not have is available for no utterance.
+
+    Raises UserError where a width differs, so the features come from another encoder, or nothing is in common.
+    """
+    for modality in dims.keys() & features.keys():
+        if features[modality].dim != dims[modality]:
+            raise UserError(
+                f"{corpus}: its {NAMES[modality]} features are {features[modality].dim} numbers wide, the models were "
+                f"trained on {dims[modality]}; both corpora must go through the same encoder"
+            )
+    if not dims.keys() & features.keys():
+        names = ", ".join(NAMES[modality] for modality in dims)
+        raise UserError(f"{corpus}: has none of the modalities that the models were trained on ({names})")
+    nothing = {
+        modality: FeatureTable([], np.zeros((0, width), np.float16), np.zeros(1, np.int64))
+        for modality, width in dims.items()
+    }
+    return {modality: features.get(modality, nothing[modality]) for modality in dims}

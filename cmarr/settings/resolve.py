@@ -7,8 +7,9 @@ from cmarr.damage.kinds import KINDS
 from cmarr.errors import UserError, did_you_mean
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.modalities import NAMES
+from cmarr.settings.crossing import crossed
 from cmarr.settings.load import validate
-from cmarr.settings.schema import Methods, Settings, Train
+from cmarr.settings.schema import Dataset, Methods, Settings, Train
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
 
@@ -28,40 +29,39 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `report`, `denseface`, `damage/<kind>` for every
-    kind, two entries a method (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked
-    for. `run` holds what changes how fast things go but never what comes out; no stage depends on it.
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `transfer`, `report`, `denseface`; the first five
+    again for each corpus under `cross`, as `cross/<corpus>/...`; `damage/<kind>` for every kind; two entries a method
+    (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what
+    changes how fast things go but never what comes out; no stage depends on it.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
     """
     dataset = settings.datasets[settings.dataset]
-    corpus = {
-        "dataset": settings.dataset,
-        "kind": dataset.kind,
-        "root": dataset.root,
-        "options": dataset.options,
-    }
-    # In an official split speakers may recur, so the recordings are what is drawn anew.
-    cluster = "dialogue" if dataset.folds == "official" else "speaker"
-    task = {"classes": list(dataset.classes), "task": dataset.task, "cluster": cluster}
+    task = {"classes": list(dataset.classes), "task": dataset.task, "cluster": _cluster(dataset)}
+    _check_finetune(settings)
     files: dict[str, dict[str, Any]] = {
-        "corpus": corpus | {"classes": list(dataset.classes)},
-        "prepare": corpus
-        | {"classes": list(dataset.classes), "merge": dataset.merge, "features": dataset.features},
+        **_from_raw(settings),
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
         "denseface": settings.ferplus.model_dump() | {"device": settings.device},
         "run": {"workers": settings.workers, "device": settings.device},
     }
-    _check_finetune(settings)
-    for modality in NAMES.values():
-        files[modality] = _extraction(settings, modality)
     for kind, of in KINDS.items():
         files[f"damage/{kind}"] = _damage(settings, kind, files[NAMES[of.modality]])
+    others = crossed(settings)
+    for name, other in others.items():
+        files |= {f"cross/{name}/{stage}": own for stage, own in _from_raw(other).items()}
     for name in settings.methods:
         files[name] = _method(settings, name, task)
         files[f"pretrain/{name}"] = _first_stage(settings, name, task)
+    files["transfer"] = {
+        "methods": {name: files[name]["starts_from"] for name in settings.methods},
+        "clusters": {name: _cluster(settings.datasets[name]) for name in (settings.dataset, *others)},
+        "seeds": list(settings.seeds),
+        "device": settings.device,
+        "classes": list(dataset.classes),
+    }
     check_variants(settings, {*files, *Methods.model_fields, "report"})
     for name, ablation in settings.ablations.items():
         changed = varied(settings, name)
@@ -75,6 +75,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
+        "cross": list(settings.cross),
         "ablations": [
             {"name": name, **settings.ablations[name].model_dump(), "against": settings.ablations[name].full}
             for name in settings.ablate
@@ -96,6 +97,28 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         **task,
     }
     return files
+
+
+def _from_raw(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What reads a corpus and extracts its features: `corpus`, `prepare`, and one entry a modality."""
+    dataset = settings.datasets[settings.dataset]
+    corpus = {
+        "dataset": settings.dataset,
+        "kind": dataset.kind,
+        "root": dataset.root,
+        "options": dataset.options,
+        "classes": list(dataset.classes),
+    }
+    return {
+        "corpus": corpus,
+        "prepare": corpus | {"merge": dataset.merge, "features": dataset.features},
+        **{modality: _extraction(settings, modality) for modality in NAMES.values()},
+    }
+
+
+def _cluster(dataset: Dataset) -> str:
+    """What is drawn anew for an interval: in an official split speakers may recur, so the recordings are."""
+    return "dialogue" if dataset.folds == "official" else "speaker"
 
 
 def _extraction(settings: Settings, modality: str) -> dict[str, Any]:

@@ -534,6 +534,7 @@ class Settings(Section):
     """The whole of params.yaml after the preset: no value is left open but run-time ones."""
 
     dataset: str
+    cross: Names
     preset: str
     alpha: NotNegative
     beta: NotNegative

@@ -1,0 +1,96 @@
+"""Ask the trained models for another corpus, and how steady their answers are there and at home."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cmarr.corpora.manifest import Utterance
+from cmarr.data.load import as_trained, by_id, load_features, load_store
+from cmarr.data.store import Store
+from cmarr.device import choose_device
+from cmarr.evaluation.consistency import consistency
+from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
+from cmarr.files import atomic
+from cmarr.folds.files import Fold, read_folds
+from cmarr.methods.inference import answer, represent
+from cmarr.methods.model import Model, load_model
+from cmarr.methods.protocol import Represents, Task
+from cmarr.modalities import CONDITIONS
+from stages.paths import Paths
+from stages.stage import run
+
+
+class Asked:
+    """One corpus, ready to be put before models that were trained on another or on itself."""
+
+    def __init__(self, name: str, cluster: str, task: Task, device: str):
+        self.name, self.cluster, self.task, self.device = name, cluster, task, device
+        self.utterances, self.features = by_id(Paths(name).manifest), load_features(Paths(name).features)
+
+    def answers(self, model: Model, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The keywords that `predictions_frame` and `consistency` take, of what `model` says of `ids`."""
+        features = as_trained(self.features, model.description["dims"], self.name)
+        store = load_store(ids, self.utterances, features, self.task).to(self.device)
+        available = store.available.cpu().numpy()
+        asked = [self.utterances[i] for i in ids]
+        logits = {c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()}
+        shared = {
+            "ids": ids,
+            "clusters": [u.cluster(self.cluster) for u in asked],
+            "logits": logits,
+            "task": self.task,
+        }
+        told = {
+            "speakers": [u.speaker for u in asked],
+            "labels": [self._truth(u) for u in asked],
+            "n_usable": usable_counts(available),
+            "prior": model.prior.tolist(),
+        }
+        return shared | told, shared | {"available": available, "vectors": _vectors(model, store)}
+
+    def _truth(self, utterance: Utterance) -> Any:
+        return utterance.score if self.task.regression else utterance.label
+
+
+def _vectors(model: Model, store: Store) -> dict[str, Any] | None:
+    if not isinstance(model.method, Represents):
+        return None
+    return {c: v.numpy() for c, v in represent(model.method, model.normaliser, store, CONDITIONS).items()}
+
+
+def _models(paths: Paths, settings: dict[str, Any], device: str) -> Iterator[tuple[str, Fold, int, Model]]:
+    """Method, fold, seed and model; what a method starts from as '<method>, its teacher' where it has vectors."""
+    for name, first in settings["methods"].items():
+        for fold in read_folds(paths.folds):
+            for seed in settings["seeds"]:
+                file = f"fold{fold.number}-seed{seed}.safetensors"
+                yield name, fold, seed, load_model(paths.models(name) / file, device)
+                if first:
+                    teacher = load_model(paths.pretrained(first) / file, device)
+                    if isinstance(teacher.method, Represents):
+                        yield f"{name}, its teacher", fold, seed, teacher
+
+
+def main(dataset: str, other: str) -> None:
+    paths, settings = Paths(dataset), Paths(dataset).settings("transfer")
+    task, device = Task(tuple(settings["classes"])), choose_device(settings["device"])
+    home, away = (Asked(name, settings["clusters"][name], task, device) for name in (dataset, other))
+    target, steady = paths.predictions(f"cross.{other}"), []
+    for name, fold, seed, model in _models(paths, settings, device):
+        for corpus, ids in ((home, fold.test), (away, list(away.utterances))):
+            told, compared = corpus.answers(model, ids)
+            of = {"model": name, "corpus": corpus.name, "fold": fold.number, "seed": seed}
+            steady.append(consistency(**compared).assign(**of))
+            if corpus is away and name in settings["methods"]:
+                frame = predictions_frame(fold=fold.number, seed=seed, **told)
+                write_predictions(predictions_path(target / name, fold.number, seed), frame, task)
+    with atomic(target / "consistency.parquet") as temporary:
+        pd.concat(steady, ignore_index=True).to_parquet(temporary)
+    print(
+        f"{other}: {len(away.utterances)} utterances answered by {dataset}'s {', '.join(settings['methods'])}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
