@@ -13,9 +13,10 @@ from cmarr.evaluation.consistency import consistency
 from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
-from cmarr.methods.inference import answer, represent
+from cmarr.methods.inference import answer
 from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Represents, Task
+from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS
 from stages.paths import Paths
 from stages.stage import run
@@ -56,7 +57,7 @@ class Asked:
 def _vectors(model: Model, store: Store) -> dict[str, Any] | None:
     if not isinstance(model.method, Represents):
         return None
-    return {c: v.numpy() for c, v in represent(model.method, model.normaliser, store, CONDITIONS).items()}
+    return representations(model.method, model.normaliser, store)
 
 
 def _models(paths: Paths, settings: dict[str, Any], device: str) -> Iterator[tuple[str, Fold, int, Model]]:

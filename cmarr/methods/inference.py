@@ -1,20 +1,21 @@
 """Answers of a method for a whole split under fixed conditions."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from cmarr.data.batch import Batch, visibility
+from cmarr.data.batch import visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.protocol import Method, Represents, Spread
+from cmarr.methods.protocol import Method, Spread
 
 ROWS = 256
 """Utterances answered at once; bounds memory, never changes an answer."""
 
 
+@torch.no_grad()
 def answer(
     method: nn.Module, normaliser: Normaliser, store: Store, conditions: Iterable[str]
 ) -> dict[str, Tensor]:
@@ -22,28 +23,6 @@ def answer(
 
     Rows with nothing usable hold whatever the method gave; the caller replaces them by the prior.
     """
-
-    def ask(batch: Batch, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: given.logits for name, given in cast(Method, method).predict(batch, masks).items()}
-
-    return _over(ask, method, normaliser, store, conditions)
-
-
-def represent(
-    method: nn.Module, normaliser: Normaliser, store: Store, conditions: Iterable[str]
-) -> dict[str, Tensor]:
-    """The vectors (N, d) that the answers of a `Represents` are read from, under the same rules as `answer`."""
-    return _over(cast(Represents, method).fused, method, normaliser, store, conditions)
-
-
-@torch.no_grad()
-def _over(
-    ask: Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]],
-    method: nn.Module,
-    normaliser: Normaliser,
-    store: Store,
-    conditions: Iterable[str],
-) -> dict[str, Tensor]:
     names = list(conditions)
     training = method.training
     method.eval()
@@ -52,8 +31,8 @@ def _over(
     for rows in torch.arange(len(store), device=device).split(ROWS):
         batch = normaliser(store.batch(rows))
         masks = {name: visibility(name, len(rows), device) for name in names}
-        for name, given in ask(batch, masks).items():
-            parts[name].append(given.float().cpu())
+        for name, prediction in cast(Method, method).predict(batch, masks).items():
+            parts[name].append(prediction.logits.float().cpu())
     method.train(training)
     return {name: torch.cat(part) for name, part in parts.items()}
 

@@ -59,6 +59,15 @@ def test_song_is_left_out_unless_asked_for(tmp_path):
     assert [u.id for u in read(tmp_path, song=True)[0]] == ["01-01-01-01-01-01", "02-01-01-01-01-01"]
 
 
+def test_women_have_even_numbers_and_men_odd_ones(tmp_path):
+    clips(tmp_path, "Actor_01/03-01-01-01-01-01-01.wav", "Actor_12/03-01-01-01-01-01-12.wav")
+    assert [u.speaker for u in read(tmp_path)[0]] == ["Actor_01", "Actor_12"]
+    assert [(u.speaker, u.sex) for u in read(tmp_path, sex="female")[0]] == [("Actor_12", "f")]
+    assert [(u.speaker, u.sex) for u in read(tmp_path, sex="male")[0]] == [("Actor_01", "m")]
+    with pytest.raises(UserError, match=r"options.sex: 'men' is not one of any, female, male"):
+        read(tmp_path, sex="men")
+
+
 def test_litter_is_ignored_and_wrong_names_are_rejected_with_the_reason(tmp_path):
     clips(
         tmp_path,
