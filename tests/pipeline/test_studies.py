@@ -83,3 +83,18 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
     assert ran(study.dvc("repro", "report")) == ["settings", "report"]
     assert "2 of 2 points were run" in (study.root / "metrics/demo/report/sensitivity.md").read_text()
     assert (study.root / "metrics/demo/report/figures/sensitivity.svg").is_file()
+
+
+def test_another_corpus_is_answered_by_the_trained_models(study):
+    yaml = YAML(typ="safe", pure=True)
+    datasets = yaml.load(study.root / "params.yaml")["datasets"]
+    datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 12}
+    write(study, datasets=datasets, cross=["demo_other"])
+    stages = ran(study.dvc("repro", "report"))
+    assert set(stages) == {"settings", "cross@demo_other", "transfer@demo_other", "report"}  # nothing is trained
+    report = study.root / "metrics/demo/report"
+    table = pd.read_csv(report / "tables/cross-demo-other.csv")
+    assert list(table.columns) == ["available", "scored", "cmarr", "masked", "linear"]
+    steady = pd.read_csv(report / "tables/consistency-demo-other.csv")
+    assert set(steady["corpus"]) == {"demo", "demo_other"}
+    assert "Trained on demo, tested on demo_other" in (report / "index.html").read_text()
