@@ -91,7 +91,12 @@ def test_another_corpus_is_answered_by_the_trained_models(study):
     datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 12}
     write(study, datasets=datasets, cross=["demo_other"])
     stages = ran(study.dvc("repro", "report"))
-    assert set(stages) == {"settings", "cross@demo_other", "transfer@demo_other", "report"}  # nothing is trained
+    assert set(stages) == {
+        "settings",
+        "cross@demo_other",
+        "transfer@demo_other",
+        "report",
+    }  # nothing is trained
     report = study.root / "metrics/demo/report"
     table = pd.read_csv(report / "tables/cross-demo-other.csv")
     assert list(table.columns) == ["available", "scored", "cmarr", "masked", "linear"]
