@@ -14,6 +14,8 @@ OTHER = {
     "wav2vec2": [{"layers": [1]}, {"layers": "all"}, {"pool": 2}, {"precision": "bf16"}, {"longest": 9.0}],
     "bert": [{"layers": [1, 2]}, {"layers": "all"}, {"precision": "bf16"}],
     "denseface": [{"rate": 5.0}, {"margin": 0.3}, {"precision": "bf16"}],
+    "waveforms": [{"model": "other"}],
+    "word_pieces": [{"model": "other"}],
 }
 """Settings that change the features, one at a time."""
 
@@ -24,6 +26,8 @@ FASTER = {
     "wav2vec2": {"workers": 1, "seconds": 5.0, "batch_seconds": 1.0, "window": 8, "device": "cpu"},
     "bert": {"workers": 1, "batch_pieces": 9, "window": 8, "device": "cpu"},
     "denseface": {"workers": 1, "seconds": 5.0, "batch_faces": 9, "window": 8, "device": "cpu"},
+    "waveforms": {"workers": 1, "seconds": 5.0},
+    "word_pieces": {},
 }
 """Settings that change the speed only."""
 
@@ -35,8 +39,16 @@ def build(speech_model, text_model, face_weights):
         "wav2vec2": {"model": speech_model["wav2vec2"]},
         "bert": {"model": text_model["bert"]},
         "denseface": {"weights": face_weights},
+        "waveforms": {"model": speech_model["wav2vec2"]},
+        "word_pieces": {"model": text_model["bert"]},
     }
-    return lambda name, **settings: build_encoder(name, **{**given.get(name, {}), **settings})
+    others = {"waveforms": speech_model["hubert"], "word_pieces": text_model["roberta"]}
+
+    def make(name, **settings):
+        own = {**given.get(name, {}), **settings}
+        return build_encoder(name, **own | ({"model": others[name]} if own.get("model") == "other" else {}))
+
+    return make
 
 
 @pytest.mark.parametrize("name", ENCODERS)
