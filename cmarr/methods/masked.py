@@ -61,6 +61,12 @@ class Masked(nn.Module):
         logits = questions.answer(ask)  # (P, B, K)
         return by_name(visible, logits)
 
+    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The fused vectors (B, d) for each named visibility (B, 3)."""
+        projected = self._project(batch)
+        seen = {name: usable_in(batch, v, self.modalities)[1] for name, v in visible.items()}
+        return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
+
     def _project(self, batch: Batch) -> dict[str, Tensor]:
         return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
 
