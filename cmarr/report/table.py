@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -34,17 +35,17 @@ class Table:
     digits: int = 2
     kind: str = "table"
 
-    @property
+    @cached_property
     def header(self) -> list[str]:
         """The names of the columns."""
         return texts(self.frame, self.digits)[0]
 
-    @property
+    @cached_property
     def rows(self) -> list[list[str]]:
         """The cells, as text."""
         return texts(self.frame, self.digits)[1]
 
-    @property
+    @cached_property
     def left(self) -> set[int]:
         """The columns that are set to the left: the first, and those of words."""
         return left_columns(self.rows, len(self.header))

@@ -39,10 +39,10 @@ METHODS = ("cmarr", "masked", "linear")
 def predictions(task: Task, method: int, fold: int, n: int = 24) -> pd.DataFrame:
     """`n` utterances of four speakers; the later the method, the better it guesses."""
     draws = np.random.default_rng([method, fold])
-    truth = np.arange(n) % task.outputs
+    truth = np.arange(n) % 2
+    target = truth[:, None] * 2.0 - 1 if task.regression else np.eye(task.outputs)[truth]
     logits = {
-        c: draws.normal(size=(n, task.outputs)) + (0.4 + 0.3 * method) * len(c) * np.eye(task.outputs)[truth]
-        for c in CONDITIONS
+        c: draws.normal(size=(n, task.outputs)) + (0.4 + 0.3 * method) * len(c) * target for c in CONDITIONS
     }
     available = np.ones((n, 3), bool)
     available[0, 0] = False
@@ -50,14 +50,19 @@ def predictions(task: Task, method: int, fold: int, n: int = 24) -> pd.DataFrame
         ids=[f"f{fold}u{i}" for i in range(n)],
         speakers=[f"f{fold}s{i % 4}" for i in range(n)],
         clusters=[f"f{fold}s{i % 4}" for i in range(n)],
-        labels=[task.classes[k] for k in truth],
+        labels=list(target[:, 0]) if task.regression else [task.classes[k] for k in truth],
         n_usable=usable_counts(available),
         task=task,
-        prior=[1 / task.outputs] * task.outputs,
+        prior=prior(task),
         fold=fold,
         seed=0,
         logits=logits,
     )
+
+
+def prior(task: Task) -> list[float]:
+    """What the answer is without any evidence."""
+    return [0.0] if task.regression else [1 / task.outputs] * task.outputs
 
 
 def curves(epochs: int) -> pd.DataFrame:
@@ -90,7 +95,7 @@ def study(task: Task = TASK) -> Study:
 
 def evaluated(made: Study) -> dict[str, dict[str, pd.DataFrame]]:
     """What evaluation leaves beside the scores: table -> method -> rows."""
-    priors = {fold: [1 / made.task.outputs] * made.task.outputs for fold in (1, 2)}
+    priors = {fold: prior(made.task) for fold in (1, 2)}
     return {
         "calibration": {m: reliability(f, made.task) for m, f in made.frames.items()},
         "scores": {

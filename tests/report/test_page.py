@@ -15,7 +15,7 @@ from cmarr.report.sections.importance import importance_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.robustness import robustness_section
 from cmarr.report.sections.summary import summary_section
-from tests.report.studies import HOSTILE
+from tests.report.studies import HOSTILE, page_of, study
 
 
 class Reader(HTMLParser):
@@ -157,3 +157,10 @@ def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_com
     assert "**No test carries a difference from `masked`.**" in unclear
     assert "Under none of the 7 conditions is one method shown to be better" in unclear
     assert "Not shown to beat the plain rival `masked` on avg6: `cmarr`." in unclear
+
+
+def test_a_study_of_scores_has_a_page_too():
+    text = render(page_of(study(Task())))
+    assert "the lowest MAE" in text
+    assert "A score has no classes: nothing can be confused." in text
+    assert "MAE: every method under every condition" in text
