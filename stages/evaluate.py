@@ -20,7 +20,7 @@ from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
-from cmarr.masks.protocols import FIXED
+from cmarr.masks.protocols import FIXED, MASKED
 from cmarr.methods.inference import spreads
 from cmarr.methods.model import load_model
 from cmarr.methods.protocol import ClosedForm, Task
@@ -50,7 +50,7 @@ def main(dataset: str, name: str) -> None:
     device = choose_device(settings["device"])
     damaged = read_damaged(paths.data / "damaged", features)
     described = read_description(paths.masks)
-    masks = {protocol: read_masks(paths.masks, protocol) for protocol in described["protocols"]}
+    masks = {own: read_masks(paths.masks, own) for own in MASKED if own in described["protocols"]}
     everything, doubts, priors, closed_form = [], [], {}, False
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)

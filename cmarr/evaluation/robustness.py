@@ -1,6 +1,6 @@
 """The scores of every protocol and level, as one long table: metrics/<dataset>/<method>/protocols.csv.
 
-One row a protocol, level (or condition) and metric, in the order of the protocols. Its columns:
+One row a protocol, level (or condition) and metric, in the order of `masks.protocols.ANSWERED`. Its columns:
 
     method     as in params.yaml: a method or an ablation
     protocol   'fixed', 'rate', 'unbalanced_speech', 'unbalanced_video', 'unbalanced_text', 'by_speaker',

@@ -127,7 +127,10 @@ def _rule(name: str, own: str, settings: Mapping[str, Any], tested: Tested) -> s
         )
     if name == "by_speaker":
         known = len(set(tested.groups))
-        return f"whole speakers ({known}) lose a modality; the level is the share of hidden cells of {cells}"
+        return (
+            f"whole speakers, or recordings where a corpus names nobody ({known} in all), lose a modality; "
+            f"the level is the share of hidden cells of {cells}"
+        )
     return (
         f"the level is the missing rate of {tested.classes[-1]}; those of the classes before it "
         f"({', '.join(tested.classes[:-1])}) rise to it evenly from 0; cells of {cells}"
