@@ -18,6 +18,10 @@ DECIDED = ("entropy", "sigma")
 """The choices that the model makes."""
 
 
+GONE = 0.9
+"""Share of the utterances that lost the modality altogether at which a level has nothing left to decide about."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One method under one kind of damage.
@@ -87,13 +91,15 @@ def _corrected(compared: Mapping[str, Any]) -> dict[str, Any]:
 class Verdict:
     """What a finding says of one metric. Levels are None where there is none.
 
-    hiding_pays: the mildest level from which on, to the worst, hiding is shown to be better
+    gone:        the levels that leave nearly nothing of the modality (`GONE`): using it is hiding it
+    hiding_pays: the mildest level from which on, to the worst that is not gone, hiding is shown to be better
     means_cross: the same for the means alone, whatever a test says
     using_pays:  the levels at which using is shown to be better
     worse_than:  choice of the model -> levels at which it is shown to be worse than using or hiding
     cost:        choice of the model -> the most that it lies behind the better of the two means, at any level
     """
 
+    gone: Sequence[float]
     hiding_pays: float | None
     means_cross: float | None
     using_pays: Sequence[float]
@@ -113,9 +119,12 @@ def judge(finding: Finding, task: Task) -> Verdict | None:
         for pair, compared in finding.differences.items()
     }
     decided = [name for name in DECIDED if name in finding.scores]
+    gone = [x for x in levels if finding.choices.hidden["use"][x] >= GONE]
+    left = [x for x in levels if x not in gone]
     return Verdict(
-        hiding_pays=_onset([shown["use", "hide"][x] < 0 for x in levels], levels),
-        means_cross=_onset([means["hide"][x] > means["use"][x] for x in levels], levels),
+        gone=gone,
+        hiding_pays=_onset([shown["use", "hide"][x] < 0 for x in left], left),
+        means_cross=_onset([means["hide"][x] > means["use"][x] for x in left], left),
         using_pays=[x for x in levels if shown["use", "hide"][x] > 0],
         worse_than={
             n: [x for x in levels if min(shown[n, o][x] for o in ("use", "hide")) < 0] for n in decided

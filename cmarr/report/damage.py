@@ -35,7 +35,9 @@ def level_text(kind: str, level: float, harmless: str = "undamaged") -> str:
     """A level as a person says it; `harmless` is what to call the undamaged recording."""
     if level == KINDS[kind].harmless:
         return harmless
-    return f"{100 * level:g} %" if kind in ("word_errors", "occlusion") else f"{level:g}{_SHORT[kind]}"
+    if kind in ("word_errors", "occlusion"):
+        return f"{100 * level:g} %"
+    return "1 stop" if kind == "dark" and level == 1 else f"{level:g}{_SHORT[kind]}"
 
 
 _SHORT = {"noise": " dB", "dark": " stops", "blur": " %"}
@@ -103,11 +105,14 @@ def _answer(kind: str, modality: str, finding: Finding, verdict: Verdict) -> str
         said = f"hiding {modality} is shown to pay {_from(kind, verdict.hiding_pays)}"
         said += f" ({ahead})" if crossing != verdict.hiding_pays else ""
     elif crossing is None:
-        said = f"hiding {modality} does not pay, not even at {level_text(kind, finding.choices.levels[-1])}"
+        worst = [x for x in finding.choices.levels if x not in verdict.gone][-1]
+        said = f"hiding {modality} does not pay, not even at {level_text(kind, worst)}"
     else:
-        said = f"nowhere is hiding {modality} shown to pay to the end; {ahead}"
+        said = f"hiding {modality} is not shown to pay; {ahead}"
     if verdict.using_pays:
         said += f". Using it is shown to be better {_at(kind, verdict.using_pays, finding)}"
+    if verdict.gone:
+        said += f". Nearly nothing of the {modality} is left {_at(kind, verdict.gone, finding)}: it is hidden anyway"
     for name, cost in verdict.cost.items():
         behind = f"at most {_difference_text(finding, cost)} behind the better of the two"
         said += f". Deciding by {name} is {behind if cost > 0 else 'never behind either'}"
@@ -125,15 +130,19 @@ def _from(kind: str, level: float) -> str:
 
 
 def _at(kind: str, levels: Sequence[float], finding: Finding) -> str:
-    """Some levels in words; a run of them that ends with the worst one in one phrase."""
-    every = finding.choices.levels
-    if tuple(levels) == every:
+    """Some levels in words; a run of them that reaches the mildest or the worst one in one phrase."""
+    every, some = finding.choices.levels, tuple(levels)
+    if some == every:
         return "throughout"
-    if tuple(levels) == every[1:]:
+    if some == every[1:]:
         return "at every level of damage"
-    if len(levels) > 1 and tuple(levels) == every[-len(levels) :]:
-        return _from(kind, levels[0])
-    return "at " + ", ".join(level_text(kind, level) for level in levels)
+    if some == every[:1]:
+        return "undamaged"
+    if some == every[: len(some)]:
+        return f"undamaged and up to {level_text(kind, some[-1])}"
+    if len(some) > 1 and some == every[-len(some) :]:
+        return _from(kind, some[0])
+    return "at " + ", ".join(level_text(kind, level) for level in some)
 
 
 def _fall(kind: str, modality: str, finding: Finding, task: Task) -> str:

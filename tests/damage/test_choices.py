@@ -143,6 +143,25 @@ def test_the_study_finds_from_where_hiding_pays():
     )
 
 
+def test_levels_that_leave_nothing_are_told_and_decide_nothing():
+    frame = predictions()
+    gone = frame[(frame["protocol"] == "noise") & (frame["level"] == 0.0)]
+    fixed = frame[frame["protocol"] == "fixed"].set_index(["id", "condition"])
+    lost = []
+    for condition, rows in gone.groupby("condition"):
+        rest = condition.replace("s", "")
+        same = fixed.loc[[(id, rest or "s") for id in rows["id"]]]
+        columns = ["p_calm", "p_tense", "n_usable"]
+        values = same[columns].to_numpy() if rest else same[columns].to_numpy() * [1, 1, 0]
+        lost.append(rows.assign(level=-5.0, **dict(zip(columns, values.T, strict=True))))
+    frame = pd.concat([frame, *lost], ignore_index=True)
+    finding = examine(frame, TASK, "noise", resamples=200)
+    verdict = judge(finding, TASK)
+    assert verdict.gone == [-5.0] and verdict.hiding_pays == 0.0  # of the levels with something left
+    text = damage_markdown({"noise": {"cmarr": finding}}, {}, TASK, dataset="tiny")
+    assert "Nearly nothing of the speech is left at -5 dB" in text
+
+
 def test_harmless_damage_never_makes_hiding_pay():
     frame = predictions(hurts=False)
     verdict = judge(examine(frame, TASK, "noise", resamples=200), TASK)
@@ -186,7 +205,7 @@ def test_the_report_says_it_in_words_numbers_and_a_picture(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"damage.md", "damage.csv", "damage_differences.csv"}
     text = (tmp_path / "damage.md").read_text()
     assert (
-        "hiding speech is shown to pay from 0 dB on. Using it is shown to be better at undamaged, 20 dB."
+        "hiding speech is shown to pay from 0 dB on. Using it is shown to be better undamaged and up to 20 dB."
         in text
     )
     assert "Deciding by sigma is never behind either." in text

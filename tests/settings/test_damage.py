@@ -80,7 +80,7 @@ def test_a_corpus_of_features_refuses_and_all_leaves_them_out(tmp_path):
     [
         ("    sound: white ", "    sound: pink ", "protocol.noise.sound"),
         ("    - 20.0\n", "    - .inf\n", "protocol.noise.levels"),
-        ("    - 6.0\n", "    - -6.0\n", "protocol.blur.levels"),
+        ("    - 2.5\n", "    - -2.5\n", "protocol.dark.levels"),
     ],
 )
 def test_levels_that_cannot_be_are_refused_by_their_key(tmp_path, old, new, told):
