@@ -20,7 +20,8 @@ from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import FULL, Ablations, ablations_markdown, ablations_table, compare_with_full
 from cmarr.report.clusters import clusters_markdown
-from cmarr.report.damage import write_damage
+from cmarr.report.damage import QUESTION, write_damage
+from cmarr.report.damage_figure import damage_figure
 from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_3
 from cmarr.report.recovery import recovery_markdown
@@ -31,6 +32,7 @@ from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.sensitivity import sensitivity_section
 from cmarr.report.sensitivity import read_results, sensitivity_markdown
 from cmarr.report.study import Study, load_study, read_answers, read_cost
+from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
 from cmarr.training.selection import describe_rule
@@ -153,7 +155,11 @@ def _damage(paths: Paths, settings: dict[str, Any], task: Task, cluster: str) ->
             if (finding := examine(rows, task, kind, spread)) is not None:
                 findings.setdefault(kind, {})[method] = finding
     found = {kind: findings[kind] for kind in KINDS if kind in findings}
-    write_damage(paths.metrics / "report", found, realised, task, dataset=paths.dataset, cluster=cluster)
+    target = paths.metrics / "report"
+    write_damage(target, found, realised, task, dataset=paths.dataset, cluster=cluster)
+    for ending in ("png", "svg") if found else ():
+        figure = damage_figure(found, task, title=f"{QUESTION} {paths.dataset}")
+        save_figure(target / f"damage.{ending}", figure, dpi=100)
     return damage_section(found, realised, task, cluster=cluster)
 
 
