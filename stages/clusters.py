@@ -36,7 +36,8 @@ def main(dataset: str, name: str) -> None:
             [_category(utterances[i].score if task.regression else utterances[i].label) for i in ids]
         )
         clusters = np.array([utterances[i].cluster(settings["cluster"]) for i in ids])
-        met = {c: store.available.cpu().numpy()[:, np.array(visible(c))].all(1) for c in CONDITIONS}
+        present = store.available.cpu().numpy()
+        met = {c: np.asarray(present[:, np.array(visible(c))].all(1)) for c in CONDITIONS}
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             found = representations(model.method, model.normaliser, store)

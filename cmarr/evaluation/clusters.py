@@ -13,7 +13,7 @@ AVERAGE = "mean"
 """Row of the table that averages the conditions."""
 
 
-def silhouettes(vectors: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+def silhouettes(vectors: np.ndarray, labels: Sequence[str] | np.ndarray) -> np.ndarray:
     """(R,) silhouette of each of R vectors (R, d) by class, at cosine distances (Rousseeuw 1987).
 
     (b - a) / max(a, b) with a the mean distance to its own class and b that to the nearest other one: 1 in
