@@ -95,6 +95,9 @@ def predictions_frame(
         raise ValueError("give logits or probabilities, one of the two")
     if task.regression and probabilities is not None:
         raise ValueError("a score has no probabilities; give it as logits")
+    otherwise = np.asarray(prior, np.float64)
+    if not task.regression:
+        otherwise = otherwise / otherwise.sum()  # frequencies in single precision are one only to seven digits
     parts = []
     for condition, raw in answers.items():
         usable = np.asarray(n_usable[condition])
@@ -108,7 +111,7 @@ def predictions_frame(
             )
         if not task.regression and logits is not None:
             values = _softmax(values)
-        values[usable == 0] = prior
+        values[usable == 0] = otherwise
         own = None if uncertainty is None else uncertainty.get(condition)
         doubt = _entropy(values) if not task.regression else np.full(len(ids), np.nan)
         if own is not None:

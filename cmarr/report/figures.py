@@ -12,7 +12,7 @@ from cmarr.evaluation.tallies import AVERAGES, ROWS
 from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
 from cmarr.report.published import Published
-from cmarr.report.style import COLOURS, FAINT, GRID, MARKERS, horizontal_grid, style
+from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style
 from cmarr.report.tables import _RAW, Summaries, row_label
 
 GAP = 0.25
@@ -48,8 +48,9 @@ def results_figure(
                 positions[row] - 0.5, positions[row] + 0.55, color=GRID, alpha=0.55, linewidth=0, zorder=0
             )
         shift = np.linspace(-1, 1, len(summaries)) * min(0.3, 0.13 * (len(summaries) - 1))
-        for method, offset, colour, marker in zip(summaries, shift, COLOURS, MARKERS, strict=False):
-            _method(axes, summaries[method][metric], positions, offset, scale, colour, marker, method)
+        for (method, look), offset in zip(looks(summaries).items(), shift, strict=True):
+            cells = summaries[method][metric]
+            _method(axes, cells, positions, offset, scale, look.colour, look.marker, method)
         for paper, cells in (published or {}).items():
             _paper(axes, cells, positions, metric, paper)
         if metric == "UAR":

@@ -41,6 +41,11 @@ def test_answers_become_probabilities_and_nothing_usable_becomes_the_training_pr
     np.testing.assert_allclose(frame["uncertainty"], [expected, expected])
 
 
+def test_a_prior_in_single_precision_sums_to_one_all_the_same():
+    frame = answers(prior=[1 / 3 + 1e-7, 2 / 3])
+    assert frame.loc[1, ["p_angry", "p_calm"]].sum() == pytest.approx(1, abs=1e-15)
+
+
 def test_a_methods_own_uncertainty_is_kept_where_the_answer_is_its_own():
     frame = answers(uncertainty={"t": np.array([0.125, 0.5])})
     assert frame["uncertainty"][0] == 0.125

@@ -59,6 +59,15 @@ def test_the_results_figure_names_methods_and_what_cannot_be_met(make_summary, e
     assert "avg6\nt, s, st" in found
 
 
+def test_nine_methods_are_all_drawn(make_summary, emotions):
+    names = [f"method {n}" for n in range(9)]
+    figure = results_figure(
+        dict.fromkeys(names, make_summary(emotions, 0.7)), emotions, metric="UAR", title="t"
+    )
+    (legend,) = [axes.get_legend() for axes in figure.axes]
+    assert [text.get_text() for text in legend.get_texts()][:9] == names
+
+
 def test_errors_are_labelled_as_such(make_summary):
     found = words(results_figure({"cmarr": make_summary(Task(), 0.7)}, Task(), metric="MAE", title="MAE"))
     assert "MAE (less is better)" in found
