@@ -97,7 +97,7 @@ def predictions_frame(
         raise ValueError("a score has no probabilities; give it as logits")
     otherwise = np.asarray(prior, np.float64)
     if not task.regression:
-        otherwise = otherwise / otherwise.sum()  # frequencies in single precision are one only to seven digits
+        otherwise = otherwise / otherwise.sum()  # in single precision frequencies add up to one but for 1e-7
     parts = []
     for condition, raw in answers.items():
         usable = np.asarray(n_usable[condition])
