@@ -174,7 +174,7 @@ def test_weights_that_are_not_here_are_said_before_the_run(project, tmp_path, we
     model = tmp_path / "model" if weights == "present" else "someone/never-published"
     (tmp_path / "model").mkdir()
     params = project("crema_d", MAKERS["crema_d"](tmp_path / "crema"))
-    text = params.read_text().replace("  text: hashing ", "  text: bert ", 1)
+    text = params.read_text().replace("  text: auto ", "  text: bert ", 1)
     params.write_text(text.replace("model: bert-base-uncased", f"model: {model}"))
     _, output = doctor(params)
     if weights == "present":
