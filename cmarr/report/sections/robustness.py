@@ -79,6 +79,7 @@ def curve_figure(rows: pd.DataFrame, protocol: str, metric: str, known: Mapping[
     """One protocol: a line with a band for every method."""
     scale = 1 if metric in ("MAE", "Corr") else 100
     part = rows[rows["protocol"] == protocol]
+    shade = 0.4 / max(3, len(known))  # many bands on top of one another must not hide the lines
     with style():
         figure, axes = small_axes(3.1, 2.4, left=0.55, bottom=0.45)
         horizontal_grid(axes)
@@ -87,7 +88,7 @@ def curve_figure(rows: pd.DataFrame, protocol: str, metric: str, known: Mapping[
             if own.empty:
                 continue
             x, y, lo, hi = (own[c].to_numpy(np.float64) for c in ("level", "mean", "lo", "hi"))
-            axes.fill_between(x, scale * lo, scale * hi, color=look.colour, alpha=0.13, linewidth=0)
+            axes.fill_between(x, scale * lo, scale * hi, color=look.colour, alpha=shade, linewidth=0)
             axes.plot(
                 x,
                 scale * y,
