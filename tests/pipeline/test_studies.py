@@ -88,7 +88,7 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
 def test_another_corpus_is_answered_by_the_trained_models(study):
     yaml = YAML(typ="safe", pure=True)
     datasets = yaml.load(study.root / "params.yaml")["datasets"]
-    datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 12}
+    datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 24}
     write(study, datasets=datasets, cross=["demo_other"])
     stages = ran(study.dvc("repro", "report"))
     assert set(stages) == {
