@@ -77,6 +77,8 @@ def compare(
     try:
         if methods and method:
             raise UserError("--method chooses a method of two experiments; with --methods the names choose")
+        if methods and first == second:
+            raise UserError(f"{first} is compared with itself; name two different methods")
         name, only = dataset or _dataset(params), [method] if method else []
         if methods:
             found = _answers(params.parent, "workspace", name, [first, second])
@@ -258,3 +260,7 @@ def _dataset(params: Path) -> str:
 def _fail(command: str, error: UserError, status: int) -> NoReturn:
     typer.secho(f"cmarr {command}: {error}", err=True, fg="red")
     raise typer.Exit(status) from None
+
+
+if __name__ == "__main__":
+    app()

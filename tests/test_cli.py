@@ -197,3 +197,22 @@ def test_the_real_corpora_are_ready(project):
     assert "mosi_utterance.pkl is none of the four files that MMSA hands out" in output
     assert "the whole agrees, but not by split (train, valid, test)" in output
     assert re.search(r"train +1150/1284\n +valid +297/229\n +test +752/686\n", output)
+
+
+def test_the_doctor_looks_at_the_presets_encoders_of_the_dataset_that_it_is_asked_about(project, tmp_path):
+    MAKERS["crema_d"](tmp_path / "crema")
+    params = project("crema_d", tmp_path / "crema")
+    text = params.read_text().replace("\ndataset: crema_d", "\ndataset: demo", 1)
+    before, after = text.split("\n  crema_d: ", 1)
+    params.write_text(before + "\n  crema_d: " + after.replace("preset: frozen", "preset: paper-frozen", 1))
+    _, output = doctor(params, "crema_d")
+    assert "speech: wav2vec2" in output
+
+
+def test_what_the_first_stage_would_refuse_is_a_problem(project, tmp_path):
+    MAKERS["crema_d"](tmp_path / "crema")
+    params = project("crema_d", tmp_path / "crema")
+    params.write_text(params.read_text().replace("\ncross: []", "\ncross: [nowhere]", 1))
+    status, output = doctor(params)
+    assert status == 1
+    assert "XX cross: 'nowhere' has no section under 'datasets'" in output

@@ -70,9 +70,11 @@ def swap_p_values(statistic: Statistic, n_clusters: int, *, seed: int = 0) -> np
     """Two-sided p (V,) of a paired difference when each cluster's two methods are swapped or not.
 
     `statistic` gets (B, C) swaps, 1 where a cluster is swapped. Exact up to `EXACT_UP_TO` clusters. A value
-    that is NaN as observed has p NaN.
+    that is NaN as observed has p NaN; with fewer than two clusters every other p is 1.
     """
     observed = _rounded(statistic(np.zeros((1, n_clusters))))[0]
+    if n_clusters < 2:  # swapping everything only turns the sign: nothing can be told
+        return np.where(np.isnan(observed), np.nan, 1.0)
 
     def of_swaps(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
         swapped = np.atleast_2d(first) >= n_clusters

@@ -99,6 +99,8 @@ def _intervals(
     names, codes = np.unique(rows["cluster"].to_numpy(str), return_inverse=True)
     rows = rows.assign(cluster=codes)
     parts = list(by_condition(rows))
+    if not parts:
+        return {("AURC", row): (np.nan, np.nan) for row in ROWS}
     ordered = [[_ordered(run, task) for _, run in part.groupby("seed")] for _, part in parts]
 
     def areas(weights: np.ndarray) -> np.ndarray:

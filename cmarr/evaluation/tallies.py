@@ -67,6 +67,8 @@ class Tallies:
         out = np.zeros((len(weights), *self.sums.shape[:3], self.sums.shape[-1]))
         for fold, sums in enumerate(self.sums):  # (S, P, C, M)
             here = np.flatnonzero(sums.any(axis=(0, 1, 3)))
+            if not len(here):
+                continue
             flat = sums[:, :, here].transpose(2, 0, 1, 3).reshape(len(here), -1)
             # einsum's own loops add in a fixed order; a BLAS product may differ by thread count.
             drawn = np.einsum("bc,cm->bm", weights[:, here].astype(np.float64), flat)

@@ -9,11 +9,13 @@ from typing import Any
 
 from cmarr.corpora.examine import Topic, examine
 from cmarr.corpora.expected import Finding
+from cmarr.device import choose_device
 from cmarr.encoders.availability import weights_finding
 from cmarr.errors import UserError, did_you_mean
 from cmarr.execution import worker_count
 from cmarr.modalities import NAMES
 from cmarr.settings.load import load_settings
+from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
 
 Print = Callable[..., None]
@@ -41,7 +43,10 @@ def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: 
     for name in names:
         if name not in settings.datasets:
             raise UserError(f"{params}: no dataset {name!r}{did_you_mean(name, settings.datasets)}")
-    return sum(_examine(name, settings, params, echo) for name in names)
+    found = 0
+    for name in names:
+        found += _examine(name, load_settings(params, params.parent / "presets", name), params, echo)
+    return found
 
 
 def _everything(settings: Settings, params: Path) -> list[str]:
@@ -64,6 +69,12 @@ def _examine(name: str, settings: Settings, params: Path, echo: Print) -> int:
     echo(f"{name}", bold=True, nl=False)
     echo(f"  (kind {dataset.kind}, {root})")
     counts = dict.fromkeys(_MARKS, 0)
+    try:
+        resolve(settings)
+        choose_device(settings.device)
+    except UserError as error:  # what the first stage of a run would stop at
+        counts["problem"] += 1
+        _print(Topic("settings", [Finding("problem", str(error), "correct it in params.yaml")]), echo)
     for topic in _topics(name, dataset, settings, root, params):
         _print(topic, echo)
         for finding in topic.findings:

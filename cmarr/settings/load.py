@@ -26,8 +26,10 @@ RUNTIME_AUTO = {("device",), ("workers",)}
 """Keys whose 'auto' is decided by the machine, not by a preset."""
 
 
-def load_settings(params: str | Path, presets: str | Path) -> Settings:
+def load_settings(params: str | Path, presets: str | Path, dataset: str | None = None) -> Settings:
     """Read params.yaml, fill the keys left at 'auto' from the preset, validate.
+
+    With `dataset`, as if that stood there: another dataset may bring another preset.
 
     What the user typed always wins: a preset gives a value only to a key that says 'auto'.
 
@@ -43,7 +45,7 @@ def load_settings(params: str | Path, presets: str | Path) -> Settings:
             wanted = "a name" if kind is str else "a section"
             raise UserError(f"{params}: {key}: must be {wanted}, not {raw[key]!r}")
     _refuse_unknown_keys(raw, str(params))
-    name = raw["dataset"]
+    raw["dataset"] = name = dataset or raw["dataset"]
     for known in (name, *raw["datasets"]):
         # The name becomes a folder and a word of a command.
         if not isinstance(known, str) or not re.fullmatch(NAME, known):
@@ -75,18 +77,20 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def read_preset(name: str, folder: str | Path) -> dict[str, Any]:
+def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A preset's overrides, those of the preset it names under 'base' filled in beneath.
 
-    Raises UserError for a preset that does not exist.
+    Raises UserError for a preset that does not exist, or that is its own base; `above`: those it is the base of.
     """
+    if name in above:
+        raise UserError(f"preset: {' -> '.join((*above, name))}: a preset cannot be its own base")
     path = Path(folder) / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in Path(folder).glob("*.yaml"))
         raise UserError(f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/)")
     overrides = read_yaml(path)
     base = overrides.pop("base", None)
-    return merge(read_preset(base, folder), overrides) if base else overrides
+    return merge(read_preset(base, folder, (*above, name)), overrides) if base else overrides
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def test_the_exact_permutation_test_by_hand(gains, p):
     assert swap_p_values(paired(gains), len(gains))[0] == pytest.approx(p)
 
 
+def test_one_cluster_tells_nothing():
+    p = swap_p_values(lambda swaps: np.stack([1 - 2 * swaps[:, 0], np.full(len(swaps), np.nan)], 1), 1)
+    np.testing.assert_array_equal(p, [1.0, np.nan])
+
+
 def test_beyond_twelve_clusters_swaps_are_drawn_and_repeat():
     first, again = (swap_p_values(paired([0.1] * 20), 20)[0] for _ in range(2))
     assert first == again

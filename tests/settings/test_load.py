@@ -58,6 +58,13 @@ def test_a_preset_fills_what_its_base_leaves_open():
     assert demo["train"]["lr"] == frozen["train"]["lr"]
 
 
+def test_a_preset_cannot_be_its_own_base(tmp_path):
+    (tmp_path / "one.yaml").write_text("base: two\n")
+    (tmp_path / "two.yaml").write_text("base: one\n")
+    with pytest.raises(UserError, match="preset: one -> two -> one: a preset cannot be its own base"):
+        read_preset("one", tmp_path)
+
+
 def test_presets_set_only_keys_that_exist_and_are_auto():
     params = read_yaml(ROOT / "params.yaml")
 
