@@ -1,18 +1,27 @@
 """Answers of a method for a whole split under fixed conditions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from cmarr.data.batch import visibility
+from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.methods.protocol import Method, Spread
 
 ROWS = 256
 """Utterances answered at once; bounds memory, never changes an answer."""
+
+
+def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator[Batch]:
+    """A whole store, normalised, `ROWS` utterances at a time; `method` is in evaluation mode until the last is over."""
+    training = method.training
+    method.eval()
+    for rows in torch.arange(len(store), device=store.labels.device).split(ROWS):
+        yield normaliser(store.batch(rows))
+    method.train(training)
 
 
 @torch.no_grad()
@@ -24,16 +33,11 @@ def answer(
     Rows with nothing usable hold whatever the method gave; the caller replaces them by the prior.
     """
     names = list(conditions)
-    training = method.training
-    method.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    device = store.labels.device
-    for rows in torch.arange(len(store), device=device).split(ROWS):
-        batch = normaliser(store.batch(rows))
-        masks = {name: visibility(name, len(rows), device) for name in names}
+    for batch in batches(method, normaliser, store):
+        masks = {name: visibility(name, len(batch), store.labels.device) for name in names}
         for name, prediction in cast(Method, method).predict(batch, masks).items():
             parts[name].append(prediction.logits.float().cpu())
-    method.train(training)
     return {name: torch.cat(part) for name, part in parts.items()}
 
 
@@ -45,12 +49,8 @@ def spreads(method: nn.Module, normaliser: Normaliser, store: Store) -> dict[str
     """
     if not isinstance(method, Spread):
         return {}
-    training = method.training
-    method.eval()
     parts: dict[str, list[Tensor]] = {m: [] for m in store.values}
-    for rows in torch.arange(len(store), device=store.labels.device).split(ROWS):
-        batch = normaliser(store.batch(rows))
+    for batch in batches(method, normaliser, store):
         for m, found in method.spreads(batch).items():
             parts[m].append(found.masked_fill(batch.lengths[m] == 0, torch.nan).cpu())
-    method.train(training)
     return {m: torch.cat(part) for m, part in parts.items() if part}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.inference import ROWS
+from cmarr.methods.inference import batches
 from cmarr.methods.protocol import Method
 from cmarr.modalities import CONDITION_OF, CONDITIONS, visible
 
@@ -62,17 +62,16 @@ class Recoveries:
 @torch.no_grad()
 def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recoveries:
     """Recover every modality of a split from each condition that hides it, and answer, in evaluation mode."""
-    method.eval()
     truths: dict[str, list[Tensor]] = defaultdict(list)
     recovered: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
     answers: dict[str, list[Tensor]] = defaultdict(list)
-    device = store.labels.device
-    for rows in torch.arange(len(store), device=device).split(ROWS):
-        batch = normaliser(store.batch(rows))
+    for batch in batches(method, normaliser, store):
         true = cast(Recovers, method).truths(batch)
         for modality, x in true.items():
             truths[modality].append(x.float().cpu())
-        masks = {condition: visibility(condition, len(rows), device) for condition in CONDITIONS}
+        masks = {
+            condition: visibility(condition, len(batch), store.labels.device) for condition in CONDITIONS
+        }
         for condition, prediction in cast(Method, method).predict(batch, masks).items():
             if not set(condition) <= set(true):
                 continue

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.inference import ROWS
+from cmarr.methods.inference import batches
 from cmarr.methods.protocol import Represents
 from cmarr.modalities import CONDITIONS
 
@@ -25,12 +25,9 @@ def representations(
     Rows that have nothing usable under a condition hold whatever the method gave.
     """
     names = list(conditions)
-    method.eval()
     parts: dict[str, list[Tensor]] = defaultdict(list)
-    device = store.labels.device
-    for rows in torch.arange(len(store), device=device).split(ROWS):
-        batch = normaliser(store.batch(rows))
-        masks = {name: visibility(name, len(rows), device) for name in names}
+    for batch in batches(method, normaliser, store):
+        masks = {name: visibility(name, len(batch), store.labels.device) for name in names}
         for name, h in cast(Represents, method).fused(batch, masks).items():
             parts[name].append(h.float().cpu())
     return {name: torch.cat(part).numpy() for name, part in parts.items()}
