@@ -24,7 +24,8 @@ FOLDER = Path("data", "denseface")
 """Where the state and the best weights lie: git keeps the state, so that a training may take many sittings."""
 
 RECIPE = (
-    "seed", "epochs", "batch_size", "lr", "schedule", "warmup", "momentum", "weight_decay", "average", "precision",
+    "seed", "epochs", "restarts", "sides", "side_shares", "batch_size", "lr", "schedule", "warmup", "momentum",
+    "weight_decay", "average", "precision",
 )  # fmt: skip
 
 
@@ -39,7 +40,9 @@ def main(dataset: str) -> None:
             f"denseface: from epoch {training.progress.epoch}, batch {training.progress.batch} on", flush=True
         )
         training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
-    best = training.progress.curves[training.progress.best_epoch - 1]
+    best = training.progress.curves[
+        training.progress.best_epoch - 1
+    ]  # of whole cycles, which end at full size
     scores = {name: {"validation": {"mean": best[f"validation/{name}"]}} for name in ("accuracy", "UAR")}
     track(tracked(training.state, scores), root=root())
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-from cmarr.encoders.face_network import Denseface
+from cmarr.encoders.face_network import SIDE, Denseface
 from cmarr.ferplus.augment import plain
 from cmarr.ferplus.faces import FaceSet
 from cmarr.ferplus.votes import distribution, label
@@ -14,12 +14,17 @@ BATCH = 256
 
 @torch.inference_mode()
 def log_probabilities(
-    network: Denseface, faces: FaceSet, *, device: str = "cpu", precision: str = "fp32"
+    network: Denseface,
+    faces: FaceSet,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    side: int = SIDE,
 ) -> torch.Tensor:
-    """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces as they are."""
+    """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces, `side` pixels high."""
     found = []
     for images in torch.from_numpy(faces.images).split(BATCH):
-        ready = plain(images.to(device)).contiguous(memory_format=torch.channels_last)
+        ready = plain(images.to(device), side).contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
             _, logits = network(ready)
         found.append(log_softmax(logits.float(), 1).cpu())

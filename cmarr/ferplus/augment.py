@@ -29,16 +29,16 @@ class Augmentation:
     erase: float = 0.3
     erase_area: float = 0.2
 
-    def __call__(self, faces: Tensor, generator: torch.Generator) -> Tensor:
-        """Faces (B, 48, 48) uint8 -> (B, 1, 64, 64) float32 from -1 to 1.
+    def __call__(self, faces: Tensor, generator: torch.Generator, side: int = SIDE) -> Tensor:
+        """Faces (B, 48, 48) uint8 -> (B, 1, side, side) float32 from -1 to 1.
 
         All draws are made on the CPU by `generator`, so that they are the same on every device. One resampling does
-        crop, zoom, rotation, mirroring and enlargement; beyond the edge the edge is repeated.
+        crop, zoom, rotation, mirroring and change of size; beyond the edge the edge is repeated.
         """
         draws = torch.rand(13, len(faces), generator=generator).to(faces.device)  # (13, B), from 0 to 1
         pixels = scaled(faces)[:, None]  # (B, 1, 48, 48)
-        places = affine_grid(self._places(draws[:5]), [len(faces), 1, SIDE, SIDE], align_corners=False)
-        pixels = grid_sample(pixels, places, padding_mode="border", align_corners=False)  # (B, 1, 64, 64)
+        places = affine_grid(self._places(draws[:5]), [len(faces), 1, side, side], align_corners=False)
+        pixels = grid_sample(pixels, places, padding_mode="border", align_corners=False)  # (B, 1, side, side)
         return self._covered(self._lit(pixels, draws[5:7]), draws[7:])
 
     def _places(self, draws: Tensor) -> Tensor:
@@ -61,22 +61,21 @@ class Augmentation:
     def _covered(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """A rectangle of random shape, 1:3 to 3:1, and gray over some of the faces."""
         whether, area, shape, across, down, gray = draws
-        side = (self.erase_area * area).sqrt() * SIDE
+        whole = pixels.shape[-1]
+        middle = (self.erase_area * area).sqrt() * whole
         slim = 3 ** (shape - 0.5)
-        height, width = side * slim, side / slim
-        top, left = (SIDE - height) * down, (SIDE - width) * across
-        at = torch.arange(SIDE, device=pixels.device) + 0.5
-        inside = (at >= top[:, None]) & (at < (top + height)[:, None])  # (B, 64)
+        height, width = middle * slim, middle / slim
+        top, left = (whole - height) * down, (whole - width) * across
+        at = torch.arange(whole, device=pixels.device) + 0.5
+        inside = (at >= top[:, None]) & (at < (top + height)[:, None])  # (B, side)
         beside = (at >= left[:, None]) & (at < (left + width)[:, None])
-        hidden = (
-            inside[:, :, None] & beside[:, None, :] & (whether < self.erase)[:, None, None]
-        )  # (B, 64, 64)
+        hidden = inside[:, :, None] & beside[:, None, :] & (whether < self.erase)[:, None, None]
         return torch.where(hidden[:, None], 2 * gray.view(-1, 1, 1, 1) - 1, pixels)
 
 
-def plain(faces: Tensor) -> Tensor:
-    """Faces (B, H, W) uint8 -> (B, 1, 64, 64) float32 from -1 to 1, enlarged and otherwise as they are."""
-    return interpolate(scaled(faces)[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+def plain(faces: Tensor, side: int = SIDE) -> Tensor:
+    """Faces (B, H, W) uint8 -> (B, 1, side, side) float32 from -1 to 1, of another size and otherwise as they are."""
+    return interpolate(scaled(faces)[:, None], size=(side, side), mode="bilinear", align_corners=False)
 
 
 def scaled(faces: Tensor) -> Tensor:

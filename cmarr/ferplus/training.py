@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cmarr.encoders.face_network import SHIPPED, Denseface, copy_weights, save_weights
+from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, save_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import log_probabilities, validation_scores
 from cmarr.ferplus.augment import Augmentation
 from cmarr.ferplus.average import Average
 from cmarr.ferplus.balance import best_strength, class_shares
 from cmarr.ferplus.faces import FaceSet
-from cmarr.ferplus.schedule import Schedule, rate
+from cmarr.ferplus.schedule import Schedule, cycle, rate, side
 from cmarr.ferplus.state import read_state, restore, write_state
 from cmarr.ferplus.votes import distribution
 from cmarr.files import digest, file_digest
@@ -31,6 +31,9 @@ class Recipe:
 
     seed: int
     epochs: int
+    restarts: Sequence[int]
+    sides: Sequence[int]
+    side_shares: Sequence[float]
     batch_size: int
     lr: float
     schedule: Schedule
@@ -113,6 +116,12 @@ class Training:
         """Steps done."""
         return self.progress.epoch * self.batches + self.progress.batch
 
+    @property
+    def side(self) -> int:
+        """Height and width of the faces of the epoch that is next or under way, pixels."""
+        recipe, epoch = self.recipe, min(self.progress.epoch, self.recipe.epochs - 1)
+        return side(epoch, *cycle(epoch, recipe.epochs, recipe.restarts), recipe.sides, recipe.side_shares)
+
     def run(self, minutes: float, tell: Callable[[str], None], *, epochs: int | None = None) -> None:
         """Train to the end, or for some more epochs; save the state every `minutes` and after every epoch.
 
@@ -140,10 +149,13 @@ class Training:
         recipe, at = self.recipe, self.progress
         order = torch.randperm(len(self.faces), generator=_generator(recipe.seed, at.epoch))
         rows = order[at.batch * recipe.batch_size : (at.batch + 1) * recipe.batch_size].to(self.device)
-        faces = recipe.augment(self.faces[rows], _generator(recipe.seed, at.epoch, at.batch + 1))
-        warmup = round(recipe.warmup * self.batches)
+        faces = recipe.augment(
+            self.faces[rows], _generator(recipe.seed, at.epoch, at.batch + 1), self.side
+        )  # (B, 1, side, side)
+        first, end = cycle(at.epoch, recipe.epochs, recipe.restarts)
+        place, of = self.steps - first * self.batches, (end - first) * self.batches
         for group in self.optimiser.param_groups:
-            group["lr"] = recipe.lr * rate(recipe.schedule, self.steps, recipe.epochs * self.batches, warmup)
+            group["lr"] = recipe.lr * rate(recipe.schedule, place, of, round(recipe.warmup * self.batches))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             _, logits = self.forward(faces.contiguous(memory_format=torch.channels_last))  # (B, 8)
         loss = cross_entropy(logits.float(), self.targets[rows])
@@ -178,13 +190,13 @@ class Training:
 
     def _end_epoch(self) -> None:
         at = self.progress
-        network, answers = self._validated()
+        used = self.side
+        network, answers = self._validated(used)
         scores = validation_scores(answers, self.validation)
-        at.curves.append(
-            {"loss": at.loss / self.batches, **{f"validation/{k}": v for k, v in scores.items()}}
-        )
+        curve = {"loss": at.loss / self.batches, "side": float(used)}
+        at.curves.append(curve | {f"validation/{k}": v for k, v in scores.items()})
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
-        if scores["selection"] > at.best_score:
+        if used == SIDE and scores["selection"] > at.best_score:
             self._keep(network, answers)
             at.best_epoch, at.best_score, at.best_sha256 = (
                 at.epoch,
@@ -194,12 +206,12 @@ class Training:
 
     def keep_unselected(self) -> None:
         """Write the averaged weights of this moment to `best`: for whoever cannot wait for the end of an epoch."""
-        self._keep(*self._validated())
+        self._keep(*self._validated(SIDE))
 
-    def _validated(self) -> tuple[Denseface, Tensor]:
+    def _validated(self, pixels: int) -> tuple[Denseface, Tensor]:
         network = self.averaged()
         return network, log_probabilities(
-            network, self.validation, device=str(self.device), precision=self.recipe.precision
+            network, self.validation, device=str(self.device), precision=self.recipe.precision, side=pixels
         )
 
     def _keep(self, network: Denseface, answers: Tensor) -> None:

@@ -12,6 +12,7 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Rows = Annotated[int, Field(ge=2, strict=True)]
+Side = Annotated[int, Field(ge=16, le=64, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
 
@@ -146,6 +147,9 @@ class FERPlus(Section):
     batch_size: Rows
     lr: Positive
     schedule: Literal["cosine", "step"]
+    restarts: tuple[Count, ...]
+    sides: Annotated[tuple[Side, ...], Field(min_length=1)]
+    side_shares: tuple[Share, ...]
     warmup: NotNegative
     momentum: Probability
     weight_decay: NotNegative
@@ -156,6 +160,20 @@ class FERPlus(Section):
     compile: Flag
     threads: Count
     save_minutes: Positive
+
+    @model_validator(mode="after")
+    def _course(self) -> "FERPlus":
+        if list(self.restarts) != sorted(set(self.restarts)) or max(self.restarts, default=0) >= self.epochs:
+            raise ValueError(
+                f"restarts must rise and stay below epochs = {self.epochs}, not be {list(self.restarts)}"
+            )
+        if self.sides[-1] != 64:
+            raise ValueError(
+                f"sides must end with 64, the size that Denseface is used at, not with {self.sides[-1]}"
+            )
+        if len(self.side_shares) != len(self.sides) or abs(sum(self.side_shares) - 1) > 1e-6:
+            raise ValueError(f"side_shares must be {len(self.sides)} shares, one a side, that add up to 1")
+        return self
 
 
 class Train(Section):

@@ -94,3 +94,5 @@ def test_the_generator_decides_everything():
 def test_shapes(count):
     changed = drawn(Augmentation(), pictures(count))
     assert changed.shape == (count, 1, 64, 64) and changed.dtype == torch.float32
+    generator = torch.Generator().manual_seed(0)
+    assert Augmentation()(pictures(count), generator, 32).shape == plain(pictures(count), 32).shape

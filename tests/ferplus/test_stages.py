@@ -21,7 +21,14 @@ ROOT = Path(__file__).parents[2]
 def project(ferplus, tmp_path, monkeypatch):
     """A folder to work in, with settings for a short training and an empty card; MLflow is told, not reached."""
     settings = resolve(load_settings(ROOT / "params.yaml", ROOT / "presets"))["denseface"]
-    short = {"root": str(ferplus), "epochs": 1, "batch_size": 8, "threads": 1, "precision": "fp32"}
+    short = {
+        "root": str(ferplus),
+        "epochs": 1,
+        "restarts": [],
+        "batch_size": 8,
+        "threads": 1,
+        "precision": "fp32",
+    }
     write_json(tmp_path / "data/demo/settings/denseface.json", settings | short)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/denseface.md").write_text(f"# Card\n\n{BEGIN}\n{END}\n")
@@ -52,7 +59,7 @@ def test_train_then_ship(project, capsys):
     assert "Weights of epoch 1 of 1" in (folder / "docs/denseface.md").read_text()
 
     trained, scored = told
-    assert trained.settings["lr"] == scored.settings["lr"] == 0.05
+    assert trained.settings["lr"] == scored.settings["lr"] == 0.1
     assert {"loss", "validation/UAR"} <= {name for _, name, _ in trained.folds[0].curves}
     assert scored.metrics["UAR"]["test"]["mean"] == numbers["test"]["plain"]["all"]["UAR"][0]
 

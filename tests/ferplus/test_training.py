@@ -16,6 +16,9 @@ from cmarr.files import file_digest
 RECIPE = Recipe(
     seed=3,
     epochs=2,
+    restarts=[],
+    sides=[64],
+    side_shares=[1.0],
     batch_size=4,
     lr=0.05,
     schedule="cosine",
@@ -164,3 +167,38 @@ def test_the_average_keeps_little_of_its_beginning():
     assert average.tensors["w"].item() == pytest.approx(0.9)
     average.update({"w": torch.zeros(1)}, step=100)  # keeps 0.5, as told
     assert average.tensors["w"].item() == pytest.approx(0.45)
+
+
+def test_small_faces_first_and_only_whole_ones_are_kept(tmp_path):
+    course = replace(RECIPE, epochs=3, restarts=[2], sides=[32, 64], side_shares=[0.5, 0.5])
+    one = training(tmp_path, course)
+    one.run(minutes=60, tell=silent)
+    assert [curve["side"] for curve in one.progress.curves] == [32, 64, 64]
+    assert one.progress.best_epoch in (2, 3)
+
+
+def test_a_kill_among_small_faces_changes_no_bit(tmp_path):
+    course = replace(RECIPE, restarts=[1], sides=[32, 64], side_shares=[0.5, 0.5], epochs=3)
+    whole = training(tmp_path / "whole", course)
+    whole.run(minutes=60, tell=silent)
+    first = training(tmp_path / "parts", course)
+    first.run(minutes=60, tell=silent, epochs=1)
+    first.step()
+    first.save()
+    second = training(tmp_path / "parts", course)
+    second.run(minutes=60, tell=silent)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    assert whole.progress.curves == second.progress.curves
+
+
+def test_the_learning_rate_starts_over_with_each_cycle(tmp_path):
+    one = training(tmp_path, replace(RECIPE, epochs=3, restarts=[1], warmup=0.0))
+    rates = []
+    for _ in range(3):
+        for _ in range(one.batches):
+            one.step()
+            rates.append(one.optimiser.param_groups[0]["lr"])
+        one.progress.epoch, one.progress.batch = one.progress.epoch + 1, 0
+    assert rates[0] == rates[3] == 0.05
+    assert rates[:3] == sorted(rates[:3], reverse=True) and rates[3:] == sorted(rates[3:], reverse=True)
