@@ -1,6 +1,7 @@
 """Denseface trained on the votes of FER+, resumable at any step."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -90,7 +91,11 @@ class Training:
         self.faces = torch.from_numpy(train.images).to(device)
         self.targets = torch.from_numpy(distribution(train.votes)).to(device)
         self.shares = class_shares(train)
-        self.identity = {"recipe": asdict(recipe), "faces": _digest(train), "validation": _digest(validation)}
+        self.identity = {
+            "recipe": json.loads(json.dumps(asdict(recipe))),
+            "faces": _digest(train),
+            "validation": _digest(validation),
+        }
         self.batches = len(train) // recipe.batch_size
         if not self.batches:
             raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")

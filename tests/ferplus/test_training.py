@@ -178,7 +178,7 @@ def test_small_faces_first_and_only_whole_ones_are_kept(tmp_path):
 
 
 def test_a_kill_among_small_faces_changes_no_bit(tmp_path):
-    course = replace(RECIPE, restarts=[1], sides=[32, 64], side_shares=[0.5, 0.5], epochs=3)
+    course = replace(RECIPE, restarts=(1,), sides=(32, 64), side_shares=(0.5, 0.5), epochs=3)
     whole = training(tmp_path / "whole", course)
     whole.run(minutes=60, tell=silent)
     first = training(tmp_path / "parts", course)
