@@ -1,7 +1,7 @@
 """A batch of utterances: ragged sequences, availability, labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ class Batch:
     lengths:   modality -> (B,) int64; 0 exactly where the modality is not available
     available: (B, 3) bool, in the order s, v, t: the modality exists for this utterance
     labels:    (B,) int64 class indices, or float32 scores in a regression task
+    longest:   modality -> its largest length, where that is known without waiting for the device
     """
 
     values: Mapping[str, Tensor]
     lengths: Mapping[str, Tensor]
     available: Tensor
     labels: Tensor
+    longest: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.available.shape[0]

@@ -59,6 +59,24 @@ def draw_visible(
     return patterns[own].to(available.device)
 
 
+def draw_epoch(
+    available: Tensor,
+    sizes: Sequence[int],
+    generator: torch.Generator,
+    *,
+    per: str = "sample",
+    conditions: str | Sequence[str] = "seven",
+) -> Tensor:
+    """The draws of all batches of an epoch at once: `available` (N, 3) of its utterances in their order -> (N, 3).
+
+    The same as `draw_visible` of one batch of `sizes` after the other.
+    """
+    if per == "sample":  # no draw knows of a batch
+        return draw_visible(available, generator, conditions=conditions)
+    parts = available.split(list(sizes))
+    return torch.cat([draw_visible(part, generator, per=per, conditions=conditions) for part in parts])
+
+
 def _weighted(noise: Tensor) -> Tensor:
     """Uniform noise (..., 7) to the power 1/w: a condition's is the largest as often as its weight says."""
     return noise ** torch.tensor([1 / weight for weight in CMAD.values()])
@@ -73,8 +91,12 @@ def second_draw(visible: Tensor, available: Tensor) -> Tensor:
 
     visible, available (B, 3) bool -> (B, 3) bool.
     """
-    rows = (available & visible).any(1).nonzero().squeeze(1)
-    other = visible.clone()
-    other[rows] = visible[rows.roll(-1)]
+    usable = (available & visible).any(1)  # (B,)
+    # Sorted to the front without asking how many there are; each then finds the next one, the last the first.
+    order = usable.logical_not().to(torch.uint8).argsort(stable=True)  # (B,)
+    place = torch.arange(len(order), device=order.device)
+    following = torch.where(place + 1 < usable.sum(), order.roll(-1), order[:1])
+    other = torch.empty_like(visible).index_copy(0, order, visible[following])
+    other = torch.where(usable[:, None], other, visible)
     kept = (available & other).any(1, keepdim=True)
     return torch.where(kept, other, visible)

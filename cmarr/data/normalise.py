@@ -1,6 +1,7 @@
 """Standardisation of features, fitted on training utterances only."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,8 @@ class Normaliser(nn.Module):
     def forward(self, batch: Batch) -> Batch:
         """The same batch with standardised values."""
         values = {m: self._standard(m, v) if m in self.modalities else v for m, v in batch.values.items()}
-        return Batch(values, batch.lengths, batch.available, batch.labels)
+        return replace(batch, values=values)
 
     def _standard(self, modality: str, values: Tensor) -> Tensor:
-        return (values - getattr(self, f"mean_{modality}")) / getattr(self, f"scale_{modality}")
+        centred = values - getattr(self, f"mean_{modality}")
+        return centred.div_(getattr(self, f"scale_{modality}"))

@@ -1,6 +1,7 @@
 """All utterances of a split as ragged tensors on one device, gathered without per-sample Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +15,12 @@ from cmarr.modalities import MODALITIES
 
 @dataclass(frozen=True)
 class Store:
-    """N utterances.
+    """N utterances. What is computed with lies on one device; what decides shapes stays on the host, too.
 
-    values:  modality -> (sum of its lengths, D), in the dtype of the shards
-    starts:  modality -> (N,) int64, first row of each utterance
-    lengths: modality -> (N,) int64; 0 where the modality is not available
+    values:  modality -> (sum of its lengths, D), in the dtype of the shards; on the device of the labels, or on the
+             host where the device is too small for them
+    starts:  modality -> (N,) int64 on the host, first row of each utterance
+    lengths: modality -> (N,) int64 on the host; 0 where the modality is not available
     labels:  (N,) int64 class indices, or float32 scores
     """
 
@@ -38,30 +40,63 @@ class Store:
 
     @property
     def available(self) -> Tensor:
-        """(N, 3) bool, in the order s, v, t."""
-        columns = [
-            self.lengths[m] > 0 if m in self.lengths else torch.zeros_like(self.labels, dtype=torch.bool)
-            for m in MODALITIES
-        ]
-        return torch.stack(columns, 1)
+        """(N, 3) bool on the host, in the order s, v, t."""
+        nothing = torch.zeros(len(self), dtype=torch.bool)
+        return torch.stack([self.lengths[m] > 0 if m in self.lengths else nothing for m in MODALITIES], 1)
 
     def batch(self, rows: Tensor) -> Batch:
         """The utterances `rows` (B,) int64 as a batch in float32."""
-        values, lengths = {}, {}
-        for m, stored in self.values.items():
-            lengths[m] = self.lengths[m][rows]
-            values[m] = stored[ragged_rows(self.starts[m][rows], lengths[m])].float()
-        return Batch(values, lengths, self.available[rows], self.labels[rows])
+        return next(self.batches(rows, [len(rows)]))
+
+    def batches(self, rows: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+        """The utterances `rows` (R,) int64 as batches of `sizes`, which add up to R, in float32.
+
+        All that says where they are goes to the device before the first batch. From then on nothing waits for the
+        device, and nothing is copied there but features that are not held there, one batch ahead of its use.
+        """
+        rows, device = rows.cpu(), self.labels.device
+        starts = {m: own[rows] for m, own in self.starts.items()}
+        lengths = {m: own[rows] for m, own in self.lengths.items()}
+        there = {m: own.to(device) for m, own in lengths.items()}
+        available, labels = self.available[rows].to(device), self.labels[rows.to(device)]
+        first = {m: own.to(device) for m, own in starts.items()}
+        spans = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
+        elsewhere = [m for m, own in self.values.items() if own.device != device]
+
+        def read(span: slice) -> dict[str, Tensor]:
+            return {
+                m: self.values[m][ragged_rows(starts[m][span], lengths[m][span])].to(device)
+                for m in elsewhere
+            }
+
+        for span, values in zip(
+            spans, _ahead(read, spans) if elsewhere else ({} for _ in spans), strict=True
+        ):
+            for m in self.values.keys() - values.keys():
+                count = int(lengths[m][span].sum())
+                values[m] = self.values[m][ragged_rows(first[m][span], there[m][span], count)]
+            yield Batch(
+                {m: values[m].float() for m in self.values},
+                {m: own[span] for m, own in there.items()},
+                available[span],
+                labels[span],
+                {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
+            )
 
     def to(self, device: torch.device | str) -> "Store":
         """The same store on another device."""
+        values = {m: own.to(device) for m, own in self.values.items()}
+        return replace(self, values=values, labels=self.labels.to(device))
 
-        def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {m: t.to(device) for m, t in tensors.items()}
 
-        return Store(
-            self.ids, move(self.values), move(self.starts), move(self.lengths), self.labels.to(device)
-        )
+def _ahead(read: Callable[[slice], dict[str, Tensor]], spans: Sequence[slice]) -> Iterator[dict[str, Tensor]]:
+    """`read` of each span in turn; the next one is read while this one is used."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read, spans[0])
+        for span in spans[1:]:
+            values, coming = coming.result(), reader.submit(read, span)
+            yield values
+        yield coming.result()
 
 
 def with_other(store: Store, modality: str, table: FeatureTable) -> Store:
@@ -75,11 +110,16 @@ def with_other(store: Store, modality: str, table: FeatureTable) -> Store:
     )
 
 
-def ragged_rows(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Row numbers of B runs, one after another: starts (B,), lengths (B,) -> (sum of lengths,)."""
+def ragged_rows(starts: Tensor, lengths: Tensor, count: int | None = None) -> Tensor:
+    """Row numbers of B runs, one after another: starts (B,), lengths (B,) -> (sum of lengths,).
+
+    count: that sum, where the caller knows it.
+    """
     ends = lengths.cumsum(0)
-    within = torch.arange(int(ends[-1]) if len(ends) else 0, device=starts.device)
-    return within + torch.repeat_interleave(starts - ends + lengths, lengths)
+    if count is None:
+        count = int(ends[-1]) if len(ends) else 0
+    within = torch.arange(count, device=starts.device)
+    return within + torch.repeat_interleave(starts - ends + lengths, lengths, output_size=count)
 
 
 def build_store(

@@ -68,8 +68,7 @@ def answers(
                 whole = fixed[fixed["condition"] == COMPLETE]
                 yield whole.assign(protocol=name, level=level)
                 continue
-            device = store.labels.device
-            rest = without_steps(store, {m: torch.from_numpy(k).to(device) for m, k in kept.items()})
+            rest = without_steps(store, {m: torch.from_numpy(k) for m, k in kept.items()})
             yield ask(rest, (COMPLETE,), protocol=name, level=level)
 
 

@@ -6,7 +6,7 @@ A flow is K steps of ActNorm, channel mixing and affine coupling (Kingma & Dhari
 """
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +67,8 @@ class ChannelFlow(Transform):
         half = d // 2
         self.initialised: Tensor
         self.register_buffer("initialised", torch.tensor(False))
+        self._seen_initialised = False
+        self.register_load_state_dict_post_hook(_forget)
         self.log_scale = nn.Parameter(torch.zeros(steps, d))
         self.shift = nn.Parameter(torch.zeros(steps, d))
         if mixing == "lu":
@@ -111,13 +113,19 @@ class ChannelFlow(Transform):
             log_scales.append(log_scale)
         return h, -self._log_determinant(log_scales)
 
+    @property
+    def started(self) -> bool:
+        """Whether `initialise` has happened. Read from the device until it has, and not again."""
+        self._seen_initialised = self._seen_initialised or bool(self.initialised)
+        return self._seen_initialised
+
     @torch.no_grad()
     def initialise(self, rows: Tensor) -> None:
         """Start every ActNorm from `rows` (N, d), which may be seen: zero mean and unit deviation.
 
         Happens once; with fewer than two rows it waits for a later batch.
         """
-        if self.initialised or len(rows) < 2:
+        if self.started or len(rows) < 2:
             return
         h = rows
         for k in range(self.steps):
@@ -194,6 +202,11 @@ class ChannelFlow(Transform):
 def bits_per_dimension(flow: ChannelFlow, x: Tensor) -> Tensor:
     """Negative log-likelihood (N,) of rows x (N, d) under a standard normal latent, in bits per channel."""
     return -Flow(flow, StandardNormal([flow.d])).log_prob(x) / (flow.d * math.log(2))
+
+
+def _forget(flow: nn.Module, keys: object) -> None:
+    """After other weights were loaded, their own `initialised` counts."""
+    cast(ChannelFlow, flow)._seen_initialised = False
 
 
 def _halves(h: Tensor, step: int) -> tuple[Tensor, Tensor]:

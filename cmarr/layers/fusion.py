@@ -74,8 +74,8 @@ class Fusion(nn.Module):
         return self.dropout(self.norm(h.mean(1)))
 
     def _exchange(self, x: Mapping[str, Tensor], recovered: Tensor) -> dict[str, Tensor]:
-        columns = [self.modalities.index(m) for m in self.order]
-        first = recovered[:, columns].int().argmax(1)  # (B,) 0, the usual query, where none is recovered
+        columns = [recovered[:, self.modalities.index(m)] for m in self.order]
+        first = torch.stack(columns, 1).int().argmax(1)  # (B,) 0, the usual query, where none is recovered
         exchanged = dict(x)
         query = self.order[0]
         for i, m in enumerate(self.order[1:], start=1):

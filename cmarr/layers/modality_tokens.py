@@ -35,9 +35,9 @@ class TokenEncoder(nn.Module):
         self.resampler = PerceiverResampler(d, latents, layers, heads, dropout)
         self.norm = nn.LayerNorm(d)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, d)."""
-        layout = Layout(lengths, len(frames))
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, d); `longest` as for `Layout`."""
+        layout = Layout(lengths, len(frames), longest)
         if self.convolution.kernel_size == (1,):  # one frame at a time: no padding need be multiplied
             x = layout.pad(F.linear(frames, self.convolution.weight.squeeze(-1)))  # (B, T, d)
         else:
@@ -80,15 +80,24 @@ class TokenBackbone(nn.Module):
         self.join = nn.Sequential(nn.Linear(len(dims) * d, d), nn.Dropout(dropout), nn.ReLU())
         self.blank = nn.Parameter(torch.zeros(len(dims), d)) if missing == "learned" else None
 
-    def encode(self, values: Mapping[str, Tensor], lengths: Mapping[str, Tensor]) -> Tokens:
-        """Ragged features (N, D) a modality and their lengths (B,) -> tokens, whatever may be used of them."""
+    def encode(
+        self,
+        values: Mapping[str, Tensor],
+        lengths: Mapping[str, Tensor],
+        longest: Mapping[str, int] | None = None,
+    ) -> Tokens:
+        """Ragged features (N, D) a modality and their lengths (B,) -> tokens, whatever may be used of them.
+
+        longest: as for `Layout`, a modality.
+        """
         read = []
         for m in self.modalities:
             frames, sizes = values[m], lengths[m]
             if self.blank is None:  # one utterance more, of a single frame of zeros
                 frames = torch.cat([frames, frames.new_zeros(1, frames.shape[1])])
                 sizes = torch.cat([sizes, sizes.new_ones(1)])
-            read.append(self.encoders[m](frames, sizes))
+            known = (longest or {}).get(m)
+            read.append(self.encoders[m](frames, sizes, None if known is None else max(known, 1)))
         tokens = torch.stack(read, dim=1)  # (B, M, d), or one row more
         if self.blank is None:
             return Tokens(tokens[:-1], tokens[-1])

@@ -11,12 +11,15 @@ class Layout:
     and resampling, which see several frames, need the padded one.
 
     lengths: (B,) int64, 0 where the modality is not available; `count` is their sum N.
+    longest: the longest length, where the caller knows it: asking a GPU for it means waiting for the GPU.
     mask:    (B, T) bool, True on real frames; T is the longest length and at least 1.
     """
 
-    def __init__(self, lengths: Tensor, count: int):
+    def __init__(self, lengths: Tensor, count: int, longest: int | None = None):
         self.lengths = lengths
-        self.longest = max(int(lengths.max()) if len(lengths) else 0, 1)
+        if longest is None:
+            longest = int(lengths.max()) if len(lengths) else 0
+        self.longest = max(longest, 1)
         steps = torch.arange(self.longest, device=lengths.device)
         self.mask = steps < lengths[:, None]  # (B, T)
         rows = torch.repeat_interleave(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cmarr.layers.channel_attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing, bits_per_dimension
+from cmarr.layers.rows import worked_rows
 
 Through = Literal["flow", "mean", "zeros"]
 Averaging = Literal["equal", "precision"]
@@ -65,7 +66,7 @@ class Recovery(nn.Module):
         x: modality -> (B, L, d); usable: (B, M). Hidden or absent rows have no part in it.
         """
         for i, m in enumerate(self.modalities):
-            if m in self.flows:
+            if m in self.flows and not self._flow(m).started:
                 self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1).float())
 
     def forward(self, x: Mapping[str, Tensor], usable: Tensor, precision: Mapping[str, Tensor]) -> Completed:
@@ -91,11 +92,14 @@ class Recovery(nn.Module):
         completed = {}
         for i, m in enumerate(self.modalities):
             kept = torch.where(usable[..., i, None, None], x[m].float(), 0.0)  # (P, B, L, d)
-            rows = recovered[..., i].flatten().nonzero().squeeze(1)  # (R,) of the P * B
+            rows = worked_rows(recovered[..., i].flatten(), self.training)  # (R,) of the P * B
             if len(rows):
                 estimate = self._inverse(m, means.flatten(0, 1)[rows])  # X~ (R, L, d), Eq 8
                 restored = self.reconstructions[m](estimate).to(kept.dtype)  # X^ (R, L, d)
-                kept = kept.flatten(0, 1).index_copy(0, rows, restored).view_as(kept)
+                if len(rows) == recovered[..., i].numel():
+                    kept = torch.where(recovered[..., i, None, None], restored.view_as(kept), kept)
+                else:
+                    kept = kept.flatten(0, 1).index_copy(0, rows, restored).view_as(kept)
             completed[m] = kept
         return Completed(completed, recovered)
 
@@ -103,7 +107,7 @@ class Recovery(nn.Module):
         needed = usable & recovered.any(-1, keepdim=True)  # (P, B, M): something is recovered from it
         latents = []
         for i, m in enumerate(self.modalities):
-            rows = needed[..., i].any(0).nonzero().squeeze(1)  # (R,) of the B
+            rows = worked_rows(needed[..., i].any(0), self.training)  # (R,) of the B
             empty = torch.zeros_like(x[m], dtype=torch.float32)
             latents.append(empty.index_copy(0, rows, self.latent(m, x[m][rows])))
         return torch.stack(latents)

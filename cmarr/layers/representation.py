@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from cmarr.layers.ragged import Layout
 from cmarr.layers.resample import mean_weights, resampling_weights
+from cmarr.layers.rows import worked_rows
 from cmarr.layers.uncertainty import UncertaintyModelling
 
 FlowInput = Literal["mu", "features"]
@@ -53,11 +55,12 @@ class Representation(nn.Module):
         self.convolution = nn.Conv1d(d if flow_input == "mu" else dim, d, 3, padding=1)
         self.norm = nn.LayerNorm(d) if normalise else nn.Identity()
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Encoded:
-        """Ragged frames (N, dim) of B utterances with `lengths` (B,), N their sum."""
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Encoded:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,), N their sum; `longest` as for `Layout`."""
+        layout = Layout(lengths, len(frames), longest)
         if self.resample_first:
-            frames, lengths = self._resample_features(frames, lengths)
-        layout = Layout(lengths, len(frames))
+            frames, layout = self._resample_features(frames, layout)
+            lengths = layout.lengths
         mu, log_sigma = self.uncertainty(frames, layout)  # (N, d) each
         sigma = log_sigma.exp()
 
@@ -74,12 +77,12 @@ class Representation(nn.Module):
             precision=to_length @ layout.pad(precision),
         )
 
-    def _resample_features(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        layout = Layout(lengths, len(frames))
-        weights = resampling_weights(lengths, layout.longest, self.length)
+    def _resample_features(self, frames: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+        weights = resampling_weights(layout.lengths, layout.longest, self.length)
         resampled = weights @ layout.pad(frames)  # (B, L, dim)
-        present = lengths > 0
-        return resampled[present].flatten(0, 1), self.length * present.long()
+        rows = worked_rows(layout.lengths > 0, self.training)
+        kept = torch.zeros_like(layout.lengths).index_fill(0, rows, self.length)
+        return resampled[rows].flatten(0, 1), Layout(kept, self.length * len(rows), self.length)
 
 
 class Projection(nn.Module):
@@ -90,8 +93,8 @@ class Projection(nn.Module):
         self.length = length
         self.linear = nn.Linear(dim, d)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d)."""
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d); `longest` as for `Layout`."""
         projected = self.linear(frames)  # (N, d)
-        layout = Layout(lengths, len(frames))
+        layout = Layout(lengths, len(frames), longest)
         return resampling_weights(lengths, layout.longest, self.length) @ layout.pad(projected)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmarr.layers.ragged import Layout
+from cmarr.layers.rows import worked_rows
 
 TextEncoder = Literal["cnn", "lstm"]
 
@@ -26,9 +27,12 @@ class LSTMEncoder(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(dim, d, batch_first=True)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Ragged frames (N, dim) of R utterances with `lengths` (R,), each at least 1 -> (R, d)."""
-        layout = Layout(lengths, len(frames))
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of R utterances with `lengths` (R,) -> (R, d), rubbish for an utterance without any.
+
+        longest: as for `Layout`.
+        """
+        layout = Layout(lengths, len(frames), longest)
         states, _ = self.lstm(layout.pad(frames))  # (R, T, d)
         return states.masked_fill(~layout.mask[..., None], -torch.inf).amax(1)
 
@@ -46,14 +50,17 @@ class TextCNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.join = nn.Linear(len(KERNELS) * d, d)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Ragged frames (N, dim) of R utterances with `lengths` (R,), each at least 1 -> (R, d)."""
-        layout = Layout(lengths, len(frames))
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of R utterances with `lengths` (R,) -> (R, d), rubbish for an utterance without any.
+
+        longest: as for `Layout`.
+        """
+        layout = Layout(lengths, len(frames), longest)
         # One product with the weights of every offset of every kernel, on real frames only: windows
         # overlap, and a convolution would read each frame as often as windows hold it.
         weights = [cast(Tensor, c.weight).permute(2, 0, 1).flatten(0, 1) for c in self.convolutions]
         each = layout.pad(F.linear(frames, torch.cat(weights)))  # (R, T, (3 + 4 + 5) d)
-        longest = []
+        peaks = []
         for convolution, parts in zip(
             self.convolutions, each.split([len(w) for w in weights], dim=-1), strict=True
         ):
@@ -62,8 +69,8 @@ class TextCNN(nn.Module):
             last = (lengths - cast(nn.Conv1d, convolution).kernel_size[0]).clamp(min=0)  # (R,)
             outside = starts > last[:, None]  # (R, T)
             peak = windows.masked_fill(outside[..., None], -torch.inf).amax(1)
-            longest.append(F.relu(peak + cast(Tensor, convolution.bias)))
-        return F.relu(self.join(self.dropout(torch.cat(longest, dim=-1))))
+            peaks.append(F.relu(peak + cast(Tensor, convolution.bias)))
+        return F.relu(self.join(self.dropout(torch.cat(peaks, dim=-1))))
 
 
 class UtteranceEncoders(nn.ModuleDict):
@@ -83,20 +90,29 @@ class UtteranceEncoders(nn.ModuleDict):
         )
         self.dims, self.d = dict(dims), d
 
-    def forward(self, values: Mapping[str, Tensor], lengths: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+    def forward(
+        self,
+        values: Mapping[str, Tensor],
+        lengths: Mapping[str, Tensor],
+        rows: Tensor,
+        longest: Mapping[str, int] | None = None,
+    ) -> Tensor:
         """Encode what `rows` (B, M) bool says; everything else is missing.
 
-        values, lengths: a batch's, ragged. `rows` must not hold what is not available. Only the frames of
-        `rows` are read. Returns (B, M, d), modalities in the order of `dims`.
+        values, lengths, longest: a batch's, ragged. `rows` must not hold what is not available. No other frames have a
+        part in it. Returns (B, M, d), modalities in the order of `dims`.
         """
         encoded = []
         for i, m in enumerate(self.dims):
             read = rows[:, i]  # (B,)
-            frames = values[m][torch.repeat_interleave(read, lengths[m])]
+            worked = worked_rows(read)  # (R,)
             own = self.missing(m).expand(len(rows), self.d)
-            if len(frames):
-                vectors = self[m](frames, lengths[m][read])  # (R, d)
-                own = own.index_copy(0, read.nonzero().squeeze(1), vectors)
+            if len(worked) == len(rows) and len(values[m]):
+                vectors = self[m](values[m], lengths[m], (longest or {}).get(m))  # (B, d)
+                own = torch.where(read[:, None], vectors, own)
+            elif len(worked):
+                frames = values[m][torch.repeat_interleave(read, lengths[m])]
+                own = own.index_copy(0, worked, self[m](frames, lengths[m][worked]))
             encoded.append(own)
         return torch.stack(encoded, dim=1)
 
@@ -104,16 +120,20 @@ class UtteranceEncoders(nn.ModuleDict):
         """The vector (d,) that stands for the modality where it is missing."""
         parameter = next(self[modality].parameters())
         nothing = parameter.new_zeros(1, self.dims[modality])
-        return self[modality](nothing, torch.ones(1, dtype=torch.long, device=parameter.device))[0]
+        return self[modality](nothing, torch.ones(1, dtype=torch.long, device=parameter.device), 1)[0]
 
     def for_patterns(
-        self, values: Mapping[str, Tensor], lengths: Mapping[str, Tensor], usable: Tensor
+        self,
+        values: Mapping[str, Tensor],
+        lengths: Mapping[str, Tensor],
+        usable: Tensor,
+        longest: Mapping[str, int] | None = None,
     ) -> Tensor:
         """The vectors under P visibility patterns, usable (P, B, M) -> (P, B, M, d).
 
         Each modality is encoded once, where some pattern may use it.
         """
-        encoded = self(values, lengths, usable.any(0))  # (B, M, d)
+        encoded = self(values, lengths, usable.any(0), longest)  # (B, M, d)
         missing = torch.stack([self.missing(m) for m in self.dims])  # (M, d)
         return torch.where(usable[..., None], encoded, missing)
 

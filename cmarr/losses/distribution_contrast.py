@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from typing import Literal
+from functools import cache
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ class DistributionContrast(nn.Module):
         self.tau = nn.Parameter(torch.tensor(tau))
         self.started: Tensor
         self.register_buffer("started", torch.tensor(scale == "fixed"))
+        self._seen_started = False
+        self.register_load_state_dict_post_hook(_forget)
         self.log_scale = nn.Parameter(torch.tensor(-FIXED_SCALE).log(), requires_grad=scale == "learned")
 
     @property
@@ -80,7 +83,9 @@ class DistributionContrast(nn.Module):
         a = -tau / deviation of D over the batch's pairs, so that S / tau starts with deviation 1 whatever
         d and the sequences' lengths. Arguments as for `forward`. Does nothing once that has happened.
         """
-        if self.started:
+        # Read from the device until it has happened, and not again.
+        self._seen_started = self._seen_started or bool(self.started)
+        if self._seen_started:
             return
         valid = _valid(available)  # (pairs, B)
         enough = valid & (valid.sum(1, keepdim=True) >= 2)
@@ -136,6 +141,12 @@ def retrieval(similarities: Tensor) -> Tensor:
     return torch.stack(found).mean()
 
 
+def _forget(contrast: nn.Module, keys: object) -> None:
+    """After other weights were loaded, their own `started` counts."""
+    cast(DistributionContrast, contrast)._seen_started = False
+
+
+@cache
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
     pairs = list(itertools.combinations(range(modalities), 2))
     return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)  # type: ignore[return-value]

@@ -28,8 +28,9 @@ def modalities_of(dims: Mapping[str, int]) -> tuple[str, ...]:
 def usable_in(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """(B, M) bool each, in the order of `modalities`: what is available, and what of it may be used."""
     columns = [MODALITIES.index(m) for m in modalities]
-    available = batch.available[:, columns]
-    return available, available & visible[:, columns]
+    # Column by column: a list of numbers would have to be copied to the device.
+    available = torch.stack([batch.available[:, column] for column in columns], 1)
+    return available, available & torch.stack([visible[:, column] for column in columns], 1)
 
 
 def usable_under(batch: Batch, visible: Mapping[str, Tensor], modalities: tuple[str, ...]) -> Tensor:

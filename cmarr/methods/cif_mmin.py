@@ -51,8 +51,8 @@ class Contrasted(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """Recognition, and 0.25 L(t, v) + 0.25 L(t, s) + 0.5 L(v, s)."""
         _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
-        invariant = self.invariant(batch.values, batch.lengths, usable)  # (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
+        invariant = self.invariant(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
         projected = {
             m: F.normalize(self.heads[m](invariant[:, i]), dim=-1) for i, m in enumerate(self.modalities)
         }
@@ -71,7 +71,7 @@ class Contrasted(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); the second set of encoders has no part in them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
         return by_name(visible, logits)
 
@@ -115,12 +115,12 @@ class CIFMMIN(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
         view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
-        invariant = self.invariant(batch.values, batch.lengths, view.usable)  # H', (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
+        invariant = self.invariant(batch.values, batch.lengths, view.usable, batch.longest)  # H', (B, M, d)
         imagined, _ = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
-            reverse = self.first.model.encoders(batch.values, batch.lengths, view.hidden)
-            kept = self.first.model.invariant(batch.values, batch.lengths, view.available)
+            reverse = self.first.model.encoders(batch.values, batch.lengths, view.hidden, batch.longest)
+            kept = self.first.model.invariant(batch.values, batch.lengths, view.available, batch.longest)
         logits = self.classifier(h.flatten(1) + imagined)
         losses = guided_losses(
             view,
@@ -139,8 +139,10 @@ class CIFMMIN(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable).flatten(2)  # (P, B, M d)
-        invariant = self.invariant.for_patterns(batch.values, batch.lengths, usable).flatten(2)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest).flatten(
+            2
+        )  # (P, B, M d)
+        invariant = self.invariant.for_patterns(batch.values, batch.lengths, usable, batch.longest).flatten(2)
         imagined, _ = self.cascade(h, invariant)
         logits = self.classifier(h + imagined)  # (P, B, K)
         return by_name(visible, logits)
@@ -154,7 +156,7 @@ class CIFMMIN(nn.Module):
 def spreads(encoders: UtteranceEncoders, batch: Batch, modalities: tuple[str, ...]) -> dict[str, Tensor]:
     """Standard deviation over the utterances, averaged over channels, of each modality's invariant feature."""
     available, _ = usable_in(batch, batch.available, modalities)
-    vectors = encoders(batch.values, batch.lengths, available)  # (B, M, d)
+    vectors = encoders(batch.values, batch.lengths, available, batch.longest)  # (B, M, d)
     return {
         f"spread/{m}": vectors[available[:, i], i].std(0, correction=0).mean()
         for i, m in enumerate(modalities)

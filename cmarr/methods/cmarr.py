@@ -342,7 +342,10 @@ class CMARR(nn.Module):
         return {name: norm / total for name, norm in norms.items()}
 
     def _encode(self, batch: Batch) -> dict[str, Encoded]:
-        return {m: self.representations[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+        return {
+            m: self.representations[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
+            for m in self.modalities
+        }
 
     def _complete(self, encoded: Mapping[str, Encoded], usable: Tensor) -> Completed:
         x = {m: e.x for m, e in encoded.items()}

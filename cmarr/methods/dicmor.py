@@ -17,6 +17,7 @@ from cmarr.layers.channel_attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing
 from cmarr.layers.ragged import Layout
 from cmarr.layers.resample import resampling_weights
+from cmarr.layers.rows import worked_rows
 from cmarr.layers.transformer import MultimodalTransformer
 from cmarr.losses.class_likelihood import ClassPriors
 from cmarr.losses.recognition import recognition_loss
@@ -47,9 +48,9 @@ class Temporal(nn.Module):
         self.length = length
         self.convolution = nn.Conv1d(dim, d, KERNEL, padding=KERNEL // 2, bias=False)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d)."""
-        layout = Layout(lengths, len(frames))
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d); `longest` as for `Layout`."""
+        layout = Layout(lengths, len(frames), longest)
         resampled = resampling_weights(lengths, layout.longest, self.length) @ layout.pad(frames)
         return self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
 
@@ -88,7 +89,10 @@ class Complete(nn.Module):
         return {name: Prediction(self._answer(x, own)) for name, own in zip(visible, usable, strict=True)}
 
     def _encode(self, batch: Batch) -> dict[str, Tensor]:
-        return {m: self.encoders[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+        return {
+            m: self.encoders[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
+            for m in self.modalities
+        }
 
     def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         return self.fusion(
@@ -160,7 +164,8 @@ class DiCMoR(nn.Module):
         hidden = available & ~usable & answerable[:, None]
         x = self._encode(batch)
         for i, m in enumerate(self.modalities):
-            self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
+            if not self._flow(m).started:
+                self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
         likelihood, latents = self._likelihood(batch, x, available)
         completed, _ = self._complete(x, latents, usable[None])
         restored = {m: own[0] for m, own in completed.items()}  # (B, L, d)
@@ -190,7 +195,10 @@ class DiCMoR(nn.Module):
         return {m: x * there[m] for m, x in self._encode(batch).items()}
 
     def _encode(self, batch: Batch) -> dict[str, Tensor]:
-        return {m: self.encoders[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+        return {
+            m: self.encoders[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
+            for m in self.modalities
+        }
 
     def _flow(self, modality: str) -> ChannelFlow:
         return cast(ChannelFlow, self.flows[modality])
@@ -227,30 +235,33 @@ class DiCMoR(nn.Module):
         completed = {}
         for i, m in enumerate(self.modalities):
             own = torch.where(usable[..., i, None, None], x[m], 0.0)  # (P, B, L, d)
-            rows = recovered[..., i]  # (P, B)
-            if rows.any():
+            rows = worked_rows(recovered[..., i].flatten(), self.training)  # (R,) of the P * B
+            if len(rows) and m in self.reconstructions:
                 estimate = self._estimate(m, latents, usable, rows)  # (R, L, d)
                 restored = self.reconstructions[m](estimate)
-                flat = own.flatten(0, 1).index_copy(0, rows.flatten().nonzero().squeeze(1), restored)
-                own = flat.view_as(own)
+                if len(rows) == recovered[..., i].numel():
+                    own = torch.where(recovered[..., i, None, None], restored.view_as(own), own)
+                else:
+                    own = own.flatten(0, 1).index_copy(0, rows, restored).view_as(own)
             completed[m] = own
         return completed, recovered
 
     def _estimate(self, modality: str, latents: Mapping[str, Tensor], usable: Tensor, rows: Tensor) -> Tensor:
-        """What the inverse flow makes of the other modalities' latents, in `rows` (P, B) -> (R, L, d)."""
+        """What the inverse flow makes of the other modalities' latents, in `rows` (R,) of the P * B -> (R, L, d)."""
         others = [n for n in self.modalities if n != modality]
-        sources = torch.stack([usable[..., self.modalities.index(n)] for n in others], -1)[rows]  # (R, M - 1)
-        utterances = torch.arange(rows.shape[1], device=rows.device).expand_as(rows)[rows]  # (R,)
+        size = usable.shape[1]
+        columns = [usable[..., self.modalities.index(n)].flatten()[rows] for n in others]
+        sources, utterances = torch.stack(columns, -1), rows % size  # (R, M - 1), (R,)
         inverted = []
         for k, n in enumerate(others):
             # Each utterance's latent is inverted once, however many patterns need it.
-            needed = torch.zeros(rows.shape[1], dtype=torch.bool, device=rows.device)
-            needed[utterances[sources[:, k]]] = True
+            asked = torch.zeros(size, dtype=torch.long, device=rows.device)
+            needed = worked_rows(asked.index_add(0, utterances, sources[:, k].long()) > 0, self.training)
             estimate = torch.zeros_like(latents[n])
-            if needed.any():
+            if len(needed):
                 with torch.no_grad():
                     back, _ = self._flow(modality).inverse(latents[n][needed].flatten(0, 1))
-                estimate[needed] = back.view(-1, *estimate.shape[1:])
+                estimate = estimate.index_copy(0, needed, back.view(-1, *estimate.shape[1:]))
             inverted.append(estimate[utterances])  # (R, L, d)
         if len(others) == 1:
             return inverted[0]

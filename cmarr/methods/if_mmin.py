@@ -50,7 +50,7 @@ class Shared(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """Recognition, and the mean pairwise central moment discrepancy of what S makes of the modalities."""
         _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
         invariant = self.shared(h)  # (B, M, d)
         logits = self._classify(h, invariant)
         return {
@@ -61,7 +61,7 @@ class Shared(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         logits = self._classify(h, self.shared(h))  # (P, B, K)
         return by_name(visible, logits)
 
@@ -107,13 +107,15 @@ class IFMMIN(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
         view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
         invariant = self.shared(h)  # H', (B, M, d)
         imagined, latents = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
             # One frozen pass serves both targets: the complete view, and the reverse-masked one.
             views = torch.stack([view.available, view.hidden])  # (2, B, M)
-            complete, reverse = self.first.model.encoders.for_patterns(batch.values, batch.lengths, views)
+            complete, reverse = self.first.model.encoders.for_patterns(
+                batch.values, batch.lengths, views, batch.longest
+            )
             kept = self.first.model.shared(complete)  # H of the complete view, (B, M, d)
         logits = self.classifier(latents)
         losses = guided_losses(
@@ -133,7 +135,7 @@ class IFMMIN(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))
         logits = self.classifier(latents)  # (P, B, K)
         return by_name(visible, logits)

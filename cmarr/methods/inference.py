@@ -19,8 +19,9 @@ def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator
     """A whole store, normalised, `ROWS` utterances at a time; `method` is in evaluation mode until the last is over."""
     training = method.training
     method.eval()
-    for rows in torch.arange(len(store), device=store.labels.device).split(ROWS):
-        yield normaliser(store.batch(rows))
+    rows = torch.arange(len(store))
+    for batch in store.batches(rows, [len(part) for part in rows.split(ROWS)]):
+        yield normaliser(batch)
     method.train(training)
 
 

@@ -68,7 +68,10 @@ class Masked(nn.Module):
         return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
 
     def _project(self, batch: Batch) -> dict[str, Tensor]:
-        return {m: self.projections[m](batch.values[m], batch.lengths[m]) for m in self.modalities}
+        return {
+            m: self.projections[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
+            for m in self.modalities
+        }
 
     def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         return self.fusion(*self._kept(x, usable))

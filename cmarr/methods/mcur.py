@@ -51,7 +51,7 @@ class Recogniser(nn.Module):
 
     def encode(self, batch: Batch) -> Tokens:
         """A token a modality, hidden or not: `forward` decides what is seen of them."""
-        return self.backbone.encode(batch.values, batch.lengths)
+        return self.backbone.encode(batch.values, batch.lengths, batch.longest)
 
     def forward(self, tokens: Tokens, usable: Tensor) -> tuple[Tensor, Tensor]:
         """h (P, B, d) and logits (P, B, K) under each pattern `usable` (P, B, M) bool."""

@@ -42,14 +42,14 @@ class Complete(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone."""
         _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable)  # (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
         logits = self.classifier(h.flatten(1))
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
         return by_name(visible, logits)
 
@@ -98,11 +98,11 @@ class MMIN(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, imagination and cycle, weighted; what is hidden serves as a detached target alone."""
         view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable)  # (B, M, d)
+        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
         imagined, latents = self.cascade(h.flatten(1))  # (B, M d), (B, blocks d / 2)
         back, _ = (self.way_back or self.cascade)(imagined)
         with torch.no_grad():  # the reverse mask: what is hidden is encoded, what may be used is missing
-            target = self.first.model.encoders(batch.values, batch.lengths, view.hidden)
+            target = self.first.model.encoders(batch.values, batch.lengths, view.hidden, batch.longest)
         logits = self.classifier(latents)
         losses = {
             "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
@@ -114,7 +114,7 @@ class MMIN(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable)  # (P, B, M, d)
+        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2))  # (P, B, blocks d / 2)
         logits = self.classifier(latents)  # (P, B, K)
         return by_name(visible, logits)

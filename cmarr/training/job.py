@@ -204,7 +204,7 @@ def _fit(
 def _fit_closed_form(
     job: TrainingJob, start: _Start, train: Store, validation: Store | None
 ) -> dict[str, Any]:
-    everything = torch.arange(len(train), device=train.labels.device)
+    everything = torch.arange(len(train))
     method = cast(ClosedForm, start.method)
     method.fit(start.normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
     if validation is None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from cmarr.data.masks import draw_visible
+from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
@@ -184,10 +184,13 @@ def _fit_stage(
         for group, own in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = own * factor
         totals: dict[str, torch.Tensor] = {}
+        order = torch.randperm(len(train), generator=generator)
         # Equal parts: a remainder of one utterance would be a batch without company.
-        for rows in torch.randperm(len(train), generator=generator).tensor_split(batches):
-            batch = normaliser(train.batch(rows.to(train.labels.device)))
-            visible = draw_visible(batch.available, generator, per=masks, conditions=mask_conditions)
+        sizes = [len(rows) for rows in order.tensor_split(batches)]
+        drawn = draw_epoch(train.available[order], sizes, generator, per=masks, conditions=mask_conditions)
+        seen = drawn.to(train.labels.device).split(sizes)
+        for batch, visible in zip(train.batches(order, sizes), seen, strict=True):
+            batch = normaliser(batch)
             losses = cast(Method, method).training_losses(batch, visible)
             if stage.losses is not None:
                 losses = {name: loss for name, loss in losses.items() if name in stage.losses}
@@ -196,9 +199,11 @@ def _fit_stage(
             norm = limit_gradients(method, clip, clip_by)
             optimiser.step()
             for name, value in {**losses, "gradient_norm": norm}.items():
-                totals[name] = totals.get(name, 0) + value.detach() * len(rows)
+                totals[name] = totals.get(name, 0) + value.detach() * len(batch)
         progress.epoch += 1
-        curve = {f"loss/{name}": float(value) / len(train) for name, value in totals.items()}
+        # The only time an epoch's steps are waited for.
+        sums = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
+        curve = {f"loss/{name}": value / len(train) for name, value in sums.items()}
         _check_finite(curve, progress.epoch)
         better = epoch == limit  # of those that choose nothing, the last one is kept
         if validation is not None:
@@ -232,7 +237,7 @@ def _diagnostics(method: nn.Module, normaliser: Normaliser, watched: Store) -> d
     if not isinstance(method, Diagnosed):
         return {}
     method.eval()
-    rows = torch.arange(min(len(watched), DIAGNOSED_ROWS), device=watched.labels.device)
+    rows = torch.arange(min(len(watched), DIAGNOSED_ROWS))
     found = method.diagnostics(normaliser(watched.batch(rows)))
     return {f"diagnostic/{name}": float(value) for name, value in found.items()}
 

@@ -1,0 +1,142 @@
+"""A training step neither waits for the device nor depends on its numbers.
+
+Shown on the device `meta`, which has shapes and no numbers: whatever asks for one raises. A CUDA device, where there
+is one, is asked by torch's own watch for synchronisation.
+"""
+
+import pytest
+import torch
+
+from cmarr.data.masks import draw_epoch
+from cmarr.data.normalise import Normaliser
+from cmarr.data.store import Store
+from cmarr.layers.rows import worked_rows
+from cmarr.methods.protocol import Started, Task
+from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.training.optimisation import limit_gradients
+
+DIMS = {"s": 6, "v": 5, "t": 7}
+TASK = Task(("angry", "happy", "neutral"))
+SMALL = {"d": 8, "length": 4, "heads": 2}
+MMIN = {"d": 16, "blocks": 2}
+METHODS = {
+    "cmarr": {**SMALL, "flow_steps": 2, "blocks": 1},
+    "masked": SMALL,
+    "cra": {"d": 16},
+    "mmin": MMIN,
+    "if_mmin": MMIN,
+    "cif_mmin": MMIN,
+    "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
+    "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+}
+FIRST = {"dicmor": {**SMALL, "depth": 1}, "mcur": METHODS["mcur"]}
+
+
+def random_store(rows: int = 24) -> Store:
+    generator = torch.Generator().manual_seed(0)
+    values, starts, lengths = {}, {}, {}
+    for m, width in DIMS.items():
+        there = torch.rand(rows, generator=generator) > 0.2
+        lengths[m] = torch.randint(1, 7, (rows,), generator=generator) * there
+        starts[m] = lengths[m].cumsum(0) - lengths[m]
+        values[m] = torch.randn(int(lengths[m].sum()), width, generator=generator).half()
+    labels = torch.randint(TASK.outputs, (rows,), generator=generator)
+    return Store(tuple(map(str, range(rows))), values, starts, lengths, labels)
+
+
+def built(name: str):
+    torch.manual_seed(0)
+    method = build_method(name, DIMS, TASK, METHODS[name])
+    if isinstance(method, Started):
+        assert name in FIRST_STAGES
+        first = build_method(name, DIMS, TASK, FIRST.get(name, {"d": 16}), first_stage=True)
+        method.start_from(first)
+        return method.train(), first
+    return method.train(), None
+
+
+def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.Tensor]]:
+    """The forward and backward passes of an epoch of two batches."""
+    order = torch.randperm(len(store), generator=torch.Generator().manual_seed(1))
+    sizes = [12, 12]
+    drawn = draw_epoch(store.available[order], sizes, torch.Generator().manual_seed(2))
+    seen = drawn.to(store.labels.device).split(sizes)
+    found = []
+    for batch, visible in zip(store.batches(order, sizes), seen, strict=True):
+        losses = method.training_losses(normaliser(batch), visible)
+        method.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        limit_gradients(method, 1.0, "whole")
+        found.append({name: loss.detach() for name, loss in losses.items()})
+    return found
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_asks_the_device_for_nothing(name, monkeypatch):
+    autocast = (
+        torch.autocast
+    )  # which does not know this device, and is switched off where it is asked for here
+    monkeypatch.setattr(
+        torch, "autocast", lambda kind, **own: autocast("cpu" if kind == "meta" else kind, **own)
+    )
+    store, normaliser = random_store(), Normaliser(DIMS)
+    method, first = built(name)
+    steps(method, store, normaliser)  # what starts from the first batch has started
+    if first is not None:
+        first.to("meta")
+    steps(method.to("meta"), store.to("meta"), normaliser.to("meta"))
+
+
+def test_a_device_without_numbers_notices_who_asks():
+    with pytest.raises(NotImplementedError):
+        torch.ones(3, device="meta").bool().nonzero()
+    with pytest.raises(RuntimeError):
+        int(torch.ones(3, device="meta").sum())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_working_on_all_rows_changes_no_loss_and_no_gradient(name, monkeypatch):
+    """As off the CPU: more rows are worked on, the same ones count."""
+    store, normaliser = random_store(), Normaliser(DIMS)
+
+    def trained():
+        torch.manual_seed(0)
+        method, _ = built(name)
+        for part in method.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0  # other shapes draw other numbers
+        losses = steps(method, store, normaliser)
+        return losses, [p.grad for p in method.parameters() if p.grad is not None]
+
+    expected, gradients = trained()
+    everywhere = lambda mask, training=True: torch.arange(len(mask)) if training else worked_rows(mask)  # noqa: E731
+    for module in ("layers.recovery", "layers.representation", "layers.sequence_encoders", "methods.dicmor"):
+        monkeypatch.setattr(f"cmarr.{module}.worked_rows", everywhere)
+    found, others = trained()
+    for one, other in zip(expected, found, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            torch.testing.assert_close(one[key], other[key], rtol=2e-5, atol=1e-6)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_on_a_gpu_does_not_synchronise(name):
+    store, normaliser = random_store().to("cuda"), Normaliser(DIMS).to("cuda")
+    method, first = built(name)
+    if first is not None:
+        first.to("cuda")
+    steps(method.to("cuda"), store, normaliser)
+    order = torch.arange(len(store))
+    visible = draw_epoch(store.available, [12, 12], torch.Generator()).to("cuda").split([12, 12])
+    batches = list(store.batches(order, [12, 12]))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch, own in zip(batches, visible, strict=True):
+            losses = method.training_losses(normaliser(batch), own)
+            torch.stack(list(losses.values())).sum().backward()
+            limit_gradients(method, 1.0, "whole")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
