@@ -18,7 +18,7 @@ from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
-from cmarr.report.ablations import FULL, Ablations, ablations_markdown, ablations_table, compare_with_full
+from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
 from cmarr.report.clusters import clusters_markdown
 from cmarr.report.damage import QUESTION, write_damage
 from cmarr.report.damage_figure import damage_figure
@@ -35,13 +35,11 @@ from cmarr.report.study import Study, load_study, read_answers, read_cost
 from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
+from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.training.selection import describe_rule
 from stages.pages import study_page
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
-
-FUSION_ALONE = "masked (fusion alone)"
-"""What the table of CM-ARR's ablations calls the method `masked`."""
 
 
 def study_of(dataset: str) -> Study:

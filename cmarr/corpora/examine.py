@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cmarr.corpora.expected import Finding, Published, counted, many
+from cmarr.corpora.expected import Finding, Published, counted
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.media_check import media_findings
@@ -15,6 +15,7 @@ from cmarr.errors import UserError
 from cmarr.folds.check import describe_rule
 from cmarr.folds.split import split
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.wording import many
 
 SHOWN = 3
 """Examples that stand for the rest."""

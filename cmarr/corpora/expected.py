@@ -51,8 +51,3 @@ def beside(utterances: Sequence[Utterance], published: Published) -> str:
     """One line: the counts found beside the published ones, 'angry 1103 of 1103, ...'."""
     pairs = (f"{key} {counted(utterances, key)} of {count}" for key, count in published.counts.items())
     return f"{published.title}: {', '.join(pairs)}"
-
-
-def many(count: int, noun: str, plural: str = "") -> str:
-    """'1 file', '2 files'."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cmarr.corpora.expected import Finding, many
+from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.statistics import durations
 from cmarr.media.clips import Failure
 from cmarr.modalities import NAMES
+from cmarr.wording import many
 
 SHOWN = 3
 """Examples that stand for the rest."""

@@ -15,9 +15,7 @@ from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.published import SOURCE, Published
 from cmarr.report.tables import interval_text, row_label, value_text
-
-FULL = "full"
-"""What Table 3 calls the whole method."""
+from cmarr.settings.labels import FULL
 
 SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")
 """The paper's rows, and the complete condition, which its Table 3 leaves out."""

@@ -1,9 +1,10 @@
 """One table, and every form it is written in: CSV, Markdown, LaTeX, and the rows that the page shows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,16 @@ from cmarr.report.markdown import BOLD, left_columns, markdown_table, texts
 def slug(name: str) -> str:
     """A name as part of a file's: lower case, letters, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Name -> its slug; of names that have the same one, the later ones get a number."""
+    found: dict[str, str] = {}
+    for name in names:
+        plain, taken = slug(name), set(found.values())
+        numbered = (f"{plain}-{number}" for number in count(2))
+        found[name] = plain if plain not in taken else next(n for n in numbered if n not in taken)
+    return found
 
 
 @dataclass(frozen=True)

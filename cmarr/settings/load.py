@@ -1,23 +1,18 @@
 """From params.yaml and a preset to validated settings, with errors that name the key."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 
 from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.schema import Settings
-
-_ALTERNATIVES = ("literal[", "constrained-", "tuple[", "function-")
+from cmarr.settings.validation import refuse_unknown_keys, refuse_what_json_lacks, validate
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 """What a dataset may be called."""
-
-M = TypeVar("M", bound=BaseModel)
 
 AUTO = "auto"
 """Value of a key that leaves its choice to the preset."""
@@ -44,7 +39,8 @@ def load_settings(params: str | Path, presets: str | Path, dataset: str | None =
         if not isinstance(raw[key], kind):
             wanted = "a name" if kind is str else "a section"
             raise UserError(f"{params}: {key}: must be {wanted}, not {raw[key]!r}")
-    _refuse_unknown_keys(raw, str(params))
+    # Before the preset is filled in: a misspelled key would otherwise surface as a preset's fault.
+    refuse_unknown_keys(Settings, raw, str(params))
     raw["dataset"] = name = dataset or raw["dataset"]
     for known in (name, *raw["datasets"]):
         # The name becomes a folder and a word of a command.
@@ -65,7 +61,10 @@ def load_settings(params: str | Path, presets: str | Path, dataset: str | None =
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML 1.2 file as plain containers (`1e-4` is a number); raises UserError if it cannot be read."""
+    """A YAML 1.2 file as plain containers (`1e-4` is a number).
+
+    Raises UserError if it cannot be read, or holds what JSON lacks (a date, infinity, a set).
+    """
     try:
         content = YAML(typ="safe", pure=True).load(Path(path))
     except OSError as error:
@@ -74,6 +73,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold keys and values")
+    refuse_what_json_lacks(content, str(path))
     return content
 
 
@@ -100,38 +100,6 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
         out[key] = merge(out[key], value) if both else value
     return out
-
-
-def validate(model: type[M], values: Mapping[str, Any], source: str) -> M:
-    """Validate `values` against a model; every problem becomes one line that names its key."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = sorted({_sentence(model, problem) for problem in _by_key(error.errors())})
-        raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
-
-
-def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """One problem a key: of a key that may be several things, the alternatives joined."""
-    joined: dict[tuple[Any, ...], ErrorDetails] = {}
-    for problem in problems:
-        # pydantic puts the alternatives of a union into the path
-        place = tuple(part for part in problem["loc"] if not str(part).startswith(_ALTERNATIVES))
-        here = problem | {"loc": place, "msg": problem["msg"].removeprefix("Value error, ")}
-        if place in joined:
-            here["msg"] = f"{joined[place]['msg']}, or {here['msg'][0].lower()}{here['msg'][1:]}"
-        joined[place] = here  # type: ignore[assignment]
-    return list(joined.values())
-
-
-def _refuse_unknown_keys(raw: Mapping[str, Any], source: str) -> None:
-    # Before the preset is filled in: a misspelled key would otherwise surface as a preset's fault.
-    try:
-        Settings.model_validate(raw)
-    except ValidationError as error:
-        lines = [_sentence(Settings, p) for p in error.errors() if p["type"] == "extra_forbidden"]
-        if lines:
-            raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
 def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
@@ -171,30 +139,3 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
             yield from _leaves(value, (*path, key))
         else:
             yield (*path, key), value
-
-
-def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
-    # Of a key that may be one of several things pydantic names the kind, too: "literal['seven','six']".
-    path = [str(part) for part in problem["loc"] if "[" not in str(part)]
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        siblings = _fields_at(model, path[:-1])
-        return f"the key {key!r} does not exist{did_you_mean(path[-1], siblings)}"
-    if problem["type"] == "missing":
-        return f"the key {key!r} is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:].replace("tuple", "list")
-    if problem["type"] == "value_error":  # one of our own, which says what is wrong with what
-        return f"{key}: {message}"
-    return f"{key}: {message}, not {problem['input']!r}"
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    current: Any = model
-    for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            current = current.model_fields[part].annotation
-        else:  # dict[str, Section]: one level deeper is the section
-            current = get_args(current)[-1] if get_args(current) else current
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [field.alias or name for name, field in current.model_fields.items()]
-    return []

@@ -8,9 +8,9 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.modalities import NAMES
 from cmarr.settings.crossing import crossed
-from cmarr.settings.load import validate
 from cmarr.settings.schema import Dataset, Methods, Settings, Train
 from cmarr.settings.tune import trials
+from cmarr.settings.validation import validate
 from cmarr.settings.variants import check_variants, varied
 
 ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "text": ("hashing", "bert")}

@@ -24,7 +24,22 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _printable(name: str) -> str:
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        raise ValueError(
+            f"{name!r} must be a name of one line, without blanks around it, that can be printed"
+        )
+    return name
+
+
+def _class_name(name: str) -> str:
+    if "," in name:  # classes stand in lists, in tables and in `-S 'classes=[...]'`
+        raise ValueError(f"{name!r} holds a comma; lists of classes could not be read")
+    return _printable(name)
+
+
 Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Classes = Annotated[tuple[Annotated[str, AfterValidator(_class_name)], ...], AfterValidator(_distinct)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 AutoCount = Literal["auto"] | Count
 Layers = (
@@ -221,7 +236,7 @@ class CMARR(Section):
     tau: Positive
     directions: Literal["sum", "mean"]
     entropy_weight: NotNegative
-    entropy_floor: float
+    entropy_floor: Annotated[float, Field(strict=True)]
     flow_input: Literal["mu", "features"]
     resample_first: Flag
     normalise: Flag
@@ -510,7 +525,7 @@ class Dataset(Section):
     root: str
     preset: str
     task: Literal["classification", "regression"]
-    classes: Names
+    classes: Classes
     merge: dict[str, str]
     features: Literal["encoders", "corpus"]
     folds: Literal["session", "speaker", "mmin", "official"]
@@ -529,7 +544,7 @@ class Dataset(Section):
 class Ablation(Section):
     """A method with some settings changed: a row of Table 3."""
 
-    label: str
+    label: Annotated[str, AfterValidator(_printable)]
     method: str = "cmarr"
     against: str = ""
     set: dict[str, Any]
@@ -540,12 +555,15 @@ class Ablation(Section):
         return self.against or self.method
 
 
+Grid = Annotated[tuple[NotNegative, ...], AfterValidator(_distinct)]
+
+
 class Sensitivity(Section):
     """The grids of Figure 4."""
 
-    alpha: tuple[NotNegative, ...]
-    beta: tuple[NotNegative, ...]
-    lambda_: tuple[NotNegative, ...] = Field(alias="lambda")
+    alpha: Grid
+    beta: Grid
+    lambda_: Grid = Field(alias="lambda")
 
 
 class Settings(Section):

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
-from cmarr.settings.load import read_yaml, validate
+from cmarr.settings.labels import FULL, FUSION_ALONE
+from cmarr.settings.load import read_yaml
 from cmarr.settings.schema import Ablation, Methods, Settings, Train
+from cmarr.settings.validation import validate
 
 OBJECTIVE = ("alpha", "beta", "lambda")
 """The weights of CM-ARR's objective, which stand at the top of params.yaml."""
@@ -22,6 +24,10 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
             raise UserError(
                 f"ablations.{name}.label: {ablation.label!r} is the label of {labels[ablation.label]}, too; "
                 "a table could not tell them apart"
+            )
+        if ablation.label in (*Methods.model_fields, FULL, FUSION_ALONE):
+            raise UserError(
+                f"ablations.{name}.label: {ablation.label!r} is what tables call another row; take a label of its own"
             )
         labels[ablation.label] = name
         if not name.isidentifier() or not name.isascii():
@@ -53,10 +59,17 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
 
 
 def runnable(params: str | Path) -> list[str]:
-    """The ablations in params.yaml whose full method is among its `methods`; `make ablations` asks for them."""
+    """The ablations in params.yaml whose full method is among its `methods`; `make ablations` asks for them.
+
+    The stage `settings` says what is wrong with any of them.
+    """
     raw = read_yaml(params)
-    found = {name: Ablation.model_validate(section) for name, section in raw["ablations"].items()}
-    return [name for name, ablation in found.items() if ablation.full in raw["methods"]]
+    found = {
+        name: section.get("against") or section.get("method", Ablation.model_fields["method"].default)
+        for name, section in raw.get("ablations", {}).items()
+        if isinstance(section, dict)
+    }
+    return [name for name, full in found.items() if full in raw.get("methods", ())]
 
 
 def varied(settings: Settings, name: str) -> Settings:

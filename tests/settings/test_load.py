@@ -110,7 +110,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         (("  speech: auto ", "  speech: hog "), "encoders.speech: 'hog' does not encode speech; there are logmel"),
         (("    task: classification", "    task: regression"), "datasets.demo: task is regression, which has no classes"),
         ((CLASSES, "    classes: [angry]\n"), "datasets.demo: .*at least two classes"),
-        (("workers: auto", "workers: -2"), "workers: input should be 'auto', or input should be greater than or equal to 1, not -2"),
+        (("workers: auto", "workers: -2"), "workers: input should be 'auto', or greater than or equal to 1, not -2"),
         (("heads: auto         # attention heads, an", "heads: 3 # attention heads, an"), "method.cmarr: heads must be even and divide d = 64"),
         (("  lr: auto          # learning", "  # learning"), "the key 'train.lr' is missing; preset 'demo' has a value for it"),
         (("    train: {}\n    d: auto             # width", "    train: {rl: 1}\n    d: auto             # width"),

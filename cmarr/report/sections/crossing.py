@@ -12,7 +12,7 @@ from cmarr.methods.protocol import Task
 from cmarr.modalities import INCOMPLETE
 from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Section
-from cmarr.report.table import Table, slug
+from cmarr.report.table import Table, slugs
 from cmarr.report.tables import results_frame
 
 TITLE = "Across corpora"
@@ -44,12 +44,13 @@ def crossing_section(
     if not answers:
         return Section("across-corpora", TITLE, missing=HOW)
     blocks: list[Block] = []
+    files = slugs(answers)
     for corpus, frames in answers.items():
         models = len(next(iter(frames.values())))
         summaries = {name: _once(summarise(own, task)) for name, own in frames.items()}
         blocks.append(
             Table(
-                f"cross-{slug(corpus)}",
+                f"cross-{files[corpus]}",
                 f"Trained on {dataset}, tested on {corpus}.",
                 results_frame(summaries, task, comparisons=compare_all(frames, task), spread="interval"),
                 [SCORES.format(corpus=corpus), f"{models} models a method."],
@@ -59,7 +60,7 @@ def crossing_section(
         if len(table):
             caption = f"Consistency with the complete view, on {dataset} and on {corpus}."
             blocks.append(
-                Table(f"consistency-{slug(corpus)}", caption, table, [STEADY.format(dataset=dataset)])
+                Table(f"consistency-{files[corpus]}", caption, table, [STEADY.format(dataset=dataset)])
             )
     return Section("across-corpora", TITLE, (), blocks)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.report.page import Folded, Section
-from cmarr.report.table import Table, slug
+from cmarr.report.table import Table, slugs
 
 
 def provenance_section(
@@ -16,10 +16,11 @@ def provenance_section(
 
     settings: stage or method -> its resolved settings. hashes: what -> hex digest.
     """
+    files = slugs(settings)
     tables = [
         Folded(
             f"Settings of {name}",
-            [Table(f"settings-{slug(name)}", f"Settings of {name}, as resolved.", settings_frame(own))],
+            [Table(f"settings-{files[name]}", f"Settings of {name}, as resolved.", settings_frame(own))],
             open=False,
         )
         for name, own in settings.items()

@@ -7,7 +7,7 @@ import pandas as pd
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.picture import picture
 from cmarr.report.recovery import MEASURED, numbers_frame, recovery_figure, sentences
-from cmarr.report.table import Table, slug
+from cmarr.report.table import Table, slugs
 
 TITLE = "What is recovered (Figure 5)"
 HOW = (
@@ -36,11 +36,12 @@ def recovery_section(
             alt=f"Recovered and true representations of {', '.join(measured)}; the numbers stand in the table below.",
         )
     ]
+    files = slugs(measured)
     for name, rows in measured.items():
         told = f"{name} ({changes[name]})" if name in changes else name
         blocks += [
             Table(
-                f"recovery-{slug(name)}",
+                f"recovery-{files[name]}",
                 f"Recovered against true representations, {told}.",
                 numbers_frame(rows),
                 [MEASURED] if name == next(iter(measured)) else (),
