@@ -94,6 +94,17 @@ def swap_p_values(statistic: Statistic, n_clusters: int, *, seed: int = 0) -> np
     return np.where(np.isnan(observed), np.nan, p)
 
 
+def smallest_p(n_clusters: int, comparisons: int = 1) -> float:
+    """What no p of `swap_p_values` falls below, however large the difference, Holm-corrected over `comparisons`.
+
+    Of C clusters 2 of the 2^C swaps are at least as extreme as what was observed: nothing swapped, and all of them.
+    """
+    if n_clusters < 2:
+        return 1.0
+    tried = 2**n_clusters if n_clusters <= EXACT_UP_TO else SWAPS + 1
+    return min(1.0, comparisons * 2 / tried)
+
+
 def holm(p_values: list[float]) -> list[float]:
     """Holm's step-down correction of a family of p-values, in the given order."""
     order = np.argsort(p_values, kind="stable")

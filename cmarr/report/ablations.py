@@ -13,6 +13,7 @@ from cmarr.evaluation.summary import Frames, summarise
 from cmarr.evaluation.tallies import ROWS
 from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, markdown_table
+from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.published import SOURCE, Published
 from cmarr.report.tables import interval_text, row_label, value_text
 from cmarr.settings.labels import FULL
@@ -145,6 +146,9 @@ def verdicts(ablations: Ablations, task: Task, row: str = "avg6") -> list[str]:
             f"{value_text(metric, cell['difference'], sign=True)} "
             f"{_signed_interval(metric, lo, hi)}, p = {p:.2g}: {verdict}."
         )
+    if known:
+        clusters = next(iter(ablations.summaries.values()))["meta"]["clusters"]
+        lines += nothing_can_be_shown(clusters, len(known))
     return lines
 
 

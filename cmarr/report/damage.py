@@ -14,8 +14,9 @@ from cmarr.files import write_csv, write_text
 from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
 from cmarr.report.markdown import NOTHING, markdown_table
-from cmarr.report.notes import FEW
+from cmarr.report.notes import FEW, nothing_can_be_shown
 from cmarr.report.tables import interval_text, value_text
+from cmarr.wording import many
 
 Findings = Mapping[str, Mapping[str, Finding]]
 """Kind of damage -> method -> what was found."""
@@ -202,7 +203,7 @@ def notes(findings: Findings, task: Task, cluster: str) -> list[str]:
     ]
     if chosen:
         lines += [
-            f"use - hide: paired difference, {clusters} {cluster}s resampled; bold: its interval excludes zero and "
+            f"use - hide: paired difference, {many(clusters, cluster)} resampled; bold: its interval excludes zero and "
             f"p < {ALPHA} when whole {cluster}s are swapped, Holm-corrected over the levels of a table. Only that is "
             "called shown.",
             "Deciding looks at no label: by entropy, the answer of lower entropy is taken; by sigma, the modality is "
@@ -213,5 +214,10 @@ def notes(findings: Findings, task: Task, cluster: str) -> list[str]:
     if "word_errors" in findings:
         lines.append("measured: edit distance in words to the true transcripts, over the words said.")
     if clusters < FEW:
-        lines.append(f"**Only {clusters} {cluster}s**: with fewer than {FEW} the intervals are too narrow.")
+        lines.append(
+            f"**Only {many(clusters, cluster)}**: with fewer than {FEW} the intervals are too narrow."
+        )
+    if chosen:
+        levels = min(len(f.choices.levels) for methods in findings.values() for f in methods.values())
+        lines += nothing_can_be_shown(clusters, levels, cluster)
     return lines

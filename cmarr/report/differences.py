@@ -12,8 +12,9 @@ from cmarr.evaluation.summary import summarise
 from cmarr.evaluation.tallies import ROWS
 from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, plain_table
-from cmarr.report.notes import FEW, OUTCOMES
+from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
 from cmarr.report.tables import interval_text, row_label, value_text
+from cmarr.wording import many
 
 Answers = Sequence[pd.DataFrame]
 """The predictions of one method, one frame a fold and seed."""
@@ -92,10 +93,13 @@ def _about(metric: str, meta: Mapping[str, int | bool]) -> str:
     unit = "" if metric in ("MAE", "Corr") else " in %"
     n = int(meta["clusters"])
     how = "every way to swap them" if meta["exact"] else "random swaps"
-    few = f"\nOnly {n} clusters: with fewer than {FEW} the intervals are too narrow." if n < FEW else ""
+    few = (
+        f"\nOnly {many(n, 'cluster')}: with fewer than {FEW} the intervals are too narrow." if n < FEW else ""
+    )
+    few += "".join(f"\n{line.replace('**', '')}" for line in nothing_can_be_shown(n))
     return (
         f"{metric}{unit}, mean over folds and seeds, paired by utterance\n"
-        f"interval: {n} clusters (speakers, videos or dialogues) resampled; p: {how} between the two\n"
+        f"interval: {many(n, 'cluster')} (speakers, videos or dialogues) resampled; p: {how} between the two\n"
         f"better, worse: the interval excludes zero and p < {ALPHA}; each row is a question of its own{few}"
     )
 

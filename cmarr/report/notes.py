@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmarr.evaluation.comparison import ALPHA, Comparisons, turned
+from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.methods.protocol import Task
 from cmarr.report.published import SLIPS, SOURCE
 from cmarr.report.tables import Summaries, chosen_spread, interval_text, row_label, value_text
+from cmarr.wording import many
 
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""
@@ -37,9 +39,9 @@ def footnotes(
     """
     meta = next(iter(summaries.values()))["meta"]
     lines = [
-        f"{meta['utterances']:,} test utterances"
-        + (f" of {meta['speakers']} speakers" if meta["speakers"] else "")
-        + f", {_many(meta['folds'], 'fold')} and {_seeds(summaries)}. "
+        many(meta["utterances"], "test utterance")
+        + (f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else "")
+        + f", {many(meta['folds'], 'fold')} and {_seeds(summaries)}. "
         + "A number is the mean over folds of the fold's score, then over seeds"
         + _spread(chosen_spread(summaries) if spread == "auto" else spread, meta, cluster)
         + ".",
@@ -51,7 +53,7 @@ def footnotes(
     ]
     if meta["clusters"] < FEW:
         lines.append(
-            f"**Only {meta['clusters']} {cluster}s**: with fewer than {FEW} the intervals are too narrow; "
+            f"**Only {many(meta['clusters'], cluster)}**: with fewer than {FEW} the intervals are too narrow; "
             "read them as lower bounds of the uncertainty."
         )
     cells = next(iter(summaries.values()))[primary(task)]
@@ -73,6 +75,7 @@ def footnotes(
             f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped ({meta['clusters']} of them), corrected "
             "by Holm over the method's comparisons with all others; each condition is a question of its own."
         )
+        lines += nothing_can_be_shown(meta["clusters"], len(summaries) - 1, cluster)
     if published:
         slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
         lines.append(
@@ -80,6 +83,23 @@ def footnotes(
             f"* not printed there: the mean of its seven cells.{slip}"
         )
     return lines
+
+
+def nothing_can_be_shown(clusters: int, comparisons: int = 1, cluster: str = "cluster") -> list[str]:
+    """One sentence where so few clusters are swapped that no test can come out, however large a difference is.
+
+    comparisons: how many a p-value is corrected over. Empty where a difference can be shown.
+    """
+    if smallest_p(clusters, comparisons) < ALPHA:
+        return []
+    corrected = f", {smallest_p(clusters, comparisons):.3g} corrected over {comparisons} comparisons"
+    enough = [n for n in range(2, EXACT_UP_TO + 2) if smallest_p(n, comparisons) < ALPHA]
+    return [
+        f"**With {many(clusters, cluster)} no test can show a difference, however large it is**: no p falls below "
+        f"{smallest_p(clusters):.3g}{corrected if comparisons > 1 else ''}, and it has to be below {ALPHA}"
+        + (f"; {enough[0]} {cluster}s would do" if enough else "")
+        + ". Here 'not shown' says nothing about the methods."
+    ]
 
 
 def verdicts(
@@ -146,8 +166,4 @@ def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:
 
 def _seeds(summaries: Summaries) -> str:
     counts = {summary["meta"]["seeds"] for summary in summaries.values()}
-    return _many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"

@@ -57,7 +57,10 @@ def write_report(
         f"{study.dataset}: {'scores' if study.task.regression else 'WAR / UAR in %'} by available modalities"
     )
     write_text(folder / "results.md", results_markdown(title, markdown_table(table), notes, against))
-    write_text(folder / "results.txt", results_text(study.summaries, study.task, title=study.dataset))
+    write_text(
+        folder / "results.txt",
+        results_text(study.summaries, study.task, title=study.dataset, cluster=cluster),
+    )
     write_csv(
         folder / "results.csv", pd.concat([long_table(s, method=m) for m, s in study.summaries.items()])
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cmarr.evaluation.resampling import bootstrap_interval, holm, swap_p_values, tail
+from cmarr.evaluation.resampling import bootstrap_interval, holm, smallest_p, swap_p_values, tail
 
 
 def mean_of(values: np.ndarray):
@@ -68,3 +68,10 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 5, 6, 12, 30])
+def test_no_p_falls_below_the_smallest_one_however_large_the_difference(clusters):
+    found = swap_p_values(paired([1e9] * clusters), clusters)[0]
+    assert found == pytest.approx(smallest_p(clusters))
+    assert smallest_p(clusters, comparisons=3) == pytest.approx(min(1, 3 * smallest_p(clusters)))

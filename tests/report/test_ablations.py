@@ -71,6 +71,13 @@ def test_a_shown_difference_must_survive_the_correction_for_many_variants(
     assert all("p = 0.09: **not shown to hurt**" in line for line in lines)
 
 
+def test_too_few_speakers_for_so_many_variants_are_named(ablations, make_summary, emotions):
+    few = {label: make_summary(emotions, 0.7, clusters=6) for label in ablations.summaries}
+    *_, said = verdicts(Ablations(few, ablations.comparisons), emotions)
+    assert said.startswith("**With 6 clusters no test can show a difference")
+    assert "0.0938 corrected over 3 comparisons" in said
+
+
 def test_a_larger_error_hurts(make_summary, make_comparison):
     scores = Task()
     found = Ablations(

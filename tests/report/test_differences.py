@@ -34,6 +34,9 @@ def test_a_gain_that_it_does_not_carry_is_not():
     )
     assert not any(line.endswith(("better", "worse")) for line in text.splitlines())
     assert row(text, "avg7")[-3:] == ["no", "difference", "shown"]
+    assert (
+        "With 4 clusters no test can show a difference, however large it is: no p falls below 0.125" in text
+    )
 
 
 def test_a_smaller_error_is_the_better_one():

@@ -2,7 +2,8 @@ import pandas as pd
 
 from cmarr.methods.protocol import Task
 from cmarr.report.corpus import corpus_markdown
-from cmarr.report.notes import footnotes, results_markdown, verdicts
+from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
+from cmarr.report.terminal import results_text
 
 RULES = {
     "dataset": "demo",
@@ -107,3 +108,27 @@ def test_the_corpus_section_counts_what_was_quarantined():
     assert [cell.strip() for cell in line.strip("|").split("|")] == ["extract", "speech", "2", "u1", "silent"]
     assert "whole utterance" in text
     assert corpus_markdown(statistics, rejected[:0], title="x").endswith("Nothing was quarantined.\n")
+
+
+def test_so_few_speakers_that_no_test_can_come_out_are_named(make_summary, emotions):
+    pair = {name: make_summary(emotions, 0.7, clusters=5) for name in ("cmarr", "linear")}
+    text = "\n".join(footnotes(pair, emotions, **RULES))
+    assert (
+        "**With 5 speakers no test can show a difference, however large it is**: no p falls below 0.0625"
+        in text
+    )
+    assert "it has to be below 0.05; 6 speakers would do" in text
+    said = nothing_can_be_shown(6, comparisons=2, cluster="video")[0]
+    assert "no p falls below 0.0312, 0.0625 corrected over 2 comparisons" in said
+    assert "7 videos would do" in said
+    assert not nothing_can_be_shown(6)
+    assert not nothing_can_be_shown(7, comparisons=2)
+
+
+def test_the_last_lines_of_a_run_say_so_too(make_summary, emotions):
+    pair = {name: make_summary(emotions, 0.7, clusters=4) for name in ("cmarr", "linear")}
+    assert (
+        results_text(pair, emotions, title="demo").splitlines()[-1].startswith("With 4 speakers no test can")
+    )
+    alone = {"cmarr": pair["cmarr"]}
+    assert "no test" not in results_text(alone, emotions, title="demo")

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.tallies import AVERAGES, ROWS
 from cmarr.modalities import NAMES
-from cmarr.report.notes import FEW
+from cmarr.report.notes import FEW, nothing_can_be_shown
 from cmarr.report.page import Points, Section
 from cmarr.report.sections.results import tested, unit, verdict
 from cmarr.report.study import Study
 from cmarr.report.tables import interval_text, value_text
+from cmarr.wording import listed, many
 
 SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
 
@@ -29,9 +30,11 @@ def summary_section(
     meta = next(iter(study.summaries.values()))["meta"]
     if meta["clusters"] < FEW:
         lines.append(
-            f"There are only {meta['clusters']} {cluster}s in the test data: the intervals are too narrow rather than "
+            f"Only {many(meta['clusters'], cluster)} in the test data: the intervals are too narrow rather than "
             "too wide, and small differences cannot be told from luck."
         )
+    if len(study.summaries) > 1:
+        lines += nothing_can_be_shown(meta["clusters"], len(study.summaries) - 1, cluster)
     return Section(
         "summary",
         "In short",
@@ -49,7 +52,7 @@ def trained(study: Study, features: Mapping[str, str]) -> str:
     folds = f"{meta['folds']} folds" if meta["folds"] > 1 else "the corpus' own split"
     made = ", ".join(f"{modality} as `{name}`" for modality, name in features.items())
     return (
-        f"{_list([f'`{m}`' for m in study.summaries])} {'were' if len(study.summaries) > 1 else 'was'} trained on "
+        f"{listed([f'`{m}`' for m in study.summaries])} {'were' if len(study.summaries) > 1 else 'was'} trained on "
         f"**{study.dataset}** over {folds} and {many}, on the same features ({made}), folds and masks. Every trained "
         f"model then answered the {meta['utterances']:,} test utterances{speakers} seven times: with each modality "
         "alone, each pair, and all three."
@@ -77,9 +80,9 @@ def winner_sentence(study: Study, row: str) -> str:
     if not beaten and not unclear:
         return start + "."
     if not unclear:
-        return f"{start}, and **it is shown to be better than {_list(beaten)}**."
-    carried_over = f"; it is shown to be better than {_list(beaten)}" if beaten else ""
-    return f"{start}{carried_over}. **No test carries a difference from {_list(unclear)}.**"
+        return f"{start}, and **it is shown to be better than {listed(beaten)}**."
+    carried_over = f"; it is shown to be better than {listed(beaten)}" if beaten else ""
+    return f"{start}{carried_over}. **No test carries a difference from {listed(unclear)}.**"
 
 
 def conditions_sentence(study: Study) -> str:
@@ -122,18 +125,14 @@ def carried(study: Study) -> list[str]:
                 unbeaten = [m for m in unbeaten if m != method]
         if unbeaten:
             lines.append(
-                f"Not shown to beat the plain rival `{rival}` on avg6: {_list([f'`{m}`' for m in unbeaten])}."
+                f"Not shown to beat the plain rival `{rival}` on avg6: {listed([f'`{m}`' for m in unbeaten])}."
             )
     return lines
 
 
 def _usable(row: str) -> str:
-    return "with " + _list([NAMES[m] for m in row]) + (" alone" if len(row) == 1 else "")
+    return "with " + listed([NAMES[m] for m in row]) + (" alone" if len(row) == 1 else "")
 
 
 def _met(study: Study, row: str) -> bool:
     return next(iter(study.summaries.values()))[primary(study.task)][row]["mean"] is not None
-
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
