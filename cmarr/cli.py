@@ -46,13 +46,25 @@ def doctor(
 
 
 Study = Annotated[str | None, typer.Option(help="dataset of the study; default: `dataset` of params.yaml")]
-Method = Annotated[str | None, typer.Option(help="a method or ablation of the study; default: its first")]
+Method = Annotated[
+    str | None,
+    typer.Option(help="a method or ablation; default: the method with the best model"),
+]
 Fold = Annotated[int | None, typer.Option(help="only models of this fold")]
 Seed = Annotated[int | None, typer.Option(help="only models of this seed")]
 Ensemble = Annotated[
     bool,
     typer.Option("--ensemble", help="average the models of all folds and seeds instead of taking the best"),
 ]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(help="speech=FOLDER, where the weights of an encoder lie here; may be repeated"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Workers = Annotated[str, typer.Option(help="processes that decode; auto: one a core")]
+MaxPixels = Annotated[int, typer.Option(help="most pixels of a frame")]
+MaxCharacters = Annotated[int, typer.Option(help="longest text")]
+TimeLimit = Annotated[float, typer.Option(help="most seconds that decoding a clip may take")]
 Params = Annotated[Path, typer.Option(help="params.yaml of the study's project")]
 
 
@@ -175,18 +187,15 @@ def predict(
     fold: Fold = None,
     seed: Seed = None,
     ensemble: Ensemble = False,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="speech=FOLDER, where the weights of an encoder lie here; may be repeated"),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    workers: Annotated[str, typer.Option(help="processes that decode; auto: one a core")] = "auto",
+    weights: Weights = None,
+    device: Device = "auto",
+    workers: Workers = "auto",
     max_megabytes: Annotated[float, typer.Option(help="largest file")] = 2000.0,
     max_seconds: Annotated[float, typer.Option(help="longest recording")] = 3600.0,
     max_frames: Annotated[int, typer.Option(help="most frames of a video")] = 250_000,
-    max_pixels: Annotated[int, typer.Option(help="most pixels of a frame")] = 4096 * 2304,
-    max_characters: Annotated[int, typer.Option(help="longest text")] = 100_000,
-    time_limit: Annotated[float, typer.Option(help="most seconds that decoding a clip may take")] = 60.0,
+    max_pixels: MaxPixels = 4096 * 2304,
+    max_characters: MaxCharacters = 100_000,
+    time_limit: TimeLimit = 60.0,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Answer clips with a trained model; what a clip does not have is simply missing.
@@ -213,27 +222,106 @@ def predict(
         request.check()
         limits = Limits(max_megabytes, max_seconds, max_frames, max_pixels, max_characters, time_limit)
         options = {"device": device, "workers": workers, "limits": limits, "weights": _weights(weights or [])}
-        from cmarr.recognition.recognizer import Recognizer
-
-        if model is not None:
-            recognizer = Recognizer.load(model, **options)
-        else:
-            recognizer = Recognizer.of_study(
-                dataset or _dataset(params),
-                method,
-                root=params.parent,
-                fold=fold,
-                seed=seed,
-                ensemble=ensemble,
-                **options,
-            )
-        with recognizer:
+        choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
+        with _recognizer(model, dataset, method, params, choice, options) as recognizer:
             for note in recognizer.notes:
                 typer.echo(f"cmarr predict: {note}", err=True)
             refused = run(request, recognizer, sys.stdout)
     except UserError as error:
         _fail("predict", error, 2)
     raise typer.Exit(1 if refused else 0)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="a folder that `cmarr export` wrote; default: the best model of the study here"),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one", min=0, max=65535)] = 5001,
+    dataset: Study = None,
+    method: Method = None,
+    fold: Fold = None,
+    seed: Seed = None,
+    ensemble: Ensemble = False,
+    weights: Weights = None,
+    device: Device = "auto",
+    workers: Workers = "auto",
+    max_request_megabytes: Annotated[
+        float, typer.Option(help="largest request; base64 is a third larger")
+    ] = 128.0,
+    max_clips: Annotated[int, typer.Option(help="most clips of a request")] = 32,
+    max_megabytes: Annotated[float, typer.Option(help="largest file")] = 64.0,
+    max_seconds: Annotated[float, typer.Option(help="longest recording")] = 300.0,
+    max_frames: Annotated[int, typer.Option(help="most frames of a video")] = 20_000,
+    max_pixels: MaxPixels = 4096 * 2304,
+    max_characters: MaxCharacters = 100_000,
+    time_limit: TimeLimit = 60.0,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Answer requests over HTTP with a trained model, on this machine only unless told otherwise.
+
+    POST /invocations takes {"inputs": [{"text": "..."}, {"audio": "<base64>"}]}, as `mlflow models serve` does.
+    SIGTERM or Ctrl-C let the requests that are under way finish.
+    """
+    from cmarr.serving.bounds import bounds
+
+    try:
+        limits, most = bounds(
+            {
+                "max_clips": max_clips,
+                "max_megabytes": max_megabytes,
+                "max_seconds": max_seconds,
+                "max_frames": max_frames,
+                "max_pixels": max_pixels,
+                "max_characters": max_characters,
+                "time_limit": time_limit,
+            }
+        )
+        bounds({"max_megabytes": max_request_megabytes})
+        from cmarr.serving.server import listen
+        from cmarr.serving.server import serve as run
+        from cmarr.serving.service import Service
+
+        with listen(host, port) as listening:
+            options = {
+                "device": device,
+                "workers": workers,
+                "limits": limits,
+                "weights": _weights(weights or []),
+            }
+            choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
+            with _recognizer(model, dataset, method, params, choice, options) as recognizer:
+                for note in recognizer.notes:
+                    typer.echo(f"cmarr serve: {note}", err=True)
+                where = (
+                    f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/invocations"
+                )
+                typer.echo(f"{recognizer.about.method} on {recognizer.about.dataset} answers at {where}")
+                sys.stdout.flush()
+                run(Service(recognizer, most), listening, max_request_megabytes)
+    except UserError as error:
+        _fail("serve", error, 2)
+
+
+def _recognizer(
+    model: Path | None,
+    dataset: str | None,
+    method: str | None,
+    params: Path,
+    choice: dict[str, Any],
+    options: dict[str, Any],
+) -> Any:
+    from cmarr.recognition import recognizer
+
+    if model is not None:
+        return recognizer.Recognizer.load(model, **options)
+    return recognizer.Recognizer.of_study(
+        dataset or _dataset(params), method, root=params.parent, **choice, **options
+    )
 
 
 def _weights(given: list[str]) -> dict[str, str]:

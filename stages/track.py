@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 from cmarr.corpora.registry import corpus_inventory
+from cmarr.errors import UserError
 from cmarr.files import digest, file_digest, folder_digest, read_json
+from cmarr.recognition.trained import of_study
+from cmarr.serving.register import register
 from cmarr.tracking.mirror import track
+from cmarr.tracking.results import Results, content_hash
 from stages.mirrored import result_of, study_result
 from stages.paths import Paths, corpus_root
 from stages.stage import root, run
@@ -25,6 +29,25 @@ def main(dataset: str) -> None:
     results.append(study_result(dataset, results, data_hash, tags))
     tracked = track(*results, root=root())
     print(f"{dataset}: {tracked.logged} results logged to MLflow, {tracked.already} were there already")
+    if paths.settings("track")["register_model"]:
+        _register(dataset, {result.variant or result.method: result for result in results}, tags)
+
+
+def _register(dataset: str, results: dict[str, Results], tags: dict[str, str]) -> None:
+    """The best model into the registry; where it is not at hand (a study restored in part), that is said."""
+    try:
+        best = of_study(dataset)
+    except UserError as error:
+        logging.warning("%s: no model is registered: %s", dataset, error)
+        return
+    result = content_hash(results[best.about.method])
+    made = register(best, root=root(), result=result, tags=tags)
+    if made.version is not None:
+        score, new = best.about.models[0].score, "registered" if made.new else "registered already"
+        print(
+            f"{dataset}: the best model ({best.about.method}, validation score {score:.4f}) is {new}: "
+            f"models:/{made.name}/{made.version}"
+        )
 
 
 def _warn_of_a_changed_corpus(dataset: str, paths: Paths) -> None:

@@ -19,7 +19,10 @@ READY = "ready"
 
 def serve(connection: Connection) -> None:
     """Answer groups of clips until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Ctrl-C, and a SIGTERM to the whole group of processes, are the parent's to handle: a server still finishes what
+    # is under way. Should the parent end, so does this process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         function = connection.recv()()
     except Exception as error:

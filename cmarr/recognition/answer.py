@@ -1,8 +1,8 @@
 """What is said about a clip: an answer, or why there is none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -88,3 +88,18 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"refused: {self.reason}"
+
+
+Told = TypeVar("Told", bound=Answer | Refusal)
+
+
+def retold(answer: Told, place: str, word: str) -> Told:
+    """The same with `word` for every `place` in its sentences: where a temporary file lay is nobody's business."""
+    changes: dict[str, Any] = {
+        "id": answer.id.replace(place, word),
+        "missing": {modality: reason.replace(place, word) for modality, reason in answer.missing.items()},
+        "warnings": tuple(sentence.replace(place, word) for sentence in answer.warnings),
+    }
+    if isinstance(answer, Refusal):
+        changes["reason"] = answer.reason.replace(place, word)
+    return replace(answer, **changes)

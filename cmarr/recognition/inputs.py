@@ -10,7 +10,8 @@ from cmarr.corpora.captions import ENDINGS, read_captions
 from cmarr.corpora.headers import FILM, SOUND
 from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.transcripts import read_text
-from cmarr.errors import UserError
+from cmarr.errors import UserError, did_you_mean
+from cmarr.modalities import LETTERS, NAMES
 
 Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""
@@ -81,6 +82,16 @@ def with_transcript(utterance: Utterance, path: Path) -> Utterance:
     begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
     lines = tuple(line for line in read_captions(path) if begin <= (line[1] + line[2]) / 2 < end)
     return replace(utterance, text=" ".join(said for said, _, _ in lines), words=lines)
+
+
+def letter_of(modality: str) -> str:
+    """'s' of 'speech', and so on; a letter stays. Raises UserError for what is no modality."""
+    letter = LETTERS.get(modality, modality)
+    if letter not in NAMES:
+        raise UserError(
+            f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{did_you_mean(modality, LETTERS)}"
+        )
+    return letter
 
 
 def shown(path: object) -> str:

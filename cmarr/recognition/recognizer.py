@@ -15,15 +15,15 @@ from torch import Tensor
 from cmarr.corpora.manifest import Utterance
 from cmarr.data.batch import Batch
 from cmarr.device import choose_device
-from cmarr.errors import Unreadable, UserError, did_you_mean
+from cmarr.errors import Unreadable, UserError
 from cmarr.execution import worker_count
 from cmarr.media.workers import keep_workers
 from cmarr.methods.model import Model, load_model
-from cmarr.modalities import LETTERS, MODALITIES, NAMES
-from cmarr.recognition.answer import Answer, Refusal
+from cmarr.modalities import MODALITIES, NAMES
+from cmarr.recognition.answer import Answer, Refusal, retold
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.examiner import Examiner
-from cmarr.recognition.inputs import Media, clip_from
+from cmarr.recognition.inputs import Media, clip_from, letter_of
 from cmarr.recognition.limits import Limits
 from cmarr.recognition.reading import Given, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
@@ -152,17 +152,18 @@ class Recognizer:
             utterance = clip_from(
                 clip, audio=audio, video=video, text=text, start=start, end=end, scratch=Path(scratch)
             )
-            found = {_letter(m): np.asarray(values) for m, values in (features or {}).items()}
+            found = {letter_of(m): np.asarray(values) for m, values in (features or {}).items()}
             (answer,) = self.predict_all([Given(utterance, found)], hide)
-        if isinstance(answer, Refusal):
-            raise Unreadable(answer.reason.replace(f"{scratch}{os.sep}", "the given "))
-        return answer
+        told = retold(answer, f"{scratch}{os.sep}", "the given ")
+        if isinstance(told, Refusal):
+            raise Unreadable(told.reason)
+        return told
 
     def predict_all(
         self, clips: Iterable[Given | Utterance], hide: Iterable[str] = ()
     ) -> Iterator[Answer | Refusal]:
         """One answer, or the reason why there is none, a clip, in order and as they become ready."""
-        hidden = sorted({_letter(m) for m in hide})
+        hidden = sorted({letter_of(m) for m in hide})
         waiting = iter(clips)
         while group := list(islice(waiting, ROWS)):
             given = [c if isinstance(c, Given) else Given(c) for c in group]
@@ -226,15 +227,6 @@ class Recognizer:
                 recovered=tuple(NAMES[m] for m in MODALITIES if m in recovered),
                 **about,
             )
-
-
-def _letter(modality: str) -> str:
-    letter = LETTERS.get(modality, modality)
-    if letter not in NAMES:
-        raise UserError(
-            f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{did_you_mean(modality, LETTERS)}"
-        )
-    return letter
 
 
 def _nothing(missing: Mapping[str, str]) -> str:

@@ -48,7 +48,7 @@ def of_study(
 ) -> Trained:
     """The models of a finished study: `root` is the project's folder, that of params.yaml.
 
-    method:     a method or ablation; None: the first one that the study ran
+    method:     a method or ablation; None: any method of the study, whichever has the best model
     fold, seed: narrow the choice; of what is left the one with the best validation score is taken.
                 No test score is looked at.
     ensemble:   take all that is left; their probabilities will be averaged
@@ -62,14 +62,14 @@ def of_study(
             f"{data}: there is no study of {dataset!r}; run it first (dvc repro), or `dvc checkout`"
         )
     if method is None:
-        method = _settings(data, "report")["methods"][0]
+        method = _best_method(data, fold, seed)
     found = {p.name for p in (data / "models").glob("*") if p.is_dir()}
     if method not in found:
         raise UserError(
             f"{data / 'models'}: {method!r} has no trained models there; there are {', '.join(sorted(found)) or 'none'}"
             f"{did_you_mean(str(method), found)} (dvc repro trains, `dvc checkout` brings back)"
         )
-    files = {path: _description(path) for path in sorted((data / "models" / method).glob("*.safetensors"))}
+    files = _models(data / "models" / method)
     chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)
     settings = _settings(data, method)
     first = files[chosen[0]]
@@ -89,6 +89,28 @@ def of_study(
         "metrics": _metrics(root / "metrics" / dataset / f"{method}.json"),
     }
     return Trained(check_about(about, str(data)), tuple(chosen))
+
+
+def widths(trained: Trained) -> dict[str, int]:
+    """Letter -> width of what the models read of that modality. Raises UserError for weights that are damaged."""
+    return dict(_description(trained.weights[0])["dims"])
+
+
+def _best_method(data: Path, fold: int | None, seed: int | None) -> str:
+    """Whose best model has the best validation score of all methods of the study; of equals the first."""
+    methods = [str(name) for name in _settings(data, "report")["methods"]]
+    scores = {}
+    for name in methods:
+        files = _models(data / "models" / name)
+        if files:
+            best, *_ = _chosen(data / "models" / name, files, fold, seed, ensemble=False)
+            scores[name] = files[best]["score"]
+    return max(scores, key=lambda name: scores[name]) if scores else methods[0]
+
+
+def _models(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The trained models of a method, and what they say of themselves."""
+    return {path: _description(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _chosen(

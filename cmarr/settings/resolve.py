@@ -32,7 +32,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `transfer`, `report`, `denseface`; the first five
     again for each corpus under `cross`, as `cross/<corpus>/...`; `damage/<kind>` for every kind; two entries a method
     (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what
-    changes how fast things go but never what comes out; no stage depends on it.
+    changes how fast things go but never what comes out, `track` what is told to MLflow; no stage depends on either.
 
     Raises:
         UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
@@ -46,6 +46,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "masks": _masks(settings, dataset.classes),
         "denseface": settings.ferplus.model_dump() | {"device": settings.device},
         "run": {"workers": settings.workers, "device": settings.device},
+        "track": {"register_model": settings.register_model},
     }
     for kind, of in KINDS.items():
         files[f"damage/{kind}"] = _damage(settings, kind, files[NAMES[of.modality]])

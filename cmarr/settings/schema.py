@@ -578,6 +578,7 @@ class Settings(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
     device: str
     workers: AutoCount
+    register_model: Flag
     methods: Annotated[Names, Field(min_length=1)]
     protocols: Annotated[Names, Field(min_length=1)]
     protocol: Protocols

@@ -1,0 +1,1 @@
+"""A trained model behind HTTP: what a request may hold, MLflow's model of it, and a server of one's own."""

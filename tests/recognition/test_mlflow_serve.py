@@ -1,0 +1,155 @@
+"""`mlflow models serve --env-manager local`: a registered model answers real HTTP requests."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import face, write_video
+
+from cmarr.recognition.trained import of_study
+from cmarr.serving.package import write_mlflow_model
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return held.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(project, tmp_path_factory):
+    """The process that serves, and its address. Its folder is empty: no study, no corpus, no DVC."""
+    here = tmp_path_factory.mktemp("elsewhere")
+    model = here / "a model"
+    write_mlflow_model(of_study("demo", "cmarr", root=project), model)
+    port = free_port()
+    limits = {"max_seconds": 20, "workers": 1}
+    blocked = "import sys; sys.modules['dvc'] = None; from mlflow.cli import cli; cli()"
+    serve = [
+        "models",
+        "serve",
+        "-m",
+        str(model),
+        "--env-manager",
+        "local",
+        "--host",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
+    binaries = str(Path(sys.executable).parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", blocked, *serve],
+        cwd=here,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "SERVING_MODEL_CONFIG": json.dumps(limits),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        assert process.poll() is None, process.stdout.read()
+        try:
+            urllib.request.urlopen(f"{address}/ping", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield process, f"{address}/invocations"
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def send(url, body):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def encoded(path):
+    return base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def test_text_media_and_features_are_answered(served, recognizer, clips):
+    rows = [
+        {"id": "said", "text": "hello"},
+        {"audio": encoded(clips / "a.wav"), "video": encoded(clips / "a.mp4")},
+        {"features": {"speech": np.ones((30, 40)).tolist()}, "hide": ["text"]},
+    ]
+    status, content = send(served[1], {"inputs": rows})
+    assert status == 200
+    said, seen, given = content["predictions"]
+    assert said["id"] == "said" and said["recovered"] == ["speech", "video"]
+    assert said["probabilities"] == pytest.approx(
+        dict(recognizer.predict(text="hello").probabilities), abs=1e-6
+    )
+    assert seen["used"] == ["speech", "video"] and given["used"] == ["speech"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"audio": "/etc/passwd"}, "inputs[0].audio: is not base64"),
+        (
+            {"audio": base64.b64encode(b"x" * 50_000).decode()},
+            "inputs[0]: speech: the given audio cannot be opened",
+        ),
+        ({"txet": "hello"}, "the key 'txet' does not exist; did you mean 'text'?"),
+        ({"text": "hello", "hide": ["vidoe"]}, "'vidoe' is not a modality"),
+        ({}, "holds nothing to answer"),
+    ],
+)
+def test_wrong_input_is_400_and_a_sentence(served, row, message):
+    status, content = send(served[1], {"inputs": [row]})
+    assert status == 400 and message in content["message"]
+    assert "stack_trace" not in content and len(content["message"]) < 400, (
+        "a sentence, and no echo of the request"
+    )
+
+
+def test_the_limits_are_those_that_it_was_told(served, tmp_path):
+    import soundfile
+
+    soundfile.write(tmp_path / "long.wav", np.full(8000 * 30, 0.1), 8000)
+    status, content = send(served[1], {"inputs": [{"audio": encoded(tmp_path / "long.wav")}]})
+    assert status == 400 and "lasts 30 s, more than max_seconds = 20 allows" in content["message"]
+
+
+def test_sigterm_finishes_the_request_that_is_under_way(served, tmp_path):
+    """The last test of this module: it ends the server."""
+    process, url = served
+    write_video(tmp_path / "a.mp4", [face(x=70 + i % 20) for i in range(100)])
+    told = []
+    asking = threading.Thread(
+        target=lambda: told.append(send(url, {"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 8}))
+    )
+    asking.start()
+    time.sleep(0.3)
+    assert not told, "it is answered already: the request is too easy"
+    os.killpg(process.pid, signal.SIGTERM)
+    asking.join(60)
+    (status, content), *_ = told
+    assert status == 200 and [reply["used"] for reply in content["predictions"]] == [["video"]] * 8

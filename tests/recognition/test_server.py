@@ -1,0 +1,204 @@
+"""`cmarr serve` over real HTTP: requests in, replies out, one sentence for whatever is wrong with a request."""
+
+import base64
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import face, write_video
+from typer.testing import CliRunner
+
+from cmarr.cli import app
+from cmarr.recognition.export import export
+from cmarr.recognition.trained import of_study
+from cmarr.serving.shape import Reply
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """A running `cmarr serve`, and requests to it."""
+
+    def __init__(self, model, *options):
+        words = ["serve", "--model", str(model), "--port", "0", "--workers", "1", *options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cmarr.cli", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.told = self.process.stdout.readline()
+        self.url = self.told.split(" at ")[-1].strip()
+
+    def send(self, body, kind="application/json", path=None):
+        """(status, content) of a request; `body` is JSON, or bytes as they are."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": kind} if kind else {}
+        url = self.url.replace("/invocations", path) if path else self.url
+        request = urllib.request.Request(url, content, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def end(self):
+        """Ask it to end; its exit status and what it wrote to standard error."""
+        os.killpg(self.process.pid, signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def exported(project, tmp_path_factory):
+    return export(of_study("demo", "cmarr", root=project), tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    running = Server(exported, "--max-seconds", "20", "--max-clips", "4", "--max-request-megabytes", "2")
+    yield running
+    assert running.end() == (0, ""), "it ends with 0, and nothing had to be said"
+
+
+def encoded(path):
+    return base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def test_it_listens_on_loopback_and_says_where(server):
+    assert server.told.startswith("cmarr on demo answers at http://127.0.0.1:")
+    assert server.url.endswith("/invocations")
+    with urllib.request.urlopen(server.url.replace("/invocations", "/ping"), timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_text_media_and_features_are_answered_as_from_python(server, recognizer, clips):
+    speech = np.ones((30, 40)).tolist()
+    rows = [
+        {"id": "said", "text": "hello"},
+        {"audio": encoded(clips / "a.wav"), "video": encoded(clips / "a.mp4"), "text": "hello"},
+        {"clip": encoded(clips / "a.mp4"), "text": "hello", "hide": ["video"]},
+        {"features": {"speech": speech}},
+    ]
+    status, content = server.send({"inputs": rows})
+    assert status == 200
+    told = content["predictions"]
+    same = [
+        recognizer.predict(text="hello"),
+        recognizer.predict(audio=clips / "a.wav", video=clips / "a.mp4", text="hello"),
+        recognizer.predict(text="hello", hide=["video"]),
+        recognizer.predict(features={"speech": speech}),
+    ]
+    for reply, answer in zip(told, same, strict=True):
+        assert reply["probabilities"] == pytest.approx(dict(answer.probabilities), abs=1e-6)
+        assert reply["used"] == list(answer.used) and reply["recovered"] == list(answer.recovered)
+        assert Reply(**reply).refused is None
+    assert [reply["id"] for reply in told] == ["said", "1", "2", "3"]
+
+
+def test_a_clip_that_cannot_be_answered_costs_the_others_nothing(server, clips):
+    rows = [{"text": "hello"}, {"audio": base64.b64encode(b"no sound at all").decode()}]
+    status, content = server.send({"inputs": rows})
+    answered, refused = content["predictions"]
+    assert status == 200 and answered["refused"] is None
+    assert "the given audio cannot be opened" in refused["refused"] and refused["winner"] is None
+    assert not [word for word in ("/tmp", str(Path.cwd()), "Traceback") if word in json.dumps(content)]
+
+
+AUDIO = base64.b64encode(b"no sound at all").decode()
+WRONG = [
+    ({"inputs": [{"audio": AUDIO}]}, 400, "inputs[0]: speech: the given audio cannot be opened"),
+    ({"inputs": [{"audio": "/etc/passwd"}]}, 400, "inputs[0].audio: is not base64; encode the bytes of the file"),
+    ({"inputs": [{"text": "a", "txet": "b"}]}, 400, "inputs[0]: the key 'txet' does not exist; did you mean 'text'?"),
+    ({"inputs": [{"text": 1}]}, 400, "inputs[0]: text: input should be a valid string, not 1"),
+    ({"inputs": [{"text": "a", "hide": ["vidoe"]}]}, 400, "'vidoe' is not a modality"),
+    ({"inputs": [{"text": "a", "start": 3, "end": 1}]}, 400, "not the beginning and end"),
+    ({"inputs": [{"text": "a"}, {}]}, 400, "inputs[1]: holds nothing to answer; give clip, audio, video"),
+    ({"inputs": ["hello"]}, 400, "inputs[0]: must hold keys and values, not str"),
+    ({"inputs": [{"text": "a"}] * 5}, 400, "5 clips in one request, more than max_clips = 4 allows"),
+    ({"inputs": [{"text": "x" * 100_001}]}, 400, "more than max_characters = 100000 allows"),
+    ({"inputs": [{"features": {"speech": [[1.0]]}}]}, 400, "where (frames, 40) is due"),
+    ({"inputs": [{"features": {"speech": [[1.0], [1.0, 2.0]]}}]}, 400, "rows are of different lengths"),
+    ({"inputs": [{"features": {"speech": [["x"]]}}]}, 400, "input should be a valid number"),
+    ({"inputs": []}, 400, 'write {"inputs": [{"text": "..."}'),
+    ({"text": "a"}, 400, 'write {"inputs": [{"text": "..."}'),
+    (b"{", 400, "the request is not JSON"),
+    (b'{"inputs": [{"text": "\xff"}]}', 400, "the request is not JSON (not UTF-8)"),
+    (b'{"inputs": [{"text": "a", "start": NaN}]}', 400, "start: input should be a finite number"),
+    (b"[" * 100_000, 400, "the request is nested too deeply"),
+    (b"x" * 2_000_001, 413, "more than max_request_megabytes = 2 allows"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "status", "message"), WRONG, ids=range(len(WRONG)))
+def test_what_is_wrong_is_one_sentence(server, body, status, message):
+    found, content = server.send(body)
+    assert found == status and message in content["message"]
+    assert "\n" not in content["message"] and len(content["message"]) < 400
+    assert set(content) == {"error_code", "message"}
+
+
+def test_what_is_no_json_and_what_is_elsewhere(server):
+    assert server.send(b"text,a", kind="text/csv")[0] == 415
+    assert server.send({"inputs": [{"text": "a"}]}, kind="")[0] == 415
+    assert server.send({"inputs": [{"text": "a"}]}, path="/predict")[0] == 404
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(server.url, timeout=60)
+
+
+def test_limits_hold_for_what_is_inside_the_files(server, clips, tmp_path):
+    import soundfile
+
+    soundfile.write(tmp_path / "long.wav", np.full(8000 * 30, 0.1), 8000)
+    status, content = server.send({"inputs": [{"audio": encoded(tmp_path / "long.wav")}]})
+    assert status == 400 and "lasts 30 s, more than max_seconds = 20 allows" in content["message"]
+
+
+def test_sigterm_finishes_the_request_that_is_under_way(exported, tmp_path):
+    write_video(tmp_path / "a.mp4", [face(x=70 + i % 20) for i in range(100)])
+    body = json.dumps({"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 8}).encode()
+    server = Server(exported)
+    host, port = server.url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as asking:
+        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        asking.sendall(f"{head}\r\n\r\n".encode() + body)
+        assert not select.select([asking], [], [], 0.2)[0], "it is answered already: the request is too easy"
+        status, errors = server.end()  # to the workers, too
+        asking.setblocking(True)
+        reply = b"".join(iter(lambda: asking.recv(65536), b""))
+    head, _, content = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert [told["used"] for told in json.loads(content)["predictions"]] == [["video"]] * 8
+    assert (status, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-seconds", "0"], "max_seconds: 0.0 is no limit; give a number above 0"),
+        (["--max-clips", "-1"], "max_clips: -1 is no limit"),
+        (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid, port 5001"),
+        (["--port", "0", "--model", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_a_wrong_option_ends_with_2_and_a_sentence(options, message, exported):
+    done = CliRunner().invoke(app, ["serve", "--model", str(exported), *options])
+    assert done.exit_code == 2 and message in done.output
+
+
+def test_a_port_that_is_taken(exported):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = CliRunner().invoke(app, ["serve", "--model", str(exported), "--port", port])
+    assert done.exit_code == 2 and "Address already in use" in done.output
