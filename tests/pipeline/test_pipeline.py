@@ -31,6 +31,12 @@ def runs(project: Project) -> list[tuple[str, str]]:
         return sorted(database.execute(query).fetchall())
 
 
+def registered(project: Project) -> list[tuple[str, int]]:
+    """(name, version) of every model in MLflow's registry."""
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        return sorted(database.execute("select name, version from model_versions").fetchall())
+
+
 def metrics(project: Project, method: str) -> bytes:
     return (project.root / f"metrics/demo/{method}.json").read_bytes()
 
@@ -70,13 +76,14 @@ def test_the_manifest_does_not_say_where_the_repository_lies(project):
 
 
 def test_nothing_changed_means_tracking_alone_and_nothing_new(project):
-    before = runs(project)
+    before, models = runs(project), registered(project)
+    assert models == [("cmarr-demo", 1)]
     assert (
         len(before) == len(METHODS) * (1 + 3) + 1
     )  # a parent and a child a fold; the study that compares them
     assert {status for _, status in before} == {"FINISHED"}
     assert ran(project.dvc("repro")) == ["track"]
-    assert runs(project) == before
+    assert (runs(project), registered(project)) == (before, models)
 
 
 def test_a_new_mlflow_store_gets_every_current_result(project):
@@ -85,6 +92,7 @@ def test_a_new_mlflow_store_gets_every_current_result(project):
     shutil.rmtree(project.root / "mlartifacts")
     assert ran(project.dvc("repro")) == ["track"]
     assert runs(project) == before
+    assert registered(project) == [("cmarr-demo", 1)]
 
 
 def test_the_working_copy_stays_clean(project):

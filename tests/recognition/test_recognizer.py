@@ -1,5 +1,7 @@
 """`Recognizer`: clips in, answers out; what is missing is simply missing."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +14,7 @@ from cmarr.errors import Unreadable, UserError
 from cmarr.recognition.answer import Answer, Refusal
 from cmarr.recognition.limits import Limits
 from cmarr.recognition.reading import Given
+from cmarr.recognition.trained import of_study
 
 
 def test_the_package_hands_it_out_and_nothing_else():
@@ -166,6 +169,17 @@ def test_the_best_model_is_chosen_by_validation_score(project):
         assert best.about.models[0].fold == 1
     with Recognizer.of_study("demo", "masked", root=project, fold=0, keep=False) as asked:
         assert asked.about.models[0].fold == 0
+
+
+def test_of_all_methods_the_one_with_the_best_model_is_taken(project, tmp_path):
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    assert (
+        of_study("demo", root=tmp_path).about.method == "masked"
+    )  # equally good; it stands first in the study
+    (tmp_path / "data/demo/models/masked/fold1-seed0.safetensors").unlink()
+    best = of_study("demo", root=tmp_path).about
+    assert (best.method, best.models[0].score) == ("cmarr", 0.7)
+    assert of_study("demo", root=tmp_path, fold=0).about.method == "masked"
 
 
 def test_an_ensemble_averages_probabilities(project):
