@@ -125,7 +125,7 @@ def run(trial: Trial) -> dict[str, float]:
     name, settings = METHODS[trial.method]
     method = build_method(name, train.dims, TASK, settings)
     normaliser = Normaliser(train.dims)
-    normaliser.fit(train.values)
+    normaliser.fit(train.frames())
     fit(
         method,
         normaliser,

@@ -1,5 +1,8 @@
 """Where tensors live."""
 
+import os
+from pathlib import Path
+
 import torch
 
 from cmarr.errors import UserError
@@ -18,3 +21,25 @@ def choose_device(setting: str) -> str:
         reason = str(error).splitlines()[0].split(". ")[0][:120]
         raise UserError(f"device: {setting!r} cannot be used here ({reason}); try auto") from None
     return setting
+
+
+def memory_limit(setting: str | float, device: str, sharing: int) -> int:
+    """Bytes of features that each of `sharing` trainings on one device may hold; `setting` in GiB.
+
+    'auto' is a quarter of what is free: gathering and training need room beside it.
+    """
+    if setting != "auto":
+        return int(float(setting) * 2**30)
+    free = _free_on_host()
+    if device.startswith("cuda"):
+        free = min(free, torch.cuda.mem_get_info(device)[0])
+    return free // (4 * sharing)
+
+
+def _free_on_host() -> int:
+    """What the system could give without taking it from another process."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

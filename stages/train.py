@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cmarr.device import choose_device
+from cmarr.data.load import size_of_features
+from cmarr.device import choose_device, memory_limit
 from cmarr.execution import run_jobs, worker_count
 from cmarr.files import file_digest, folder_digest
 from cmarr.folds.files import read_folds
@@ -51,6 +52,8 @@ def train(
     finetune = found_files(settings.get("finetune", {}))
     trials, seeds = settings["trials"], settings["seeds"]
     workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
+    limit = memory_limit(paths.settings("run")["memory"], device, workers)
+    fits = size_of_features(paths.features) <= limit
     with unfinished(label, inputs) as folder:
 
         def job(fold: int, seed: int, trial: int, search: bool = False) -> TrainingJob:
@@ -73,6 +76,7 @@ def train(
                 first_stage=settings.get("first_stage", False),
                 starts_from=starts_from,
                 finetune=finetune,
+                unpacked=None if fits else folder / "unpacked",
             )
 
         def outcomes_of(jobs: list[TrainingJob]) -> list[dict[str, Any]]:

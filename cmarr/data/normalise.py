@@ -1,15 +1,21 @@
 """Standardisation of features, fitted on training utterances only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.store import Frames
 
 FLOOR = 1e-5
 """Deviations below this count as constant; such a feature is centred and left unscaled."""
+
+
+STRETCH = 65536
+"""Frames that are looked at together; part of the result, as sums in another order round differently."""
 
 
 class Normaliser(nn.Module):
@@ -26,14 +32,20 @@ class Normaliser(nn.Module):
             self.register_buffer(f"mean_{modality}", torch.zeros(dim))
             self.register_buffer(f"scale_{modality}", torch.ones(dim))
 
-    def fit(self, values: Mapping[str, Tensor]) -> None:
-        """Set the statistics from frames (N, D) a modality; without frames mean 0 and scale 1 stay."""
+    def fit(self, values: Mapping[str, Tensor | Frames]) -> None:
+        """Set the statistics from frames (N, D) a modality; without frames mean 0 and scale 1 stay.
+
+        A stretch of frames is looked at at a time: they may be too many for memory in double precision.
+        """
         for modality in self.modalities:
-            if not len(values[modality]):
+            frames = values[modality]
+            if not len(frames):
                 continue
-            exact = values[modality].double()
-            deviation = exact.std(0, correction=0)
-            getattr(self, f"mean_{modality}").copy_(exact.mean(0))
+            cuts = [slice(first, first + STRETCH) for first in range(0, len(frames), STRETCH)]
+            mean = _sum(frames[cut].double().sum(0) for cut in cuts) / len(frames)
+            squares = _sum((frames[cut].double() - mean).square().sum(0) for cut in cuts)
+            deviation = (squares / len(frames)).sqrt()
+            getattr(self, f"mean_{modality}").copy_(mean)
             getattr(self, f"scale_{modality}").copy_(torch.where(deviation > FLOOR, deviation, 1.0))
 
     def forward(self, batch: Batch) -> Batch:
@@ -44,3 +56,7 @@ class Normaliser(nn.Module):
     def _standard(self, modality: str, values: Tensor) -> Tensor:
         centred = values - getattr(self, f"mean_{modality}")
         return centred.div_(getattr(self, f"scale_{modality}"))
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)

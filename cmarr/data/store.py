@@ -17,8 +17,8 @@ from cmarr.modalities import MODALITIES
 class Store:
     """N utterances. What is computed with lies on one device; what decides shapes stays on the host, too.
 
-    values:  modality -> (sum of its lengths, D), in the dtype of the shards; on the device of the labels, or on the
-             host where the device is too small for them
+    values:  modality -> (rows, D), in the dtype of the shards; on the device of the labels, or on the host, mapped from
+             a file, where they do not fit into memory, and then with the rows of other utterances between
     starts:  modality -> (N,) int64 on the host, first row of each utterance
     lengths: modality -> (N,) int64 on the host; 0 where the modality is not available
     labels:  (N,) int64 class indices, or float32 scores
@@ -64,14 +64,13 @@ class Store:
         elsewhere = [m for m, own in self.values.items() if own.device != device]
 
         def read(span: slice) -> dict[str, Tensor]:
-            return {
-                m: self.values[m][ragged_rows(starts[m][span], lengths[m][span])].to(device)
-                for m in elsewhere
-            }
+            read = {m: self.values[m][ragged_rows(starts[m][span], lengths[m][span])] for m in elsewhere}
+            return {m: own.pin_memory() if device.type == "cuda" else own for m, own in read.items()}
 
         for span, values in zip(
             spans, _ahead(read, spans) if elsewhere else ({} for _ in spans), strict=True
         ):
+            values = {m: own.to(device, non_blocking=True) for m, own in values.items()}
             for m in self.values.keys() - values.keys():
                 count = int(lengths[m][span].sum())
                 values[m] = self.values[m][ragged_rows(first[m][span], there[m][span], count)]
@@ -83,10 +82,29 @@ class Store:
                 {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
             )
 
-    def to(self, device: torch.device | str) -> "Store":
-        """The same store on another device."""
-        values = {m: own.to(device) for m, own in self.values.items()}
-        return replace(self, values=values, labels=self.labels.to(device))
+    def frames(self) -> dict[str, "Frames"]:
+        """Modality -> all frames of its utterances, one utterance after another."""
+        rows = {m: ragged_rows(self.starts[m], self.lengths[m]) for m in self.values}
+        return {m: Frames(own, rows[m]) for m, own in self.values.items()}
+
+    def to(self, device: torch.device | str, values: bool = True) -> "Store":
+        """The same store on another device; without `values`, they stay where they are and follow batch by batch."""
+        moved = {m: own.to(device) for m, own in self.values.items()} if values else self.values
+        return replace(self, values=moved, labels=self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The rows (R,) of `values` (N, D), read when they are asked for: `frames[first:last]` is a tensor."""
+
+    values: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: slice) -> Tensor:
+        return self.values[self.rows[wanted].to(self.values.device)]
 
 
 def _ahead(read: Callable[[slice], dict[str, Tensor]], spans: Sequence[slice]) -> Iterator[dict[str, Tensor]]:
@@ -139,9 +157,12 @@ def build_store(
         where = np.array([place.get(name, -1) for name in ids], dtype=np.int64)
         first = np.where(where >= 0, table.offsets[where], 0)
         length = np.where(where >= 0, table.offsets[where + 1] - table.offsets[where], 0)
-        rows = ragged_rows(torch.from_numpy(first), torch.from_numpy(length))
-        values[modality] = torch.from_numpy(table.values[rows.numpy()])
         lengths[modality] = torch.from_numpy(length)
+        if isinstance(table.values, np.memmap):  # too large for a copy
+            values[modality], starts[modality] = torch.from_numpy(table.values), torch.from_numpy(first)
+            continue
+        rows = ragged_rows(torch.from_numpy(first), lengths[modality])
+        values[modality] = torch.from_numpy(table.values[rows.numpy()])
         starts[modality] = lengths[modality].cumsum(0) - lengths[modality]
     kind = np.float32 if any(isinstance(label, float) for label in labels) else np.int64
     return Store(tuple(ids), values, starts, lengths, torch.from_numpy(np.asarray(labels, dtype=kind)))

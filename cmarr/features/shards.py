@@ -5,7 +5,7 @@ and `times` (seconds). The dtype of the frames stands in the file's metadata: fl
 a value of the shard exceeds what float16 holds; whole numbers stay whole, in int16 or int32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,9 @@ SCHEMA = pa.schema(
         ("times", pa.list_(pa.float32())),
     ]
 )
+
+OUTLINE = ["id", "n_frames", "dim"]
+"""The columns that say what a shard holds, without holding it."""
 
 
 @dataclass(frozen=True)
@@ -135,33 +138,86 @@ def read_features(folder: str | Path) -> FeatureTable | None:
 
     Raises UserError when a shard is damaged, or two disagree about the width of the features.
     """
-    ids: list[str] = []
-    parts: list[np.ndarray] = []
-    lengths: list[int] = []
-    for path in shards(folder):
-        table = _read(path)
-        dtype = np.dtype(read_metadata(path)["dtype"]).newbyteorder("<")
-        for name, n, dim, raw in zip(
-            table["id"].to_pylist(),
-            table["n_frames"].to_pylist(),
-            table["dim"].to_pylist(),
-            table["frames"],
-            strict=True,
-        ):
-            frames = np.frombuffer(raw.as_buffer(), dtype).reshape(n, dim)
-            if parts and dim != parts[0].shape[1]:
-                raise UserError(
-                    f"{path}: utterance {name} has {dim} features, the ones before it {parts[0].shape[1]}; "
-                    f"remove {Path(folder)} and run the extraction again"
-                )
-            ids.append(name)
-            parts.append(frames)
-            lengths.append(n)
-    if not parts:
+    tables = {path: _read(path) for path in shards(folder)}
+    outline = _outline(folder, tables)
+    if outline is None:
         return None
-    widest = np.result_type(*{p.dtype for p in parts})
-    values = np.concatenate([p.astype(widest, copy=False) for p in parts])
-    return FeatureTable(ids, values, np.concatenate([[0], np.cumsum(lengths)]))
+    parts = [_frames(path, table, outline.dim) for path, table in tables.items() if len(table)]
+    values = np.concatenate(parts).astype(outline.values.dtype, copy=False)
+    return FeatureTable(outline.ids, values, outline.offsets)
+
+
+def map_features(folder: str | Path, unpacked: str | Path) -> FeatureTable | None:
+    """As `read_features`, with the values in the file `unpacked` and mapped from there: for what memory does not hold.
+
+    A batch drawn at random has utterances of every shard, and shards are compressed: so they are unpacked once, one
+    after the other, and a batch then reads its own utterances alone. A file that is there already is taken as it is.
+    """
+    outline = _outline(folder, {path: _read(path, OUTLINE) for path in shards(folder)})
+    if outline is None:
+        return None
+    if not outline.values.size:
+        return outline
+    if not Path(unpacked).is_file():
+        Path(unpacked).parent.mkdir(parents=True, exist_ok=True)
+        with atomic(unpacked) as temporary, temporary.open("wb") as opened:
+            for path in shards(folder):
+                if len(table := _read(path)):
+                    frames = _frames(path, table, outline.dim)
+                    opened.write(frames.astype(outline.values.dtype, copy=False).tobytes())
+    # Copy on write: torch takes no memory that must not be written to.
+    values = np.memmap(unpacked, outline.values.dtype, "c", shape=outline.values.shape)
+    return FeatureTable(outline.ids, values, outline.offsets)
+
+
+def features_size(folder: str | Path) -> int:
+    """Bytes of all values of a folder's shards, as `read_features` holds them; the values are not read.
+
+    Raises UserError as `read_features`.
+    """
+    outline = _outline(folder, {path: _read(path, OUTLINE) for path in shards(folder)})
+    return outline.values.nbytes if outline is not None else 0
+
+
+def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTable | None:
+    """What the shards hold, with a view of a single zero in the shape of the values."""
+    ids: list[str] = []
+    lengths: list[np.ndarray] = []
+    dtypes = set()
+    width = None
+    for path, table in tables.items():
+        if not len(table):
+            continue
+        own, widths = table["id"].to_pylist(), table["dim"].to_numpy()
+        width = width or int(widths[0])
+        for place in np.flatnonzero(widths != width)[:1]:
+            raise UserError(
+                f"{path}: utterance {own[place]} has {widths[place]} features, the ones before it {width}; "
+                f"remove {Path(folder)} and run the extraction again"
+            )
+        ids += own
+        lengths.append(table["n_frames"].to_numpy().astype(np.int64))
+        dtypes.add(np.dtype(read_metadata(path)["dtype"]).newbyteorder("<"))
+    if width is None:
+        return None
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    nothing = np.zeros((1, 1), np.result_type(*dtypes))
+    return FeatureTable(ids, np.broadcast_to(nothing, (int(offsets[-1]), width)), offsets)
+
+
+def _frames(path: Path, table: pa.Table, width: int) -> np.ndarray:
+    """All frames of a shard, (rows, width), in its dtype."""
+    dtype = np.dtype(read_metadata(path)["dtype"]).newbyteorder("<")
+    # The bytes of all utterances lie in one buffer, one after another.
+    column = table["frames"].combine_chunks()
+    _, offsets, data = column.buffers()
+    first, *_, last = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(table) + 1]
+    rows = int(table["n_frames"].to_numpy().sum())
+    if last - first != rows * width * dtype.itemsize:
+        raise UserError(
+            f"{path} does not hold the frames it speaks of; remove it and run the extraction again"
+        )
+    return np.frombuffer(data, dtype, rows * width, int(first)).reshape(rows, width)
 
 
 def shards(folder: str | Path) -> list[Path]:

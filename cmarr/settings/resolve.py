@@ -45,7 +45,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
         "denseface": settings.ferplus.model_dump() | {"device": settings.device},
-        "run": {"workers": settings.workers, "device": settings.device},
+        "run": {"workers": settings.workers, "device": settings.device, "memory": settings.memory},
         "track": {"register_model": settings.register_model},
     }
     for kind, of in KINDS.items():

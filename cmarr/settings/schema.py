@@ -42,6 +42,7 @@ Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 Classes = Annotated[tuple[Annotated[str, AfterValidator(_class_name)], ...], AfterValidator(_distinct)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 AutoCount = Literal["auto"] | Count
+AutoPositive = Literal["auto"] | Positive
 Layers = (
     Literal["last", "all"]
     | Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
@@ -578,6 +579,7 @@ class Settings(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
     device: str
     workers: AutoCount
+    memory: AutoPositive
     register_model: Flag
     methods: Annotated[Names, Field(min_length=1)]
     protocols: Annotated[Names, Field(min_length=1)]

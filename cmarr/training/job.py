@@ -37,6 +37,7 @@ class TrainingJob:
     that does start from one finds it in the folder `starts_from`, under the same fold and seed.
     `finetune` is empty, or has under `encoders` a modality's pretrained encoder and its settings, which is trained
     with the method, beside the keywords of `encoders.trainable.learning`; the stores hold that encoder's input.
+    `unpacked` is None, or a folder for features that memory does not hold: trainings on the same features share it.
     The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
     which is written last: where it exists the job is done.
     """
@@ -55,6 +56,7 @@ class TrainingJob:
     first_stage: bool = False
     starts_from: Path | None = None
     finetune: Mapping[str, Any] = field(default_factory=dict)
+    unpacked: Path | None = None
 
     @property
     def name(self) -> str:
@@ -123,7 +125,8 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     """Train on the training split, keep what is best on validation data."""
     train, validation = _stores(job, "train", "validation")
     start = _start(job, train)
-    train, validation = train.to(job.device), validation.to(job.device)
+    held = job.unpacked is None
+    train, validation = train.to(job.device, values=held), validation.to(job.device, values=held)
     counts = {"train_utterances": len(train), "validation_utterances": len(validation)}
     if isinstance(start.method, ClosedForm):
         return start, counts | _fit_closed_form(job, start, train, validation)
@@ -148,7 +151,7 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     outcome = read_json(_chosen(job))
     (both,) = _stores(job, "both")
     start = _start(job, both)
-    both = both.to(job.device)
+    both = both.to(job.device, values=job.unpacked is None)
     outcome["refit_utterances"] = len(both)
     if isinstance(start.method, ClosedForm):
         _fit_closed_form(job, start, both, None)
@@ -172,7 +175,7 @@ def _start(job: TrainingJob, train: Store) -> _Start:
         first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
         cast(Started, method).start_from(first.method)
     normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders})
-    normaliser.fit(train.values)
+    normaliser.fit(train.frames())
     prior = training_prior(train.labels, job.task)
     return _Start(method, normaliser.to(job.device), prior, dims, descriptions)
 
@@ -220,7 +223,7 @@ def _fit_closed_form(
 def _stores(job: TrainingJob, *parts: str) -> list[Store]:
     """The utterances of the fold's 'train', 'validation', or of 'both', but those without any modality."""
     fold = next(f for f in read_folds(job.folds) if f.number == job.fold)
-    utterances, features = by_id(job.manifest), load_features(job.features)
+    utterances, features = by_id(job.manifest), load_features(job.features, job.unpacked)
     ids = {
         "train": fold.train,
         "validation": fold.validation,

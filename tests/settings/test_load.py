@@ -110,6 +110,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         (("  speech: auto ", "  speech: hog "), "encoders.speech: 'hog' does not encode speech; there are logmel"),
         (("    task: classification", "    task: regression"), "datasets.demo: task is regression, which has no classes"),
         ((CLASSES, "    classes: [angry]\n"), "datasets.demo: .*at least two classes"),
+        (("memory: auto", "memory: 0.0"), "memory: input should be 'auto', or greater than 0, not 0.0"),
         (("workers: auto", "workers: -2"), "workers: input should be 'auto', or greater than or equal to 1, not -2"),
         (("heads: auto         # attention heads, an", "heads: 3 # attention heads, an"), "method.cmarr: heads must be even and divide d = 64"),
         (("  lr: auto          # learning", "  # learning"), "the key 'train.lr' is missing; preset 'demo' has a value for it"),
@@ -177,8 +178,9 @@ def test_refit_concerns_the_methods(tmp_path):
     assert {name for name in changed if not name.startswith("pretrain/")} == set(RUN)
 
 
-def test_workers_change_nothing_a_stage_depends_on(tmp_path):
-    assert changed_files(tmp_path, ("workers: auto", "workers: 7")) == {"run"}
+@pytest.mark.parametrize("change", [("workers: auto", "workers: 7"), ("memory: auto", "memory: 0.5")])
+def test_speed_changes_nothing_a_stage_depends_on(tmp_path, change):
+    assert changed_files(tmp_path, change) == {"run"}
 
 
 @pytest.mark.parametrize(
