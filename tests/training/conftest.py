@@ -82,6 +82,6 @@ def make_corpus(tmp_path: Path) -> Corpus:
     write_manifest(tmp_path / "data/tiny/manifest.parquet", utterances)
     folds = [Fold(1, ids[:12], ids[12:18], ids[18:]), Fold(2, ids[12:], ids[:6], ids[6:12])]
     write_folds(tmp_path / "data/tiny/folds.parquet", folds)
-    write_json(tmp_path / "data/tiny/settings/run.json", {"workers": 1, "device": "cpu"})
+    write_json(tmp_path / "data/tiny/settings/run.json", {"workers": 1, "device": "cpu", "memory": "auto"})
     write_description(tmp_path / "data/tiny/masks", {"protocols": {}, "absent": {}, "unseen": False})
     return Corpus(tmp_path)
