@@ -37,11 +37,11 @@ def _register(dataset: str, results: dict[str, Results], tags: dict[str, str]) -
     """The best model into the registry; where it is not at hand (a study restored in part), that is said."""
     try:
         best = of_study(dataset)
+        result = content_hash(results[best.about.method])
+        made = register(best, root=root(), result=result, tags=tags)
     except UserError as error:
         logging.warning("%s: no model is registered: %s", dataset, error)
         return
-    result = content_hash(results[best.about.method])
-    made = register(best, root=root(), result=result, tags=tags)
     if made.version is not None:
         score, new = best.about.models[0].score, "registered" if made.new else "registered already"
         print(

@@ -106,6 +106,10 @@ class TextRows:
 
 
 def word_pieces(tokenizer: Any, text: str) -> list[int]:
-    """Numbers of the word pieces of a text, without special tokens; halves of surrogate pairs become U+FFFD."""
-    readable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return tokenizer(readable, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    """Numbers of the word pieces of a text, without special tokens."""
+    return tokenizer(readable(text), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+
+
+def readable(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no tokenizer takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

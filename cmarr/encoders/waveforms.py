@@ -18,19 +18,30 @@ class Waveforms:
     """16 kHz mono, 16 bit, in frames of 20 ms: (T, 320) int16, T = ceil(N / 320) for N samples.
 
     `model` and `revision` name the network that will read them: it must be there, and an utterance too short for it
-    is rejected. `workers` processes decode, each utterance in at most `seconds`.
+    is rejected; with `least`, the samples that it needs, it need not. `workers` processes decode, each utterance in
+    at most `seconds`.
     """
 
     modality = "s"
     dim = FRAME
 
-    def __init__(self, model: str = MODEL, revision: str = REVISION, workers: int = 2, seconds: float = 60.0):
-        self.checkpoint = load_checkpoint(
-            "wav2vec2", model, revision, families=SPEECH_FAMILIES, preparation="feature_extractor"
-        )
-        require_rate(self.checkpoint.preparation)
-        layers = LayerChoice("wav2vec2", "last", self.checkpoint.config)
-        self.least = SpeechNetwork(self.checkpoint.network, layers).field
+    def __init__(
+        self,
+        model: str = MODEL,
+        revision: str = REVISION,
+        least: int = 0,
+        workers: int = 2,
+        seconds: float = 60.0,
+    ):
+        self.model, self.revision, self.least = model, revision, least
+        if not least:
+            checkpoint = load_checkpoint(
+                "wav2vec2", model, revision, families=SPEECH_FAMILIES, preparation="feature_extractor"
+            )
+            require_rate(checkpoint.preparation)
+            self.model, self.revision = checkpoint.name, checkpoint.revision
+            layers = LayerChoice("wav2vec2", "last", checkpoint.config)
+            self.least = SpeechNetwork(checkpoint.network, layers).field
         self.reader = Samples
         self.workers, self.seconds = workers, seconds
 
@@ -38,8 +49,8 @@ class Waveforms:
         """Name, the model they are for, its revision, and the libraries."""
         return {
             "encoder": "waveforms",
-            "model": self.checkpoint.name,
-            "revision": self.checkpoint.revision,
+            "model": self.model,
+            "revision": self.revision,
             "libraries": libraries("torchaudio", "av", "soundfile"),
             "parameters": f"rate={RATE} frame={FRAME}",
         }

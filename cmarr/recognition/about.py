@@ -16,6 +16,9 @@ FORMAT = 1
 LARGEST = 2**24
 """Bytes of a description; a real one has some thousand."""
 
+TOKENIZER = "tokenizer.json"
+"""File of an exported folder that cuts text into the pieces which a fine-tuned network reads."""
+
 FILES = {"model": "a folder or an id on the model hub", "weights": "a file", "detector_file": "a file"}
 """Settings of encoders that may say where something lies."""
 
@@ -33,10 +36,17 @@ class EncoderAbout(Section):
 
 
 class Raw(Section):
-    """Input of a network that was trained with the method and lies in its weights: which network it is for."""
+    """Input of a network that was trained with the method and lies in its weights: which network it is for.
+
+    An exported model brings along what its input takes, so that the network need not be fetched for it:
+    tokenizer: SHA-256 of the file `TOKENIZER` beside the description
+    least:     samples that the network needs to answer at all
+    """
 
     model: str
     revision: str
+    tokenizer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    least: Annotated[int, Field(ge=0, le=2**20)] = 0
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -1,13 +1,15 @@
 """The encoders that a model was trained behind, built again on this machine and compared with what they were."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cmarr.encoders.protocol import Encoder
 from cmarr.encoders.registry import build_encoder, keywords
 from cmarr.errors import UserError
+from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from cmarr.recognition.about import FILES, EncoderAbout
+from cmarr.recognition.about import FILES, TOKENIZER, EncoderAbout
 
 DECIDE = ("encoder", "revision", "parameters")
 """What of a provenance must be the same, or the features mean something else."""
@@ -17,6 +19,7 @@ def encoders_for(
     encoders: Mapping[Any, EncoderAbout],
     *,
     places: Mapping[str, str] | None = None,
+    folder: Path | None = None,
     workers: int = 1,
     seconds: float = 60.0,
     device: str = "auto",
@@ -24,6 +27,7 @@ def encoders_for(
     """Letter -> encoder, of the modalities that have one, and what is worth telling about them.
 
     places: modality ('speech', 'video', 'text') -> where its weights lie on this machine, if elsewhere
+    folder: an exported model's, which may hold a tokenizer
 
     Raises UserError for weights that are not here or are others than those the model was trained behind.
     """
@@ -36,6 +40,8 @@ def encoders_for(
         if about.name is None:
             continue
         settings = {**about.settings, **_place(modality, about, places)}
+        if settings.get("tokenizer"):
+            settings["tokenizer"] = _tokenizer(folder, settings["tokenizer"])
         machine = {"workers": workers, "seconds": seconds, "device": device}
         taken = keywords(about.name)
         encoder = build_encoder(about.name, **settings, **{k: v for k, v in machine.items() if k in taken})
@@ -47,10 +53,19 @@ def encoders_for(
 def _place(modality: str, about: EncoderAbout, places: Mapping[str, str]) -> dict[str, str]:
     if modality not in places:
         return {}
-    key = next((key for key in FILES if about.settings.get(key)), None)
+    brought = about.settings.get("tokenizer") or about.settings.get("least")
+    key = None if brought else next((key for key in FILES if about.settings.get(key)), None)
     if key is None:
         raise UserError(f"weights: the encoder of {modality} ({about.name}) needs none")
     return {key: places[modality]}
+
+
+def _tokenizer(folder: Path | None, expected: str) -> str:
+    path = (folder or Path()) / TOKENIZER
+    if not path.is_file() or file_digest(path) != expected:
+        what = "is not the one that the model was exported with" if path.is_file() else "is not there"
+        raise UserError(f"{path}: {what}; export the model again")
+    return str(path)
 
 
 def _differences(modality: str, about: EncoderAbout, encoder: Encoder) -> list[str]:

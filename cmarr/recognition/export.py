@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+from cmarr.encoders.protocol import Encoder
 from cmarr.errors import UserError
-from cmarr.files import atomic, write_json, write_text
+from cmarr.files import atomic, file_digest, write_json, write_text
+from cmarr.recognition.about import TOKENIZER, About
 from cmarr.recognition.card import model_card
+from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.trained import DESCRIPTION, Trained
 
 CARD = "README.md"
@@ -28,11 +31,40 @@ def export(trained: Trained, folder: str | Path, *, force: bool = False) -> Path
             )
         # First, so that a killed export leaves no description of weights that are gone.
         (folder / DESCRIPTION).unlink()
-        for old in folder.glob("fold*-seed*.safetensors"):
-            old.unlink()
+        for old in (*folder.glob("fold*-seed*.safetensors"), folder / TOKENIZER):
+            old.unlink(missing_ok=True)
     for member, weights in zip(trained.about.models, trained.weights, strict=True):
         with atomic(folder / member.file) as temporary:
             shutil.copyfile(weights, temporary)
-    write_text(folder / CARD, model_card(trained.about))
-    write_json(folder / DESCRIPTION, trained.about.model_dump(mode="json"))
+    about = _with_inputs(trained.about, trained.weights[0].parent, folder)
+    write_text(folder / CARD, model_card(about))
+    write_json(folder / DESCRIPTION, about.model_dump(mode="json"))
     return folder
+
+
+def _with_inputs(about: About, source: Path, folder: Path) -> About:
+    """The description, of a fine-tuned network with what its input takes; the tokenizer is put into the folder.
+
+    The weights of such a network lie in the model, and nothing of it need be fetched where the model is used.
+    """
+    encoders = dict(about.encoders)
+    for modality, encoder in about.encoders.items():
+        given = dict(encoder.settings)
+        if given.get("tokenizer"):  # exported before
+            with atomic(folder / TOKENIZER) as temporary:
+                shutil.copyfile(source / TOKENIZER, temporary)
+        elif encoder.name == "word_pieces":
+            pieces = encoders_for({modality: encoder})[0]["t"]
+            pieces.save_tokenizer(folder / TOKENIZER)  # type: ignore[attr-defined]
+            given |= _known(pieces) | {"tokenizer": file_digest(folder / TOKENIZER)}
+        elif encoder.name == "waveforms" and not given.get("least"):
+            waveforms = encoders_for({modality: encoder})[0]["s"]
+            given |= _known(waveforms) | {"least": waveforms.least}  # type: ignore[attr-defined]
+        encoders[modality] = encoder.model_copy(update={"settings": given})
+    return about.model_copy(update={"encoders": encoders})
+
+
+def _known(encoder: Encoder) -> dict[str, str]:
+    """Without the place where the network lay."""
+    told = encoder.describe()
+    return {"model": told["model"], "revision": told["revision"]}

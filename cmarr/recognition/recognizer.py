@@ -59,7 +59,12 @@ class Recognizer:
         count = worker_count(workers)
         device = choose_device(device)
         encoders, self.notes = encoders_for(
-            self.about.encoders, places=weights, workers=count, seconds=self.limits.time_limit, device=device
+            self.about.encoders,
+            places=weights,
+            folder=trained.weights[0].parent,
+            workers=count,
+            seconds=self.limits.time_limit,
+            device=device,
         )
         # Started first: they load their libraries while this process reads the weights.
         readers = [e.reader for e in encoders.values() if hasattr(e, "reader")]

@@ -24,7 +24,9 @@ from cmarr.features.shards import read_features, read_metadata, shard_path
 from cmarr.folds.files import read_folds, read_rule, write_folds
 from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.model import load_model
+from cmarr.recognition.export import export
 from cmarr.recognition.recognizer import Recognizer
+from cmarr.recognition.trained import exported, of_study
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.training.job import run_job
@@ -98,6 +100,7 @@ def inside(project, monkeypatch):
     """The working directory is the project's."""
     monkeypatch.chdir(project)
     monkeypatch.setenv("DVC_ROOT", str(project))
+    return project
 
 
 def pretrained(kind, name):
@@ -141,6 +144,32 @@ def test_a_trained_model_hears_a_clip_it_has_never_met(inside):
         deaf = recognizer.predict(audio=(noise, 16_000), text="well happy", hide=["speech"])
     assert sum(both.probabilities.values()) == pytest.approx(1.0)
     assert both.probabilities != deaf.probabilities
+
+
+def test_an_exported_model_needs_neither_the_networks_nor_the_hub(inside, tmp_path, monkeypatch):
+    noise = 0.1 * np.random.default_rng(7).standard_normal(4000).astype(np.float32)
+    clip = {"audio": (noise, 16_000), "text": "well happy \ud800 zzz"}
+    trained = of_study("own", "cmarr")
+    with Recognizer(trained, workers=1, device="cpu", keep=False) as recognizer:
+        here = recognizer.predict(**clip)
+    export(trained, tmp_path / "model")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    shutil.move(inside / "models", inside / "elsewhere")
+    try:
+        export(exported("model"), "again")  # an export of an export
+        with Recognizer.load("again", workers=1, device="cpu", keep=False) as recognizer:
+            there = recognizer.predict(**clip)
+            assert recognizer.notes == []
+    finally:
+        shutil.move(inside / "elsewhere", inside / "models")
+    assert there == here and set(here.used) == {"speech", "text"}
+    assert str(inside) not in Path("model/model.json").read_text()
+    with pytest.raises(UserError, match=r"the encoder of text \(word_pieces\) needs none"):
+        Recognizer.load("model", weights={"text": "elsewhere"})
+    Path("model/tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="is not the one that the model was exported with"):
+        Recognizer.load("model")
 
 
 @pytest.mark.parametrize(
