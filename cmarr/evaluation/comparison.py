@@ -5,7 +5,7 @@ beat: 'A is better than B' belongs to the family of A's comparisons with every o
 and row. Each condition is a question of its own; nothing is corrected over them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap_interval, holm, swap_p_values
+from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap, holm, interval, swap_p_values
 from cmarr.evaluation.scores import ERRORS, metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, SEVEN, Axis, Tallies, gather, tally
@@ -31,7 +31,7 @@ def compare_all(frames: Mapping[str, Frames], task: Task) -> dict[tuple[str, str
 
     Raises UserError when two methods did not answer the same utterances.
     """
-    return corrected({(a, b): compare(frames[a], frames[b], task) for a, b in combinations(frames, 2)})
+    return corrected(compare_pairs(frames, combinations(frames, 2), task))
 
 
 def corrected(comparisons: Comparisons) -> dict[tuple[str, str], dict[str, Any]]:
@@ -50,19 +50,11 @@ def corrected(comparisons: Comparisons) -> dict[tuple[str, str], dict[str, Any]]
     return out
 
 
-def compare(
-    first: Frames,
-    second: Frames,
-    task: Task,
-    *,
-    protocol: str = FIXED,
-    axis: Axis = SEVEN,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Any]:
+def compare(first: Frames, second: Frames, task: Task, **options: Any) -> dict[str, Any]:
     """Metric -> row -> {difference, lo, hi, p, p_holm, shown}: first minus second, as fractions, or None.
 
-    Rows are the conditions and their averages; with another `axis` the levels of a protocol, say.
+    Rows are the conditions and their averages; with another `axis` the levels of a protocol, say. Options: those of
+    `compare_pairs`.
 
     lo, hi: 95 % interval of the paired difference, clusters resampled. p: two-sided permutation test that
     swaps whole clusters between the methods, exact up to twelve clusters. p_holm: the same, where this is the only
@@ -72,23 +64,69 @@ def compare(
     A method with one seed (a deterministic one) is compared with each seed of the other.
     Raises UserError when the two did not answer the same utterances.
     """
-    a, b = gather(first, task, protocol), gather(second, task, protocol)
-    _same_utterances(a, b, axis)
-    one, two = _same_seeds(tally(a, task, axis), tally(b, task, axis))
+    return compare_pairs({"first": first, "second": second}, [("first", "second")], task, **options)[
+        "first", "second"
+    ]
+
+
+def compare_pairs(
+    frames: Mapping[str, Frames],
+    pairs: Iterable[tuple[str, str]],
+    task: Task,
+    *,
+    protocol: str = FIXED,
+    axis: Axis = SEVEN,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Each of the pairs -> `compare` of its two, what only one of them needs computed once for all its pairs."""
+    sides = {
+        name: _Side(gather(own, task, protocol), task, axis, resamples, seed) for name, own in frames.items()
+    }
+    return {(a, b): _compare(sides[a], sides[b]) for a, b in pairs}
+
+
+class _Side:
+    """The answers of one method, as far as they can be resampled without those of another."""
+
+    def __init__(self, frame: pd.DataFrame, task: Task, axis: Axis, resamples: int, seed: int) -> None:
+        self.frame, self.task, self.axis, self.resamples, self.seed = frame, task, axis, resamples, seed
+        self.tallies = tally(frame, task, axis)
+        self._resampled: dict[int, np.ndarray] = {}
+
+    def with_seeds(self, count: int) -> Tallies:
+        """The tallies, a single seed repeated so that it stands beside each of the other's."""
+        return self.tallies if len(self.tallies.seeds) == count else self.tallies.for_seeds(count)
+
+    def resampled(self, count: int) -> np.ndarray:
+        """(metrics * rows, resamples) the scores of `with_seeds(count)`, clusters resampled."""
+        if count not in self._resampled:
+            tallies = self.with_seeds(count)
+            self._resampled[count] = bootstrap(
+                lambda weights: tallies.drawn(weights).reshape(len(weights), -1),
+                len(tallies.clusters),
+                resamples=self.resamples,
+                seed=self.seed,
+            )
+        return self._resampled[count]
+
+
+def _compare(a: _Side, b: _Side) -> dict[str, Any]:
+    task, axis = a.task, a.axis
+    _same_utterances(a.frame, b.frame, axis)
+    seeds = _same_seeds(a.tallies, b.tallies)
+    one, two = a.with_seeds(seeds), b.with_seeds(seeds)
     n = len(one.clusters)
     stay = np.zeros((1, n))
     whole = one.totals(1 - stay) + two.totals(1 - stay)
-
-    def drawn(weights: np.ndarray) -> np.ndarray:
-        return (one.drawn(weights) - two.drawn(weights)).reshape(len(weights), -1)
 
     def swapped(swaps: np.ndarray) -> np.ndarray:
         left = one.totals(1 - swaps) + two.totals(swaps)
         return (one.headline(left) - one.headline(whole - left)).reshape(len(swaps), -1)
 
-    observed = drawn(1 - stay)[0]
-    lo, hi = bootstrap_interval(drawn, n, resamples=resamples, seed=seed)
-    p = swap_p_values(swapped, n, seed=seed)
+    observed = (one.drawn(1 - stay) - two.drawn(1 - stay)).reshape(-1)
+    lo, hi = interval(a.resampled(seeds) - b.resampled(seeds), n)
+    p = swap_p_values(swapped, n, seed=a.seed)
 
     out: dict[str, Any] = {}
     for m, metric in enumerate(metrics_of(task)):
@@ -151,12 +189,11 @@ def _same_utterances(a: pd.DataFrame, b: pd.DataFrame, axis: Axis) -> None:
         )
 
 
-def _same_seeds(one: Tallies, two: Tallies) -> tuple[Tallies, Tallies]:
-    """Pair the seeds in order; a single seed stands beside each of the other's."""
+def _same_seeds(one: Tallies, two: Tallies) -> int:
+    """How many seeds are compared; a single seed stands beside each of the other's. Raises UserError for others."""
     counts = len(one.seeds), len(two.seeds)
     if counts[0] != counts[1] and min(counts) > 1:
         raise UserError(
             f"one method has {counts[0]} seeds, the other {counts[1]}; compare runs with equal numbers"
         )
-    most = max(counts)
-    return tuple(t if len(t.seeds) == most else t.for_seeds(most) for t in (one, two))  # type: ignore[return-value]
+    return max(counts)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.evaluation.choices import Choices, choices
-from cmarr.evaluation.comparison import ALPHA, compare
+from cmarr.evaluation.comparison import ALPHA, compare_pairs
 from cmarr.evaluation.resampling import RESAMPLES, holm
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.summary import Frames, summarise
@@ -60,11 +60,9 @@ def examine(
     }
     scores = {name: summarise(rows, task, **options) for name, rows in found.answers.items()}
     pairs = [("use", "hide"), *((name, other) for name in DECIDED for other in ("use", "hide"))]
-    differences = {
-        (a, b): _corrected(compare(found.answers[a], found.answers[b], task, **options))
-        for a, b in pairs
-        if a in found.answers and b in found.answers
-    }
+    given = [(a, b) for a, b in pairs if a in found.answers and b in found.answers]
+    compared = compare_pairs(found.answers, given, task, **options)
+    differences = {pair: _corrected(cells) for pair, cells in compared.items()}
     return Finding(found, scores, differences, scores["use"]["meta"]["clusters"])
 
 

@@ -27,12 +27,21 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval (lo, hi), each (V,), of a statistic when clusters are drawn with replacement, over all folds.
 
-    Percentiles, taken further out the fewer clusters there are (`tail`): the plain ones are too narrow then.
-    A value that a resample does not define (NaN) is left out; NaN throughout for fewer than two clusters.
+    See `interval`. NaN throughout for fewer than two clusters.
+    """
+    return interval(bootstrap(statistic, n_clusters, resamples=resamples, seed=seed), n_clusters, level=level)
+
+
+def bootstrap(
+    statistic: Statistic, n_clusters: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> np.ndarray:
+    """The statistic (V, resamples) when clusters are drawn with replacement, over all folds.
+
+    The same clusters are drawn for whatever statistic: those of two methods can be taken from one another.
+    NaN throughout for fewer than two clusters.
     """
     if n_clusters < 2:
-        nothing = np.full(statistic(np.ones((1, n_clusters))).shape[1], np.nan)
-        return nothing, nothing
+        return np.full((statistic(np.ones((1, n_clusters))).shape[1], 1), np.nan)
 
     def of_draws(drawn: np.ndarray, axis: int) -> np.ndarray:
         return statistic(_counts(drawn, n_clusters)).T  # (V, B): SciPy wants the resamples last
@@ -40,7 +49,7 @@ def bootstrap_interval(
     with warnings.catch_warnings():
         # SciPy's own interval is not used: it gives up where one resample lacks a value.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        drawn = stats.bootstrap(
+        return stats.bootstrap(
             (np.arange(n_clusters),),
             of_draws,
             n_resamples=resamples,
@@ -49,9 +58,19 @@ def bootstrap_interval(
             method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution
+
+
+def interval(drawn: np.ndarray, n_clusters: int, *, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (lo, hi), each (V,), of what `bootstrap` gave.
+
+    Percentiles, taken further out the fewer clusters there are (`tail`): the plain ones are too narrow then.
+    A value that a resample does not define (NaN) is left out.
+    """
+    lo, hi = np.full((2, len(drawn)), np.nan)
+    if n_clusters < 2:
+        return lo, hi
     out = 100 * tail(n_clusters, level)
     known = ~np.isnan(drawn).all(1)
-    lo, hi = np.full((2, len(drawn)), np.nan)
     lo[known], hi[known] = np.nanpercentile(drawn[known], [out, 100 - out], axis=1)
     return lo, hi
 

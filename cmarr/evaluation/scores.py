@@ -16,12 +16,7 @@ Regression (sentiment scores in [-3, 3], as in MOSI and MOSEI):
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr
-from sklearn.metrics import (
-    accuracy_score,
-    mean_absolute_error,
-    multilabel_confusion_matrix,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import accuracy_score, mean_absolute_error, multilabel_confusion_matrix
 
 from cmarr.evaluation.predictions import columns
 from cmarr.methods.protocol import Task
@@ -91,30 +86,35 @@ def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
 
 def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
     """WAR, UAR, WF1, MF1 and BWF1 of class labels, both (N,) with N >= 1."""
-    occurring = np.unique(truth)
-    _, recall, f1, support = precision_recall_fscore_support(
-        y_true=truth, y_pred=predicted, labels=occurring, average=None, zero_division=0
-    )
-    against_others = multilabel_confusion_matrix(y_true=truth, y_pred=predicted, labels=occurring)
+    counts = multilabel_confusion_matrix(y_true=truth, y_pred=predicted, labels=np.unique(truth))
+    neither, wrongly, missed, hits = counts.reshape(-1, 4).T
+    support = missed + hits
+    recall, f1 = hits / support, 2 * hits / (support + hits + wrongly)
     return {
         "WAR": float(np.average(recall, weights=support)),
         "UAR": float(recall.mean()),
         "WF1": float(np.average(f1, weights=support)),
         "MF1": float(f1.mean()),
-        "BWF1": float(binary_weighted_f1(against_others).mean()),
+        "BWF1": float(binary_weighted_f1(neither, wrongly, missed, hits).mean()),
     }
 
 
-def binary_weighted_f1(counts: np.ndarray) -> np.ndarray:
-    """(..., 2, 2) counts, truth by answer -> (...) F1 of the two classes weighted by how often they occur."""
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    support = counts.sum(-1)
-    met = support + counts.sum(
-        -2
-    )  # nobody is in a class that is neither true nor answered: it weighs nothing
+def binary_weighted_f1(
+    neither: np.ndarray, wrongly: np.ndarray, missed: np.ndarray, hits: np.ndarray
+) -> np.ndarray:
+    """F1 of a class and of all others as one class, weighted by how often the two occur; all of one shape.
+
+    Counts of utterances: neither true nor answered, answered wrongly, missed, answered rightly.
+    """
+    others, own = neither + wrongly, missed + hits
     with np.errstate(invalid="ignore"):
-        f1 = 2 * right / np.where(met > 0, met, 1)
-        return (support * f1).sum(-1) / support.sum(-1)
+        weighted = others * _f1(neither, others + neither + missed) + own * _f1(hits, own + hits + wrongly)
+        return weighted / (others + own)
+
+
+def _f1(right: np.ndarray, met: np.ndarray) -> np.ndarray:
+    """met: how often the class is true plus how often it is answered; 0 where neither: it weighs nothing."""
+    return 2 * right / np.where(met > 0, met, 1)
 
 
 def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

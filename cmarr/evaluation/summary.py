@@ -46,10 +46,7 @@ def summarise(
     frame = gather(frames, task, protocol)
     tallies = tally(frame, task, axis)
     sizes = _sizes(frame, axis)
-    counted = _scored(frame, task, axis, tallies.folds, tallies.seeds, everyone=False)
-    full = counted
-    if (frame["n_usable"] == 0).any():
-        full = _scored(frame, task, axis, tallies.folds, tallies.seeds, everyone=True)
+    counted, full = _scored(frame, task, axis, tallies.folds, tallies.seeds)
     shape = len(metrics_of(task)), len(axis.rows)
     lo, hi = bootstrap_interval(
         lambda weights: tallies.drawn(weights).reshape(len(weights), -1),
@@ -140,15 +137,21 @@ def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set], dict[Any, s
 
 
 def _scored(
-    frame: pd.DataFrame, task: Task, axis: Axis, folds: Sequence[int], seeds: Sequence[int], *, everyone: bool
-) -> dict[str, dict[Any, np.ndarray]]:
-    """Metric -> condition (or level) -> (F, S) scores, NaN where there is none."""
+    frame: pd.DataFrame, task: Task, axis: Axis, folds: Sequence[int], seeds: Sequence[int]
+) -> tuple[dict[str, dict[Any, np.ndarray]], ...]:
+    """Metric -> condition (or level) -> (F, S) scores, NaN where there is none; twice: the second with everyone."""
     score = scores if axis.column == "condition" else mixed_scores
-    out = {m: {c: np.full((len(folds), len(seeds)), np.nan) for c in axis.values} for m in metrics_of(task)}
+    out = tuple(
+        {m: {c: np.full((len(folds), len(seeds)), np.nan) for c in axis.values} for m in metrics_of(task)}
+        for _ in range(2)
+    )
     for (fold, seed, condition), part in frame.groupby(["fold", "seed", axis.column]):
-        for metric, value in score(part, task, everyone=everyone).items():
-            if value is not None:
-                out[metric][condition][folds.index(fold), seeds.index(seed)] = value
+        counted = score(part, task)
+        full = counted if (part["n_usable"] > 0).all() else score(part, task, everyone=True)
+        for found, values in zip(out, (counted, full), strict=True):
+            for metric, value in values.items():
+                if value is not None:
+                    found[metric][condition][folds.index(fold), seeds.index(seed)] = value
     return out
 
 

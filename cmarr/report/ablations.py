@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.evaluation.comparison import ALPHA, compare
+from cmarr.evaluation.comparison import ALPHA, compare_pairs
 from cmarr.evaluation.resampling import holm
 from cmarr.evaluation.scores import ERRORS, metrics_of, primary
 from cmarr.evaluation.summary import Frames, summarise
@@ -39,9 +39,11 @@ def compare_with_full(full: Frames, variants: Mapping[str, Frames], task: Task) 
 
     Raises UserError when a variant did not answer the same utterances.
     """
+    every = {FULL: full, **variants}
+    compared = compare_pairs(every, [(label, FULL) for label in variants], task)
     return Ablations(
-        {FULL: summarise(full, task)} | {label: summarise(v, task) for label, v in variants.items()},
-        {label: compare(v, full, task) for label, v in variants.items()},
+        {label: summarise(own, task) for label, own in every.items()},
+        {label: found for (label, _), found in compared.items()},
     )
 
 
