@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format ablations sensitivity denseface card ui lock clean
+.PHONY: help env cluster demo test lint format ablations sensitivity denseface card ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,17 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@$(VENV)/bin/python -m stages.setup
 	@touch $@
 
+cluster: $(VENV)/ray ## add Ray to the environment, for executor: ray (docs/cluster.md)
+
+$(VENV)/ray: requirements-cluster.lock $(VENV)/ready
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-cluster.lock
+	@touch $@
+
 demo: env ## generate the demo corpus, run the whole pipeline on it, print the table
 	@dvc repro
 	@python -m stages.summary
 
-test: env ## run the test suite
+test: cluster ## run the test suite
 	@python -m pytest -n auto --dist loadfile $(TESTS)
 
 lint: env ## what .ci/run checks besides the tests
@@ -64,6 +70,8 @@ ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 
 lock: ## pin every dependency again, with hashes (needs uv)
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+		| awk 'FNR == NR { if ($$1 ~ /==/) have[$$1] = 1; next } $$1 ~ /==/ { own = !($$1 in have) } own' requirements.lock - > requirements-cluster.lock
 
 clean: ## remove the environment and everything computed
 	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp mlflow.db mlartifacts dvc.lock

@@ -1,4 +1,4 @@
-"""Units of work in local processes: same result whatever their number, none left behind."""
+"""Units of work in local processes or on a cluster: same result wherever they run, none left behind."""
 
 import ctypes
 import multiprocessing
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
@@ -16,8 +18,27 @@ from cmarr.errors import UserError
 
 J = TypeVar("J")
 R = TypeVar("R")
+Tick = Callable[[], None]
 
 _PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster and what a unit of work claims of it; the section `ray` of params.yaml.
+
+    address: `host:port` of its head; 'auto': the one named by RAY_ADDRESS, or that this machine is in;
+        'local': one that is started on this machine and ends with this process
+    cpus, gpus: claimed by a unit; 'auto': as many cores as it has threads, one GPU if it uses any
+    retries: how often a unit is begun again whose worker or node died
+    shared: an existing folder, absolute, that all nodes must see under the same path
+    """
+
+    address: str
+    cpus: float | Literal["auto"]
+    gpus: float | Literal["auto"]
+    retries: int
+    shared: Path
 
 
 def worker_count(setting: str | int, threads: int = 1) -> int:
@@ -28,7 +49,7 @@ def worker_count(setting: str | int, threads: int = 1) -> int:
 
 
 def run_jobs(
-    function: Callable[[J, Callable[[], None]], R],
+    function: Callable[[J, Tick], R],
     jobs: Sequence[J],
     *,
     workers: int,
@@ -36,16 +57,35 @@ def run_jobs(
     label: str,
     unit: str,
     units_per_job: int,
+    device: str = "cpu",
+    cluster: Cluster | None = None,
 ) -> list[R]:
     """Run `function(job, tick)` for every job, results in the order of the jobs.
 
-    Each job sees `threads` CPU threads. This process is one of the workers and takes jobs from the end;
-    the others are processes of a pool, which die with this one, also when that is killed. `function`
-    calls `tick()` after every unit of progress. The number of workers never changes a result.
+    Each job sees `threads` CPU threads. Without a `cluster`, this process is one of the workers and takes
+    jobs from the end; the others are processes of a pool, which die with this one, also when that is
+    killed. On a cluster, where `device` says whether jobs need a GPU, the number of workers is the cluster's
+    affair. `function` calls `tick()` after every unit of progress. Neither the place nor the number of
+    workers ever changes a result.
 
     Raises:
         UserError: raised by a job (those not yet begun are cancelled), or a process that died.
     """
+    if cluster:
+        from cmarr.cluster import cluster_results  # Ray is imported only where it is chosen
+
+        return list(
+            cluster_results(
+                function,
+                jobs,
+                cluster=cluster,
+                threads=threads,
+                label=label,
+                unit=unit,
+                units_per_job=units_per_job,
+                device=device,
+            )
+        )
     bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
     context = multiprocessing.get_context("spawn")
     ticks = context.Value("q", 0)
@@ -77,6 +117,15 @@ def run_jobs(
             return [own[i] if i in own else future.result() for i, future in enumerate(futures)]
 
 
+def set_threads(threads: int) -> None:
+    """CPU threads of whatever computes in this process from now on. Sums depend on it, so a unit always has its own."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)  # NumPy's and SciPy's: two pools on two cores would each take both
+
+
 def _watch(futures: Sequence[Future[R]], bar: tqdm) -> Iterator[Future[R]]:
     pending = set(futures)
     while pending:
@@ -105,14 +154,10 @@ def _begin(threads: int, ticks: Any, parent: int | None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the call above
             os._exit(1)
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)  # NumPy's and SciPy's: two pools on two cores would each take both
+    set_threads(threads)
 
 
-def _in_worker(function: Callable[[J, Callable[[], None]], R], job: J) -> R:
+def _in_worker(function: Callable[[J, Tick], R], job: J) -> R:
     def tick() -> None:
         with _ticks.get_lock():
             _ticks.value += 1

@@ -10,7 +10,7 @@ from cmarr.encoders.registry import build_encoder
 from cmarr.execution import worker_count
 from cmarr.files import write_json
 from cmarr.modalities import MODALITIES
-from stages.paths import Paths, corpus_root
+from stages.paths import Paths, cluster_of, corpus_root
 from stages.stage import run
 
 ENCODERS = {"s": "logmel", "v": "hog", "t": "hashing"}
@@ -21,8 +21,9 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("corpus")
     kind, options, root = settings["kind"], settings["options"], corpus_root(settings["root"])
     if kind == "demo":
-        workers = worker_count(paths.settings("run")["workers"])
-        generate(root, workers=workers, **options)
+        machine = paths.settings("run")
+        workers = worker_count(machine["workers"])
+        generate(root, workers=workers, cluster=cluster_of(machine), **options)
         utterances, _ = read_corpus(kind, root, dataset=dataset, **options)
         print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
     found = corpus_inventory(kind, root, dataset=dataset, **options)

@@ -22,11 +22,12 @@ def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
     from cmarr.damage.levels import extract_levels
     from cmarr.files import file_digest, folder_digest
     from cmarr.folds.files import read_folds
-    from stages.extract import encoder_of
+    from stages.extract import encoder_of, made_elsewhere
 
     root = corpus_root(paths.settings("prepare")["root"])
     extraction, modality = settings["extraction"], NAMES[KINDS[kind].modality]
-    encoder = encoder_of(paths.dataset, modality, extraction, root, paths.settings("run"))
+    machine = paths.settings("run")
+    encoder = encoder_of(paths.dataset, modality, extraction, root, machine)
     inputs = [settings, encoder.describe(), folder_digest(paths.corpus)]
     inputs += [file_digest(path) for path in (paths.manifest, paths.folds)]
     with unfinished(f"damage-{paths.dataset}-{kind}", inputs) as folder:
@@ -42,6 +43,7 @@ def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
             resume=folder,
             shard_size=extraction["shard_size"],
             max_rejected=extraction["max_rejected"],
+            make=made_elsewhere(modality, extraction, machine),
         )
     for level, summary in zip(settings["levels"], summaries, strict=True):
         print(f"{paths.dataset} {kind} {level:g}{KINDS[kind].unit}: {summary}")

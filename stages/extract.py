@@ -1,18 +1,23 @@
 """Extract the features of one modality into Parquet shards."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cmarr.cluster import device_of
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
+from cmarr.encoders.protocol import Encoder
 from cmarr.encoders.registry import build_encoder
 from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.execution import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.faces_file import NAME, write_faces
+from cmarr.features.making import Make, on_cluster
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from stages.paths import Paths, corpus_root, found_files, media_root
+from stages.paths import Paths, cluster_of, corpus_root, found_files, media_root
 from stages.resume import unfinished
 from stages.stage import run
 
@@ -23,7 +28,8 @@ NETWORKS = ("wav2vec2", "bert", "denseface")
 def main(dataset: str, modality: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(modality)
     root = corpus_root(paths.settings("prepare")["root"])
-    encoder = encoder_of(dataset, modality, settings, root, paths.settings("run"))
+    machine = paths.settings("run")
+    encoder = encoder_of(dataset, modality, settings, root, machine)
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
     utterances = resolved(read_manifest(paths.manifest), media_root(root))
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
@@ -34,6 +40,7 @@ def main(dataset: str, modality: str) -> None:
             shard_size=settings["shard_size"],
             max_rejected=settings["max_rejected"],
             resume=folder,
+            make=made_elsewhere(modality, settings, machine),
         )
     if hasattr(encoder, "faces"):
         seen = see_faces(spread(utterances), encoder.faces.reader, encoder.workers, encoder.seconds)
@@ -51,13 +58,30 @@ def encoder_of(
         return corpus_features(
             settings["kind"], root, LETTERS[modality], dataset=dataset, **settings["options"]
         )
+    # on a cluster, this machine need not have the device
+    device = machine["device"] if machine["executor"] == "local" else "cpu"
+    return _builder(modality, settings, worker_count(machine["workers"]), device)()
+
+
+def made_elsewhere(modality: str, settings: dict[str, Any], machine: dict[str, Any]) -> Make | None:
+    """How shards are made on a cluster; None: they are made here, as are those that a corpus brings along."""
+    cluster = cluster_of(machine)
+    if cluster is None or settings["source"] == "corpus":
+        return None
+    device = "cpu"
+    if settings["encoder"] in NETWORKS:
+        device = device_of(machine["device"], cluster)
+    workers = 1 if cluster.cpus == "auto" else max(1, int(cluster.cpus))
+    return on_cluster(_builder(modality, settings, workers, device), cluster, device)
+
+
+def _builder(modality: str, settings: dict[str, Any], workers: int, device: str) -> Callable[[], Encoder]:
     name, own, limits = settings["encoder"], found_files(settings["settings"]), dict[str, Any]()
-    workers = worker_count(machine["workers"])
     if modality != "text":  # media are decoded in processes of their own, under a time limit
         limits = {"workers": workers, "seconds": settings["time_limit"]}
     if name in NETWORKS:  # batches are made within shards, so that a resumed run makes the same ones
-        limits |= {"workers": workers, "device": machine["device"], "window": settings["shard_size"]}
-    return build_encoder(name, **own, **limits)
+        limits |= {"workers": workers, "device": device, "window": settings["shard_size"]}
+    return partial(build_encoder, name, **own, **limits)
 
 
 if __name__ == "__main__":

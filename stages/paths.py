@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError
+from cmarr.execution import Cluster
 from cmarr.files import read_json
-from stages.stage import root
+from stages.stage import root, work_folder
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class Paths:
     def predictions(self, method: str) -> Path:
         """Predictions, one file a fold and seed."""
         return self.data / "predictions" / method
+
+
+def cluster_of(machine: Mapping[str, Any]) -> Cluster | None:
+    """Where units of work run, as the settings `run` say: on a cluster, or, with None, in processes of this machine."""
+    if machine["executor"] == "local":
+        return None
+    shared = work_folder("cluster")
+    shared.mkdir(parents=True, exist_ok=True)
+    return Cluster(**machine["ray"], shared=shared)
 
 
 def corpus_root(setting: str) -> Path:

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cmarr
-from cmarr.files import digest, file_digest
+from cmarr.code import code_digest
+from cmarr.files import digest
 from stages.stage import work_folder
 
 KEEP_DAYS = 30
@@ -27,7 +27,7 @@ def unfinished(name: str, inputs: Any) -> Iterator[Path]:
     files. Another value, other code or another torch gives another folder, so nothing stale is picked
     up. The folder is removed when the block ends well; a second process waits until the first is done.
     """
-    key = digest([inputs, _code(), version("torch"), platform.python_version()])[:16]
+    key = digest([inputs, code_digest(), version("torch"), platform.python_version()])[:16]
     parent = work_folder("unfinished")
     parent.mkdir(parents=True, exist_ok=True)
     _forget_old(parent)
@@ -47,8 +47,3 @@ def _forget_old(parent: Path) -> None:
     for path in parent.iterdir():
         if time.time() - path.stat().st_mtime > KEEP_DAYS * 86400:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _code() -> str:
-    package = Path(cmarr.__file__).parent
-    return digest({str(p.relative_to(package)): file_digest(p) for p in sorted(package.rglob("*.py"))})

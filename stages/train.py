@@ -4,15 +4,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cmarr.cluster import device_of
 from cmarr.data.load import size_of_features
-from cmarr.device import choose_device, memory_limit
+from cmarr.device import memory_limit
 from cmarr.execution import run_jobs, worker_count
-from cmarr.files import file_digest, folder_digest
+from cmarr.files import atomic, file_digest, folder_digest
 from cmarr.folds.files import read_folds
 from cmarr.methods.protocol import Task
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.job import TrainingJob, run_job
-from stages.paths import Paths, found_files
+from stages.paths import Paths, cluster_of, found_files
 from stages.resume import unfinished
 from stages.stage import run
 
@@ -39,7 +40,9 @@ def train(
     Where there are several trials, each fold tries them with the first seed, and takes the one with the
     best validation score. Returns the outcomes of the trainings, and the trials' where there was a choice.
     """
-    device, threads = choose_device(settings["device"]), settings["train"]["threads"]
+    machine, threads = paths.settings("run"), settings["train"]["threads"]
+    cluster = cluster_of(machine)
+    device = device_of(settings["device"], cluster)
     inputs = [
         settings,
         device,
@@ -51,8 +54,9 @@ def train(
     folds = [fold.number for fold in read_folds(paths.folds)]
     finetune = found_files(settings.get("finetune", {}))
     trials, seeds = settings["trials"], settings["seeds"]
-    workers = 1 if device != "cpu" else worker_count(paths.settings("run")["workers"], threads)
-    limit = memory_limit(paths.settings("run")["memory"], device, workers)
+    workers = 1 if device != "cpu" else worker_count(machine["workers"], threads)
+    # a cluster's GPUs need not be here to be asked
+    limit = memory_limit(machine["memory"], device if cluster is None else "cpu", workers)
     fits = size_of_features(paths.features) <= limit
     with unfinished(label, inputs) as folder:
 
@@ -88,6 +92,8 @@ def train(
                 label=label,
                 unit="epoch",
                 units_per_job=settings["train"]["epochs"] * (2 if jobs[0].train["refit"] else 1),
+                device=device,
+                cluster=cluster,
             )
 
         chosen, search = dict.fromkeys(folds, 0), []
@@ -105,7 +111,8 @@ def train(
         outcomes = outcomes_of(jobs)
         target.mkdir(parents=True, exist_ok=True)
         for done in jobs:  # the folder stays whole until all is in place
-            shutil.copyfile(done.folder / f"{done.name}.safetensors", target / f"{done.name}.safetensors")
+            with atomic(target / f"{done.name}.safetensors") as temporary:
+                shutil.copyfile(done.folder / f"{done.name}.safetensors", temporary)
     return outcomes, search
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from cmarr.corpora.manifest import Rejected, Utterance, write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
 from cmarr.errors import UserError
 from cmarr.features.fingerprint import Inputs, product_version, source
+from cmarr.features.making import Make, in_turn
 from cmarr.features.units import cut_units, forget, publish
 from cmarr.modalities import NAMES
-from cmarr.progress import progress
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def extract(
     label: str | None = None,
     resume: str | Path | None = None,
     remarks: Mapping[str, str] | None = None,
+    make: Make | None = None,
 ) -> Summary:
     """Encode one modality of all utterances into `folder`/part-00000.parquet ..., rows in manifest order.
 
@@ -61,7 +62,7 @@ def extract(
     One that has it but gives no features, or features with NaN or infinity, goes to
     `folder`/quarantine.parquet with the reason, in which media files are named relative to the folder
     that holds them all. `label` stands before the progress bar. `remarks` join what the metadata of a shard
-    say of its origin.
+    say of its origin. `make` decides where shards are made, see `cmarr.features.making`; here, unless given.
 
     Raises UserError when more than the share `max_rejected` of the utterances that have the modality
     cannot be encoded; a video in which no face is found counts as not available, not as a failure. The
@@ -74,24 +75,26 @@ def extract(
     inputs = Inputs(having, encoder.modality)
     units = cut_units(having, shard_size, provenance, inputs)
     earlier = [unit.find(work, folder) for unit in units]
-    missing = [
-        u for unit, found in zip(units, earlier, strict=True) if found is None for u in unit.utterances
-    ]
+    missing = [unit for unit, found in zip(units, earlier, strict=True) if found is None]
 
     rejected: list[Rejected] = []
-    answers = encoder.encode(missing)
-    shown = progress(answers, label or NAMES[encoder.modality], "utterance", len(missing))
+    made = (make or in_turn(encoder))(missing, work, label or NAMES[encoder.modality])
     try:
-        for unit, found in zip(units, earlier, strict=True):
-            rejected += unit.make(work, shown, encoder.dim) if found is None else found
-            failed = [r for r in rejected if not is_absence(r)]
-            if len(failed) > max_rejected * len(having):
-                forget(units, {r.id for r in failed}, work, folder)
-                write_quarantine(folder / "quarantine.parquet", _listed(rejected))
-                raise _too_many(failed, len(having), max_rejected, encoder.modality, folder, inputs.root)
+        for found in earlier:
+            rejected += next(made) if found is None else found
+            if _failed(rejected) > max_rejected * len(having):
+                break
+        else:
+            next(made, None)  # lets it come to its end
     finally:
-        if isinstance(answers, Generator):
-            answers.close()  # ends worker processes now, not when memory is tidied
+        made.close()
+    failed = [r for r in rejected if not is_absence(r)]
+    if len(failed) > max_rejected * len(having):
+        # shards of later utterances may be there, too, and failures in them
+        known = [r for unit in units for r in unit.find(work, folder) or [] if not is_absence(r)]
+        forget(units, {r.id for r in known}, work, folder)
+        write_quarantine(folder / "quarantine.parquet", _listed(rejected))
+        raise _too_many(failed, len(having), max_rejected, encoder.modality, folder, inputs.root)
     publish(units, work, folder)
     listed = _listed(rejected)
     write_quarantine(folder / "quarantine.parquet", listed)
@@ -104,6 +107,10 @@ def extract(
         shards=len(units),
         reused=sum(found is not None for found in earlier),
     )
+
+
+def _failed(rejected: Sequence[Rejected]) -> int:
+    return sum(not is_absence(r) for r in rejected)
 
 
 def _listed(rejected: Sequence[Rejected]) -> list[Rejected]:

@@ -33,14 +33,13 @@ class Inputs:
     A digest covers what an encoder may use of the utterance: its text, or its place in the file and the
     file's size, first and last megabyte. File names, folders and times of change stay out, so that a
     copy of the corpus elsewhere gives the same shards. What damages the recording on its way counts, too.
-    Each file is read once.
+    Each file is read once. `root`, unless given, is the folder that holds all files, directly or further down.
     """
 
-    def __init__(self, utterances: Sequence[Utterance], modality: str):
+    def __init__(self, utterances: Sequence[Utterance], modality: str, root: str | None = None):
         self.modality = modality
         paths = {} if modality == "t" else {u.id: path for u in utterances if (path := source(u, modality))}
-        self.root = _common_folder(paths.values())
-        """The folder that holds all files, directly or further down."""
+        self.root = _common_folder(paths.values()) if root is None else root
         self._paths = paths
         self._digest_of = cache(_file_digest)
 

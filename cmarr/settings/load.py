@@ -17,7 +17,7 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 AUTO = "auto"
 """Value of a key that leaves its choice to the preset."""
 
-RUNTIME_AUTO = {("device",), ("workers",), ("memory",)}
+RUNTIME_AUTO = {("device",), ("workers",), ("memory",), ("ray", "address"), ("ray", "cpus"), ("ray", "gpus")}
 """Keys whose 'auto' is decided by the machine, not by a preset."""
 
 

@@ -45,7 +45,13 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
         "denseface": settings.ferplus.model_dump() | {"device": settings.device},
-        "run": {"workers": settings.workers, "device": settings.device, "memory": settings.memory},
+        "run": {
+            "workers": settings.workers,
+            "device": settings.device,
+            "memory": settings.memory,
+            "executor": settings.executor,
+            "ray": settings.ray.model_dump(),
+        },
         "track": {"register_model": settings.register_model},
     }
     for kind, of in KINDS.items():

@@ -428,6 +428,28 @@ class Methods(Section):
     mcur: MCUR
 
 
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("above 1 must be a whole number")
+    return value
+
+
+def _reachable(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if address not in ("auto", "local") and not (host and "/" not in host and port.isdigit()):
+        raise ValueError(f"must be auto, local, or host:port of the cluster's head, not {address!r}")
+    return address
+
+
+class Ray(Section):
+    """The cluster on which units of work run, and what each claims of it."""
+
+    address: Annotated[str, AfterValidator(_reachable)]
+    cpus: Literal["auto"] | Positive
+    gpus: Literal["auto"] | Annotated[NotNegative, AfterValidator(_whole_above_one)]
+    retries: Annotated[int, Field(ge=0, strict=True)]
+
+
 class Tune(Section):
     """A small search, the same for every method."""
 
@@ -581,6 +603,8 @@ class Settings(Section):
     workers: AutoCount
     memory: AutoPositive
     register_model: Flag
+    executor: Literal["local", "ray"]
+    ray: Ray
     methods: Annotated[Names, Field(min_length=1)]
     protocols: Annotated[Names, Field(min_length=1)]
     protocol: Protocols

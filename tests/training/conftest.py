@@ -14,6 +14,9 @@ from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
 
 CLASSES = ["calm", "tense"]
+MACHINE = {"workers": 1, "device": "cpu", "memory": "auto", "executor": "local"}
+"""What `run.json` says."""
+
 TRAIN = {
     "lr": 1e-3,
     "batch_size": 8,
@@ -82,6 +85,6 @@ def make_corpus(tmp_path: Path) -> Corpus:
     write_manifest(tmp_path / "data/tiny/manifest.parquet", utterances)
     folds = [Fold(1, ids[:12], ids[12:18], ids[18:]), Fold(2, ids[12:], ids[:6], ids[6:12])]
     write_folds(tmp_path / "data/tiny/folds.parquet", folds)
-    write_json(tmp_path / "data/tiny/settings/run.json", {"workers": 1, "device": "cpu", "memory": "auto"})
+    write_json(tmp_path / "data/tiny/settings/run.json", MACHINE)
     write_description(tmp_path / "data/tiny/masks", {"protocols": {}, "absent": {}, "unseen": False})
     return Corpus(tmp_path)

@@ -20,15 +20,24 @@ from cmarr.corpora.demo import face, performance, speech
 from cmarr.corpora.demo.content import EMOTIONS, Speaker, Take, plan
 from cmarr.corpora.demo.reader import COLUMNS, LABELS
 from cmarr.errors import UserError
-from cmarr.execution import run_jobs
+from cmarr.execution import Cluster, run_jobs
 from cmarr.files import atomic, write_text
 
 MARKER = ".generated"
 """File that says a folder is the generator's own."""
 
 
-def generate(folder: Path, seed: int, workers: int, sessions: int = 5, utterances: int = 240) -> None:
+def generate(
+    folder: Path,
+    seed: int,
+    workers: int,
+    sessions: int = 5,
+    utterances: int = 240,
+    cluster: Cluster | None = None,
+) -> None:
     """Make the corpus in `folder`: `utterances` by two speakers a session, rendered by `workers` processes.
+
+    With a `cluster`, by its nodes, which must see the folder.
 
     Every file depends on its utterance and the seed alone. Media of an earlier or a broken-off run are
     replaced, a folder with anybody else's files is not touched. Raises UserError for such a folder, and
@@ -65,6 +74,7 @@ def generate(folder: Path, seed: int, workers: int, sessions: int = 5, utterance
         label="demo corpus",
         unit="utterance",
         units_per_job=1,
+        cluster=cluster,
     )
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
