@@ -297,12 +297,14 @@ def serve(
             with _recognizer(model, dataset, method, params, choice, options) as recognizer:
                 for note in recognizer.notes:
                     typer.echo(f"cmarr serve: {note}", err=True)
+                service = Service(recognizer, most)
+                service.warm()
                 where = (
                     f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/invocations"
                 )
                 typer.echo(f"{recognizer.about.method} on {recognizer.about.dataset} answers at {where}")
                 sys.stdout.flush()
-                run(Service(recognizer, most), listening, max_request_megabytes)
+                run(service, listening, max_request_megabytes)
     except UserError as error:
         _fail("serve", error, 2)
 

@@ -1,24 +1,18 @@
 """README and docs: what they tell a user to type exists, what they show is there."""
 
 import re
-import shlex
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
+from documented import PAGES, ROOT, commands
+
 from cmarr.settings.load import read_yaml
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The lines of a page's shell blocks, as words, without comments."""
-    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", page.read_text(), re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

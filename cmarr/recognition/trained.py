@@ -28,8 +28,14 @@ class Trained:
 
 
 def exported(folder: str | Path) -> Trained:
-    """The models of a folder that `cmarr export` wrote. Raises UserError where it is not one."""
+    """The models of a folder that `cmarr export` wrote, or of an MLflow model that holds one.
+
+    Nothing else of an MLflow model is read, and none of its code run. Raises UserError where it is neither.
+    """
     folder = Path(folder).expanduser()
+    inside = folder / "artifacts" / "model"  # where `cmarr.serving.package` puts it
+    if not (folder / DESCRIPTION).is_file() and (inside / DESCRIPTION).is_file():
+        folder = inside
     if not (folder / DESCRIPTION).is_file():
         what = "holds no " + DESCRIPTION if folder.is_dir() else "is not a folder"
         raise UserError(f"{folder} {what}; make one from a finished study with `cmarr export`")

@@ -1,5 +1,6 @@
 """A recognizer that answers requests: bounded, one at a time, and never with the name of a temporary file."""
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from cmarr.recognition.answer import Refusal, retold
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.serving.bounds import DEFAULTS, LIMITED, MOST, bounds
 from cmarr.serving.request import given, read_clips
+from cmarr.serving.shape import EXAMPLE
 
 
 class Service:
@@ -25,6 +27,11 @@ class Service:
     def __init__(self, recognizer: Recognizer, max_clips: int = MOST):
         self.recognizer, self.max_clips = recognizer, max_clips
         self._turn = threading.Lock()
+
+    def warm(self) -> None:
+        """Answer something at once, so that the first request does not wait for libraries to load."""
+        with contextlib.suppress(UserError):  # of a model that knows no text
+            self.answers([EXAMPLE])
 
     def answers(self, inputs: object) -> list[dict[str, Any]]:
         """One reply a clip, in order, as `cmarr.serving.shape.Reply` has it.

@@ -116,7 +116,7 @@ def borrowed(recognizer, monkeypatch):
     """`cmarr predict` takes the session's model, whichever it is told to load: loading would only test patience."""
 
     class Borrowed:
-        classes, notes = recognizer.classes, ()
+        classes, notes, about, limits = recognizer.classes, (), recognizer.about, recognizer.limits
         predict_all, windows = recognizer.predict_all, recognizer.windows
 
         @classmethod

@@ -1,8 +1,8 @@
-"""Every `cmarr export` and `cmarr predict` of README and docs, typed as it stands there."""
+"""Every `cmarr export`, `predict` and `serve` of README and docs, typed as it stands there."""
 
-import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,16 @@ from typer.testing import CliRunner
 
 from cmarr.cli import app
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+sys.path.append(str(Path(__file__).parents[1]))
+from documented import PAGES
+from documented import commands as every_command
 
 
-def commands(page):
-    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    words = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
-    return [line for line in words if line[:2] in (["cmarr", "export"], ["cmarr", "predict"])]
+def commands(page, *kinds):
+    return [words for words in every_command(page) if words[0] == "cmarr" and words[1] in kinds]
 
 
-DOCUMENTED = [page for page in PAGES if commands(page)]
+DOCUMENTED = [page for page in PAGES if commands(page, "export", "predict")]
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def desk(project, clips, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", DOCUMENTED, ids=lambda page: page.name)
 def test_what_the_page_says_works(page, desk, borrowed):
-    for words in commands(page):
+    for words in commands(page, "export", "predict"):
         done = CliRunner().invoke(app, words[1:])
         told = f"{shlex.join(words)}\n{done.output}"
         if words[:4] == ["cmarr", "predict", "clip.mp4", "--model"] and words.count("--hide") == 2:
@@ -58,3 +57,16 @@ def test_what_the_page_says_works(page, desk, borrowed):
         written = [words[i + 1] for i, word in enumerate(words) if word in ("--output", "--picture")]
         written += [f"{words[2]}/model.json"] if words[1] == "export" else []
         assert all((desk / name).is_file() for name in written), told
+
+
+SERVED = [words for page in PAGES for words in commands(page, "serve")]
+
+
+@pytest.mark.parametrize("words", SERVED, ids=shlex.join)
+def test_a_server_comes_up(words, desk, borrowed, monkeypatch):
+    """All but its loop: the tests of the server send it requests."""
+    served = []
+    monkeypatch.setattr("cmarr.serving.server.serve", lambda service, listening, most: served.append(service))
+    done = CliRunner().invoke(app, [*words[1:], *([] if "--port" in words else ["--port", "0"])])
+    assert done.exit_code == 0, done.output
+    assert "answers at http://127.0.0.1:" in done.output and len(served) == 1
