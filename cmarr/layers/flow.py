@@ -139,6 +139,7 @@ class ChannelFlow(Transform):
             log_scale, shift = self._coupling(kept, *list(self._networks())[k])
             h = _whole(changed * log_scale.exp() + shift, kept, k)
         self.initialised.fill_(True)
+        self._seen_initialised = True
 
     def _linear_maps(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         if self.mixing == "lu":

@@ -38,10 +38,16 @@ class TokenEncoder(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
         """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, d); `longest` as for `Layout`."""
         layout = Layout(lengths, len(frames), longest)
-        if self.convolution.kernel_size == (1,):  # one frame at a time: no padding need be multiplied
-            x = layout.pad(F.linear(frames, self.convolution.weight.squeeze(-1)))  # (B, T, d)
-        else:
-            x = self.convolution(layout.pad(frames).transpose(1, 2)).transpose(1, 2)
+        # One product with the weights of every offset, on real frames only; what comes behind them is not read.
+        weights = self.convolution.weight.permute(2, 0, 1)  # (kernel, d, D)
+        offsets = layout.pad(F.linear(frames, weights.flatten(0, 1))).chunk(
+            len(weights), dim=-1
+        )  # (B, T, d) each
+        middle = len(offsets) // 2
+        x = offsets[middle]
+        for place, own in enumerate(offsets):
+            if place != middle:
+                x = x + F.pad(own, (0, 0, middle - place, place - middle))
         return self.norm(self.resampler(x, layout.mask).mean(1))
 
 

@@ -20,6 +20,9 @@ class Layout:
         if longest is None:
             longest = int(lengths.max()) if len(lengths) else 0
         self.longest = max(longest, 1)
+        self.full = (
+            count == len(lengths) * self.longest
+        )  # nothing is padding: both forms are the same numbers
         steps = torch.arange(self.longest, device=lengths.device)
         self.mask = steps < lengths[:, None]  # (B, T)
         rows = torch.repeat_interleave(
@@ -31,10 +34,13 @@ class Layout:
 
     def pad(self, frames: Tensor) -> Tensor:
         """(N, D) -> (B, T, D), zero where there is no frame."""
+        if self.full:
+            return frames.view(*self.mask.shape, -1)
         flat = frames.new_zeros(self.mask.numel(), frames.shape[-1])
         # index_copy, not an indexed read with clamped indices: its gradient is a plain gather.
         return flat.index_copy(0, self._positions, frames).view(*self.mask.shape, -1)
 
     def unpad(self, padded: Tensor) -> Tensor:
         """(B, T, D) -> (N, D), the real frames alone."""
-        return padded.flatten(0, 1).index_select(0, self._positions)
+        flat = padded.flatten(0, 1)
+        return flat if self.full else flat.index_select(0, self._positions)

@@ -67,11 +67,11 @@ class Representation(nn.Module):
         over_time = mean_weights(layout.mask)  # (B, 1, T)
         to_length = resampling_weights(lengths, layout.longest, self.length)  # (B, L, T)
         precision = (-2 * log_sigma).exp().mean(-1, keepdim=True)  # (N, 1)
-        source = mu if self.flow_input == "mu" else frames
-        resampled = to_length @ layout.pad(source)  # (B, L, d or dim)
+        means = layout.pad(mu)  # (B, T, d)
+        resampled = to_length @ (means if self.flow_input == "mu" else layout.pad(frames))  # (B, L, d or dim)
         x = self.norm(self.convolution(resampled.transpose(1, 2)).transpose(1, 2))  # (B, L, d)
         return Encoded(
-            mu=(over_time @ layout.pad(mu)).squeeze(1),
+            mu=(over_time @ means).squeeze(1),
             sigma=(over_time @ layout.pad(sigma)).squeeze(1),
             x=x,
             precision=to_length @ layout.pad(precision),

@@ -94,6 +94,7 @@ class DistributionContrast(nn.Module):
         if len(spread) and float(spread.std(correction=0)) > 0:
             self.log_scale.copy_((self.tau / spread.std(correction=0)).log())
             self.started.fill_(True)
+            self._seen_started = True
 
     def similarities(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """S / tau (pairs, B, B), the logits of Eq 3 and 4."""

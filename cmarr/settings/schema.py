@@ -210,6 +210,8 @@ class Train(Section):
     masks: Literal["sample", "batch"]
     mask_conditions: Literal["seven", "six", "cmad"] | Conditions
     refit: Flag
+    precision: Literal["fp32", "bf16"]
+    compile: Flag
     threads: Count
 
 

@@ -148,6 +148,8 @@ def _fit_stage(
     decay: float = 0.5,
     plateau: int = 5,
     clip_by: str = "whole",
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> None:
     """Go on with one stage to its end; `progress` is kept up to date.
 
@@ -158,6 +160,8 @@ def _fit_stage(
         betas: of Adam.
         schedule, decay, plateau: the course of the learning rate; see `optimisation.rate`.
         clip, clip_by: the limit to the gradient; see `optimisation.limit_gradients`.
+        precision: 'fp32', or 'bf16': the losses under autocast; weights, and what is answered, stay in fp32.
+        compile: compile the computation of the losses.
     """
     groups = (
         method.parameter_groups(lr) if isinstance(method, Paced) else [{"params": list(method.parameters())}]
@@ -169,6 +173,11 @@ def _fit_stage(
     conditions = met_conditions(validation.available) if validation is not None else []
     limit = epochs if again is None else again[0]
     batches = math.ceil(len(train) / batch_size)
+    losses_of = cast(Method, method).training_losses
+    if compile:
+        losses_of = torch.compile(losses_of, dynamic=True)
+    device = train.labels.device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     saved = time.monotonic()
 
     while progress.epoch - progress.begin < limit and (again or not _exhausted(progress, patience, stage)):
@@ -188,10 +197,11 @@ def _fit_stage(
         # Equal parts: a remainder of one utterance would be a batch without company.
         sizes = [len(rows) for rows in order.tensor_split(batches)]
         drawn = draw_epoch(train.available[order], sizes, generator, per=masks, conditions=mask_conditions)
-        seen = drawn.to(train.labels.device).split(sizes)
+        seen = drawn.to(device).split(sizes)
         for batch, visible in zip(train.batches(order, sizes), seen, strict=True):
             batch = normaliser(batch)
-            losses = cast(Method, method).training_losses(batch, visible)
+            with autocast:
+                losses = losses_of(batch, visible)
             if stage.losses is not None:
                 losses = {name: loss for name, loss in losses.items() if name in stage.losses}
             optimiser.zero_grad()

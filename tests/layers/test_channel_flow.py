@@ -124,7 +124,7 @@ class TestActNormsStart:
         flow.initialise(x)
         flow.weight_out.data.zero_(), flow.bias_out.data.zero_(), flow.triangles.data.zero_()
         flow.bias.data.zero_()
-        flow.initialised.fill_(False)
+        flow.load_state_dict(flow.state_dict() | {"initialised": torch.tensor(False)})
         flow.initialise(x)
         z, _ = flow(x)
         torch.testing.assert_close(z.mean(0), torch.zeros(6), atol=1e-5, rtol=0)

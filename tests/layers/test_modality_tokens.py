@@ -5,6 +5,7 @@ import torch
 
 from cmarr.layers.modality_tokens import TokenBackbone, TokenEncoder
 from cmarr.layers.perceiver import PerceiverResampler
+from cmarr.layers.ragged import Layout
 
 DIMS = {"s": 3, "v": 4, "t": 5}
 
@@ -81,3 +82,16 @@ def test_a_learned_token_learns():
     network.fuse(network.encode(values, lengths), torch.tensor([[[True, False, True]]])).sum().backward()
     assert network.blank.grad[1].abs().sum() > 0
     assert not network.blank.grad[[0, 2]].any()
+
+
+def test_the_sum_over_offsets_is_the_convolution():
+    torch.manual_seed(0)
+    encoder = TokenEncoder(4, 8, 3, latents=2, layers=1, heads=2, dropout=0.0)
+    lengths = torch.tensor([3, 1, 5])
+    frames = torch.randn(9, 4)
+    read = []
+    encoder.resampler.forward = lambda x, mask: read.append((x, mask)) or x
+    encoder(frames, lengths)
+    (x, mask), layout = read[0], Layout(lengths, 9)
+    expected = encoder.convolution(layout.pad(frames).transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(x[mask], expected[mask])

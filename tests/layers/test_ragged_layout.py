@@ -29,3 +29,10 @@ def test_gradients_reach_every_frame_and_nothing_else():
 def test_nothing_at_all_keeps_one_empty_step():
     layout = Layout(torch.tensor([0, 0]), 0)
     assert layout.pad(torch.zeros(0, 4)).shape == (2, 1, 4)
+
+
+def test_without_padding_both_forms_are_the_same_numbers():
+    layout = Layout(torch.tensor([2, 2]), 4)
+    padded = layout.pad(FRAMES[:4])
+    assert padded[..., 0].tolist() == [[1, 2], [3, 4]]
+    assert torch.equal(layout.unpad(padded), FRAMES[:4])

@@ -1,8 +1,10 @@
-"""A training step neither waits for the device nor depends on its numbers.
+"""A training step: it waits for nothing, can be compiled, and can be done in bf16.
 
-Shown on the device `meta`, which has shapes and no numbers: whatever asks for one raises. A CUDA device, where there
-is one, is asked by torch's own watch for synchronisation.
+That it does not wait is shown on the device `meta`, which has shapes and no numbers: whatever asks for one raises. A
+CUDA device, where there is one, is asked by torch's own watch for synchronisation.
 """
+
+import functools
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from cmarr.data.store import Store
 from cmarr.layers.rows import worked_rows
 from cmarr.methods.protocol import Started, Task
 from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.training.loop import fit
 from cmarr.training.optimisation import limit_gradients
 
 DIMS = {"s": 6, "v": 5, "t": 7}
@@ -140,3 +143,68 @@ def test_a_step_on_a_gpu_does_not_synchronise(name):
             limit_gradients(method, 1.0, "whole")
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def whole_batch(store: Store):
+    visible = draw_epoch(store.available, [len(store)], torch.Generator().manual_seed(2))
+    return next(store.batches(torch.arange(len(store)), [len(store)])), visible
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("name", ["cmarr", "masked", "mcur"])
+def test_a_step_is_one_graph_for_the_compiler(name):
+    """Traced, not compiled: that takes minutes."""
+    batch, visible = whole_batch(random_store())
+    method, _ = built(name)
+    method.training_losses(batch, visible)  # what starts from the first batch has started
+    for part in method.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    traced = torch.compile(method.training_losses, backend="eager", fullgraph=True, dynamic=True)
+    expected = method.training_losses(batch, visible)
+    for key, loss in traced(batch, visible).items():
+        torch.testing.assert_close(loss, expected[key], rtol=2e-5, atol=1e-6)
+    torch._dynamo.reset()
+
+
+def trained(name: str, **changes):
+    method, _ = built(name)
+    store, normaliser = random_store(), Normaliser(DIMS)
+    normaliser.fit(store.frames())
+    options = {
+        "task": TASK,
+        "seed": 3,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "epochs": 2,
+        "patience": 0,
+        "weight_decay": 0.0,
+        "clip": 1.0,
+        "selection": "mean7",
+        "masks": "sample",
+        "mask_conditions": "seven",
+    }
+    progress = fit(method, normaliser, store, random_store(), **options | changes)
+    return method.state_dict(), progress.curves
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_bf16_rounds_the_step_and_leaves_the_weights_in_fp32(name):
+    (weights, curves), (rounded, others) = trained(name), trained(name, precision="bf16")
+    assert all(rounded[key].dtype == value.dtype for key, value in weights.items())
+    assert curves != others
+    for key in curves[0]:
+        if key.startswith("loss/") and key != "loss/gradient_norm":
+            assert others[0][key] == pytest.approx(curves[0][key], rel=0.05, abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_rounds_and_no_more(monkeypatch):
+    """The graph is taken and differentiated as ever, its machine code, which takes minutes, is not made."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    (weights, curves), (compiled, others) = trained("masked"), trained("masked", compile=True)
+    for key, value in weights.items():
+        torch.testing.assert_close(compiled[key], value, rtol=1e-3, atol=1e-4)
+    assert others[-1]["loss/cls"] == pytest.approx(curves[-1]["loss/cls"], rel=1e-3)
+    torch._dynamo.reset()
