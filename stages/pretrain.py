@@ -6,7 +6,9 @@ from cmarr.files import write_json
 from stages.paths import Paths
 from stages.stage import run
 
-KEPT = ("fold", "seed", "seconds", "epochs", "best_epoch", "best_score", "parameters", "peak_memory_bytes")
+KEPT = (
+    "fold", "seed", "seconds", "core_seconds", "epochs", "best_epoch", "best_score", "parameters", "peak_memory_bytes",
+)  # fmt: skip
 """What of a training stands in pretrain.json."""
 
 
@@ -24,6 +26,7 @@ def main(dataset: str, method: str) -> None:
         paths.metrics / method / "pretrain.json",
         {
             "seconds": sum(o["seconds"] for o in outcomes),
+            "core_seconds": sum(o["core_seconds"] for o in outcomes),
             "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
         },
     )

@@ -31,7 +31,7 @@ from cmarr.report.sections.damage import damage_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.sensitivity import sensitivity_section
 from cmarr.report.sensitivity import read_results, sensitivity_markdown
-from cmarr.report.study import Study, load_study, read_answers, read_cost
+from cmarr.report.study import Study, load_study, read_answers, read_cost, training_time
 from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
@@ -85,7 +85,7 @@ def _write_ablations(
             dataset=paths.dataset,
             method=full,
             changes={label: changes[label] for label in own if label in changes},
-            seconds={label: read_cost(paths.metrics / name)["seconds"] for label, name in own.items()},
+            times={label: training_time(read_cost(paths.metrics / name)) for label, name in own.items()},
             published=table_3() if full == "cmarr" and not task.regression else None,
         )
         pages.append(page)

@@ -54,13 +54,13 @@ def ablations_markdown(
     dataset: str,
     method: str = "cmarr",
     changes: Mapping[str, str] | None = None,
-    seconds: Mapping[str, float] | None = None,
+    times: Mapping[str, float] | None = None,
     published: Published | None = None,
 ) -> str:
     """The section of the report: verdicts, scores and differences per condition; says so without any.
 
     method:    the full method.
-    seconds:   label -> seconds of training, that of a teacher counted in.
+    times:     label -> core-seconds of training (on a GPU, seconds), a teacher's counted in.
     changes:   label -> what that variant changes, in words.
     published: the paper's Table 3, whose rows stand under ours of the same label.
     """
@@ -82,8 +82,8 @@ def ablations_markdown(
             "### WAR, % [95 % interval]",
             markdown_table(scores_frame(ablations, "WAR", published)).rstrip(),
         ]
-    if seconds:
-        parts += ["### Training, a teacher's included", markdown_table(seconds_frame(seconds)).rstrip()]
+    if times:
+        parts += ["### Training, a teacher's included", markdown_table(times_frame(times)).rstrip()]
     if changes:
         parts.append("\n".join(f"- {label}: {change}" for label, change in changes.items()))
     if published:
@@ -121,13 +121,13 @@ def differences_frame(ablations: Ablations, metric: str, published: Published | 
     return pd.DataFrame(rows)
 
 
-def seconds_frame(seconds: Mapping[str, float]) -> pd.DataFrame:
-    """One row a variant: seconds of training, and their share of the full method's."""
-    whole = seconds[FULL]
+def times_frame(times: Mapping[str, float]) -> pd.DataFrame:
+    """One row a variant: core-seconds of training (on a GPU, seconds), and their share of the full method's."""
+    whole = times[FULL]
     return pd.DataFrame(
         [
-            {"variant": label, "training, s": f"{own:.1f}", "share, %": f"{100 * own / whole:.0f}"}
-            for label, own in seconds.items()
+            {"variant": label, "training, core-s": f"{own:.1f}", "share, %": f"{100 * own / whole:.0f}"}
+            for label, own in times.items()
         ]
     )
 

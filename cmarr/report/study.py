@@ -22,7 +22,7 @@ class Study:
     frames:      predictions, one frame a fold and seed
     summaries:   `cmarr.evaluation.summary.summarise` of them
     comparisons: (method, other) -> their comparison, see `cmarr.evaluation.comparison.compare_all`
-    costs:       the cost.json of training, the seconds of what a method starts from added to its own
+    costs:       the cost.json of training, the times of what a method starts from added to its own
     curves:      learning curves: fold, seed, epoch, name, value
     """
 
@@ -66,8 +66,15 @@ def read_cost(folder: Path) -> dict[str, Any]:
     """What the training of a method cost; a model that it starts from (pretrain.json) has to be trained, too."""
     cost, first = read_json(folder / "cost.json"), folder / "pretrain.json"
     if first.is_file():
-        cost = cost | {"seconds": cost["seconds"] + read_json(first)["seconds"]}
+        before = read_json(first)
+        cost = cost | {key: cost[key] + before[key] for key in ("seconds", "core_seconds")}
     return cost
+
+
+def training_time(cost: Mapping[str, Any]) -> float:
+    """What methods are compared by: core-seconds where a CPU trained, seconds where a GPU did."""
+    on_cpu = all(training["device"] == "cpu" for training in cost["trainings"])
+    return float(cost["core_seconds" if on_cpu else "seconds"])
 
 
 def read_answers(

@@ -40,16 +40,20 @@ def write_mean_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -
 def write_costs(
     path: str | Path, outcomes: Sequence[Mapping[str, Any]], search: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Seconds, peak memory and parameters, in all and for each training.
+    """Times, peak memory and parameters, in all and for each training.
 
-    `seconds` is the sum over trainings (they may run side by side), `peak_memory_bytes` the largest.
+    `seconds` (on the wall) and `core_seconds` are sums over trainings (which may run side by side),
+    `peak_memory_bytes` is the largest.
     `search`: where settings were searched, one entry a trial and fold, with what it changed and scored.
     """
-    kept = ("fold", "seed", "seconds", "epochs", "best_epoch", "parameters", "peak_memory_bytes", "device")
+    kept = (
+        "fold", "seed", "seconds", "core_seconds", "epochs", "best_epoch", "parameters", "peak_memory_bytes", "device",
+    )  # fmt: skip
     write_json(
         path,
         {
             "seconds": sum(o["seconds"] for o in outcomes),
+            "core_seconds": sum(o["core_seconds"] for o in outcomes),
             "peak_memory_bytes": max(o["peak_memory_bytes"] for o in outcomes),
             "parameters": max(o["parameters"] for o in outcomes),
             "trainings": [{key: o[key] for key in kept} for o in outcomes],

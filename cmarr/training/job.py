@@ -1,7 +1,6 @@
 """One unit of training: a method, a fold, a seed."""
 
 import resource
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import ClosedForm, Started, Task
 from cmarr.methods.registry import build_method
 from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.clock import Clock
 from cmarr.training.loop import Kept, Progress, fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
@@ -73,7 +73,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     result = job.folder / f"{job.name}.json"
     if result.is_file() and (job.folder / f"{job.name}.safetensors").is_file():
         return read_json(result)
-    started = time.monotonic()
+    clock = Clock()
     try:
         start, outcome = _refitted(job, tick) if job.train["refit"] else _selected(job, tick)
     except UserError as error:
@@ -84,7 +84,8 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "seed": job.seed,
         "parameters": _size(start.method),
         "device": job.device,
-        "seconds": outcome.get("seconds") or time.monotonic() - started,
+        "seconds": outcome.get("seconds") or clock.seconds,
+        "core_seconds": outcome.get("core_seconds") or clock.core_seconds,
         "peak_memory_bytes": _peak_memory(job.device),
     }
     description = {
@@ -137,6 +138,7 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
         "epochs": progress.epoch,
         "curves": progress.curves,
         "seconds": progress.seconds,
+        "core_seconds": progress.core_seconds,
         "kept": progress.kept,
     }
 
@@ -159,7 +161,11 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     progress = _fit(job, start, both, None, tick, _checkpoint(job, "refit"), again=outcome.pop("kept"))
     for curve, own in zip(outcome["curves"], progress.curves, strict=False):
         curve |= {f"refit/{name}": value for name, value in own.items()}
-    return start, outcome | {"refit_epochs": progress.epoch, "seconds": outcome["seconds"] + progress.seconds}
+    return start, outcome | {
+        "refit_epochs": progress.epoch,
+        "seconds": outcome["seconds"] + progress.seconds,
+        "core_seconds": outcome["core_seconds"] + progress.core_seconds,
+    }
 
 
 def _start(job: TrainingJob, train: Store) -> _Start:

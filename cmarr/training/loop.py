@@ -16,6 +16,7 @@ from cmarr.errors import UserError
 from cmarr.methods.inference import answer
 from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, Task, WarmedUp
 from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.clock import Clock
 from cmarr.training.optimisation import limit_gradients, rate
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
@@ -47,6 +48,7 @@ class Progress:
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
     curves: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    core_seconds: float = 0.0
     kept: list[Kept] = field(default_factory=list)
 
 
@@ -87,7 +89,7 @@ def fit(
     state = checkpoint.load() if checkpoint else None
     if state:
         progress = _restore(state, method, generator)
-    started = time.monotonic() - progress.seconds
+    clock = Clock(progress.seconds, progress.core_seconds)
     while progress.stage < len(stages):
         stage = stages[progress.stage]
         own = settings | dict(stage.train)
@@ -103,7 +105,7 @@ def fit(
             task=task,
             generator=generator,
             checkpoint=checkpoint,
-            started=started,
+            clock=clock,
             on_epoch=on_epoch,
             again=again[progress.stage] if validation is None else None,
             **own,
@@ -131,7 +133,7 @@ def _fit_stage(
     task: Task,
     generator: torch.Generator,
     checkpoint: Checkpoint | None,
-    started: float,
+    clock: Clock,
     on_epoch: Callable[[int], None],
     again: Kept | None,
     lr: float,
@@ -231,7 +233,7 @@ def _fit_stage(
         if better:
             progress.best_epoch = progress.epoch
             progress.best_state = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
-        progress.seconds = time.monotonic() - started
+        progress.seconds, progress.core_seconds = clock.seconds, clock.core_seconds
         if checkpoint and time.monotonic() - saved > SAVE_EVERY:
             checkpoint.save(_state(progress, method, optimiser, generator))
             saved = time.monotonic()

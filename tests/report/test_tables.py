@@ -98,12 +98,13 @@ def test_the_terminal_shows_means_only(make_summary, emotions):
 
 @pytest.mark.parametrize("trainings", [[], [{"epochs": 4, "device": "cpu"}, {"epochs": 5, "device": "cpu"}]])
 def test_costs(trainings):
-    cost = {"seconds": 12, "peak_memory_bytes": 512_000_000, "parameters": 1_234_567, "trainings": trainings}
+    cost = {"seconds": 12, "core_seconds": 9, "peak_memory_bytes": 512_000_000, "parameters": 1_234_567}
+    cost["trainings"] = trainings
     table = cost_table({"cmarr": cost})
     known = (
-        ["2", "4.5", "12.0", "512", "1,234,567", "cpu"]
+        ["2", "4.5", "12.0", "9.0", "512", "1,234,567", "cpu"]
         if trainings
-        else ["-", "-", "12.0", "512", "1,234,567", "-"]
+        else ["-", "-", "12.0", "9.0", "512", "1,234,567", "-"]
     )
     assert table.rows == [["cmarr", *known]]
     assert "whole process" in " ".join(table.notes)

@@ -14,6 +14,7 @@ def outcome(fold: int, losses: list[float], **more: float) -> dict:
         "seed": 0,
         "curves": curves,
         "seconds": 2.0,
+        "core_seconds": 1.5,
         "epochs": len(losses),
         "best_epoch": 1,
         "parameters": 10,
@@ -44,6 +45,6 @@ def test_the_mean_stops_where_most_trainings_have_stopped(tmp_path):
 def test_costs_by_hand(tmp_path):
     write_costs(tmp_path / "cost.json", OUTCOMES)
     costs = json.loads((tmp_path / "cost.json").read_text())
-    assert costs["seconds"] == 6.0
+    assert costs["seconds"] == 6.0 and costs["core_seconds"] == 4.5
     assert costs["peak_memory_bytes"] == 300
     assert [t["epochs"] for t in costs["trainings"]] == [3, 2, 1]

@@ -9,7 +9,8 @@ from cmarr.report.page import Section
 from cmarr.report.table import Table
 
 NOTES = (
-    "Seconds add up over all trainings (folds, seeds, the model a method starts from), even if they ran side by side.",
+    "Seconds add up over all trainings (folds, seeds, the model a method starts from), even if they ran side by side. "
+    "Core-seconds are what the cores of the CPU spent on them, which other work on the machine hardly changes.",
     "On a CPU the peak is that of the whole process, with all libraries that it has loaded; on a GPU it is what "
     "PyTorch had allocated.",
 )
@@ -32,12 +33,11 @@ def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:
                 "trainings": len(trainings) or None,
                 "epochs, mean": f"{sum(epochs) / len(epochs):.1f}" if epochs else None,
                 "training, s": float(cost["seconds"]),
+                "core-s": float(cost["core_seconds"]),
                 "peak memory, MB": round(cost["peak_memory_bytes"] / 1e6),
                 "parameters": int(cost["parameters"]),
                 "device": ", ".join(sorted({str(t["device"]) for t in trainings if t.get("device")})) or None,
             }
         )
-    caption = (
-        "Training cost of every method: seconds, the largest memory of any training, trained parameters."
-    )
+    caption = "Training cost of every method: time, the largest memory of any training, trained parameters."
     return Table("costs", caption, pd.DataFrame(rows), NOTES, digits=1)

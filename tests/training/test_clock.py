@@ -1,0 +1,16 @@
+"""The time of a training goes on where the last sitting left it."""
+
+import time
+
+from cmarr.training.clock import Clock
+
+
+def test_waiting_costs_no_core_and_working_does():
+    clock = Clock(100.0, 50.0)
+    time.sleep(0.05)
+    assert clock.seconds >= 100.05
+    assert 50 <= clock.core_seconds < 50.04
+    until = time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    assert clock.core_seconds >= 50.05
