@@ -27,5 +27,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.4) -> str | None:
     """The candidate most like a word, if it is at least `cutoff` (0 to 1) alike."""
-    close = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=cutoff)
-    return close[0] if close else None
+    names = [str(c) for c in candidates]
+    close = difflib.get_close_matches(str(word), names, n=1, cutoff=cutoff)
+    if close:
+        return close[0]
+    small = {name.lower(): name for name in names}  # `uar` has no letter of UAR
+    close = difflib.get_close_matches(str(word).lower(), small, n=1, cutoff=cutoff)
+    return small[close[0]] if close else None

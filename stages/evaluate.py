@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.damage.tables import read_damaged
+from cmarr.damage.tables import read_damaged, read_levels
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
@@ -13,7 +13,7 @@ from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.importance import importance
 from cmarr.evaluation.predictions import predictions_path, write_predictions
-from cmarr.evaluation.robustness import protocol_json, protocol_summaries, protocol_table
+from cmarr.evaluation.robustness import damage_summaries, protocol_json, protocol_summaries, protocol_table
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table, summarise
@@ -102,7 +102,13 @@ def main(dataset: str, name: str) -> None:
         protocol: {level["level"]: level["realised"] for level in own["levels"]}
         for protocol, own in described["protocols"].items()
     }
-    write_csv(folder / "protocols.csv", protocol_table(name, summary, summaries, realised))
+    damage = damage_summaries(everything, task, damaged)
+    realised |= {
+        kind: {level["level"]: level["realised"] for level in told if "realised" in level}
+        for kind in damaged
+        for told in [read_levels(paths.damaged(kind))["levels"]]
+    }
+    write_csv(folder / "protocols.csv", protocol_table(name, summary, summaries, realised, damage))
     write_json(folder / "protocols.json", protocol_json(summaries, described, shown))
 
 

@@ -7,16 +7,18 @@ One row a protocol, level (or condition) and metric, in the order of `masks.prot
                'by_class', 'frames', 'bursts', 'unseen', or a damage ('noise', ...)
     level      degree of the protocol, a number; empty in 'fixed' and 'unseen'
     realised   share of cells (utterance x modality) or of steps that really is missing at that level, natural
-               absence included; empty where nobody counts it
+               absence included; of 'word_errors' the error rate; empty where nobody counts it
     condition  'fixed': a condition, 'avg6' or 'avg7'; 'unseen': a condition that training never showed, 'unseen'
-               (their mean) or 'seen' (the mean of the others); else 'mixed': each utterance has its own
+               (their mean) or 'seen' (the mean of the others); a damage: each condition that uses the damaged
+               modality; else 'mixed': each utterance has its own
     metric     WAR, UAR, ... (`cmarr.evaluation.scores`)
     mean, std, lo, hi, n   as in `cmarr.evaluation.summary.summarise`, fractions; empty where there is no number.
                n: utterances scored, those with at least one usable modality
     all, n_all the mean with every utterance counted, those answered by the training prior too, and their number
     covers     of an average: the conditions that it averages, with spaces between; else the condition
 
-protocols.json beside it holds the same numbers as {protocol: {level: {metric: cell}}}, and the protocols' rules.
+protocols.json beside it holds the same numbers as {protocol: {level: {metric: cell}}}, but for damage, and the
+protocols' rules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +74,21 @@ def protocol_summaries(
     return out
 
 
+def damage_summaries(
+    frames: Frames, task: Task, kinds: Iterable[str], **options: Any
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Kind of damage, condition) -> its summary, rows being levels; of all kinds that stand in the predictions."""
+    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
+    out = {}
+    for kind in kinds:
+        hurt = frame[frame["protocol"] == kind]
+        for condition in (c for c in CONDITIONS if c in set(hurt["condition"])):
+            own = hurt[hurt["condition"] == condition]
+            axis = levels(sorted(own["level"].unique()))
+            out[kind, condition] = summarise(own, task, protocol=kind, axis=axis, **options)
+    return out
+
+
 def unseen(hidden: Sequence[str]) -> Axis:
     """The conditions that training never showed, their mean, and the mean of the others."""
     averages = {UNSEEN: tuple(hidden), "seen": tuple(c for c in CONDITIONS if c not in hidden)}
@@ -83,26 +100,32 @@ def protocol_table(
     fixed: Mapping[str, Any],
     summaries: Mapping[str, Mapping[str, Any]],
     realised: Mapping[str, Mapping[float, float]],
+    damage: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """All summaries of a method as one long table with the columns above.
 
-    realised: protocol -> level -> share that is missing.
+    realised: protocol -> level -> share that is missing. damage: of `damage_summaries`.
     """
     parts = []
     for name, summary in {FIXED: fixed, **summaries}.items():
         part = long_table(summary, method=method, protocol=name)
         if name in (FIXED, UNSEEN):
-            part = part.assign(level=np.nan, realised=np.nan)
+            parts.append(part.assign(level=np.nan, realised=np.nan))
         else:
-            shares = realised.get(name, {})
-            part = part.assign(
-                level=part["condition"],
-                realised=part["condition"].map(lambda level, known=shares: known.get(level, np.nan)),
-                condition=MIXED,
-                covers=MIXED,
-            )
-        parts.append(part[list(COLUMNS)])
-    return pd.concat(parts, ignore_index=True)
+            parts.append(_by_level(part, realised.get(name, {}), MIXED))
+    for (kind, condition), summary in (damage or {}).items():
+        part = long_table(summary, method=method, protocol=kind)
+        parts.append(_by_level(part, realised.get(kind, {}), condition))
+    return pd.concat([part[list(COLUMNS)] for part in parts], ignore_index=True)
+
+
+def _by_level(part: pd.DataFrame, realised: Mapping[float, float], condition: str) -> pd.DataFrame:
+    return part.assign(
+        level=part["condition"],
+        realised=[realised.get(level, np.nan) for level in part["condition"]],
+        condition=condition,
+        covers=condition,
+    )
 
 
 def protocol_json(

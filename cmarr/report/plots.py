@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from cmarr.evaluation.robustness import MIXED
 from cmarr.evaluation.scores import primary
 from cmarr.methods.protocol import Task
 
 
 def plot_tables(protocols: Mapping[str, pd.DataFrame], task: Task) -> dict[str, pd.DataFrame]:
-    """'<method>-<protocol>.csv' -> level, score; `protocols`: method -> its protocols.csv."""
+    """'<method>-<protocol>.csv' -> level, score; `protocols`: method -> its protocols.csv.
+
+    Damage, which is answered under several conditions, has figures of its own.
+    """
     out = {}
     for method, frame in protocols.items():
-        curves = frame[(frame["metric"] == primary(task)) & frame["level"].notna()]
+        curves = frame[(frame["metric"] == primary(task)) & (frame["condition"] == MIXED)]
         for name, part in curves.groupby("protocol", sort=False):
             table = part[["level", "mean"]].rename(columns={"mean": "score"})
             out[f"{method}-{name}.csv"] = table.sort_values("level")

@@ -1,5 +1,6 @@
 """How every figure looks, and how it is written so that equal figures give equal bytes."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmarr.files import atomic
+from cmarr.report.glyphs import OWN, fit_fonts, without_glyph_warnings
+
+log = logging.getLogger(__name__)
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette: told apart by people with any kind of colour vision. Yellow is too light on white."""
@@ -22,7 +26,7 @@ INK, FAINT, GRID, PAPER = "#1f2328", "#656d76", "#e6e8eb", "#ffffff"
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 10,
-    "font.family": "DejaVu Sans",
+    "font.family": OWN,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -73,7 +77,13 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 160) -> None:
     """Write a figure atomically; the ending of `path` (.png or .svg) chooses the format."""
     kind = Path(path).suffix.removeprefix(".")
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with style(), atomic(path) as temporary:
+    lacking = fit_fonts(figure)
+    if lacking and kind != "svg":
+        log.warning(
+            f"{path}: no font of this machine has {' '.join(lacking)}, so boxes stand there; install one that has "
+            "(Noto, say). Pages and SVG files show it all the same"
+        )
+    with style(), without_glyph_warnings(), atomic(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
 
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
+from cmarr.report.glyphs import fit_fonts, without_glyph_warnings
 from cmarr.report.style import COLOURS, FAINT, GRID, INK, PAPER, style
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -24,7 +25,8 @@ _SPACE = re.compile(r"\s+")
 def svg_bytes(figure: Figure) -> bytes:
     """The figure as an SVG file; equal figures give equal bytes."""
     written = io.BytesIO()
-    with style():
+    fit_fonts(figure)
+    with style(), without_glyph_warnings():
         figure.savefig(written, format="svg", metadata={"Date": None})
     return written.getvalue()
 

@@ -20,11 +20,13 @@ import stages.split
 import stages.train
 from cmarr.evaluation.damage_study import examine
 from cmarr.evaluation.predictions import read_folder
+from cmarr.evaluation.scores import score_rows
 from cmarr.evaluation.spread import read_spread
 from cmarr.features.shards import read_features
 from cmarr.files import folder_digest
 from cmarr.folds.files import read_folds
 from cmarr.methods.protocol import Task
+from cmarr.report.plots import plot_tables
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("happy", "sad", "angry", "neutral")
@@ -132,3 +134,20 @@ def test_the_study_reads_them(project):
     assert set(finding.scores) == {"use", "hide", "entropy", "sigma"}
     assert all(cell["n"] == 20 for cell in finding.scores["use"]["UAR"].values())
     assert examine(frames, task, "blur", resamples=50) is None
+
+
+def test_the_long_table_of_scores_has_them_level_by_level_and_condition_by_condition(project):
+    table = pd.read_csv(project / "metrics/own/cmarr/protocols.csv").query("metric == 'UAR'")
+    assert set(table["protocol"]) == {"fixed", "noise", "word_errors"}
+    noise, words = (table[table["protocol"] == kind] for kind in ("noise", "word_errors"))
+    pairs = [(level, condition) for condition in ("s", "sv", "st", "svt") for level in (-5.0, 10.0)]
+    assert list(zip(noise["level"], noise["condition"], strict=True)) == pairs
+    assert (noise["covers"] == noise["condition"]).all() and noise["realised"].isna().all()
+    assert set(words["condition"]) == {"t", "vt", "st", "svt"}
+    assert words["realised"].between(0.3, 0.7).all()
+    rows = pd.concat(read_folder(project / "data/own/predictions/cmarr", protocol="noise"))
+    own = rows[(rows["condition"] == "s") & (rows["level"] == -5.0)]
+    task = Task(("angry", "happy", "neutral", "sad"))
+    folds = [score_rows(part, task)["UAR"] for _, part in own.groupby("fold")]
+    assert noise.iloc[0]["mean"] == pytest.approx(np.mean(folds), abs=1e-6)
+    assert not [name for name in plot_tables({"cmarr": table}, task) if "noise" in name]

@@ -81,3 +81,8 @@ def test_what_cannot_be_compared_is_refused(other, told):
 def test_a_misspelt_metric_is_refused_with_the_nearest_one():
     with pytest.raises(UserError, match=r"'UAT'.*did you mean 'UAR'"):
         differences_text(NAMES, simulated(), simulated(), title="demo", metric="UAT")
+
+
+def test_small_letters_find_the_metric_too():
+    with pytest.raises(UserError, match=r"'uar'.*did you mean 'UAR'"):
+        differences_text(NAMES, simulated(), simulated(), title="demo", metric="uar")

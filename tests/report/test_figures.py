@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.methods.protocol import Task
@@ -8,7 +9,9 @@ from cmarr.modalities import CONDITIONS
 from cmarr.report.confusion import confusion_counts, confusion_figure, confusion_rows
 from cmarr.report.curves import curves_figure
 from cmarr.report.figures import results_figure
+from cmarr.report.glyphs import fit_fonts
 from cmarr.report.style import save_figure
+from cmarr.report.svg import svg_bytes
 
 
 @pytest.fixture
@@ -103,3 +106,17 @@ def test_equal_figures_give_equal_bytes(tmp_path, make_summary, emotions, ending
         figure = results_figure({"cmarr": make_summary(emotions, 0.7)}, emotions, metric="WAR", title="WAR")
         save_figure(tmp_path / f"{name}.{ending}", figure, dpi=50)
     assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+
+
+def test_labels_in_any_script_are_drawn_or_one_sentence_says_what_is_missing(tmp_path, caplog):
+    figure = Figure()
+    figure.subplots().set_title("愤怒 радость")
+    save_figure(tmp_path / "a.svg", figure)
+    assert not caplog.records
+    assert "愤怒 радость" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "愤怒 радость".encode() in svg_bytes(figure)
+    save_figure(tmp_path / "a.png", figure)
+    assert len(caplog.records) == bool(fit_fonts(figure))
+    for record in caplog.records:
+        assert "a.png: no font of this machine has" in record.message
+        assert "р" not in record.message.split("has")[1].split(",")[0]  # Cyrillic is in the figures' own font
