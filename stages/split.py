@@ -4,6 +4,7 @@ from cmarr.corpora.manifest import read_manifest
 from cmarr.folds.check import describe_rule
 from cmarr.folds.files import write_folds
 from cmarr.folds.split import split
+from cmarr.wording import many
 from stages.paths import Paths
 from stages.stage import run
 
@@ -18,7 +19,7 @@ def main(dataset: str) -> None:
     for fold in folds:
         print(
             f"{dataset} fold {fold.number}: {len(fold.train)} training, {len(fold.validation)} validation, "
-            f"{len(fold.test)} test utterances"
+            + many(len(fold.test), "test utterance")
         )
 
 

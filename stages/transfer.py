@@ -18,6 +18,7 @@ from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Represents, Task
 from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS
+from cmarr.wording import many
 from stages.paths import Paths
 from stages.stage import run
 
@@ -89,7 +90,7 @@ def main(dataset: str, other: str) -> None:
     with atomic(target / "consistency.parquet") as temporary:
         pd.concat(steady, ignore_index=True).to_parquet(temporary)
     print(
-        f"{other}: {len(away.utterances)} utterances answered by {dataset}'s {', '.join(settings['methods'])}"
+        f"{other}: {many(len(away.utterances), 'utterance')} answered by {dataset}'s {', '.join(settings['methods'])}"
     )
 
 

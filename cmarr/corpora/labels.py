@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError, nearest
+from cmarr.wording import many
 
 EMOTIONS = (
     "angry",
@@ -37,7 +38,7 @@ class Selection:
     unlabelled: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.kept} utterances kept"]
+        parts = [many(self.kept, "utterance") + " kept"]
         if self.per_class:
             parts[0] += " (" + ", ".join(f"{name} {n}" for name, n in self.per_class.items()) + ")"
         if self.dropped:

@@ -28,6 +28,7 @@ from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, visible
+from cmarr.wording import many
 
 
 def columns(task: Task) -> list[str]:
@@ -106,7 +107,7 @@ def predictions_frame(
         if len(wrong):
             raise UserError(
                 f"utterance {ids[wrong[0]]}, condition {condition}, fold {fold}, seed {seed}: the method "
-                f"answered NaN or infinity ({len(wrong)} utterances); its training diverged, "
+                f"answered NaN or infinity ({many(len(wrong), 'utterance')}); its training diverged, "
                 "try a lower learning rate"
             )
         if not task.regression and logits is not None:

@@ -13,6 +13,7 @@ from cmarr.features.fingerprint import Inputs, product_version, source
 from cmarr.features.making import Make, in_turn
 from cmarr.features.units import cut_units, forget, publish
 from cmarr.modalities import NAMES
+from cmarr.wording import many
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Summary:
     def __str__(self) -> str:
         earlier = f", {self.reused} of them made earlier" if self.reused else ""
         head = (
-            f"{NAMES[self.modality]}: {self.encoded} utterances encoded ({self.shards} shards{earlier}), "
+            f"{NAMES[self.modality]}: {many(self.encoded, 'utterance')} encoded "
+            f"({many(self.shards, 'shard')}{earlier}), "
             f"{self.absent} without this modality, {len(self.rejected)} quarantined"
         )
         return head + "".join(f"\n  {count} x {kind}" for kind, count in self.kinds.items())

@@ -5,6 +5,7 @@ from typing import Any
 
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.about import About
+from cmarr.wording import many
 
 _PLAIN = ("MAE", "Corr")
 """Metrics that are no shares, and are printed as they are."""
@@ -81,7 +82,8 @@ def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
         return
     yield (
         "By the modalities that were available (s speech, v video, t text; avg6 is the mean of the incomplete six), "
-        f"over {metrics['meta']['folds']} folds and {metrics['meta']['seeds']} seeds; 95 % intervals in brackets."
+        f"over {many(metrics['meta']['folds'], 'fold')} and {many(metrics['meta']['seeds'], 'seed')}; "
+        "95 % intervals in brackets."
     )
     yield ""
     yield f"| available | {' | '.join(names)} |"

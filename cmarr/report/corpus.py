@@ -3,6 +3,7 @@
 import pandas as pd
 
 from cmarr.report.markdown import markdown_table
+from cmarr.wording import many
 
 
 def corpus_markdown(statistics: pd.DataFrame, rejected: pd.DataFrame | None = None, *, title: str) -> str:
@@ -27,4 +28,4 @@ def _quarantine(rejected: pd.DataFrame) -> str:
         inputs=("id", "size"), example=("id", "first"), reason=("reason", "first")
     )
     table = markdown_table(counted.reset_index()).rstrip()
-    return f"Quarantined: {len(rejected)} inputs; the first of each kind stands beside its count.\n\n{table}"
+    return f"Quarantined: {many(len(rejected), 'input')}; the first of each kind stands beside its count.\n\n{table}"

@@ -42,7 +42,7 @@ def footnotes(
         many(meta["utterances"], "test utterance")
         + (f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else "")
         + f", {many(meta['folds'], 'fold')} and {_seeds(summaries)}. "
-        + "A number is the mean over folds of the fold's score, then over seeds"
+        + _number(summaries)
         + _spread(chosen_spread(summaries) if spread == "auto" else spread, meta, cluster)
         + ".",
         folds,
@@ -156,11 +156,19 @@ def results_markdown(title: str, table: str, notes: Sequence[str], against: Sequ
     return "\n\n".join(parts) + "\n"
 
 
+def _number(summaries: Summaries) -> str:
+    folds = next(iter(summaries.values()))["meta"]["folds"] > 1
+    seeds = any(summary["meta"]["seeds"] > 1 for summary in summaries.values())
+    if folds:
+        return "A number is the mean over folds of the fold's score" + (", then over seeds" if seeds else "")
+    return "A number is the score of the test part" + (", the mean over seeds" if seeds else "")
+
+
 def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:
     if spread == "std" and meta["std_over"]:
         return f", ± its standard deviation over {meta['std_over']}"
     if spread == "interval":
-        return f", [95 % interval] of that mean, {cluster}s resampled ({meta['clusters']} of them)"
+        return f", [95 % interval] of it, {cluster}s resampled ({meta['clusters']} of them)"
     return ""
 
 

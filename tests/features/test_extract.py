@@ -94,7 +94,7 @@ def test_a_blank_transcript_is_an_absence_too(out):
     summary = extract(utterances, Hashing(), out, max_rejected=0)
     assert (summary.encoded, summary.absent) == (1, 2)
     assert read_quarantine(out / "quarantine.parquet") == []
-    assert "1 utterances encoded" in str(summary) and "2 without this modality" in str(summary)
+    assert "1 utterance encoded" in str(summary) and "2 without this modality" in str(summary)
 
 
 def test_a_corpus_without_the_modality_gives_an_empty_folder(out):

@@ -1,9 +1,14 @@
 import pandas as pd
 
+from cmarr.evaluation.summary import summarise
 from cmarr.methods.protocol import Task
 from cmarr.report.corpus import corpus_markdown
 from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
+from cmarr.report.sections.summary import trained, winner_sentence
+from cmarr.report.study import Study
 from cmarr.report.terminal import results_text
+from cmarr.wording import listed, many
+from tests.report.studies import predictions
 
 RULES = {
     "dataset": "demo",
@@ -51,7 +56,7 @@ def test_the_papers_columns_bring_their_source_and_its_slip(make_summary, emotio
 def test_one_fold_tells_of_intervals_over_its_clusters(make_summary):
     summaries = {"cmarr": make_summary(Task(), 0.7, folds=1, clusters=31)}
     text = "\n".join(footnotes(summaries, Task(), **RULES, cluster="video"))
-    assert "[95 % interval] of that mean, videos resampled (31 of them)" in text
+    assert "[95 % interval] of it, videos resampled (31 of them)" in text
     assert "MAE: less is better" in text
 
 
@@ -132,3 +137,26 @@ def test_the_last_lines_of_a_run_say_so_too(make_summary, emotions):
     )
     alone = {"cmarr": pair["cmarr"]}
     assert "no test" not in results_text(alone, emotions, title="demo")
+
+
+def test_one_method_one_fold_and_one_seed_make_no_means_and_no_winner():
+    task = Task(("angry", "calm"))
+    frames = {"cmarr": [predictions(task, 0, 1, n=12)]}
+    summaries = {name: summarise(own, task) for name, own in frames.items()}
+    alone = Study("own", task, frames, summaries, {}, {}, {})
+    assert winner_sentence(alone, "svt").startswith("With all three modalities (svt), `cmarr` has a UAR of ")
+    told = trained(alone, {"speech": "logmel"})
+    assert "`cmarr` was trained on **own** over the corpus' own split and 1 seed, on its features" in told
+    assert (
+        "A number is the score of the test part, [95 % interval] of it"
+        in footnotes(summaries, task, **RULES)[0]
+    )
+
+
+def test_one_of_a_kind_is_not_plural():
+    rejected = pd.DataFrame({"id": ["u"], "modality": ["s"], "stage": ["extract"], "reason": ["silent"]})
+    assert "Quarantined: 1 input;" in corpus_markdown(pd.DataFrame({"corpus": ["demo"]}), rejected, title="x")
+    assert (many(1, "loss", "losses"), many(0, "loss", "losses"), many(5531, "clip")) == (
+        "1 loss", "0 losses", "5,531 clips"
+    )  # fmt: skip
+    assert [listed(words) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

@@ -10,6 +10,7 @@ from cmarr.folds.files import ROLES, Fold
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.page import Points, Section
 from cmarr.report.table import Table
+from cmarr.wording import many
 
 FEW = 24
 """Sessions or folds up to which each has a row of its own."""
@@ -81,5 +82,6 @@ def _rejected(rejected: pd.DataFrame) -> list[Table | Points]:
     counted = shown.groupby(["stage", "modality"], sort=True).agg(
         inputs=("id", "size"), example=("id", "first"), reason=("reason", "first")
     )
-    caption = f"Quarantine: {len(rejected)} inputs could not be used; the first of each kind stands beside its count."
+    inputs = many(len(rejected), "input")
+    caption = f"Quarantine: {inputs} could not be used; the first of each kind stands beside its count."
     return [Table("quarantine", caption, counted.reset_index())]

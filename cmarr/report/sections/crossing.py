@@ -14,6 +14,7 @@ from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Section
 from cmarr.report.table import Table, slugs
 from cmarr.report.tables import results_frame
+from cmarr.wording import many
 
 TITLE = "Across corpora"
 HOW = (
@@ -53,7 +54,7 @@ def crossing_section(
                 f"cross-{files[corpus]}",
                 f"Trained on {dataset}, tested on {corpus}.",
                 results_frame(summaries, task, comparisons=compare_all(frames, task), spread="interval"),
-                [SCORES.format(corpus=corpus), f"{models} models a method."],
+                [SCORES.format(corpus=corpus), many(models, "model") + " a method."],
             )
         )
         table = steady_frame(steady[corpus])

@@ -6,6 +6,7 @@ from cmarr.report.curves import LOSS, curve_panels
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.study import Study
+from cmarr.wording import many
 
 
 def learning_section(study: Study) -> Section:
@@ -35,6 +36,7 @@ def learning_picture(method: str, curves: pd.DataFrame, score: str) -> Picture:
     return Picture(
         f"curves-{method}",
         f"Training of {method}. Dots: the epoch that was kept; letters at the right: the condition.",
-        f"{losses} losses, the selection score and the validation {score} of {method} over up to {last} epochs.",
+        f"{many(losses, 'loss', 'losses')}, the selection score and the validation {score} of {method} over up to "
+        f"{many(last, 'epoch')}.",
         [Panel(f"curves-{method}-{name}", figure, heading) for name, heading, figure in drawn],
     )

@@ -29,6 +29,7 @@ def results_section(
 ) -> Section:
     """The section of Table 2. `notes` are the sentences under a results table (`cmarr.report.notes.footnotes`)."""
     task, first = study.task, primary(study.task)
+    shown = "every method" if len(study.summaries) > 1 else next(iter(study.summaries))
     drawn = results_figure(
         study.summaries,
         task,
@@ -40,7 +41,7 @@ def results_section(
         picture(
             "results",
             drawn,
-            caption=f"{first} of every method by the modalities that it may use, with 95 % intervals.",
+            caption=f"{first} of {shown} by the modalities that it may use, with 95 % intervals.",
             alt=_alt(study.summaries, first),
             png=True,
         )
@@ -49,7 +50,7 @@ def results_section(
         blocks.append(
             Table(
                 f"results-{metric.lower()}",
-                f"Table 2, {LABELS.get(metric, metric)}{unit(metric)}: every method under every condition, "
+                f"Table 2, {LABELS.get(metric, metric)}{unit(metric)}: {shown} under every condition, "
                 "mean [95 % interval].",
                 scores_frame(study.summaries, metric, study.comparisons, published),
                 notes if metric == first else (),

@@ -46,16 +46,18 @@ def summary_section(
 def trained(study: Study, features: Mapping[str, str]) -> str:
     """What was trained on what, and what it was asked."""
     meta = next(iter(study.summaries.values()))["meta"]
-    speakers = f" of {meta['speakers']} speakers" if meta["speakers"] else ""
+    speakers = f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else ""
     seeds = sorted({s["meta"]["seeds"] for s in study.summaries.values()})
-    many = " to ".join(str(count) for count in seeds) + (" seed" if seeds == [1] else " seeds")
-    folds = f"{meta['folds']} folds" if meta["folds"] > 1 else "the corpus' own split"
+    told = many(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    folds = many(meta["folds"], "fold") if meta["folds"] > 1 else "the corpus' own split"
     made = ", ".join(f"{modality} as `{name}`" for modality, name in features.items())
+    several = len(study.summaries) > 1
+    shared = f"the same features ({made}), folds and masks" if several else f"its features ({made})"
     return (
         f"{listed([f'`{m}`' for m in study.summaries])} {'were' if len(study.summaries) > 1 else 'was'} trained on "
-        f"**{study.dataset}** over {folds} and {many}, on the same features ({made}), folds and masks. Every trained "
-        f"model then answered the {meta['utterances']:,} test utterances{speakers} seven times: with each modality "
-        "alone, each pair, and all three."
+        f"**{study.dataset}** over {folds} and {told}, on {shared}. Every trained "
+        f"model then answered the {many(meta['utterances'], 'test utterance')}{speakers} seven times: with each "
+        "modality alone, each pair, and all three."
     )
 
 
@@ -70,6 +72,8 @@ def winner_sentence(study: Study, row: str) -> str:
         f"{' %' if unit(metric) else ''} {interval_text(metric, cell['lo'], cell['hi'])}".strip()
     )
     start = f"With {SPOKEN[row]}, " if row == "svt" else f"On {SPOKEN[row]}, "
+    if len(means) == 1:
+        return f"{start}`{best}` has a {metric} of {told}."
     start += f"`{best}` has the {'lowest' if metric in ERRORS else 'highest'} {metric}, {told}"
     beaten: list[str] = []
     unclear: list[str] = []
@@ -102,11 +106,9 @@ def conditions_sentence(study: Study) -> str:
             if count == len(study.summaries) - 1:
                 won[row] = method
     if not won:
-        return (
-            f"Under none of the {len(met)} conditions is one method shown to be better than all the others."
-        )
+        return f"Under none of the {many(len(met), 'condition')} is one method shown to be better than all the others."
     told = "; ".join(f"`{method}` {_usable(row)}" for row, method in won.items())
-    return f"Shown to be better than all the others: {told} ({len(won)} of {len(met)} conditions)."
+    return f"Shown to be better than all the others: {told} ({len(won)} of {many(len(met), 'condition')})."
 
 
 def carried(study: Study) -> list[str]:
