@@ -160,6 +160,12 @@ def test_errors_of_the_user_are_one_sentence(project, tmp_path):
     assert status == 1 and "no dataset's root exists" in output
 
 
+def test_all_and_a_name_contradict_each_other(project):
+    status, output = doctor(project(), "demo", "--all")
+    assert status == 1
+    assert "name demo, or --all, not both" in output
+
+
 def test_all_takes_every_corpus_that_is_there(project, tmp_path):
     project("iemocap_mmin", miniatures.mmin(tmp_path / "tree"))
     (tmp_path / "crema").mkdir()

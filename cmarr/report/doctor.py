@@ -17,6 +17,7 @@ from cmarr.modalities import NAMES
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
+from cmarr.wording import many
 
 Print = Callable[..., None]
 """Prints a text; keywords `fg` (a colour), `bold`, and `nl` (False: stay on the line)."""
@@ -38,6 +39,8 @@ def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: 
     """
     if not params.is_file():
         raise UserError(f"{params} is not there; run this in the project's folder, or name it with --params")
+    if everything and dataset is not None:
+        raise UserError(f"--all asks for every dataset whose root exists; name {dataset}, or --all, not both")
     settings = load_settings(params, params.parent / "presets")
     names = _everything(settings, params) if everything else [dataset or settings.dataset]
     for name in names:
@@ -79,9 +82,7 @@ def _examine(name: str, settings: Settings, params: Path, echo: Print) -> int:
         _print(topic, echo)
         for finding in topic.findings:
             counts[finding.level] += 1
-    told = ", ".join(
-        f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in ("problem", "warning")
-    )
+    told = ", ".join(many(counts[level], level) for level in ("problem", "warning"))
     verdict = "this will not run" if counts["problem"] else "ready"
     run = "" if counts["problem"] else f": dvc exp run -S dataset={name}"
     echo(f"  {told}; {verdict}{run}\n", bold=True)
