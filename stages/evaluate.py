@@ -12,7 +12,7 @@ from cmarr.evaluation.answering import answers, asked_of, damaged_answers
 from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.importance import importance
-from cmarr.evaluation.predictions import predictions_path, write_predictions
+from cmarr.evaluation.predictions import predictions_path, told_of, write_predictions
 from cmarr.evaluation.robustness import damage_summaries, protocol_json, protocol_summaries, protocol_table
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
@@ -54,14 +54,7 @@ def main(dataset: str, name: str) -> None:
     everything, doubts, priors, closed_form = [], [], {}, False
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)
-        test = [utterances[i] for i in fold.test]
-        truth: Any = [u.score if task.regression else u.label for u in test]
-        about = {
-            "ids": fold.test,
-            "speakers": [u.speaker for u in test],
-            "clusters": [u.cluster(settings["cluster"]) for u in test],
-            "labels": truth,
-        }
+        about = told_of([utterances[i] for i in fold.test], settings["cluster"], task)
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             priors[fold.number] = model.prior.tolist()

@@ -5,12 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.data.load import as_trained, by_id, load_features, load_store
 from cmarr.data.store import Store
 from cmarr.device import choose_device
 from cmarr.evaluation.consistency import consistency
-from cmarr.evaluation.predictions import predictions_frame, predictions_path, usable_counts, write_predictions
+from cmarr.evaluation.predictions import (
+    predictions_frame,
+    predictions_path,
+    told_of,
+    usable_counts,
+    write_predictions,
+)
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
 from cmarr.methods.inference import answer
@@ -35,24 +40,11 @@ class Asked:
         features = as_trained(self.features, model.description["dims"], self.name)
         store = load_store(ids, self.utterances, features, self.task).to(self.device)
         available = store.available.cpu().numpy()
-        asked = [self.utterances[i] for i in ids]
+        told = told_of([self.utterances[i] for i in ids], self.cluster, self.task)
         logits = {c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()}
-        shared = {
-            "ids": ids,
-            "clusters": [u.cluster(self.cluster) for u in asked],
-            "logits": logits,
-            "task": self.task,
-        }
-        told = {
-            "speakers": [u.speaker for u in asked],
-            "labels": [self._truth(u) for u in asked],
-            "n_usable": usable_counts(available),
-            "prior": model.prior.tolist(),
-        }
-        return shared | told, shared | {"available": available, "vectors": _vectors(model, store)}
-
-    def _truth(self, utterance: Utterance) -> Any:
-        return utterance.score if self.task.regression else utterance.label
+        shared = {"ids": told["ids"], "clusters": told["clusters"], "logits": logits, "task": self.task}
+        rest = {"n_usable": usable_counts(available), "prior": model.prior.tolist()}
+        return told | shared | rest, shared | {"available": available, "vectors": _vectors(model, store)}
 
 
 def _vectors(model: Model, store: Store) -> dict[str, Any] | None:

@@ -17,12 +17,14 @@ One file a method, fold and seed; one row an utterance, protocol, level and cond
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
@@ -59,6 +61,16 @@ def schema(task: Task) -> pa.Schema:
 def usable_counts(available: np.ndarray, conditions: Sequence[str] = CONDITIONS) -> dict[str, np.ndarray]:
     """Condition -> (B,) how many of its modalities each utterance has; `available` (B, 3), order s, v, t."""
     return {c: (np.asarray(available, bool) & np.array(visible(c))).sum(1) for c in conditions}
+
+
+def told_of(utterances: Sequence[Utterance], cluster: str, task: Task) -> dict[str, list[Any]]:
+    """What `predictions_frame` wants to know of utterances: who speaks, clusters (`cluster` says of what), labels."""
+    return {
+        "ids": [u.id for u in utterances],
+        "speakers": [u.speaker for u in utterances],
+        "clusters": [u.cluster(cluster) for u in utterances],
+        "labels": [u.score if task.regression else u.label for u in utterances],
+    }
 
 
 def predictions_frame(
