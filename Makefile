@@ -22,7 +22,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "cmarr needs Python 3.11 or 3.12 on the PATH; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@echo "making the environment in $(VENV) (about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python -m stages.setup
 	@touch $@
