@@ -29,14 +29,20 @@ class ChannelAttentionBlock(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """X~_n -> X^_n (B, L, d): widen to 2d, `blocks` blocks, a convolution with a long skip, narrow to d."""
+    """X~_n -> X^_n (B, L, d): widen to 2d, `blocks` blocks, a convolution with a long skip, narrow to d.
 
-    def __init__(self, d: int, blocks: int):
+    zero_start: the last layer begins at zero, and X^_n with it, instead of at a random image of X~_n.
+    """
+
+    def __init__(self, d: int, blocks: int, zero_start: bool = False):
         super().__init__()
         self.widen = nn.Conv1d(d, 2 * d, 1)
         self.blocks = nn.Sequential(*[ChannelAttentionBlock(2 * d) for _ in range(blocks)])
         self.close = nn.Conv1d(2 * d, 2 * d, 3, padding=1)
         self.narrow = nn.Conv1d(2 * d, d, 1)
+        if zero_start:
+            for parameter in self.narrow.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, d) -> (B, L, d)."""

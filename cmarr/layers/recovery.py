@@ -34,6 +34,7 @@ class Recovery(nn.Module):
                inverse flow and reconstruction module turn it into X^_n; "mean": the same without flows,
                on the mean of the usable X_n; "zeros": nothing is recovered.
     averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step.
+    zero_start: X^_n begins at zero, as if nothing were recovered, and grows from there.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Recovery(nn.Module):
         blocks: int,
         through: Through = "flow",
         averaging: Averaging = "equal",
+        zero_start: bool = False,
     ):
         super().__init__()
         self.modalities = modalities
@@ -58,7 +60,7 @@ class Recovery(nn.Module):
         for m in modalities:
             if through == "flow":
                 self.flows[m] = ChannelFlow(d, flow_steps, coupling_hidden, mixing)
-            self.reconstructions[m] = Reconstruction(d, blocks)
+            self.reconstructions[m] = Reconstruction(d, blocks, zero_start)
 
     def start(self, x: Mapping[str, Tensor], usable: Tensor) -> None:
         """Start the flows' ActNorm from the usable rows alone; does nothing once that has happened.

@@ -84,6 +84,7 @@ class CMARR(nn.Module):
         averaging: Averaging = "equal",
         reconstruction: Reduction = "mean_squared",
         nll_weight: float = 0.0,
+        zero_start: bool = False,
         temperature: float = 0.07,
         same_utterance: bool = False,
         fusion: Blocks = "three_blocks",
@@ -130,6 +131,7 @@ class CMARR(nn.Module):
         averaging:      of the latents, Eq 7: "equal" or by "precision"
         reconstruction: scale of L_rec: "mean_squared" or the literal "frobenius_sum"
         nll_weight:     weight of the flows' likelihood (bits per channel, X detached)
+        zero_start:     X^_n begins at zero, as if nothing were recovered, not at a random image of X~_n
 
         Refinement:
         temperature:    of the supervised contrast
@@ -167,7 +169,15 @@ class CMARR(nn.Module):
         )
         self.distribution_contrast = DistributionContrast(contrast, sigma, similarity_scale, directions, tau)
         self.recovery = Recovery(
-            self.modalities, d, flow_steps, coupling_hidden or d, mixing, blocks, recovery, averaging
+            self.modalities,
+            d,
+            flow_steps,
+            coupling_hidden or d,
+            mixing,
+            blocks,
+            recovery,
+            averaging,
+            zero_start,
         )
         self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
         self.staged = staged

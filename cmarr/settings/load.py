@@ -17,6 +17,9 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 AUTO = "auto"
 """Value of a key that leaves its choice to the preset."""
 
+ADDED = "+"
+"""Stands between a preset and those that are laid over it."""
+
 RUNTIME_AUTO = {("device",), ("workers",), ("memory",), ("ray", "address"), ("ray", "cpus"), ("ray", "gpus")}
 """Keys whose 'auto' is decided by the machine, not by a preset."""
 
@@ -50,12 +53,13 @@ def load_settings(params: str | Path, presets: str | Path, dataset: str | None =
         raise UserError(
             f"{params}: dataset: {name!r} has no section under 'datasets'{did_you_mean(name, raw['datasets'])}"
         )
-    preset = raw["preset"]
+    preset, *more = raw["preset"].split(ADDED)
     if preset == AUTO:
         section = raw["datasets"][name]
         preset = section.get("preset") if isinstance(section, Mapping) else None
         if not isinstance(preset, str):
             raise UserError(f"{params}: datasets.{name}.preset must name a preset")
+    preset = ADDED.join((preset, *more))
     filled = _fill(raw, read_preset(preset, presets), str(params), preset)
     return validate(Settings, {**filled, "preset": preset}, str(params))
 
@@ -80,17 +84,28 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A preset's overrides, those of the preset it names under 'base' filled in beneath.
 
+    Of one that is added behind a '+' only its own are taken, over those before it, and not its base's.
+
     Raises UserError for a preset that does not exist, or that is its own base; `above`: those it is the base of.
     """
+    name, *more = name.split(ADDED)
     if name in above:
         raise UserError(f"preset: {' -> '.join((*above, name))}: a preset cannot be its own base")
+    overrides = _own(name, folder)
+    base = overrides.pop("base", None)
+    if base:
+        overrides = merge(read_preset(base, folder, (*above, name)), overrides)
+    for added in more:
+        overrides = merge(overrides, {k: v for k, v in _own(added, folder).items() if k != "base"})
+    return overrides
+
+
+def _own(name: str, folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in Path(folder).glob("*.yaml"))
         raise UserError(f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/)")
-    overrides = read_yaml(path)
-    base = overrides.pop("base", None)
-    return merge(read_preset(base, folder, (*above, name)), overrides) if base else overrides
+    return read_yaml(path)
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -247,6 +247,7 @@ class CMARR(Section):
     averaging: Literal["equal", "precision"]
     reconstruction: Literal["mean_squared", "frobenius_sum"]
     nll_weight: NotNegative
+    zero_start: Flag
     temperature: Positive
     same_utterance: Flag
     fusion: Literal["three_blocks", "two_blocks", "pooled"]

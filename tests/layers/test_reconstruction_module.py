@@ -40,3 +40,17 @@ def test_size_is_that_of_the_published_recovery_network():
 def test_rows_do_not_see_each_other():
     module, x = Reconstruction(4, 1), torch.randn(3, 5, 4)
     torch.testing.assert_close(module(x)[1:2], module(x[1:2]))
+
+
+def test_a_start_at_zero_recovers_nothing_until_it_has_learnt():
+    torch.manual_seed(0)
+    module, x = Reconstruction(4, 1, zero_start=True), torch.randn(3, 5, 4)
+    assert not module(x).any()
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-2)
+    for _ in range(3):
+        loss = (module(x) - 1).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert module(x).abs().min() > 0
+    assert all(p.grad.any() for p in module.widen.parameters())  # the zeros have let a gradient through

@@ -278,8 +278,21 @@ class TestSwitches:
         sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
         elsewhere = {"train", "tau", "entropy_floor", "staged", "gradient_shares"}
         elsewhere |= {"mcbcl_temperature", "sugr_direction", "sugr_warm_up"}
+        elsewhere |= {"zero_start"}  # of weights, which are the same here
         tried = {switch for switch, _, _ in SWITCHES}
         assert tried | sizes | elsewhere == set(Methods.model_fields["cmarr"].annotation.model_fields)
+
+    def test_a_start_at_zero_answers_as_if_nothing_were_recovered(self, small):
+        batch = small.batch()
+        visible = {"t": visibility("t", 10)}
+        recovering = small.method("cmarr", zero_start=True).eval()
+        plain = with_weights_of(small.method("cmarr", recovery="zeros"), recovering).eval()
+        here, there = (method.predict(batch, visible)["t"] for method in (recovering, plain))
+        torch.testing.assert_close(here.logits, there.logits)
+        assert here.recovered_rows["s"].any()
+        small.train(recovering, batch, small.masks(batch), 3)
+        later = recovering.eval().predict(batch, visible)["t"]
+        assert later.recovered["s"].any()
 
     def test_the_temperature_starts_where_it_is_told(self, small):
         # With a learned scale only the ratio a / tau counts, and its start is fitted to the batch.
@@ -299,6 +312,7 @@ class TestSwitches:
             {"fusion": "two_blocks"},
             {"fusion": "pooled"},
             {"nll_weight": 0.1},
+            {"zero_start": True},
             {"entropy_weight": 0.01},
             {"coupling_hidden": 3},
         ],

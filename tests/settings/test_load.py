@@ -58,6 +58,21 @@ def test_a_preset_fills_what_its_base_leaves_open():
     assert demo["train"]["lr"] == frozen["train"]["lr"]
 
 
+def test_a_preset_is_laid_over_another_without_its_base(tmp_path):
+    plain, both = (
+        load_settings(
+            edited(tmp_path, ("dataset: demo", "dataset: mosi"), ("preset: auto ", f"preset: {p} ")), PRESETS
+        )
+        for p in ("auto", "auto+direct")
+    )
+    assert both.preset == "sentiment+direct"
+    assert both.method.cmarr.length == plain.method.cmarr.length == 1  # `direct` alone is based on `frozen`
+    assert (plain.alpha, plain.method.cmarr.flow_input) == (1.0, "mu")
+    assert (both.alpha, both.method.cmarr.flow_input) == (0.0, "features")
+    with pytest.raises(UserError, match="'dirict' is not one of .*direct"):
+        load_settings(edited(tmp_path, ("preset: auto ", "preset: demo+dirict ")), PRESETS)
+
+
 def test_a_preset_cannot_be_its_own_base(tmp_path):
     (tmp_path / "one.yaml").write_text("base: two\n")
     (tmp_path / "two.yaml").write_text("base: one\n")

@@ -21,6 +21,8 @@ RECONSTRUCTION = {
     "averaging": "equal",
     "reconstruction": "mean_squared",
     "nll_weight": 0.0,
+    "zero_start": False,
+    "dropout": 0.1,
     "mixing": "lu",
     "coupling_hidden": "d",
     "normalise": True,

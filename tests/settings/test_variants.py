@@ -11,6 +11,7 @@ from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from tests.settings.test_load import PRESETS, ROOT
 
+DIRECT = {"settings.alpha": 0.0, "settings.flow_input": "features", "settings.dropout": 0.3}
 SHIPPED = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["ablations"]
 
 
@@ -70,6 +71,8 @@ def changed(variant, method):
         ("wo_flow", "cmarr", {"settings.recovery": "mean"}),
         ("plain_flows", "cmarr", {"settings.alpha": 0.0, "settings.beta": 0.0}),
         ("precision", "cmarr", {"settings.averaging": "precision"}),
+        ("cmarr_direct", "cmarr", DIRECT | {"settings.zero_start": True}),
+        ("direct_wo_recovery", "cmarr", DIRECT | {"settings.recovery": "zeros"}),
         ("likelihood", "cmarr", {"settings.nll_weight": 0.1}),
         ("unseen_pairs", "cmarr", {"train.mask_conditions": ("t", "s", "v", "svt")}),
         ("cmarr_sugr", "cmarr", {"settings.sugr": "variance", "settings.sugr_warm_up": 3}),
@@ -113,6 +116,12 @@ def test_every_shipped_variant_is_tested_above_and_the_paper_s_are_all_there():
     assert {SHIPPED[name]["label"] for name in SHIPPED} >= set(table_3()) - {"full"}
     tested = test_a_variant_changes_what_it_says_and_nothing_else.pytestmark[0].args[1]
     assert {name for name, _, _ in tested} == set(SHIPPED)
+
+
+def test_the_row_beside_cmarr_is_what_the_preset_of_its_name_says(tmp_path):
+    beside = resolved(tmp_path, ask("cmarr_direct"))["cmarr_direct"]
+    by_preset = resolved(tmp_path, (("preset",), "auto+direct"))["cmarr"]
+    assert beside == by_preset
 
 
 def test_only_what_is_asked_for_is_trained(tmp_path):

@@ -1,0 +1,226 @@
+"""When does recovery pay on a corpus that is at hand? Less and less to learn from, more and more missing.
+
+    dvc repro && python -m benchmarks.scarcity                       the corpus of params.yaml: minutes to an hour
+    python -m benchmarks.scarcity --share 1.0 --method masked        a glance, a minute
+
+Every method learns from 1/8, 1/4, 1/2 and all of each fold's training utterances: the first of one shuffled order, so the
+smaller are parts of the larger. Validation and test utterances stay what they are, and so does the number of steps of an
+epoch: a batch shrinks with the data. Each model then answers the seven conditions, and the test utterances of which a share
+of the modalities is missing (the protocol `rate`).
+
+Scores are added to scarcity.csv in the folder `--out` as they are found, with the predictions they come from below
+it; a run goes on where the last one stopped. The figure shows each method minus `masked`, the fusion network trained with
+masks alone, with paired 95 % intervals (speakers resampled): by training utterances, and by what is missing.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cmarr.data.load import by_id, load_features, load_store
+from cmarr.device import choose_device
+from cmarr.evaluation.answering import answers, asked_of
+from cmarr.evaluation.comparison import compare
+from cmarr.evaluation.predictions import read_predictions, write_predictions
+from cmarr.evaluation.tallies import levels
+from cmarr.files import folder_digest, write_csv
+from cmarr.folds.files import Fold, read_folds, write_folds
+from cmarr.masks.files import read_masks
+from cmarr.methods.model import load_model
+from cmarr.methods.protocol import Task
+from cmarr.report.style import horizontal_grid, looks, save_figure, style
+from cmarr.settings.load import load_settings, read_yaml
+from cmarr.settings.resolve import resolve
+from cmarr.training.job import TrainingJob, run_job
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+AGAINST = "masked"
+RATE = "rate"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the prepared files of a dataset lie, and what its answers are."""
+
+    folder: Path
+    task: Task
+    cluster: str
+
+    @property
+    def folds(self) -> list[Fold]:
+        """As the stage `split` cut them."""
+        return read_folds(self.folder / "folds.parquet")
+
+
+def part(fold: Fold, share: float) -> Fold:
+    """The fold with `share` of its training utterances, at least two, in their order."""
+    shuffled = np.random.default_rng([0, fold.number]).permutation(len(fold.train))
+    kept = sorted(shuffled[: max(round(share * len(fold.train)), 2)])
+    return Fold(fold.number, [fold.train[i] for i in kept], fold.validation, fold.test)
+
+
+def batch_size(whole: int, share: float, batch: int) -> int:
+    """As many steps an epoch as with all `whole` training utterances in batches of `batch`."""
+    steps = -(-whole // batch)
+    return max(-(-round(share * whole) // steps), 2)
+
+
+def answered(
+    corpus: Corpus, method: dict[str, Any], share: float, seed: int, out: Path
+) -> list[pd.DataFrame]:
+    """Predictions, one frame a fold, of a method trained on `share` of the training utterances; kept in `out`."""
+    described = json.dumps([method, share, seed, folder_digest(corpus.folder / "features")], sort_keys=True)
+    folder = out / "predictions" / sha256(described.encode()).hexdigest()[:16]
+    utterances, features = by_id(corpus.folder / "manifest.parquet"), None
+    masks = read_masks(corpus.folder / "masks", RATE)
+    frames = []
+    for whole in corpus.folds:
+        place = folder / f"fold{whole.number}-seed{seed}.parquet"
+        if place.is_file():
+            frames.append(read_predictions(place, None))
+            continue
+        features = features or load_features(corpus.folder / "features")
+        fold = part(whole, share)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_folds(folder / "folds.parquet", [fold])
+        settings = method["train"]
+        size = batch_size(len(whole.train), share, settings["batch_size"])
+        job = TrainingJob(
+            method=method["method"],
+            fold=fold.number,
+            seed=seed,
+            settings=method["settings"],
+            train=settings | {"batch_size": size},
+            task=corpus.task,
+            device=choose_device("cpu"),
+            manifest=corpus.folder / "manifest.parquet",
+            features=corpus.folder / "features",
+            folds=folder / "folds.parquet",
+            folder=folder,
+        )
+        run_job(job, lambda: None)
+        model = load_model(folder / f"{job.name}.safetensors", "cpu")
+        tested = [utterances[i] for i in fold.test]
+        ask = asked_of(
+            model,
+            fold.number,
+            seed=seed,
+            ids=fold.test,
+            speakers=[u.speaker for u in tested],
+            clusters=[u.cluster(corpus.cluster) for u in tested],
+            labels=[u.score if corpus.task.regression else u.label for u in tested],
+        )
+        store = load_store(fold.test, utterances, features, corpus.task)
+        frame = pd.concat(list(answers(ask, store, {RATE: masks}, fold.number)), ignore_index=True)
+        write_predictions(place, frame, corpus.task)
+        frames.append(frame)
+    return frames
+
+
+def differences(
+    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], task: Task
+) -> Iterator[dict[str, Any]]:
+    """First minus second: avg6 and svt of the fixed conditions, and every missing rate, with intervals."""
+    metric = "mae" if task.regression else "uar"
+    fixed = [[f[f["protocol"] == "fixed"] for f in frames] for frames in (first, second)]
+    found = compare(*fixed, task)[metric]
+    for row in ("avg6", "svt"):
+        yield {"axis": "fixed", "at": row, **found[row]}
+    rates = sorted({float(x) for f in first for x in f.loc[f["protocol"] == RATE, "level"]})
+    found = compare(first, second, task, protocol=RATE, axis=levels(rates))[metric]
+    for rate in rates:
+        yield {"axis": RATE, "at": rate, **found[rate]}
+
+
+def figure(table: pd.DataFrame, methods: Sequence[str], trained: dict[float, int], metric: str) -> Figure:
+    """Left: avg6 by training utterances. Right: by missing rate, all of them. Each method minus masked."""
+    scale = 100 if metric == "UAR" else 1
+    look = looks([AGAINST, *methods])
+    with style():
+        drawn = Figure(figsize=(10, 3.8), layout="constrained")
+        left, right = drawn.subplots(1, 2, sharey=True)
+        panels = (
+            (left, table[(table["axis"] == "fixed") & (table["at"] == "avg6")], "share"),
+            (right, table[(table["axis"] == RATE) & (table["share"] == 1.0)], "at"),
+        )
+        for axes, rows, column in panels:
+            horizontal_grid(axes)
+            axes.axhline(0, color="black", linewidth=0.8)
+            ticks = sorted({float(x) for x in rows[column]})
+            for k, name in enumerate(methods):
+                own = (
+                    rows[rows["method"] == name]
+                    .assign(x=lambda r, c=column: r[c].astype(float))
+                    .sort_values("x")
+                )
+                x = [ticks.index(v) + 0.12 * (k - (len(methods) - 1) / 2) for v in own["x"]]
+                axes.vlines(x, scale * own["lo"], scale * own["hi"], color=look[name].colour, alpha=0.45)
+                axes.plot(
+                    x,
+                    scale * own["difference"],
+                    color=look[name].colour,
+                    marker=look[name].marker,
+                    markersize=5,
+                    label=name,
+                )
+            shown = [f"{trained[t]}" if column == "share" else f"{t:g}" for t in ticks]
+            axes.set_xticks(range(len(ticks)), shown)
+        left.set_xlabel("training utterances a fold; avg6")
+        right.set_xlabel("share of modalities missing; all training utterances")
+        left.set_ylabel(f"{metric} minus {AGAINST}" + (", points" if scale == 100 else ""))
+        left.legend(loc="best", fontsize=8)
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--method", action="append", help="a method or an ablation (may be repeated)")
+    parser.add_argument("--share", type=float, action="append", help="of the training utterances (repeated)")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... of each training")
+    parser.add_argument("--out", type=Path, default=Path(".cmarr/scarcity"), help="folder of the results")
+    parser.add_argument("--figure", type=Path, help="where the figure goes (scarcity.png in --out)")
+    asked = parser.parse_args()
+    names = [n for n in asked.method or ["cmarr", "cmarr_direct", "linear"] if n != AGAINST]
+    variants = set(read_yaml("params.yaml")["ablations"])
+    settings = load_settings("params.yaml", "presets").model_copy(
+        update={
+            "methods": tuple(dict.fromkeys(["cmarr", AGAINST, *(n for n in names if n not in variants)])),
+            "ablate": tuple(n for n in names if n in variants),
+        }
+    )
+    files = resolve(settings)
+    own = files["cmarr"]
+    corpus = Corpus(Path("data", settings.dataset), Task(tuple(own["classes"])), own["cluster"])
+    asked.out.mkdir(parents=True, exist_ok=True)
+    rows, trained = [], {}
+    for share in asked.share or SHARES:
+        trained[share] = round(float(np.mean([len(part(fold, share).train) for fold in corpus.folds])))
+        frames = {
+            name: [f for s in range(asked.seeds) for f in answered(corpus, files[name], share, s, asked.out)]
+            for name in (AGAINST, *names)
+        }
+        for name in names:
+            for cell in differences(frames[name], frames[AGAINST], corpus.task):
+                rows.append({"share": share, "trained": trained[share], "method": name} | cell)
+            print(
+                pd.DataFrame([r for r in rows if r["method"] == name and r["at"] == "avg6"]).to_string(),
+                flush=True,
+            )
+        write_csv(asked.out / "scarcity.csv", pd.DataFrame(rows))
+    metric = "MAE" if corpus.task.regression else "UAR"
+    place = asked.figure or asked.out / "scarcity.png"
+    save_figure(place, figure(pd.DataFrame(rows), names, trained, metric), dpi=110)
+
+
+if __name__ == "__main__":
+    main()
