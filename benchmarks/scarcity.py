@@ -1,16 +1,16 @@
 """When does recovery pay on a corpus that is at hand? Less and less to learn from, more and more missing.
 
-    dvc repro && python -m benchmarks.scarcity                       the corpus of params.yaml: minutes to an hour
-    python -m benchmarks.scarcity --share 1.0 --method masked        a glance, a minute
+    dvc repro && python -m benchmarks.scarcity                     the corpus of params.yaml: half an hour for the demo
+    python -m benchmarks.scarcity --share 1.0 --method cmarr       a glance, minutes
 
-Every method learns from 1/8, 1/4, 1/2 and all of each fold's training utterances: the first of one shuffled order, so the
-smaller are parts of the larger. Validation and test utterances stay what they are, and so does the number of steps of an
-epoch: a batch shrinks with the data. Each model then answers the seven conditions, and the test utterances of which a share
-of the modalities is missing (the protocol `rate`).
+Every method learns from 1/8, 1/4, 1/2 and all of each fold's training utterances: the first of one shuffled order, so
+the smaller parts lie within the larger. Validation and test utterances stay what they are, and so does the number of
+steps of an epoch: a batch shrinks with the data. Each model then answers the seven conditions, and test utterances of
+which a share of the modalities is missing (the protocol `rate`).
 
-Scores are added to scarcity.csv in the folder `--out` as they are found, with the predictions they come from below
-it; a run goes on where the last one stopped. The figure shows each method minus `masked`, the fusion network trained with
-masks alone, with paired 95 % intervals (speakers resampled): by training utterances, and by what is missing.
+What is answered is kept below the folder `--out`, and a run goes on where the last one stopped; after a change of code
+take another folder. scarcity.csv holds each method minus `masked`, the fusion network trained with masks alone, with
+paired 95 % intervals (speakers resampled), and the figure draws it by training utterances and by what is missing.
 """
 
 import argparse
@@ -26,15 +26,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmarr.data.load import by_id, load_features, load_store
-from cmarr.device import choose_device
 from cmarr.evaluation.answering import answers, asked_of
 from cmarr.evaluation.comparison import compare
-from cmarr.evaluation.predictions import read_predictions, write_predictions
+from cmarr.evaluation.predictions import predictions_path, read_predictions, write_predictions
+from cmarr.evaluation.scores import primary
 from cmarr.evaluation.tallies import levels
 from cmarr.files import folder_digest, write_csv
 from cmarr.folds.files import Fold, read_folds, write_folds
 from cmarr.masks.files import read_masks
-from cmarr.methods.model import load_model
+from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Task
 from cmarr.report.style import horizontal_grid, looks, save_figure, style
 from cmarr.settings.load import load_settings, read_yaml
@@ -76,62 +76,66 @@ def batch_size(whole: int, share: float, batch: int) -> int:
 def answered(
     corpus: Corpus, method: dict[str, Any], share: float, seed: int, out: Path
 ) -> list[pd.DataFrame]:
-    """Predictions, one frame a fold, of a method trained on `share` of the training utterances; kept in `out`."""
-    described = json.dumps([method, share, seed, folder_digest(corpus.folder / "features")], sort_keys=True)
+    """Predictions, a frame a fold, of a method trained on `share` of the training utterances; kept below `out`."""
+    described = json.dumps([method, share, folder_digest(corpus.folder / "features")], sort_keys=True)
     folder = out / "predictions" / sha256(described.encode()).hexdigest()[:16]
-    utterances, features = by_id(corpus.folder / "manifest.parquet"), None
-    masks = read_masks(corpus.folder / "masks", RATE)
     frames = []
-    for whole in corpus.folds:
-        place = folder / f"fold{whole.number}-seed{seed}.parquet"
-        if place.is_file():
-            frames.append(read_predictions(place, None))
-            continue
-        features = features or load_features(corpus.folder / "features")
-        fold = part(whole, share)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_folds(folder / "folds.parquet", [fold])
-        settings = method["train"]
-        size = batch_size(len(whole.train), share, settings["batch_size"])
-        job = TrainingJob(
-            method=method["method"],
-            fold=fold.number,
-            seed=seed,
-            settings=method["settings"],
-            train=settings | {"batch_size": size},
-            task=corpus.task,
-            device=choose_device("cpu"),
-            manifest=corpus.folder / "manifest.parquet",
-            features=corpus.folder / "features",
-            folds=folder / "folds.parquet",
-            folder=folder,
-        )
-        run_job(job, lambda: None)
-        model = load_model(folder / f"{job.name}.safetensors", "cpu")
-        tested = [utterances[i] for i in fold.test]
-        ask = asked_of(
-            model,
-            fold.number,
-            seed=seed,
-            ids=fold.test,
-            speakers=[u.speaker for u in tested],
-            clusters=[u.cluster(corpus.cluster) for u in tested],
-            labels=[u.score if corpus.task.regression else u.label for u in tested],
-        )
-        store = load_store(fold.test, utterances, features, corpus.task)
-        frame = pd.concat(list(answers(ask, store, {RATE: masks}, fold.number)), ignore_index=True)
-        write_predictions(place, frame, corpus.task)
-        frames.append(frame)
+    for fold in corpus.folds:
+        place = predictions_path(folder, fold.number, seed)
+        if not place.is_file():
+            model = trained(corpus, method, fold, share, seed, folder)
+            write_predictions(place, tested(corpus, model, fold, seed), corpus.task)
+        frames.append(read_predictions(place, None))
     return frames
+
+
+def trained(
+    corpus: Corpus, method: dict[str, Any], fold: Fold, share: float, seed: int, folder: Path
+) -> Model:
+    """The method trained, as the stage `train` does it, on `share` of the fold's training utterances."""
+    write_folds(folder / f"folds{fold.number}.parquet", [part(fold, share)])
+    size = batch_size(len(fold.train), share, method["train"]["batch_size"])
+    job = TrainingJob(
+        method=method["method"],
+        fold=fold.number,
+        seed=seed,
+        settings=method["settings"],
+        train=method["train"] | {"batch_size": size},
+        task=corpus.task,
+        device="cpu",
+        manifest=corpus.folder / "manifest.parquet",
+        features=corpus.folder / "features",
+        folds=folder / f"folds{fold.number}.parquet",
+        folder=folder,
+    )
+    run_job(job, lambda: None)
+    return load_model(folder / f"{job.name}.safetensors", "cpu")
+
+
+def tested(corpus: Corpus, model: Model, fold: Fold, seed: int) -> pd.DataFrame:
+    """The model's answers for the fold's test utterances: the seven conditions, and every missing rate."""
+    utterances = by_id(corpus.folder / "manifest.parquet")
+    own = [utterances[i] for i in fold.test]
+    ask = asked_of(
+        model,
+        fold.number,
+        seed=seed,
+        ids=fold.test,
+        speakers=[u.speaker for u in own],
+        clusters=[u.cluster(corpus.cluster) for u in own],
+        labels=[u.score if corpus.task.regression else u.label for u in own],
+    )
+    store = load_store(fold.test, utterances, load_features(corpus.folder / "features"), corpus.task)
+    masks = {RATE: read_masks(corpus.folder / "masks", RATE)}
+    return pd.concat(list(answers(ask, store, masks, fold.number)), ignore_index=True)
 
 
 def differences(
     first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], task: Task
 ) -> Iterator[dict[str, Any]]:
     """First minus second: avg6 and svt of the fixed conditions, and every missing rate, with intervals."""
-    metric = "mae" if task.regression else "uar"
-    fixed = [[f[f["protocol"] == "fixed"] for f in frames] for frames in (first, second)]
-    found = compare(*fixed, task)[metric]
+    metric = primary(task)
+    found = compare(first, second, task)[metric]
     for row in ("avg6", "svt"):
         yield {"axis": "fixed", "at": row, **found[row]}
     rates = sorted({float(x) for f in first for x in f.loc[f["protocol"] == RATE, "level"]})
@@ -140,7 +144,7 @@ def differences(
         yield {"axis": RATE, "at": rate, **found[rate]}
 
 
-def figure(table: pd.DataFrame, methods: Sequence[str], trained: dict[float, int], metric: str) -> Figure:
+def figure(table: pd.DataFrame, methods: Sequence[str], utterances: dict[float, int], metric: str) -> Figure:
     """Left: avg6 by training utterances. Right: by missing rate, all of them. Each method minus masked."""
     scale = 100 if metric == "UAR" else 1
     look = looks([AGAINST, *methods])
@@ -171,7 +175,7 @@ def figure(table: pd.DataFrame, methods: Sequence[str], trained: dict[float, int
                     markersize=5,
                     label=name,
                 )
-            shown = [f"{trained[t]}" if column == "share" else f"{t:g}" for t in ticks]
+            shown = [f"{utterances[t]}" if column == "share" else f"{t:g}" for t in ticks]
             axes.set_xticks(range(len(ticks)), shown)
         left.set_xlabel("training utterances a fold; avg6")
         right.set_xlabel("share of modalities missing; all training utterances")
@@ -202,24 +206,24 @@ def main() -> None:
     own = files["cmarr"]
     corpus = Corpus(Path("data", settings.dataset), Task(tuple(own["classes"])), own["cluster"])
     asked.out.mkdir(parents=True, exist_ok=True)
-    rows, trained = [], {}
+    rows, utterances = [], {}
     for share in asked.share or SHARES:
-        trained[share] = round(float(np.mean([len(part(fold, share).train) for fold in corpus.folds])))
+        utterances[share] = round(float(np.mean([len(part(fold, share).train) for fold in corpus.folds])))
         frames = {
             name: [f for s in range(asked.seeds) for f in answered(corpus, files[name], share, s, asked.out)]
             for name in (AGAINST, *names)
         }
         for name in names:
             for cell in differences(frames[name], frames[AGAINST], corpus.task):
-                rows.append({"share": share, "trained": trained[share], "method": name} | cell)
+                rows.append({"share": share, "utterances": utterances[share], "method": name} | cell)
             print(
                 pd.DataFrame([r for r in rows if r["method"] == name and r["at"] == "avg6"]).to_string(),
                 flush=True,
             )
         write_csv(asked.out / "scarcity.csv", pd.DataFrame(rows))
-    metric = "MAE" if corpus.task.regression else "UAR"
+    metric = primary(corpus.task)
     place = asked.figure or asked.out / "scarcity.png"
-    save_figure(place, figure(pd.DataFrame(rows), names, trained, metric), dpi=110)
+    save_figure(place, figure(pd.DataFrame(rows), names, utterances, metric), dpi=110)
 
 
 if __name__ == "__main__":

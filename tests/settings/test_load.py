@@ -69,7 +69,7 @@ def test_a_preset_is_laid_over_another_without_its_base(tmp_path):
     assert both.method.cmarr.length == plain.method.cmarr.length == 1  # `direct` alone is based on `frozen`
     assert (plain.alpha, plain.method.cmarr.flow_input) == (1.0, "mu")
     assert (both.alpha, both.method.cmarr.flow_input) == (0.0, "features")
-    with pytest.raises(UserError, match="'dirict' is not one of .*direct"):
+    with pytest.raises(UserError, match=r"'dirict' is not one of .*direct"):
         load_settings(edited(tmp_path, ("preset: auto ", "preset: demo+dirict ")), PRESETS)
 
 
