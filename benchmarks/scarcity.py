@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from cmarr.data.load import by_id, load_features, load_store
 from cmarr.evaluation.answering import answers, asked_of
 from cmarr.evaluation.comparison import compare
-from cmarr.evaluation.predictions import predictions_path, read_predictions, write_predictions
+from cmarr.evaluation.predictions import predictions_path, read_predictions, told_of, write_predictions
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.tallies import levels
 from cmarr.files import folder_digest, write_csv
@@ -116,15 +116,8 @@ def tested(corpus: Corpus, model: Model, fold: Fold, seed: int) -> pd.DataFrame:
     """The model's answers for the fold's test utterances: the seven conditions, and every missing rate."""
     utterances = by_id(corpus.folder / "manifest.parquet")
     own = [utterances[i] for i in fold.test]
-    ask = asked_of(
-        model,
-        fold.number,
-        seed=seed,
-        ids=fold.test,
-        speakers=[u.speaker for u in own],
-        clusters=[u.cluster(corpus.cluster) for u in own],
-        labels=[u.score if corpus.task.regression else u.label for u in own],
-    )
+    about = told_of(own, corpus.cluster, corpus.task)
+    ask = asked_of(model, fold.number, seed=seed, **about)
     store = load_store(fold.test, utterances, load_features(corpus.folder / "features"), corpus.task)
     masks = {RATE: read_masks(corpus.folder / "masks", RATE)}
     return pd.concat(list(answers(ask, store, masks, fold.number)), ignore_index=True)
