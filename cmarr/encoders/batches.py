@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from cmarr.corpora.manifest import Rejected
-from cmarr.encoders.ahead import ahead
 from cmarr.features.shards import FeatureSequence
+from cmarr.media.ahead import ahead
 
 HELD = 1 << 28
 """Bytes of input after which a window is closed early: very long utterances must not fill the memory."""

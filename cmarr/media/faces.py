@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cmarr.media.ahead import ahead
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.detectors import Box, Detector, build_detector
 from cmarr.media.video import read_frames
@@ -15,6 +16,9 @@ SIZE = 64
 
 LONGEST = 480
 """Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
+
+AHEAD = 4
+"""Frames that may wait while a face is sought."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,11 @@ class FaceReader:
         patches: list[list[np.ndarray]] = [[] for _ in clips]
         times: list[list[float]] = [[] for _ in clips]
         looked = [0] * len(clips)
-        for index, time, gray in read_frames(clips, self.rate):
+        frames = ((*frame, *_reduced(frame[2])) for frame in read_frames(clips, self.rate))
+        # The next frame is decoded while a face is sought in this one: a clip that comes alone has a core to spare.
+        for index, time, gray, small, scale in ahead(frames, AHEAD):
             looked[index] += 1
-            scale = max(max(gray.shape) / LONGEST, 1.0)
-            box = followers[index].find(time, _reduced(gray, scale))
+            box = followers[index].find(time, small)
             if box is not None:
                 left, top, width, height = (round(value * scale) for value in box)
                 patches[index].append(cut(gray, (left, top, width, height), self.margin))
@@ -130,10 +135,12 @@ class FaceReader:
         return list(map(_faces, clips, patches, times, looked))
 
 
-def _reduced(gray: np.ndarray, scale: float) -> np.ndarray:
+def _reduced(gray: np.ndarray) -> tuple[np.ndarray, float]:
+    """The frame in which a face is sought, and how many times smaller it is."""
+    scale = max(max(gray.shape) / LONGEST, 1.0)
     if scale == 1.0:
-        return gray
-    return cv2.resize(gray, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+        return gray, scale
+    return cv2.resize(gray, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA), scale
 
 
 def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: int) -> Faces | Failure:

@@ -7,9 +7,9 @@ import pytest
 
 from cmarr.corpora.manifest import Rejected
 from cmarr.encoders import batches
-from cmarr.encoders.ahead import ahead
 from cmarr.encoders.batches import Piece, Prepared, in_batches
 from cmarr.encoders.stretches import spans
+from cmarr.media.ahead import ahead
 
 
 def prepared(name, *sizes):
