@@ -1,5 +1,6 @@
 """The command line. What a command needs is imported when it runs: torch alone takes seconds."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,11 @@ def predict(
             refused = run(request, recognizer, sys.stdout)
     except UserError as error:
         _fail("predict", error, 2)
+    except BrokenPipeError:  # of `cmarr predict ... | head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # nor may the flush at the end complain
+        raise typer.Exit(1) from None
     raise typer.Exit(1 if refused else 0)
 
 

@@ -20,6 +20,15 @@ def export(trained: Trained, folder: str | Path, *, force: bool = False) -> Path
     Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set.
     """
     folder = Path(folder).expanduser()
+    try:
+        return _write(trained, folder, force)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder} cannot be written ({error.strerror}); name another folder"
+        ) from None
+
+
+def _write(trained: Trained, folder: Path, force: bool) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):

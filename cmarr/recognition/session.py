@@ -7,7 +7,7 @@ from typing import TextIO
 
 from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError, did_you_mean
-from cmarr.files import atomic
+from cmarr.files import write_text
 from cmarr.progress import progress
 from cmarr.recognition.answer import Answer, Refusal
 from cmarr.recognition.output import ENDINGS, FORMATS, json_lines, table, write_parquet
@@ -52,6 +52,9 @@ class Request:
             raise UserError("--hop and --picture need --window, the seconds of a window")
         if self.window is not None:
             check_windows(self.window, self.hop or self.window / 2)
+        for place in (self.output, self.picture):
+            if place is not None and place.is_dir():
+                raise UserError(f"{place} is a folder; name a file")
         if self.picture is not None and self.picture.suffix.lower() not in (".svg", ".png"):
             raise UserError(f"--picture {self.picture}: its ending must be .svg or .png")
 
@@ -66,16 +69,28 @@ def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
 
         require_few(len(found))
     answers = list(_answers(request, recognizer, found))
+    try:
+        _write(request, recognizer, answers, out)
+        if request.picture is not None:
+            draw_course(request.picture, answers, recognizer.classes)
+    except BrokenPipeError:
+        raise  # whoever reads the answers has read enough
+    except OSError as error:
+        place = error.filename2 or error.filename or request.output or request.picture
+        raise UserError(f"{place} cannot be written ({error.strerror}); name another file") from None
+    return sum(isinstance(answer, Refusal) for answer in answers)
+
+
+def _write(
+    request: Request, recognizer: Recognizer, answers: Sequence[Answer | Refusal], out: TextIO
+) -> None:
     if request.written_as == "parquet" and request.output is not None:
         write_parquet(request.output, answers, recognizer.classes)
     elif request.output is not None:
-        with atomic(request.output) as temporary:
-            temporary.write_text(_text(request, recognizer, answers), encoding="utf-8")
+        write_text(request.output, _text(request, recognizer, answers))
     else:
         out.write(_text(request, recognizer, answers))
-    if request.picture is not None:
-        draw_course(request.picture, answers, recognizer.classes)
-    return sum(isinstance(answer, Refusal) for answer in answers)
+        out.flush()
 
 
 def _answers(
