@@ -10,7 +10,7 @@ ENDINGS = (".srt", ".vtt")
 Line = tuple[str, float, float]
 """What is said, and from which second to which."""
 
-_STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+_STAMP = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"^\s*{_STAMP}\s*-->\s*{_STAMP}")
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 

@@ -45,3 +45,9 @@ def test_a_line_belongs_to_where_its_middle_lies():
     assert said_between(LINES, 0.0, 1.75) == ""
     assert said_between(LINES, 1.0, 3.0) == "Hello there, you two."
     assert said_between(LINES, 0.0, 100.0) == "Hello there, you two. Good bye."
+
+
+def test_an_hour_that_no_clock_shows_is_no_caption(tmp_path):
+    endless = "9" * 5000
+    (tmp_path / "a.srt").write_text(f"1\n{endless}:00:00,000 --> {endless}:00:01,000\nnever\n")
+    assert read_captions(tmp_path / "a.srt") == ()

@@ -25,6 +25,7 @@ from cmarr.recognition.answer import Refusal
 from cmarr.recognition.export import export
 from cmarr.recognition.sources import find_clips
 from cmarr.recognition.trained import of_study
+from cmarr.serving.package import write_mlflow_model
 from cmarr.settings.load import read_yaml
 from cmarr.training.checkpoint import Checkpoint
 
@@ -107,6 +108,37 @@ class TestWeights:
         save_file(load_file(path), path, {"cmarr": json.dumps(description)})
         with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
             Recognizer.load(folder, keep=False)
+
+
+class TestMLflowModels:
+    """MLflow runs the code beside a model; cmarr reads the weights, and nothing else of the folder."""
+
+    @pytest.fixture
+    def packed(self, project, tmp_path):
+        folder = tmp_path / "packed"
+        write_mlflow_model(of_study("demo", "masked", root=project), folder)
+        return folder
+
+    def test_its_code_is_not_run(self, packed, mark):
+        for name in ("pyfunc_model.py", "MLmodel", "conda.yaml"):
+            (packed / name).write_text(f"import os\nos.mkdir({str(mark)!r})\n")
+        (packed / "python_model.pkl").write_bytes(pickle.dumps(Trap(mark)))
+        with Recognizer.load(packed, keep=False) as recognizer:
+            assert recognizer.predict(text="hello").used == ("text",)
+
+    def test_weights_that_are_a_pickle(self, packed, mark):
+        import mlflow.pyfunc
+
+        (packed / "artifacts/model/fold1-seed0.safetensors").write_bytes(pickle.dumps(Trap(mark)))
+        for load in (Recognizer.load, mlflow.pyfunc.load_model):
+            with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
+                load(str(packed))
+
+    def test_a_description_that_leads_outside(self, packed):
+        path = packed / "artifacts/model/model.json"
+        path.write_text(path.read_text().replace("fold1-seed0.safetensors", "../../../secret.safetensors"))
+        with pytest.raises(UserError, match=r"models\.0\.file"):
+            Recognizer.load(packed, keep=False)
 
 
 class TestDescriptions:

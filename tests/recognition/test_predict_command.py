@@ -122,3 +122,63 @@ def test_a_wrong_request_ends_with_2_and_a_sentence(predict, arguments, message)
 def test_one_text_cannot_belong_to_two_clips(predict, clips):
     status, _, told = predict(clips / "a.wav", clips / "loud.wav", "--text", "x")
     assert status == 2 and "there are 2 clips and one text" in told
+
+
+def test_hiding_everything_leaves_nothing_to_answer_from(predict, clips):
+    hidden = [word for modality in ("speech", "video", "text") for word in ("--hide", modality)]
+    status, output, _ = predict(clips / "a.mp4", *hidden, "--format", "jsonl")
+    (answer,) = lines(output)
+    assert status == 1 and answer["winner"] is None
+    assert answer["missing"] == dict.fromkeys(("speech", "video", "text"), "hidden")
+    assert "hidden" in answer["refused"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("{}", "is a folder; name a file"), ("/dev/null/answers", "cannot be written")]
+)
+@pytest.mark.parametrize("ending", ["", ".parquet", ".jsonl"])
+def test_where_nothing_can_be_written(predict, tmp_path, place, message, ending):
+    target = tmp_path / f"folder{ending}"
+    target.mkdir()
+    place = place.format(target) + (ending if place.startswith("/dev") else "")
+    status, _, told = predict("--text", "x", "--output", place)
+    assert status == 2 and message in told and "Traceback" not in told
+
+
+def test_a_reader_that_goes_away_is_no_error(project, tmp_path):
+    """`cmarr predict ... | head`: the pipe is closed before anything is written."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    words = ["predict", "--text", "hello", "--params", str(project / "params.yaml")]
+    done = subprocess.Popen(
+        [sys.executable, "-m", "cmarr.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    done.stdout.close()
+    assert (done.wait(60), done.stderr.read()) == (1, "")
+    done.stderr.close()
+
+
+def test_a_folder_whose_names_are_of_all_kinds(predict, clips, tmp_path):
+    folder = tmp_path / "my clips für Ärzte"
+    (folder / "día 1").mkdir(parents=True)
+    for name in ("día 1/a b.wav", "😀.wav", "'; rm -rf x.wav"):
+        (folder / name).write_bytes((clips / "a.wav").read_bytes())
+    (folder / "día 1/a b.txt").write_text("good day")
+    status, output, _ = predict(folder, "--format", "jsonl")
+    answers = {answer["id"]: answer["used"] for answer in lines(output)}
+    assert status == 0
+    assert answers == {"'; rm -rf x": ["speech"], "día 1/a b": ["speech", "text"], "😀": ["speech"]}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x00\x01\x02", b"", b"caf\xe9"])
+def test_a_transcript_that_cannot_be_read_costs_the_text_alone(predict, clips, tmp_path, content):
+    (tmp_path / "a.wav").write_bytes((clips / "a.wav").read_bytes())
+    (tmp_path / "a.txt").write_bytes(content)
+    status, output, _ = predict(tmp_path / "a.wav", "--format", "jsonl")
+    assert status == 0 and "speech" in lines(output)[0]["used"]
