@@ -34,9 +34,9 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-def requests(model: str, folder: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+def requests(model: str, folder: Path, seconds: float) -> list[tuple[str, list[dict[str, Any]]]]:
     """(kind, clips) of the requests that are sent in turn."""
-    made = make_clips(folder, 4, 4.0)
+    made = make_clips(folder, 4, seconds)
     coded = [{kind: encoded(getattr(clip, kind)) for kind in ("audio", "video")} for clip in made]
     text = {"text": "well, that is a surprise"}
     letter, width = next(iter(widths(exported(model)).items()))
@@ -84,7 +84,7 @@ def megabytes(process: int) -> tuple[float, float]:
     return held(process), sum(map(held, children))
 
 
-def soak(model: str, count: int) -> dict[str, Any]:
+def soak(model: str, count: int, seconds: float) -> dict[str, Any]:
     """What became of the requests, and what the server held."""
     command = [sys.executable, "-m", "cmarr.cli", "serve", "--model", model, "--port", "0"]
     with (
@@ -93,7 +93,7 @@ def soak(model: str, count: int) -> dict[str, Any]:
     ):
         assert server.stdout is not None
         url = server.stdout.readline().split(" at ")[-1].strip()
-        kinds = requests(model, Path(scratch))
+        kinds = requests(model, Path(scratch), seconds)
         statuses: Counter[str] = Counter()
         took: dict[str, list[float]] = {}
         memory = []
@@ -115,6 +115,7 @@ def soak(model: str, count: int) -> dict[str, Any]:
         ended = server.wait(60)
     return {
         "requests": count,
+        "clip_seconds": seconds,
         "cores": len(os.sched_getaffinity(0)),
         "statuses": dict(sorted(statuses.items())),
         "seconds": {
@@ -130,10 +131,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of the clips")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
-    found = soak(arguments.model, arguments.requests)
-    print(f"{found['requests']} requests one after another on {found['cores']} cores")
+    found = soak(arguments.model, arguments.requests, arguments.seconds)
+    print(
+        f"{found['requests']} requests one after another, clips of {found['clip_seconds']:g} s, "
+        f"{found['cores']} cores, load {os.getloadavg()[0]:.1f}"
+    )
     for kind, seconds in found["seconds"].items():
         told = ", ".join(
             f"{n} x {s.split(': ')[1]}" for s, n in found["statuses"].items() if s.startswith(f"{kind}:")
