@@ -1,6 +1,6 @@
 """Cost of training: one epoch of every method on 4446 utterances with the authors' feature sizes.
 
-    python -m benchmarks.training                 the table, and benchmarks/training.json beside this file
+    python -m benchmarks.training                 the table, and benchmarks/results/training.json
     python -m benchmarks.training --steps 10      more steps a method, a steadier number
 
 Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam.
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.machine import gflops, machine
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.methods.cmarr import CMARR
@@ -43,6 +44,7 @@ PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (batch 32)
 
 RUNS: dict[str, dict[str, Any]] = {
     "masked": {"method": "masked", "settings": {"d": 128, "length": 50, "heads": 4}},
+    "mcur": {"method": "mcur", "settings": {"d": 128, "latents": 8, "heads": 8}},
     "cra": {"method": "cra"},
     "mmin": {"method": "mmin", "clip_by": "part"},
     "mmin, stage 1": {"method": "mmin", "first_stage": True, "clip_by": "part"},
@@ -68,13 +70,6 @@ def random_batch(rows: int) -> Batch:
         lengths[m] = torch.full((rows,), frames)
     labels = torch.randint(TASK.outputs, (rows,), generator=generator)
     return Batch(values, lengths, torch.ones(rows, 3, dtype=torch.bool), labels)
-
-
-def gflops(size: int = 2048, repeats: int = 8) -> float:
-    """Billions of fp32 operations a second of a matrix product, the best of a few."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    times = [timed(lambda: a @ b) for _ in range(repeats)]
-    return 2 * size**3 / min(times) / 1e9
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -121,6 +116,7 @@ def measure(
     found = {
         "ms_per_sample": 1000 * per_sample,
         "fastest_ms_per_sample": 1000 * min(times) / batch,
+        "samples_a_second": 1 / per_sample,
         "epoch_seconds": per_sample * UTTERANCES,
         "parameters": sum(p.numel() for p in made.parameters()),
         "batch": batch,
@@ -191,12 +187,13 @@ def table(results: dict[str, Any]) -> str:
         f"{results['threads']} threads, torch {results['torch']}",
         f"one epoch = {UTTERANCES} utterances, extrapolated from {results['steps']} steps of each method",
         "",
-        "| method | ms a sample | public | s an epoch | parameters |",
-        "|---|---|---|---|---|",
+        "| method | ms a sample | public | samples a second | s an epoch | parameters |",
+        "|---|---|---|---|---|---|",
     ]
     for name, run in results["runs"].items():
         lines.append(
-            f"| {name} | {run['ms_per_sample']:.2f} | {PUBLIC.get(name, '')} | {run['epoch_seconds']:.0f} | "
+            f"| {name} | {run['ms_per_sample']:.2f} | {PUBLIC.get(name, '')} | "
+            f"{run['samples_a_second']:.0f} | {run['epoch_seconds']:.0f} | "
             f"{run['parameters']:,} |"
         )
     lines += ["", "| CM-ARR | alignment | flows | recovery | fusion | rest |", "|---|---|---|---|---|---|"]
@@ -214,12 +211,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps measured a method")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS), help="rows of the table")
-    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results/training.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     before = gflops()
     runs = {name: measure(steps=options.steps, **RUNS[name]) for name in options.only}
     results = {
+        "machine": machine(),
         "gflops": before,
         "gflops_after": gflops(),  # far from the first: something else was running
         "threads": options.threads,
