@@ -87,13 +87,14 @@ def run_jobs(
             )
         )
     bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
-    context = multiprocessing.get_context("spawn")
-    ticks = context.Value("q", 0)
     others = min(workers, len(jobs)) - 1
-    _begin(threads, ticks, None)
     with bar:
-        if others == 0:
-            return [function(job, lambda: _tick(bar)) for job in jobs]
+        if others <= 0:
+            set_threads(threads)
+            return [function(job, lambda: _advance(bar)) for job in jobs]
+        context = multiprocessing.get_context("spawn")
+        ticks = context.Value("q", 0)
+        _begin(threads, ticks, None)
         pool = ProcessPoolExecutor(
             others, context, initializer=_begin, initargs=(threads, ticks, os.getpid())
         )
@@ -138,6 +139,10 @@ def _tick(bar: tqdm) -> None:
     with _ticks.get_lock():
         _ticks.value += 1
     _show(bar)
+
+
+def _advance(bar: tqdm) -> None:
+    bar.update()
 
 
 def _show(bar: tqdm) -> None:

@@ -1,15 +1,24 @@
 """Files that are either whole or not there: atomic writes, canonical JSON, content hashes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmarr.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a disk, a quota or a limit of files has no room."""
 
 
 @contextlib.contextmanager
@@ -17,18 +26,72 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.
 
     After a kill at any moment `path` holds the old content or the new one, never a part. The temporary
-    file of a failed write is removed; that of a killed one starts with '.' and ends in '.tmp'.
+    file of a failed write is removed; that of a killed process starts with '.' and ends in '.tmp', and goes
+    when another process of this machine first writes into the folder.
+
+    Raises UserError where the disk is full; `path` keeps what it held.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise _no_room(path) from None
+        raise
+    _sweep(path.parent)
+    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except UserError:
+        raise
+    except Exception:
+        if _is_full(temporary):
+            raise _no_room(path) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _no_room(path: Path) -> UserError:
+    return UserError(
+        f"{path} cannot be written: the disk (or a quota, or the largest size of a file) is full; make room and run "
+        "again, what was finished before is kept"
+    )
+
+
+def _is_full(temporary: Path) -> bool:
+    """Whether one more block can be written. Libraries that failed to write seldom say why."""
+    try:
+        with temporary.open("ab", buffering=0) as probe:
+            probe.write(bytes(1 << 16))
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False
+
+
+_swept: set[tuple[int, Path]] = set()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove, once for each process and folder, what writers on this machine have left that are dead."""
+    key = (os.getpid(), folder.absolute())
+    if key in _swept:
+        return
+    _swept.add(key)
+    for path in folder.glob(f".*.{_machine()}.*.tmp"):
+        process = path.name.split(".")[-2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            path.unlink(missing_ok=True)
+
+
+@cache
+def _machine() -> str:
+    # nodes of a cluster share folders, but not the numbers of processes
+    return platform.node().replace(".", "-") or "here"
 
 
 def write_text(path: str | Path, text: str) -> None:

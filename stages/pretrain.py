@@ -16,21 +16,24 @@ def main(dataset: str, method: str) -> None:
     paths = Paths(dataset)
     settings = paths.settings(f"pretrain/{method}")
     target = paths.pretrained(method)
-    outcomes: list[dict[str, Any]] = []
-    if settings["first_stage"]:
-        from stages.train import train  # torch takes seconds to import, and most methods need none here
 
-        outcomes, _ = train(paths, f"pretrain-{dataset}-{method}", settings, target, None)
-    write_json(target / "trained.json", [f"fold{o['fold']}-seed{o['seed']}" for o in outcomes])
-    write_json(
-        paths.metrics / method / "pretrain.json",
-        {
-            "seconds": sum(o["seconds"] for o in outcomes),
-            "core_seconds": sum(o["core_seconds"] for o in outcomes),
-            "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
-        },
-    )
-    for outcome in outcomes:
+    def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:
+        write_json(target / "trained.json", [f"fold{o['fold']}-seed{o['seed']}" for o in outcomes])
+        write_json(
+            paths.metrics / method / "pretrain.json",
+            {
+                "seconds": sum(o["seconds"] for o in outcomes),
+                "core_seconds": sum(o["core_seconds"] for o in outcomes),
+                "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
+            },
+        )
+
+    if not settings["first_stage"]:
+        write([], [])
+        return
+    from stages.train import train  # torch takes seconds to import, and most methods need none here
+
+    for outcome in train(paths, f"pretrain-{dataset}-{method}", settings, target, None, write):
         print(
             f"{method} starts, in fold {outcome['fold']} with seed {outcome['seed']}, from epoch "
             f"{outcome['best_epoch']} of {outcome['epochs']}, validation score {outcome['best_score']:.3f}"

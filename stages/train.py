@@ -1,6 +1,7 @@
 """Train one method, or one ablation of it, on every fold with every seed."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from stages.stage import run
 def main(dataset: str, name: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(name)
     starts_from = settings["starts_from"] and paths.pretrained(settings["starts_from"])
-    outcomes, search = train(paths, f"train-{dataset}-{name}", settings, paths.models(name), starts_from)
-    write_curves(paths.metrics / name / "curves.csv", outcomes)
-    write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
-    write_costs(paths.metrics / name / "cost.json", outcomes, search)
-    for outcome in outcomes:
+
+    def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:
+        write_curves(paths.metrics / name / "curves.csv", outcomes)
+        write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
+        write_costs(paths.metrics / name / "cost.json", outcomes, search)
+
+    label = f"train-{dataset}-{name}"
+    for outcome in train(paths, label, settings, paths.models(name), starts_from, write):
         print(
             f"{name} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
             f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
@@ -33,12 +37,18 @@ def main(dataset: str, name: str) -> None:
 
 
 def train(
-    paths: Paths, label: str, settings: dict[str, Any], target: Path, starts_from: Path | None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    paths: Paths,
+    label: str,
+    settings: dict[str, Any],
+    target: Path,
+    starts_from: Path | None,
+    write: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None],
+) -> list[dict[str, Any]]:
     """Train on every fold with every seed and copy the models to `target`.
 
     Where there are several trials, each fold tries them with the first seed, and takes the one with the
-    best validation score. Returns the outcomes of the trainings, and the trials' where there was a choice.
+    best validation score. Returns the outcomes of the trainings; `write` is given these, and the trials' where there
+    was a choice, before anything that a killed stage would go on from is removed.
     """
     machine, threads = paths.settings("run"), settings["train"]["threads"]
     cluster = cluster_of(machine)
@@ -113,7 +123,8 @@ def train(
         for done in jobs:  # the folder stays whole until all is in place
             with atomic(target / f"{done.name}.safetensors") as temporary:
                 shutil.copyfile(done.folder / f"{done.name}.safetensors", temporary)
-    return outcomes, search
+        write(outcomes, search)
+    return outcomes
 
 
 if __name__ == "__main__":

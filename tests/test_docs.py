@@ -2,9 +2,13 @@
 
 import ast
 import re
+import shlex
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from dvc.cli import parse_args
 
 from cmarr.settings.load import read_yaml
 
@@ -61,3 +65,61 @@ def test_the_presets_it_names_exist():
     names = set(re.findall(r"`(paper[\w.-]*)`", PAGE.read_text(encoding="utf-8")))
     assert names
     assert not [name for name in names if not (ROOT / "presets" / f"{name}.yaml").is_file()]
+
+
+CLUSTER = ROOT / "docs/cluster.md"
+NOT_HERE = {
+    "make": "tests/test_readme.py holds that the target exists; what it installs is what this test runs in",
+    "export": "sets a variable; tests/test_cluster.py starts its nodes with the same one",
+    "sbatch": "needs SLURM; the script itself is checked below",
+    "squeue": "needs SLURM",
+}
+"""Commands of docs/cluster.md that nothing checks word by word, and why. The others' words are given to the parsers of
+Ray and DVC; what they do is run by tests/test_cluster.py and tests/pipeline."""
+
+
+def typed(page: Path) -> list[list[str]]:
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        words
+        for block in blocks
+        for line in block.splitlines()
+        if (words := shlex.split(line, comments=True))
+    ]
+
+
+@pytest.mark.parametrize("words", typed(CLUSTER), ids=" ".join)
+def test_a_command_for_clusters_is_one_that_its_program_takes(words):
+    program, *arguments = words
+    if program == "dvc":
+        parse_args(arguments)  # ends the process over a word that it does not know
+    elif program == "ray":
+        if find_spec("ray") is None:
+            pytest.skip("Ray is an extra: make cluster")
+        from ray.scripts.scripts import cli
+
+        command, *options = arguments
+        cli.commands[command].make_context(command, options)
+    else:
+        assert program in NOT_HERE, f"{program}: neither checked nor excused"
+
+
+def test_the_slurm_script_is_bash_and_starts_ray_as_it_can_be_started():
+    script = re.search(r"```slurm\n(.*?)```", CLUSTER.read_text(encoding="utf-8"), re.DOTALL)[1]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert {line.split("=")[0] for line in script.splitlines() if line.startswith("#SBATCH")} >= {
+        "#SBATCH --nodes"
+    }
+    (study,) = [shlex.split(line) for line in script.splitlines() if line.startswith("dvc ")]
+    parse_args(study[1:])
+
+
+def test_the_keys_in_the_table_of_clusters_exist():
+    params = read_yaml(ROOT / "params.yaml")
+    keys = re.findall(r"^\| `([\w.]+)` \|", CLUSTER.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {f"ray.{key}" for key in ("cpus", "gpus", "retries")} <= set(keys)
+    for key in keys:
+        section = params
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
