@@ -2,9 +2,9 @@
 
     python -m tests.training.mortal
 
-Every line of its input is a run: {"root", "method", "moment", "seconds", "limit"}. With `moment`, the child kills
-itself before that many steps of the optimiser and changes of files; with `seconds`, it is killed from outside after as
-many; with `limit`, no file may grow beyond as many bytes, as if the disk were full. The answer is one line: {"status",
+Every line of its input is a run: {"root", "method", "moment", "seconds", "full"}. With `moment`, the child kills itself
+before that many steps of the optimiser and changes of files; with `seconds`, it is killed from outside after as many;
+with `full`, no file takes another byte from that moment on, as if the disk were full. The answer is one line: {"status",
 "at", "moments", "said"}. Nothing is imported twice, so that fifty deaths cost seconds.
 """
 
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from torch.optim import optimizer
 
+from cmarr.errors import UserError
+from cmarr.files import write_text
 from cmarr.training import loop
 from stages import evaluate, train
 from stages.stage import run
@@ -28,14 +30,17 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 
 class Moments:
-    """Counts what happens to files below a folder, and the optimiser's steps; ends the process at the one given."""
+    """Counts what happens to files below a folder, and the optimiser's steps; ends the process, or its disk, at one."""
 
-    def __init__(self, root: str, last: int | None, told: int):
-        self.root, self.last, self.told, self.count = root, last, told, 0
+    def __init__(self, order: dict, told: int):
+        self.root, self.last, self.full = order["root"], order.get("moment"), order.get("full")
+        self.told, self.count = told, 0
 
     def pass_(self, what: str) -> None:
         """One moment; dies instead of letting it happen."""
         self.count += 1
+        if self.count == self.full:  # the kernel's word for it is EFBIG then, and not ENOSPC
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         if self.count == self.last:
             os.write(self.told, json.dumps({"at": what}).encode())
             os.kill(os.getpid(), signal.SIGKILL)
@@ -63,20 +68,18 @@ def live(order: dict) -> None:
             if stage is evaluate or not trained.exists() or trained.read_text() != settings:
                 sys.argv = [stage.__file__, "tiny", order["method"]]
                 run(stage.main)
-            trained.write_text(settings)
+            write_text(trained, settings)
 
 
 def watched(order: dict, told: int) -> int:
     """The same, to the moment or the limit that is ordered; returns the exit status."""
-    moments = Moments(order["root"], order.get("moment"), told)
+    moments = Moments(order, told)
     optimizer.register_optimizer_step_post_hook(lambda *_: moments.pass_("step of the optimiser"))
     sys.addaudithook(moments.see)
-    if limit := order.get("limit"):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         live(order)
-    except SystemExit as ended:
-        os.write(told, json.dumps({"said": str(ended.code)}).encode())
+    except (SystemExit, UserError) as ended:
+        os.write(told, json.dumps({"said": str(ended)}).encode())
         return 1
     os.write(told, json.dumps({"moments": moments.count}).encode())
     return 0
