@@ -4,8 +4,8 @@
 
 Every line of its input is a run: {"root", "method", "moment", "seconds", "full"}. With `moment`, the child kills itself
 before that many steps of the optimiser and changes of files; with `seconds`, it is killed from outside after as many;
-with `full`, no file takes another byte from that moment on, as if the disk were full. The answer is one line: {"status",
-"at", "moments", "said"}. Nothing is imported twice, so that fifty deaths cost seconds.
+with `full`, no file takes another byte from that moment on, as if the disk were full. The answer is one line:
+{"status", "at", "moments", "said"}. Nothing is imported twice, so that fifty deaths cost seconds.
 """
 
 import contextlib

@@ -114,6 +114,7 @@ def found(root: Path, expected: dict[str, bytes]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_at_any_of_fifty_moments_it_ends_in_the_same_bits(mortal, whole, tmp_path):
     expected, moments, seconds = whole
     draw, log, studies = random.Random(0), [], 0
