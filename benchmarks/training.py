@@ -44,7 +44,7 @@ PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (batch 32)
 
 RUNS: dict[str, dict[str, Any]] = {
     "masked": {"method": "masked", "settings": {"d": 128, "length": 50, "heads": 4}},
-    "mcur": {"method": "mcur", "settings": {"d": 128, "latents": 8, "heads": 8}},
+    "mcur": {"method": "mcur"},
     "cra": {"method": "cra"},
     "mmin": {"method": "mmin", "clip_by": "part"},
     "mmin, stage 1": {"method": "mmin", "first_stage": True, "clip_by": "part"},
