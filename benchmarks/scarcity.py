@@ -138,42 +138,34 @@ def differences(
 
 
 def figure(table: pd.DataFrame, methods: Sequence[str], utterances: dict[float, int], metric: str) -> Figure:
-    """Left: avg6 by training utterances. Right: by missing rate, all of them. Each method minus masked."""
+    """Each method minus masked: by what is missing, and, where there are several, by training utterances (avg6)."""
     scale = 100 if metric == "UAR" else 1
     look = looks([AGAINST, *methods])
+    most = max(utterances)
+    sized = table[(table["axis"] == "fixed") & (table["at"] == "avg6")]
+    missing = table[(table["axis"] == RATE) & (table["share"] == most)]
+    panels = [(missing, "at", f"share of modalities missing; {utterances[most]} training utterances a fold")]
+    if len(utterances) > 1:
+        panels.insert(0, (sized, "share", "training utterances a fold; mean of the six conditions"))
     with style():
-        drawn = Figure(figsize=(10, 3.8), layout="constrained")
-        left, right = drawn.subplots(1, 2, sharey=True)
-        panels = (
-            (left, table[(table["axis"] == "fixed") & (table["at"] == "avg6")], "share"),
-            (right, table[(table["axis"] == RATE) & (table["share"] == 1.0)], "at"),
-        )
-        for axes, rows, column in panels:
+        drawn = Figure(figsize=(2 + 5 * len(panels), 3.8), layout="constrained")
+        row = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (rows, column, label) in zip(row, panels, strict=True):
             horizontal_grid(axes)
             axes.axhline(0, color="black", linewidth=0.8)
             ticks = sorted({float(x) for x in rows[column]})
             for k, name in enumerate(methods):
-                own = (
-                    rows[rows["method"] == name]
-                    .assign(x=lambda r, c=column: r[c].astype(float))
-                    .sort_values("x")
-                )
+                own = rows[rows["method"] == name]
+                own = own.assign(x=own[column].astype(float)).sort_values("x")
                 x = [ticks.index(v) + 0.12 * (k - (len(methods) - 1) / 2) for v in own["x"]]
-                axes.vlines(x, scale * own["lo"], scale * own["hi"], color=look[name].colour, alpha=0.45)
-                axes.plot(
-                    x,
-                    scale * own["difference"],
-                    color=look[name].colour,
-                    marker=look[name].marker,
-                    markersize=5,
-                    label=name,
-                )
+                colour, marker = look[name].colour, look[name].marker
+                axes.vlines(x, scale * own["lo"], scale * own["hi"], color=colour, alpha=0.45)
+                axes.plot(x, scale * own["difference"], color=colour, marker=marker, markersize=5, label=name)
             shown = [f"{utterances[t]}" if column == "share" else f"{t:g}" for t in ticks]
             axes.set_xticks(range(len(ticks)), shown)
-        left.set_xlabel("training utterances a fold; avg6")
-        right.set_xlabel("share of modalities missing; all training utterances")
-        left.set_ylabel(f"{metric} minus {AGAINST}" + (", points" if scale == 100 else ""))
-        left.legend(loc="best", fontsize=8)
+            axes.set_xlabel(label)
+        row[0].set_ylabel(f"{metric} minus {AGAINST}" + (", points" if scale == 100 else ""))
+        row[0].legend(loc="best", fontsize=8)
     return drawn
 
 

@@ -61,8 +61,9 @@ def test_differences_are_the_first_minus_the_second_and_are_drawn_by_rate_and_si
     assert set(found) == {("fixed", "avg6"), ("fixed", "svt"), (RATE, 0.0), (RATE, 0.5)}
     assert found["fixed", "svt"]["difference"] == pytest.approx(found[RATE, 0.0]["difference"])
     assert found["fixed", "avg6"]["difference"] > 0.2
-    about = {"share": 1.0, "utterances": 12, "method": "linear"}
-    drawn = figure(pd.DataFrame([about | c for c in found.values()]), ["linear"], {1.0: 12}, "UAR")
+    rows = [{"share": share, "method": "linear"} | c for share in (0.5, 1.0) for c in found.values()]
+    drawn = figure(pd.DataFrame(rows), ["linear"], {0.5: 6, 1.0: 12}, "UAR")
     left, right = (axes.lines[-1].get_ydata() for axes in drawn.axes)
-    assert np.allclose(left, 100 * found["fixed", "avg6"]["difference"])
+    assert np.allclose(left, [100 * found["fixed", "avg6"]["difference"]] * 2)
     assert np.allclose(right, [100 * found[RATE, level]["difference"] for level in (0.0, 0.5)])
+    assert len(figure(pd.DataFrame(rows[4:]), ["linear"], {1.0: 12}, "UAR").axes) == 1
