@@ -27,6 +27,7 @@ RUN_BY = {
     r"dvc exp run (-n half )?-S beta=0\.5": "tests/pipeline/test_pipeline.py",
     r"cmarr doctor ": "tests/test_documented_commands.py",
     r"dvc metrics diff": "tests/test_documented_commands.py",
+    r"dvc queue start": "tests/pipeline/test_pipeline.py",
     r"python -m pytest .*-k average": "tests/training/test_add_a_method.py",
 }
 """Beginning of a command -> the test that runs it, or the same on other files."""
@@ -34,6 +35,13 @@ RUN_BY = {
 NOT_RUN = {
     r"make (demo|test)$": "makes an environment of 6 GB; the gate runs them",
     r"make ui$": "does not end",
+    r"make cluster$": "adds Ray to the environment; the gate runs it, for `make test` depends on it",
+    r"ray (start|status|stop|get-auth-token)": "acts on a whole machine; tests/test_cluster.py starts nodes in "
+    "Ray's own way, tests/test_docs.py has Ray parse the words",
+    r"export RAY_AUTH_MODE=": "of the shell that the user types in",
+    r"(sbatch|squeue) ": "needs SLURM; tests/test_docs.py checks the script",
+    r"dvc (config|cache dir) ": "depends on the disks of the reader; parsed here",
+    r"dvc (exp show|queue status|queue logs)": "shows what is there; parsed here",
     r"make (denseface|card)$": "needs FER+ and days, or a GPU",
     r"dvc exp run .*dataset=(iemocap|ravdess)": "a corpus that must be asked for, or fetched",
     r"dvc exp run .*preset=paper": "pretrained networks, and hours",
