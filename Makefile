@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test lint format ablations sensitivity denseface card ui lock clean
+.PHONY: help env cluster demo test kills lint format ablations sensitivity denseface card ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: env ## generate the demo corpus, run the whole pipeline on it, print the t
 
 test: cluster ## run the test suite
 	@python -m pytest -n auto --dist loadfile $(TESTS)
+
+kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes
+	@KILLS=50 python -m pytest -q -s tests/training/test_kills.py -k killed
 
 lint: env ## what .ci/run checks besides the tests
 	@ruff check .

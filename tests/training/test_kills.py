@@ -1,9 +1,10 @@
 """Killed at any moment, a training goes on to the same bits; a full disk costs a sentence, and nothing else.
 
-`python -m pytest -s tests/training/test_kills.py` prints the log: each moment, what was found, how it ended.
+`make kills` kills at 50 moments and prints the log: each moment, and what was found. Every run of the tests takes 10.
 """
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ SMALL = {
     "staged": True,
     "gradient_shares": False,
 }
-KILLS, FROM_OUTSIDE = 50, 12
+KILLS = int(os.environ.get("KILLS", "10"))
+FROM_OUTSIDE = KILLS // 4
 TIMED = ("cost.json", "demo.json")
 
 
@@ -115,7 +117,7 @@ def found(root: Path, expected: dict[str, bytes]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_any_of_fifty_moments_it_ends_in_the_same_bits(mortal, whole, tmp_path):
+def test_killed_at_random_moments_it_ends_in_the_same_bits(mortal, whole, tmp_path):
     expected, moments, seconds = whole
     draw, log, studies = random.Random(0), [], 0
     while len(log) < KILLS:
@@ -164,7 +166,7 @@ def test_settings_changed_after_a_kill_take_nothing_from_before(mortal, whole, t
 def test_a_full_disk_is_one_sentence_and_costs_nothing(mortal, whole, tmp_path):
     expected, moments, _ = whole
     log = []
-    for moment in range(3, moments, moments // 12):
+    for moment in range(3, moments, moments // 6):
         root = new(tmp_path / f"{moment}")
         done = mortal.run(root, full=moment)
         assert done["status"] == 1, done
@@ -174,6 +176,6 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(mortal, whole, tmp_path):
         assert not list(root.rglob(".*.tmp"))
         assert mortal.run(root)["status"] == 0
         assert results(root) == expected
-    assert len({name for _, name, _ in log}) > 5
+    assert len({name for _, name, _ in log}) > 3
     print("\n| full from moment | not written | found |\n|---|---|---|")
     print("\n".join(f"| {moment} | {name} | {what} |" for moment, name, what in log))
