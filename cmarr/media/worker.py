@@ -23,6 +23,11 @@ def serve(connection: Connection) -> None:
     # is under way. Should the parent end, so does this process.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody waits any more
+        _serve(connection)
+
+
+def _serve(connection: Connection) -> None:
     try:
         function = connection.recv()()
     except Exception as error:
@@ -31,17 +36,13 @@ def serve(connection: Connection) -> None:
         return
     connection.send(READY)
     while True:
-        try:
-            clips, seconds = connection.recv()
-        except (EOFError, OSError):
-            return
+        clips, seconds = connection.recv()
         # The parent ends a worker that takes too long. Should the parent itself be gone, the alarm,
         # whose default action ends the process whatever native code is running, does.
         signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 10)
         answers = answer(function, clips)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        with contextlib.suppress(OSError):  # nobody waits for it any more
-            connection.send(answers)
+        connection.send(answers)
 
 
 def answer(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:

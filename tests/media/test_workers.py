@@ -1,6 +1,10 @@
 """Worker processes: answers in order, and no clip can take the run down or hold it up."""
 
+import multiprocessing
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from stand_in_decoders import ByName, DiesWhileStarting, SecondClipKills, WithoutModel
@@ -8,6 +12,9 @@ from stand_in_decoders import ByName, DiesWhileStarting, SecondClipKills, Withou
 from cmarr.errors import UserError
 from cmarr.media.clips import GROUP_LIMIT, Clip, Failure, by_file
 from cmarr.media.workers import AHEAD, decode
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def groups(*names):
@@ -103,3 +110,16 @@ def test_long_dialogues_keep_every_worker_busy():
     answers = list(decode(ByName, dialogues, workers=2))
     assert [clip for clip, _ in answers] == [clip for group in dialogues for clip in group]
     assert len({process for _, process in answers}) == 2
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_worker_whose_parent_is_gone_ends_quietly(asked):
+    ours, its = multiprocessing.Pipe()
+    command = [sys.executable, "-m", "cmarr.media.worker", str(its.fileno())]
+    worker = subprocess.Popen(command, pass_fds=[its.fileno()], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    its.close()
+    if asked:
+        ours.send(list)
+    ours.close()  # before it can say that it is ready
+    assert worker.communicate(timeout=60)[1] == ""
+    assert worker.returncode == 0
