@@ -13,7 +13,6 @@ from cmarr.errors import UserError
 from cmarr.media.clips import GROUP_LIMIT, Clip, Failure, by_file
 from cmarr.media.workers import AHEAD, decode
 
-
 ROOT = Path(__file__).parents[2]
 
 
