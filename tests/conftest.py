@@ -5,3 +5,6 @@ import os
 # Two numeric libraries with two threads each on two cores make small tests ten times slower. Set before they load.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+
+# Ray looks once in the life of a process whether a token is wanted, whichever test asks it first.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}

@@ -44,8 +44,6 @@ def nodes():
     """A head of one core and a second node of two."""
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    patch.setenv("RAY_AUTH_MODE", "token")
-    patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     import ray
     from ray.cluster_utils import Cluster as Nodes
 
