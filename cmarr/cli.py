@@ -224,9 +224,7 @@ def predict(
         limits = Limits(max_megabytes, max_seconds, max_frames, max_pixels, max_characters, time_limit)
         options = {"device": device, "workers": workers, "limits": limits, "weights": _weights(weights or [])}
         choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
-        with _recognizer(model, dataset, method, params, choice, options) as recognizer:
-            for note in recognizer.notes:
-                typer.echo(f"cmarr predict: {note}", err=True)
+        with _recognizer("predict", model, dataset, method, params, choice, options) as recognizer:
             refused = run(request, recognizer, sys.stdout)
     except UserError as error:
         _fail("predict", error, 2)
@@ -300,9 +298,7 @@ def serve(
                 "weights": _weights(weights or []),
             }
             choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
-            with _recognizer(model, dataset, method, params, choice, options) as recognizer:
-                for note in recognizer.notes:
-                    typer.echo(f"cmarr serve: {note}", err=True)
+            with _recognizer("serve", model, dataset, method, params, choice, options) as recognizer:
                 service = Service(recognizer, most)
                 service.warm()
                 where = (
@@ -316,6 +312,7 @@ def serve(
 
 
 def _recognizer(
+    command: str,
     model: Path | None,
     dataset: str | None,
     method: str | None,
@@ -323,13 +320,18 @@ def _recognizer(
     choice: dict[str, Any],
     options: dict[str, Any],
 ) -> Any:
-    from cmarr.recognition import recognizer
+    """The exported model, or the study's; what there is to note of it is said."""
+    from cmarr.recognition.recognizer import Recognizer
 
     if model is not None:
-        return recognizer.Recognizer.load(model, **options)
-    return recognizer.Recognizer.of_study(
-        dataset or _dataset(params), method, root=params.parent, **choice, **options
-    )
+        found = Recognizer.load(model, **options)
+    else:
+        found = Recognizer.of_study(
+            dataset or _dataset(params), method, root=params.parent, **choice, **options
+        )
+    for note in found.notes:
+        typer.echo(f"cmarr {command}: {note}", err=True)
+    return found
 
 
 def _weights(given: list[str]) -> dict[str, str]:

@@ -17,6 +17,16 @@ CLASSES = ["calm", "tense"]
 MACHINE = {"workers": 1, "device": "cpu", "memory": "auto", "executor": "local"}
 """What `run.json` says."""
 
+FIT = {
+    "patience": 0,
+    "weight_decay": 0.0,
+    "clip": 1.0,
+    "selection": "mean7",
+    "masks": "sample",
+    "mask_conditions": "seven",
+}
+"""What `fit` is told where a test is about something else."""
+
 TRAIN = {
     "lr": 1e-3,
     "batch_size": 8,

@@ -12,6 +12,7 @@ from cmarr.files import write_json
 from cmarr.methods.cmarr import CMARR
 from cmarr.methods.protocol import Task
 from cmarr.training.loop import fit
+from tests.training.conftest import FIT
 
 SMALL = {"d": 8, "length": 4, "heads": 2, "flow_steps": 2, "blocks": 1}
 GPU_TOLERANCE = 0.02
@@ -63,12 +64,7 @@ def losses(device: str) -> list[float]:
         lr=1e-3,
         batch_size=8,
         epochs=2,
-        patience=0,
-        weight_decay=0.0,
-        clip=1.0,
-        selection="mean7",
-        masks="sample",
-        mask_conditions="seven",
+        **FIT,
     )
     return [value for curve in progress.curves for name, value in curve.items() if name.startswith("loss/")]
 

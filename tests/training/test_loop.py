@@ -12,6 +12,7 @@ from cmarr.methods.protocol import Prediction, Stage, Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
+from tests.training.conftest import FIT
 
 TASK = Task(("no", "yes"))
 OPTIONS = {
@@ -20,12 +21,7 @@ OPTIONS = {
     "lr": 0.01,
     "batch_size": 8,
     "epochs": 6,
-    "patience": 0,
-    "weight_decay": 0.0,
-    "clip": 1.0,
-    "selection": "mean7",
-    "masks": "sample",
-    "mask_conditions": "seven",
+    **FIT,
 }
 
 

@@ -12,6 +12,7 @@ from cmarr.methods.masked import Masked
 from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
 from cmarr.training.loop import fit
+from tests.training.conftest import FIT
 
 WIDTHS = {"s": 3, "v": 5, "t": 4}
 TASK = Task(("no", "yes"))
@@ -58,12 +59,7 @@ def trained(train: Store, validation: Store):
         lr=0.01,
         batch_size=6,
         epochs=3,
-        patience=0,
-        weight_decay=0.0,
-        clip=1.0,
-        selection="mean7",
-        masks="sample",
-        mask_conditions="seven",
+        **FIT,
     )
     return method.state_dict() | normaliser.state_dict(), progress.curves
 

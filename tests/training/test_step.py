@@ -17,6 +17,7 @@ from cmarr.methods.protocol import Started, Task
 from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.training.loop import fit
 from cmarr.training.optimisation import limit_gradients
+from tests.training.conftest import FIT
 
 DIMS = {"s": 6, "v": 5, "t": 7}
 TASK = Task(("angry", "happy", "neutral"))
@@ -178,12 +179,7 @@ def trained(name: str, **changes):
         "lr": 1e-3,
         "batch_size": 8,
         "epochs": 2,
-        "patience": 0,
-        "weight_decay": 0.0,
-        "clip": 1.0,
-        "selection": "mean7",
-        "masks": "sample",
-        "mask_conditions": "seven",
+        **FIT,
     }
     progress = fit(method, normaliser, store, random_store(), **options | changes)
     return method.state_dict(), progress.curves
