@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -93,19 +93,21 @@ def run_jobs(
             set_threads(threads)
             return [function(job, lambda: _advance(bar)) for job in jobs]
         context = multiprocessing.get_context("spawn")
-        ticks = context.Value("q", 0)
-        _begin(threads, ticks, None)
+        shared = context.Value("q", 0), context.Array("b", len(jobs))
+        _begin(threads, *shared, None)
         pool = ProcessPoolExecutor(
-            others, context, initializer=_begin, initargs=(threads, ticks, os.getpid())
+            others, context, initializer=_begin, initargs=(threads, *shared, os.getpid())
         )
         with pool:
-            futures = [pool.submit(_in_worker, function, job) for job in jobs]
+            futures = [pool.submit(_in_worker, function, index, job) for index, job in enumerate(jobs)]
             own: dict[int, R] = {}
             try:
                 for index in reversed(range(len(jobs))):
-                    if futures[index].cancel():
+                    if any(future.done() and future.exception() for future in futures):
+                        break
+                    if _claim(index):
                         own[index] = function(jobs[index], lambda: _tick(bar))
-                for future in _watch([f for f in futures if not f.cancelled()], bar):
+                for future in _watch(futures, bar):
                     future.result()
             except BrokenProcessPool:
                 raise UserError(
@@ -115,7 +117,7 @@ def run_jobs(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-            return [own[i] if i in own else future.result() for i, future in enumerate(futures)]
+            return [own[i] if i in own else cast(R, future.result()) for i, future in enumerate(futures)]
 
 
 def set_threads(threads: int) -> None:
@@ -150,11 +152,12 @@ def _show(bar: tqdm) -> None:
 
 
 _ticks: Any = None
+_claimed: Any = None
 
 
-def _begin(threads: int, ticks: Any, parent: int | None) -> None:
-    global _ticks  # noqa: PLW0603 - the pool's initializer has no other way to hand a value to its jobs
-    _ticks = ticks
+def _begin(threads: int, ticks: Any, claimed: Any, parent: int | None) -> None:
+    global _ticks, _claimed  # noqa: PLW0603 - the pool's initializer has no other way to hand values to its jobs
+    _ticks, _claimed = ticks, claimed
     if parent is not None and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the call above
@@ -162,9 +165,21 @@ def _begin(threads: int, ticks: Any, parent: int | None) -> None:
     set_threads(threads)
 
 
-def _in_worker(function: Callable[[J, Tick], R], job: J) -> R:
+def _claim(index: int) -> bool:
+    """Take a job that nobody has taken.
+
+    Cancelling its future instead would race with the executor, which fails all futures when a worker dies
+    and itself dies of one that was cancelled meanwhile.
+    """
+    with _claimed.get_lock():
+        free = not _claimed[index]
+        _claimed[index] = True
+        return free
+
+
+def _in_worker(function: Callable[[J, Tick], R], index: int, job: J) -> R | None:
     def tick() -> None:
         with _ticks.get_lock():
             _ticks.value += 1
 
-    return function(job, tick)
+    return function(job, tick) if _claim(index) else None

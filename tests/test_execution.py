@@ -1,5 +1,6 @@
 """Units of work in processes: same results, clear endings, nobody left behind."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -28,9 +29,12 @@ def refuse(job, tick):
     return job
 
 
-def die(job, tick):
-    if os.getpid() != job:  # the parent works too
+def die(marker, tick):
+    if multiprocessing.parent_process():
+        marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    while not marker.exists():  # the parent works too
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -51,9 +55,9 @@ def test_a_jobs_error_reaches_the_user(workers):
         run_jobs(refuse, [0, 1, 2], workers=workers, **OPTIONS)
 
 
-def test_a_dead_worker_is_one_sentence():
+def test_a_dead_worker_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="a worker process died"):
-        run_jobs(die, [os.getpid()] * 3, workers=2, **OPTIONS)
+        run_jobs(die, [tmp_path / "died"] * 3, workers=2, **OPTIONS)
 
 
 def test_workers_from_cores():
