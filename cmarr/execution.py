@@ -156,7 +156,7 @@ _claimed: Any = None
 
 
 def _begin(threads: int, ticks: Any, claimed: Any, parent: int | None) -> None:
-    global _ticks, _claimed  # noqa: PLW0603 - the pool's initializer has no other way to hand values to its jobs
+    global _ticks, _claimed  # the initializer has no other way to hand values to its jobs
     _ticks, _claimed = ticks, claimed
     if parent is not None and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
