@@ -230,6 +230,8 @@ def _connected(cluster: Cluster) -> Any:
     # Ray's way to be: it hides all GPUs from a task that claims none. It says so at every start unless told to.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     if cluster.address == "local":  # whoever else is on this machine or its network has no word to say
+        # Off, Ray takes 127.0.0.1 for its address on any system, and then all its servers listen there alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:

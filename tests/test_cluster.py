@@ -1,8 +1,10 @@
 """Units of work on a Ray cluster of two nodes: the bytes of a local run, whatever dies on the way."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -210,6 +212,32 @@ def test_too_many_failures_stop_extraction_with_the_same_words(cluster, tmp_path
         told.append(str(caught.value))
         assert not (tmp_path / "out/part-00001.parquet").exists()  # tried again next time
     assert told[0] == told[1]
+
+
+LISTENING = """
+import json, sys
+from pathlib import Path
+from cmarr.cluster import _connected
+from cmarr.execution import Cluster
+
+ray = _connected(Cluster("local", "auto", "auto", 0, Path(sys.argv[1])))
+ray.get(ray.remote(lambda: None).remote())  # a worker is there, too
+from ray.thirdparty_files import psutil
+
+own = [psutil.Process(), *psutil.Process().children(recursive=True)]
+print(json.dumps({p.name(): [c.laddr.ip for c in p.net_connections() if c.status == "LISTEN"] for p in own}))
+"""
+
+
+@needs_ray
+def test_a_cluster_of_this_machine_alone_hears_nobody_else(tmp_path):
+    """In a process of its own: Ray settles when it is imported where it listens."""
+    run = subprocess.run(
+        [sys.executable, "-c", LISTENING, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    found = json.loads(run.stdout)
+    assert found["gcs_server"] and found["raylet"]
+    assert {address for own in found.values() for address in own} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 @needs_ray
