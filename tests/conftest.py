@@ -8,3 +8,12 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Ray looks once in the life of a process whether a token is wanted, whichever test asks it first.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: one that is begun last keeps a single process busy while the others are idle.
+
+    Of the two that need the pipeline, one comes after the other slow ones, when the pipeline has been run.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path.name == "test_studies.py"))

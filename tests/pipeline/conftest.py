@@ -1,13 +1,30 @@
 """The pipeline, run once for all tests of this folder."""
 
+import fcntl
+from pathlib import Path
+
 import pytest
 
-from tests.pipeline.project import Project, copy_of_the_project
+from tests.pipeline.project import Project, copy_of, copy_of_the_project
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory) -> Project:
-    """A small copy of this repository after `dvc repro`."""
-    copy = copy_of_the_project(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory, worker_id) -> Project:
+    """A small copy of this repository after `dvc repro`, run by one of the processes that test; the others copy it."""
+    mine = tmp_path_factory.mktemp("project")
+    if worker_id == "master":
+        return run(mine)
+    shared = tmp_path_factory.getbasetemp().parent / "project"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shared.exists():
+            return copy_of(Project(shared), mine)
+        project = run(mine)
+        copy_of(project, shared.with_name("unfinished")).root.rename(shared)
+        return project
+
+
+def run(target: Path) -> Project:
+    copy = copy_of_the_project(target)
     copy.dvc("repro")
     return copy

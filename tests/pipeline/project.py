@@ -81,3 +81,9 @@ def copy_of_the_project(target: Path) -> Project:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
         project.run("git", *command)
     return project
+
+
+def copy_of(project: Project, target: Path) -> Project:
+    """All of a project, what it computed included."""
+    shutil.copytree(project.root, target, symlinks=True, dirs_exist_ok=True)
+    return Project(target)

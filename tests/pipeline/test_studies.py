@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.pipeline.project import Project
-from tests.pipeline.test_pipeline import copy_of, ran
+from tests.pipeline.project import Project, copy_of
+from tests.pipeline.test_pipeline import ran
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
