@@ -1,6 +1,6 @@
 """From the files of a study to the sections of its page: the part of the stage `report` that knows where things lie."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,6 @@ from cmarr.files import file_digest, folder_digest, read_json, write_csv
 from cmarr.folds.files import read_folds
 from cmarr.modalities import NAMES
 from cmarr.report.ablations import Ablations
-from cmarr.report.notes import footnotes
 from cmarr.report.page import Page, Section
 from cmarr.report.plots import plot_tables
 from cmarr.report.published import table_2, table_3, with_avg7
@@ -42,6 +41,7 @@ def study_page(
     fold_rule: str,
     cluster: str,
     features: Mapping[str, str],
+    notes: Sequence[str],
     corpus: Section,
     ablations: Mapping[str, Ablations],
     changes: Mapping[str, str],
@@ -50,22 +50,14 @@ def study_page(
     recovery: Section,
     clusters: Section,
 ) -> Page:
-    """The page of a study; what is read here are the tables of evaluation, the faces, settings and hashes."""
+    """The page of a study; what is read here are the tables of evaluation, the faces, settings and hashes.
+
+    notes: the sentences under Table 2, see `cmarr.report.notes.footnotes`.
+    """
     found = {name: _tables(paths, study, name) for name in BY_METHOD}
     for name, table in plot_tables(found["protocols"], study.task).items():
         write_csv(paths.metrics / "report" / "robustness" / name, table)
     paper = table_2(study.dataset)
-    notes = footnotes(
-        study.summaries,
-        study.task,
-        dataset=study.dataset,
-        selection=selection,
-        folds=fold_rule,
-        features=features,
-        cluster=cluster,
-        spread="interval",
-        published=paper is not None,
-    )
     loss = "mean absolute error" if study.task.regression else "share of wrong answers"
     meta = next(iter(study.summaries.values()))["meta"]
     sections = [

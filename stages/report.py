@@ -1,6 +1,7 @@
 """Everything a person reads about a study: tables, figures, what it cost."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,8 +23,9 @@ from cmarr.report.ablations import Ablations, ablations_markdown, ablations_tabl
 from cmarr.report.clusters import clusters_markdown
 from cmarr.report.damage import QUESTION, write_damage
 from cmarr.report.damage_figure import damage_figure
+from cmarr.report.notes import footnotes
 from cmarr.report.page import Section, write_page
-from cmarr.report.published import table_3
+from cmarr.report.published import table_2, table_3
 from cmarr.report.recovery import recovery_markdown
 from cmarr.report.sections.clusters import clusters_section
 from cmarr.report.sections.corpus import corpus_section
@@ -184,12 +186,21 @@ def main(dataset: str) -> None:
     features = {m: name for m, name in settings["features"].items() if LETTERS[m] in tables}
     fold_rule = read_rule(paths.folds)
     selection = describe_rule(settings["selection"], study.task, settings["refit"])
+    notes = partial(
+        footnotes,
+        study.summaries,
+        study.task,
+        dataset=dataset,
+        selection=selection,
+        folds=fold_rule,
+        features=features,
+        cluster=cluster,
+        published=table_2(dataset) is not None,
+    )
     write_report(
         paths.metrics / "report",
         study,
-        selection=selection,
-        fold_rule=fold_rule,
-        features=features,
+        notes=notes(),
         corpus=printed(corpus),
         rejected=rejected,
         cluster=cluster,
@@ -205,6 +216,7 @@ def main(dataset: str) -> None:
         fold_rule=fold_rule,
         cluster=cluster,
         features=features,
+        notes=notes(spread="interval"),
         corpus=corpus_section(
             dataset,
             utterances,

@@ -1,6 +1,6 @@
 """The tables of a study as Markdown, CSV and plain text."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ from cmarr.evaluation.summary import long_table
 from cmarr.files import write_csv, write_text
 from cmarr.report.corpus import corpus_markdown
 from cmarr.report.markdown import markdown_table
-from cmarr.report.notes import footnotes, results_markdown, verdicts
+from cmarr.report.notes import results_markdown, verdicts
 from cmarr.report.published import table_2, with_avg7
 from cmarr.report.sections.cost import cost_table
 from cmarr.report.study import Study
@@ -21,9 +21,7 @@ def write_report(
     folder: str | Path,
     study: Study,
     *,
-    selection: str,
-    fold_rule: str,
-    features: Mapping[str, str],
+    notes: Sequence[str],
     corpus: pd.DataFrame,
     rejected: pd.DataFrame,
     cluster: str,
@@ -33,8 +31,7 @@ def write_report(
     results.md, results.csv, results.txt (Table 2), corpus.md, corpus.csv (Table 1), costs.md.
 
     Args:
-        selection, fold_rule: the rules that stand under the table, as sentences.
-        features: modality -> what its features are.
+        notes: the sentences under the table, see `cmarr.report.notes.footnotes`.
         corpus: Table 1, ready to print. rejected: the quarantine list.
         cluster: what the intervals resample: 'speaker', 'video', 'dialogue'.
     """
@@ -42,16 +39,6 @@ def write_report(
     paper = table_2(study.dataset)
     published = with_avg7(paper) if paper else None
     table = results_frame(study.summaries, study.task, published=published, comparisons=study.comparisons)
-    notes = footnotes(
-        study.summaries,
-        study.task,
-        dataset=study.dataset,
-        selection=selection,
-        folds=fold_rule,
-        features=features,
-        cluster=cluster,
-        published=published is not None,
-    )
     against = verdicts(study.comparisons, study.task, study.summaries)
     title = (
         f"{study.dataset}: {'scores' if study.task.regression else 'WAR / UAR in %'} by available modalities"
