@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks.machine import gflops, machine
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
-from cmarr.methods.cmarr import CMARR
+from cmarr.methods.cmarr import CMARR, _gaussians
 from cmarr.methods.protocol import Started, Task
 from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.training.optimisation import limit_gradients
@@ -141,14 +141,13 @@ def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -
         return statistics.median(times[1:])
 
     def align() -> Tensor:
-        encoded = method._encode(data)
-        mu = torch.stack([e.mu for e in encoded.values()])
-        sigma = torch.stack([e.sigma for e in encoded.values()])
+        encoded = method._encode(data, gaussians=True)
+        mu, sigma = _gaussians(encoded)
         x = torch.stack([e.x for e in encoded.values()])
         return method.distribution_contrast(mu, sigma, data.available) + x.sum() * 1e-6
 
     with torch.no_grad():
-        encoded = method._encode(data)
+        encoded = method._encode(data, gaussians=True)
         x = {m: e.x.detach() for m, e in encoded.items()}
         latents = {m: torch.randn_like(own) for m, own in x.items()}
         completed = method._complete(encoded, usable[None])

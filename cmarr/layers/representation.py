@@ -15,18 +15,28 @@ FlowInput = Literal["mu", "features"]
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What the encoder of one modality knows of B utterances; rows that are not available hold rubbish.
+class Gaussians:
+    """What UMC says of B utterances; rows that are not available hold rubbish.
 
     mu, sigma: (B, d) means over time of the Gaussians' means and deviations (Eq 1)
-    x:         (B, L, d) the representation X_n that enters the flow
     precision: (B, L, 1) mean over channels of 1 / sigma^2, resampled
     """
 
     mu: Tensor
     sigma: Tensor
-    x: Tensor
     precision: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder of one modality knows of B utterances; rows that are not available hold rubbish.
+
+    x:         (B, L, d) the representation X_n that enters the flow
+    gaussians: None where nobody asked for them and X_n does not come from them
+    """
+
+    x: Tensor
+    gaussians: Gaussians | None
 
 
 class Representation(nn.Module):
@@ -55,27 +65,37 @@ class Representation(nn.Module):
         self.convolution = nn.Conv1d(d if flow_input == "mu" else dim, d, 3, padding=1)
         self.norm = nn.LayerNorm(d) if normalise else nn.Identity()
 
-    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Encoded:
-        """Ragged frames (N, dim) of B utterances with `lengths` (B,), N their sum; `longest` as for `Layout`."""
+    def forward(
+        self, frames: Tensor, lengths: Tensor, longest: int | None = None, gaussians: bool = True
+    ) -> Encoded:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,), N their sum; `longest` as for `Layout`.
+
+        gaussians: False where nobody reads them: UMC is then left out if X_n does not need it either.
+        """
         layout = Layout(lengths, len(frames), longest)
         if self.resample_first:
             frames, layout = self._resample_features(frames, layout)
             lengths = layout.lengths
-        mu, log_sigma = self.uncertainty(frames, layout)  # (N, d) each
-        sigma = log_sigma.exp()
-
-        over_time = mean_weights(layout.mask)  # (B, 1, T)
         to_length = resampling_weights(lengths, layout.longest, self.length)  # (B, L, T)
+        found, seen = None, layout.pad(frames) if self.flow_input == "features" else None
+        if gaussians or seen is None:
+            found, means = self._gaussians(frames, layout, to_length)
+            seen = means if seen is None else seen  # (B, T, d or dim)
+        x = self.norm(self.convolution((to_length @ seen).transpose(1, 2)).transpose(1, 2))  # (B, L, d)
+        return Encoded(x, found)
+
+    def _gaussians(self, frames: Tensor, layout: Layout, to_length: Tensor) -> tuple[Gaussians, Tensor]:
+        """The Gaussians, and their means step by step (B, T, d)."""
+        mu, log_sigma = self.uncertainty(frames, layout)  # (N, d) each
+        over_time = mean_weights(layout.mask)  # (B, 1, T)
         precision = (-2 * log_sigma).exp().mean(-1, keepdim=True)  # (N, 1)
         means = layout.pad(mu)  # (B, T, d)
-        resampled = to_length @ (means if self.flow_input == "mu" else layout.pad(frames))  # (B, L, d or dim)
-        x = self.norm(self.convolution(resampled.transpose(1, 2)).transpose(1, 2))  # (B, L, d)
-        return Encoded(
+        found = Gaussians(
             mu=(over_time @ means).squeeze(1),
-            sigma=(over_time @ layout.pad(sigma)).squeeze(1),
-            x=x,
+            sigma=(over_time @ layout.pad(log_sigma.exp())).squeeze(1),
             precision=to_length @ layout.pad(precision),
         )
+        return found, means
 
     def _resample_features(self, frames: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
         weights = resampling_weights(layout.lengths, layout.longest, self.length)

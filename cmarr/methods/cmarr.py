@@ -160,6 +160,7 @@ class CMARR(nn.Module):
         self.reconstruction = reconstruction
         self.temperature = temperature
         self.same_utterance = same_utterance
+        self.weighs_latents = averaging == "precision"
 
         self.representations = nn.ModuleDict(
             {
@@ -226,7 +227,8 @@ class CMARR(nn.Module):
         by nothing else; an absent one by nothing at all.
         """
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
-        encoded = self._encode(batch)
+        aligned = bool(self.alpha or self.entropy_weight)
+        encoded = self._encode(batch, gaussians=aligned or self.weighs_latents)
         x = {m: encoded[m].x for m in self.modalities}
         if self.training:
             self.recovery.start(x, usable)
@@ -236,9 +238,8 @@ class CMARR(nn.Module):
         restored = {m: completed.x[m][0] for m in self.modalities}  # (B, L, d)
 
         losses = {}
-        if self.alpha or self.entropy_weight:
-            mu = torch.stack([encoded[m].mu for m in self.modalities])  # (M, B, d)
-            sigma = torch.stack([encoded[m].sigma for m in self.modalities])
+        if aligned:
+            mu, sigma = _gaussians(encoded)  # (M, B, d) each
             if self.alpha:
                 if self.training:
                     self.distribution_contrast.start(mu, sigma, available)
@@ -263,7 +264,7 @@ class CMARR(nn.Module):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Answers for each named visibility (B, 3); encoders and latents are shared, no question is answered twice."""
         questions = distinct(usable_under(batch, visible, self.modalities))
-        completed = self._complete(self._encode(batch), questions.usable)
+        completed = self._complete(self._encode(batch, self.weighs_latents), questions.usable)
         flat = {m: x.flatten(0, 1) for m, x in completed.x.items()}  # (P * B, L, d)
         recovered = completed.recovered.flatten(0, 1)  # (P * B, M)
         logits = questions.answer(
@@ -274,7 +275,7 @@ class CMARR(nn.Module):
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The fused vectors (B, d) for each named visibility (B, 3)."""
         usable = torch.stack([usable_in(batch, v, self.modalities)[1] for v in visible.values()])
-        completed = self._complete(self._encode(batch), usable)
+        completed = self._complete(self._encode(batch, self.weighs_latents), usable)
         return {
             name: self.fusion.represent({m: x[p] for m, x in completed.x.items()}, completed.recovered[p])
             for p, name in enumerate(visible)
@@ -286,11 +287,12 @@ class CMARR(nn.Module):
         What `Prediction.recovered` of the same batch is to be compared with (Eq 9, Fig 5).
         """
         available = {m: batch.lengths[m] > 0 for m in self.modalities}
-        return {m: e.x * available[m][:, None, None] for m, e in self._encode(batch).items()}
+        return {m: e.x * available[m][:, None, None] for m, e in self._encode(batch, False).items()}
 
     def spreads(self, batch: Batch) -> dict[str, Tensor]:
         """UMC's sigma, mean over time and channels: modality -> (B,), rubbish where it is not available (Eq 1)."""
-        return {m: e.sigma.float().mean(1) for m, e in self._encode(batch).items()}
+        _, sigma = _gaussians(self._encode(batch, gaussians=True))
+        return dict(zip(self.modalities, sigma.float().mean(2), strict=True))
 
     @torch.no_grad()
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
@@ -305,14 +307,15 @@ class CMARR(nn.Module):
 
         Raises UserError when the inverse of a flow diverges: what it recovers would be noise.
         """
-        encoded = self._encode(batch)
+        encoded = self._encode(batch, gaussians=True)
+        mu, sigma = _gaussians(encoded)  # (M, B, d) each
         watched = {}
-        for m, e in encoded.items():
+        for i, (m, e) in enumerate(encoded.items()):
             present = batch.lengths[m] > 0
             if not present.any():
                 continue
             x = e.x[present].float()
-            watched[f"sigma/{m}"] = e.sigma[present].mean()
+            watched[f"sigma/{m}"] = sigma[i][present].mean()
             watched[f"deviation/{m}"] = x.std(correction=0)
             if m in self.recovery.flows:
                 watched[f"bits/{m}"] = self.recovery.bits_per_dimension(m, x).mean()
@@ -326,8 +329,7 @@ class CMARR(nn.Module):
         available, _ = usable_in(batch, batch.available, self.modalities)
         complete = available.all(1)
         if complete.sum() >= 2 and len(encoded) > 1:
-            mu = torch.stack([e.mu[complete] for e in encoded.values()]).float()
-            sigma = torch.stack([e.sigma[complete] for e in encoded.values()]).float()
+            mu, sigma = mu[:, complete].float(), sigma[:, complete].float()
             similarities = self.distribution_contrast.similarities(mu, sigma)
             watched["similarity_spread"] = similarities.std()
             watched["retrieval"] = retrieval(similarities)
@@ -351,15 +353,16 @@ class CMARR(nn.Module):
         total = torch.stack(list(norms.values())).sum().clamp(min=1e-12)
         return {name: norm / total for name, norm in norms.items()}
 
-    def _encode(self, batch: Batch) -> dict[str, Encoded]:
+    def _encode(self, batch: Batch, gaussians: bool) -> dict[str, Encoded]:
         return {
-            m: self.representations[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
+            m: self.representations[m](batch.values[m], batch.lengths[m], batch.longest.get(m), gaussians)
             for m in self.modalities
         }
 
     def _complete(self, encoded: Mapping[str, Encoded], usable: Tensor) -> Completed:
         x = {m: e.x for m, e in encoded.items()}
-        return self.recovery(x, usable, {m: e.precision for m, e in encoded.items()})
+        precision = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
+        return self.recovery(x, usable, precision)
 
     def _supervised_contrast(
         self, batch: Batch, restored: Mapping[str, Tensor], usable: Tensor, masked: Tensor
@@ -398,6 +401,12 @@ class CMARR(nn.Module):
         ]
         every = torch.cat(bits)
         return every.sum() / max(len(every), 1)
+
+
+def _gaussians(encoded: Mapping[str, Encoded]) -> tuple[Tensor, Tensor]:
+    """mu and sigma (M, B, d) of what was encoded with its Gaussians."""
+    known = [e.gaussians for e in encoded.values() if e.gaussians is not None]
+    return torch.stack([g.mu for g in known]), torch.stack([g.sigma for g in known])
 
 
 def _first_rows(batch: Batch, count: int) -> Batch:

@@ -25,28 +25,42 @@ SWITCHES = [{}, {"flow_input": "features"}, {"resample_first": True}, {"normalis
 def test_shapes_and_independence_of_the_rest_of_the_batch(switch):
     module = encoder(**switch)
     encoded = module(frames(), LENGTHS)
-    assert encoded.mu.shape == encoded.sigma.shape == (3, 8)
+    assert encoded.gaussians.mu.shape == encoded.gaussians.sigma.shape == (3, 8)
     assert encoded.x.shape == (3, 6, 8)
-    assert encoded.precision.shape == (3, 6, 1)
+    assert encoded.gaussians.precision.shape == (3, 6, 1)
     alone = module(frames()[4:], torch.tensor([9]))
-    for name in ("mu", "sigma", "x", "precision"):
-        assert getattr(encoded, name).isfinite().all()
-        torch.testing.assert_close(getattr(encoded, name)[2], getattr(alone, name)[0], atol=1e-5, rtol=1e-5)
+    both = {"x": (encoded.x, alone.x)}
+    both |= {
+        name: (getattr(encoded.gaussians, name), getattr(alone.gaussians, name))
+        for name in ("mu", "sigma", "precision")
+    }
+    for found, again in both.values():
+        assert found.isfinite().all()
+        torch.testing.assert_close(found[2], again[0], atol=1e-5, rtol=1e-5)
 
 
 def test_the_contrast_sees_means_over_real_frames():
     module = encoder()
     mu, log_sigma = module.uncertainty(frames(), Layout(LENGTHS, 13))
     encoded = module(frames(), LENGTHS)
-    torch.testing.assert_close(encoded.mu[0], mu[:4].mean(0))
-    torch.testing.assert_close(encoded.sigma[2], log_sigma[4:].exp().mean(0))
+    torch.testing.assert_close(encoded.gaussians.mu[0], mu[:4].mean(0))
+    torch.testing.assert_close(encoded.gaussians.sigma[2], log_sigma[4:].exp().mean(0))
 
 
 def test_precision_is_the_mean_of_one_over_variance():
     module = encoder()
     _, log_sigma = module.uncertainty(frames()[:1], Layout(torch.tensor([1]), 1))
-    precision = module(frames()[:1], torch.tensor([1])).precision
+    precision = module(frames()[:1], torch.tensor([1])).gaussians.precision
     torch.testing.assert_close(precision[0], log_sigma.exp().pow(-2).mean().expand(6, 1))
+
+
+def test_gaussians_that_nobody_reads_are_left_out(monkeypatch):
+    """Of features that enter the flow themselves; means that enter it are needed all the same."""
+    direct, aligned = encoder(flow_input="features"), encoder()
+    assert torch.equal(direct(frames(), LENGTHS, gaussians=False).x, direct(frames(), LENGTHS).x)
+    assert torch.equal(aligned(frames(), LENGTHS, gaussians=False).x, aligned(frames(), LENGTHS).x)
+    monkeypatch.setattr(direct, "uncertainty", None)
+    assert direct(frames(), LENGTHS, gaussians=False).gaussians is None
 
 
 def test_features_enter_the_flow_in_place_of_mu():
