@@ -17,7 +17,8 @@ CARD = "README.md"
 def export(trained: Trained, folder: str | Path, *, force: bool = False) -> Path:
     """Write the models into a folder, which `Recognizer.load` reads without DVC, MLflow or the corpus.
 
-    Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set.
+    Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set; one that
+    holds the models themselves is never replaced.
     """
     folder = Path(folder).expanduser()
     try:
@@ -37,6 +38,11 @@ def _write(trained: Trained, folder: Path, force: bool) -> Path:
         if not force:
             raise UserError(
                 f"{folder} holds a model already; name another folder, or replace it with --force"
+            )
+        if any(weights.resolve().parent == folder.resolve() for weights in trained.weights):
+            raise UserError(
+                f"{folder} holds the model that is to be exported, and replacing it would lose the weights; "
+                "name another folder"
             )
         # First, so that a killed export leaves no description of weights that are gone.
         (folder / DESCRIPTION).unlink()

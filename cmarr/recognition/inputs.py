@@ -1,6 +1,7 @@
-"""What a user hands over, a path or bytes or samples or a text, as an utterance."""
+"""What a user hands over, a path or bytes or samples or a text, as a clip to be read."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cmarr.corpora.captions import ENDINGS, read_captions
 from cmarr.corpora.headers import FILM, SOUND
 from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.transcripts import read_text
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS, NAMES
 
 Media = str | Path | bytes | tuple[Any, int]
@@ -24,6 +25,19 @@ TEXTS = (".txt", *ENDINGS)
 """Endings of transcripts, the most telling last."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """A clip to be read.
+
+    features: letter -> (T, D) array that stands for a modality of the utterance
+    unread:   letter -> why what was there for a modality could not be read; nothing of it is in the utterance
+    """
+
+    utterance: Utterance
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
 def clip_from(
     clip: str | Path | None,
     *,
@@ -33,8 +47,8 @@ def clip_from(
     start: float | None = None,
     end: float | None = None,
     scratch: Path,
-) -> Utterance:
-    """One utterance; bytes and samples are put into the folder `scratch`. Arguments as in `Recognizer.predict`.
+) -> Given:
+    """One clip; bytes and samples are put into the folder `scratch`. Arguments as in `Recognizer.predict`.
 
     Raises UserError for arguments that are no media, and for times that cannot be.
     """
@@ -53,8 +67,8 @@ def clip_from(
     name = next((shown(p) for p in (clip, sound, picture) if p is not None), "text")
     utterance = Utterance(name, audio=sound, video=picture, start=start, end=end)
     if text is not None:
-        return replace(utterance, text=text)
-    return with_transcript(utterance, said) if said is not None else utterance
+        return Given(replace(utterance, text=text))
+    return beside(utterance, said) if said is not None else Given(utterance)
 
 
 def media_of(path: str | Path) -> tuple[str | None, str | None]:
@@ -70,6 +84,14 @@ def sidecar(path: Path) -> Path | None:
         if found != path and found.is_file():
             return found
     return None
+
+
+def beside(utterance: Utterance, path: Path) -> Given:
+    """The utterance with the text of the file beside it; one that cannot be read costs it that text alone."""
+    try:
+        return Given(with_transcript(utterance, path))
+    except Unreadable as error:
+        return Given(utterance, unread={"t": shown(error)})
 
 
 def with_transcript(utterance: Utterance, path: Path) -> Utterance:

@@ -18,6 +18,7 @@ from cmarr.media.levels import Levels
 from cmarr.media.workers import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.examiner import Examiner
+from cmarr.recognition.inputs import Given
 from cmarr.recognition.limits import Limits
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
@@ -50,14 +51,6 @@ class Reading:
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Given:
-    """A clip to be read: an utterance, and features (letter -> (T, D)) that stand for some of its modalities."""
-
-    utterance: Utterance
-    features: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Reader:
@@ -115,7 +108,7 @@ class Reader:
         given = clip.features.get(modality)
         source = utterance.source(modality)
         if given is None and source is None:
-            return NOT_GIVEN
+            return clip.unread.get(modality, NOT_GIVEN)
         if modality not in self.dims:
             return "this model was trained without it"
         if given is not None:

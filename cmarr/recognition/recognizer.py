@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -23,9 +24,9 @@ from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.answer import Answer, Refusal, retold
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.examiner import Examiner
-from cmarr.recognition.inputs import Media, clip_from, letter_of
+from cmarr.recognition.inputs import Given, Media, clip_from, letter_of
 from cmarr.recognition.limits import Limits
-from cmarr.recognition.reading import Given, Reader, Reading, absolute
+from cmarr.recognition.reading import Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
 from cmarr.recognition.windows import check_windows, cut_windows
 
@@ -154,11 +155,11 @@ class Recognizer:
         modality that does not exist.
         """
         with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
-            utterance = clip_from(
+            given = clip_from(
                 clip, audio=audio, video=video, text=text, start=start, end=end, scratch=Path(scratch)
             )
             found = {letter_of(m): np.asarray(values) for m, values in (features or {}).items()}
-            (answer,) = self.predict_all([Given(utterance, found)], hide)
+            (answer,) = self.predict_all([replace(given, features=found)], hide)
         told = retold(answer, f"{scratch}{os.sep}", "the given ")
         if isinstance(told, Refusal):
             raise Unreadable(told.reason)

@@ -1,15 +1,15 @@
 """One run of `cmarr predict`: find the clips, answer them, write the answers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
 from cmarr.progress import progress
 from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.inputs import Given
 from cmarr.recognition.output import ENDINGS, FORMATS, json_lines, table, write_parquet
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.sources import find_clips
@@ -94,16 +94,17 @@ def _write(
 
 
 def _answers(
-    request: Request, recognizer: Recognizer, found: Sequence[Utterance | Refusal]
+    request: Request, recognizer: Recognizer, found: Sequence[Given | Refusal]
 ) -> Iterator[Answer | Refusal]:
     """In the order found: a refusal stays where it is, a recording gives its windows."""
-    parts: list[Utterance | Refusal] = []
+    parts: list[Given | Refusal] = []
     for clip in found:
         if isinstance(clip, Refusal) or request.window is None:
             parts.append(clip)
         else:
-            parts += recognizer.windows([clip], request.window, request.hop or request.window / 2)
-    asked = [part for part in parts if isinstance(part, Utterance)]
+            windows = recognizer.windows([clip.utterance], request.window, request.hop or request.window / 2)
+            parts += [replace(clip, utterance=window) for window in windows]
+    asked = [part for part in parts if isinstance(part, Given)]
     answers = progress(recognizer.predict_all(asked, request.hide), "answering", "clip", len(asked))
     for part in parts:
         yield part if isinstance(part, Refusal) else next(answers)

@@ -8,11 +8,22 @@ from pathlib import Path
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Utterance
-from cmarr.errors import Unreadable, UserError
+from cmarr.errors import UserError
 from cmarr.recognition.answer import Refusal
-from cmarr.recognition.inputs import AUDIO, TEXTS, VIDEO, media_of, shown, sidecar, with_transcript
+from cmarr.recognition.inputs import (
+    AUDIO,
+    TEXTS,
+    VIDEO,
+    Given,
+    beside,
+    media_of,
+    shown,
+    sidecar,
+    with_transcript,
+)
 
 TABLES = (".csv", ".parquet")
+OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
 
 
 def find_clips(
@@ -21,18 +32,19 @@ def find_clips(
     text: str | None = None,
     transcript: str | Path | None = None,
     allow_outside: bool = False,
-) -> list[Utterance | Refusal]:
+) -> list[Given | Refusal]:
     """The clips that some paths name, and what is refused of them before it is opened, in the order found.
 
     A media file is one clip; so is a text file. A folder gives one clip for each name below it that sound,
     video or text files share. A CSV or Parquet file is a manifest as for a corpus of one's own. `text`, or
     the text of the file `transcript`, belongs to the one clip there is. A transcript beside a media file,
-    under the same name, is found. What a folder or manifest names outside itself, by a link or a path, is
-    refused unless `allow_outside`.
+    under the same name, is found; one that cannot be read costs the clip its text alone, and the clip says so.
+    What a folder or manifest names outside itself, by a link or a path, is refused unless `allow_outside`.
 
-    Raises UserError for a path that does not exist, and for a text where there are several clips.
+    Raises UserError for a path that does not exist, for a text where there are several clips, and for a
+    `transcript` that cannot be read.
     """
-    clips: list[Utterance | Refusal] = []
+    clips: list[Given | Refusal] = []
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{shown(path)} does not exist")
@@ -48,44 +60,39 @@ def find_clips(
         raise UserError(
             f"there are {len(clips)} clips and one text; put the texts beside them (.txt, .srt), or into a manifest"
         )
-    clip: Utterance | Refusal = clips[0] if clips else Utterance("text")
-    if isinstance(clip, Utterance):
-        if transcript is not None:
-            clip = with_transcript(clip, Path(transcript))
-        if text is not None:
-            clip = replace(clip, text=text, words=())
-    return [clip]
+    clip: Given | Refusal = clips[0] if clips else Given(Utterance("text"))
+    if isinstance(clip, Refusal):
+        return [clip]
+    utterance = clip.utterance
+    if transcript is not None:
+        utterance = with_transcript(utterance, Path(transcript))
+    if text is not None:
+        utterance = replace(utterance, text=text, words=())
+    return [Given(utterance)]
 
 
-def _file(path: Path, allow_outside: bool) -> Utterance | Refusal:
+def _file(path: Path, allow_outside: bool) -> Given:
     name = shown(path)
     if path.suffix.lower() in TEXTS:
-        return _transcribed(Utterance(name), path)
+        return beside(Utterance(name), path)
     audio, video = media_of(path)
     utterance = Utterance(name, audio=audio, video=video)
-    beside = sidecar(path)
-    if beside is None or not (allow_outside or _inside(beside, path.parent)):
-        return utterance
-    return _transcribed(utterance, beside)
+    said = sidecar(path)
+    if said is None:
+        return Given(utterance)
+    if not (allow_outside or _inside(said, path.parent)):
+        return Given(utterance, unread={"t": f"{shown(said)} {OUTSIDE}"})
+    return beside(utterance, said)
 
 
-def _transcribed(utterance: Utterance, path: Path) -> Utterance | Refusal:
-    try:
-        return with_transcript(utterance, path)
-    except Unreadable as error:
-        return utterance if utterance.audio or utterance.video else Refusal(utterance.id, str(error))
-
-
-def _folder(folder: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
+def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     groups: dict[str, dict[str, Path]] = {}
     files = corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS})
     for path in files:
         kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
         stem = os.path.relpath(path, folder).removesuffix(path.suffix)
         if not allow_outside and not _inside(path, folder):
-            yield Refusal(
-                shown(path), "it is a link that leads out of its folder; allow that with --allow-outside"
-            )
+            yield Refusal(shown(path), f"it {OUTSIDE}")
             continue
         groups.setdefault(stem, {}).setdefault(kind, path)
     if not files:
@@ -98,16 +105,16 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
             shown(stem), audio=str(audio) if audio else None, video=str(video) if video else None
         )
         text = found.get("captions", found.get("text"))
-        yield _transcribed(utterance, text) if text else utterance
+        yield beside(utterance, text) if text else Given(utterance)
 
 
 _KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
 
 
-def _manifest(path: Path, allow_outside: bool) -> Iterator[Utterance | Refusal]:
+def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     utterances, rejected = read_manifest(path, allow_outside=allow_outside)
     for utterance in utterances:
-        yield replace(utterance, id=shown(utterance.id))
+        yield Given(replace(utterance, id=shown(utterance.id)))
     for refused in rejected:
         yield Refusal(shown(refused.id), refused.reason)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cmarr.errors import UserError
-from cmarr.recognition.inputs import clip_from, letter_of
+from cmarr.recognition.inputs import Given, clip_from, letter_of
 from cmarr.recognition.limits import Limits
-from cmarr.recognition.reading import Given
 from cmarr.serving.shape import Clip
 from cmarr.settings.load import validate
 
@@ -55,7 +54,7 @@ def given(clips: Sequence[Clip], scratch: Path) -> Iterator[Given]:
         if "clip" in media:
             whole.write_bytes(media.pop("clip"))
         try:
-            utterance = clip_from(
+            made = clip_from(
                 whole if whole.exists() else None,
                 **media,
                 text=clip.text,
@@ -66,7 +65,7 @@ def given(clips: Sequence[Clip], scratch: Path) -> Iterator[Given]:
             features = {letter_of(m): _array(m, values) for m, values in (clip.features or {}).items()}
         except UserError as error:
             raise UserError(f"inputs[{number}]: {error}") from None
-        yield Given(replace(utterance, id=clip.id or str(number)), features)
+        yield Given(replace(made.utterance, id=clip.id or str(number)), features)
 
 
 def _check(clip: Clip, place: str, limits: Limits) -> None:

@@ -13,7 +13,7 @@ from cmarr import Recognizer
 from cmarr.cli import app
 from cmarr.errors import UserError
 from cmarr.recognition.export import export
-from cmarr.recognition.trained import of_study
+from cmarr.recognition.trained import exported, of_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +66,16 @@ def test_an_export_is_replaced_only_on_demand(folder, project, tmp_path):
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(UserError, match="holds other things"):
         export(of_study("demo", root=project), tmp_path / "other", force=True)
+
+
+def test_an_export_is_not_written_over_itself(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    for target in (folder, tmp_path / "link"):
+        with pytest.raises(UserError, match="would lose the weights; name another folder"):
+            export(exported(folder), target, force=True)
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "fold1-seed0.safetensors", "model.json"]
+    export(exported(folder), tmp_path / "copy")
+    export(exported(folder), tmp_path / "copy", force=True)
 
 
 def test_the_command(project, tmp_path):

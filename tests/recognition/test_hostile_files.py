@@ -204,7 +204,7 @@ class TestPaths:
         with pytest.raises(UserError, match="leads out of the manifest's folder"):
             find_clips([inside / "list.csv"])
         (clip,) = find_clips([inside / "list.csv"], allow_outside=True)
-        assert Path(clip.audio).resolve() == outside
+        assert Path(clip.utterance.audio).resolve() == outside
 
     def test_links_in_a_folder_stay_in_it(self, tmp_path, clips):
         inside = tmp_path / "corpus"
@@ -219,7 +219,8 @@ class TestPaths:
         (tmp_path / "a.wav").write_bytes((clips / "a.wav").read_bytes())
         (tmp_path / "a.txt").symlink_to("/etc/passwd")
         (clip,) = find_clips([tmp_path / "a.wav"])
-        assert clip.text is None
+        assert clip.utterance.text is None
+        assert "a.txt is a link that leads out of its folder" in clip.unread["t"]
 
     @pytest.mark.parametrize(
         "name",
@@ -237,7 +238,7 @@ class TestPaths:
         monkeypatch.chdir(tmp_path)
         Path(name).write_bytes((clips / "a.wav").read_bytes())
         (clip,) = find_clips([name])
-        assert clip.id.isprintable()
+        assert clip.utterance.id.isprintable()
         (answer,) = recognizer.predict_all([clip])
         assert answer.used == ("speech",)
         assert os.listdir(tmp_path) == [name]  # noqa: PTH208

@@ -182,3 +182,20 @@ def test_a_transcript_that_cannot_be_read_costs_the_text_alone(predict, clips, t
     (tmp_path / "a.txt").write_bytes(content)
     status, output, _ = predict(tmp_path / "a.wav", "--format", "jsonl")
     assert status == 0 and "speech" in lines(output)[0]["used"]
+
+
+def test_a_transcript_that_is_far_too_large_is_told(predict, clips, tmp_path):
+    """Beside a recording it costs the text alone; on its own, or asked for by name, there is no answer."""
+    (tmp_path / "a.wav").write_bytes((clips / "a.wav").read_bytes())
+    with (tmp_path / "a.srt").open("wb") as file:
+        file.truncate(70 * 2**20)  # a file with a hole: it takes no room
+    for arguments in ([tmp_path], [tmp_path / "a.wav"], [tmp_path / "a.wav", "--window", 0.5]):
+        status, output, _ = predict(*arguments, "--format", "jsonl")
+        for answer in lines(output):
+            assert status == 0 and answer["used"] == ["speech"]
+            assert "a.srt has 73 MB, too much for a text file" in answer["missing"]["text"]
+            assert answer["warnings"] == [f"text not used: {answer['missing']['text']}"]
+    status, output, _ = predict(tmp_path / "a.srt", "--format", "jsonl")
+    assert status == 1 and "too much for a text file" in lines(output)[0]["refused"]
+    status, _, told = predict(clips / "a.wav", "--transcript", tmp_path / "a.srt")
+    assert status == 2 and "too much for a text file" in told

@@ -12,8 +12,8 @@ from cmarr import Recognizer
 from cmarr.corpora.manifest import Utterance
 from cmarr.errors import Unreadable, UserError
 from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.inputs import Given
 from cmarr.recognition.limits import Limits
-from cmarr.recognition.reading import Given
 from cmarr.recognition.trained import of_study
 
 
