@@ -1,7 +1,5 @@
 """docs/add-a-corpus.md, followed: the reader reads, the line is one of the registry's, the section is valid."""
 
-import importlib.util
-import re
 import sys
 from pathlib import Path
 
@@ -13,24 +11,17 @@ from cmarr.corpora import registry
 from cmarr.corpora.labels import EMOTIONS
 from cmarr.settings.schema import Dataset
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs/add-a-corpus.md").read_text(encoding="utf-8")
+sys.path.append(str(Path(__file__).parents[1]))
+from documented import blocks, entry, module_of
 
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "add-a-corpus.md"
 
 
 def test_the_corpus_of_the_page_is_read(tmp_path, monkeypatch):
-    module, line = blocks("python")
-    path = tmp_path / "kitchen.py"
-    path.write_text(module)
-    spec = importlib.util.spec_from_file_location("cmarr.corpora.kitchen", path)
-    reader = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, reader)
-    spec.loader.exec_module(reader)
-    ((kind, name),) = eval(f"{{{line}}}").items()  # a line of a dictionary
-    assert name == spec.name
+    module, line = blocks(PAGE, "python")
+    kind, name = entry(line)
+    module_of(module, "cmarr.corpora.kitchen", tmp_path, monkeypatch)
+    assert name == "cmarr.corpora.kitchen"
     monkeypatch.setitem(registry.READERS, kind, name)
 
     root = tmp_path / "corpus"
@@ -47,7 +38,7 @@ def test_the_corpus_of_the_page_is_read(tmp_path, monkeypatch):
 
 
 def test_the_section_of_the_page_is_valid():
-    ((name, section),) = YAML(typ="safe", pure=True).load(blocks("yaml")[0]).items()
+    ((name, section),) = YAML(typ="safe", pure=True).load(blocks(PAGE, "yaml")[0]).items()
     dataset = Dataset(**section)
     assert name == dataset.kind == "kitchen"
     assert set(dataset.classes) <= set(EMOTIONS)

@@ -1,7 +1,5 @@
 """docs/add-an-encoder.md, followed: the encoder encodes, and its settings are checked."""
 
-import importlib.util
-import re
 import sys
 from pathlib import Path
 
@@ -14,25 +12,18 @@ from cmarr.encoders import registry
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.settings import schema
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs/add-an-encoder.md").read_text(encoding="utf-8")
+sys.path.append(str(Path(__file__).parents[1]))
+from documented import blocks, entry, module_of
 
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "add-an-encoder.md"
 
 
 @pytest.fixture
 def letters(tmp_path, monkeypatch):
     """The encoder of the page, registered, and the section of its settings."""
-    module, line, section = blocks("python")
-    path = tmp_path / "letters.py"
-    path.write_text(module)
-    spec = importlib.util.spec_from_file_location("cmarr.encoders.letters", path)
-    made = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, made)
-    spec.loader.exec_module(made)
-    ((key, name),) = eval(f"{{{line}}}").items()  # a line of a dictionary
+    module, line, section = blocks(PAGE, "python")
+    key, name = entry(line)
+    module_of(module, f"cmarr.encoders.{key}", tmp_path, monkeypatch)
     monkeypatch.setitem(registry.ENCODERS, key, name)
     names = dict(vars(schema))
     exec(section, names)
@@ -41,7 +32,7 @@ def letters(tmp_path, monkeypatch):
 
 def test_the_encoder_of_the_page_encodes(letters):
     key, section = letters
-    ((name, given),) = YAML(typ="safe", pure=True).load(blocks("yaml")[0]).items()
+    ((name, given),) = YAML(typ="safe", pure=True).load(blocks(PAGE, "yaml")[0]).items()
     assert name == key
     settings = section(**given).model_dump()
     encoder = registry.build_encoder(key, **settings)

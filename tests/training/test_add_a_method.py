@@ -12,13 +12,11 @@ import pytest
 
 from cmarr.methods.registry import METHODS
 
+sys.path.append(str(Path(__file__).parents[1]))
+from documented import blocks
+
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs/add-a-method.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of the guide in one language."""
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+PAGE = "add-a-method.md"
 
 
 def insert(path: Path, before: str, text: str) -> None:
@@ -50,7 +48,7 @@ def test_one_file_one_line_and_a_section(corpus):
     shutil.copytree(ROOT / "tests/methods", project / "tests/methods")
     shutil.copy(ROOT / "pyproject.toml", project)
 
-    module, line, schema = blocks("python")
+    module, line, schema = blocks(PAGE, "python")
     (project / "cmarr/methods/average.py").write_text(module)
     last = f'    "{list(METHODS)[-1]}": "{list(METHODS.values())[-1]}",\n'
     insert(project / "cmarr/methods/registry.py", last, line)
@@ -67,7 +65,7 @@ def test_one_file_one_line_and_a_section(corpus):
         assert old in params
         params = params.replace(old, new, 1)
     (project / "params.yaml").write_text(params)
-    insert(project / "params.yaml", "  masked:\n", *blocks("yaml"))
+    insert(project / "params.yaml", "  masked:\n", *blocks(PAGE, "yaml"))
     insert(project / "cmarr/settings/schema.py", "class Methods(Section):", schema + "\n\n")
     insert(project / "cmarr/settings/schema.py", "    masked: Masked\n", "    average: Average\n")
 
