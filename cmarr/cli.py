@@ -46,27 +46,55 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-Study = Annotated[str | None, typer.Option(help="dataset of the study; default: `dataset` of params.yaml")]
+WHICH, LIMITS = "Which study, which model", "Limits"
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="a folder that `cmarr export` wrote; default: the best model of the study in this folder",
+        rich_help_panel=WHICH,
+    ),
+]
+Study = Annotated[
+    str | None,
+    typer.Option(
+        help="dataset of the study; default: `dataset` of params.yaml",
+        rich_help_panel=WHICH,
+    ),
+]
 Method = Annotated[
     str | None,
-    typer.Option(help="a method or ablation; default: the method with the best model"),
+    typer.Option(help="a method or ablation; default: the method with the best model", rich_help_panel=WHICH),
 ]
-Fold = Annotated[int | None, typer.Option(help="only models of this fold")]
-Seed = Annotated[int | None, typer.Option(help="only models of this seed")]
+Fold = Annotated[int | None, typer.Option(help="only models of this fold", rich_help_panel=WHICH)]
+Seed = Annotated[int | None, typer.Option(help="only models of this seed", rich_help_panel=WHICH)]
 Ensemble = Annotated[
     bool,
-    typer.Option("--ensemble", help="average the models of all folds and seeds instead of taking the best"),
+    typer.Option(
+        "--ensemble",
+        help="average the models of all folds and seeds instead of taking the best",
+        rich_help_panel=WHICH,
+    ),
 ]
 Weights = Annotated[
     list[str] | None,
-    typer.Option(help="speech=FOLDER, where the weights of an encoder lie here; may be repeated"),
+    typer.Option(
+        metavar="MODALITY=PATH",
+        help="where the weights of an encoder lie here, as speech=FOLDER; may be repeated",
+        rich_help_panel=WHICH,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Workers = Annotated[str, typer.Option(help="processes that decode; auto: one a core")]
-MaxPixels = Annotated[int, typer.Option(help="most pixels of a frame")]
-MaxCharacters = Annotated[int, typer.Option(help="longest text")]
-TimeLimit = Annotated[float, typer.Option(help="most seconds that decoding a clip may take")]
-Params = Annotated[Path, typer.Option(help="params.yaml of the study's project")]
+MaxMegabytes = Annotated[float, typer.Option(help="most megabytes of a file", rich_help_panel=LIMITS)]
+MaxSeconds = Annotated[float, typer.Option(help="most seconds of a recording", rich_help_panel=LIMITS)]
+MaxFrames = Annotated[int, typer.Option(help="most frames of a video", rich_help_panel=LIMITS)]
+MaxPixels = Annotated[int, typer.Option(help="most pixels of a frame", rich_help_panel=LIMITS)]
+MaxCharacters = Annotated[int, typer.Option(help="most characters of a text", rich_help_panel=LIMITS)]
+TimeLimit = Annotated[
+    float, typer.Option(help="most seconds that decoding a clip may take", rich_help_panel=LIMITS)
+]
+Params = Annotated[Path, typer.Option(help="params.yaml of the study's project", rich_help_panel=WHICH)]
 
 
 @app.command()
@@ -81,7 +109,7 @@ def compare(
     dataset: Study = None,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Print how the scores of two experiments differ, with paired intervals and tests, condition by condition.
+    """Print how two experiments differ: paired intervals and tests, condition by condition.
 
     Both are computed from the predictions, those of an experiment from DVC's cache; the workspace stays as it is.
     """
@@ -156,27 +184,31 @@ def predict(
             help="clips, folders of clips, or manifests (.csv, .parquet); `--` before a name with a dash"
         ),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="a folder that `cmarr export` wrote; default: the best model of the study here"),
-    ] = None,
+    model: Model = None,
     text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
     transcript: Annotated[
         Path | None, typer.Option(help="a file with what is said: .txt, .srt or .vtt")
     ] = None,
     hide: Annotated[
         list[str] | None,
-        typer.Option(help="what if this were missing: speech, video or text; may be repeated"),
+        typer.Option(
+            metavar="MODALITY",
+            help="do without speech, video or text, as if it were missing; may be repeated",
+        ),
     ] = None,
     window: Annotated[
-        float | None, typer.Option(help="seconds; longer recordings are answered window by window")
+        float | None, typer.Option(help="seconds of a window; a longer recording gets an answer for each")
     ] = None,
-    hop: Annotated[float | None, typer.Option(help="seconds between windows; default: half a window")] = None,
+    hop: Annotated[
+        float | None, typer.Option(help="seconds from one window to the next; default: half a window")
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="write the answers here; its ending may name the format"),
+        typer.Option(
+            "--output", "-o", help="write the answers to this file; .jsonl and .parquet name the format"
+        ),
     ] = None,
-    format: Annotated[str | None, typer.Option(help="table, jsonl or parquet")] = None,
+    format: Annotated[str | None, typer.Option(help="table, jsonl or parquet; default: a table")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="draw the course of the probabilities: .svg or .png; needs --window")
     ] = None,
@@ -191,15 +223,19 @@ def predict(
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = "auto",
-    max_megabytes: Annotated[float, typer.Option(help="largest file")] = 2000.0,
-    max_seconds: Annotated[float, typer.Option(help="longest recording")] = 3600.0,
-    max_frames: Annotated[int, typer.Option(help="most frames of a video")] = 250_000,
+    max_megabytes: MaxMegabytes = 2000.0,
+    max_seconds: MaxSeconds = 3600.0,
+    max_frames: MaxFrames = 250_000,
     max_pixels: MaxPixels = 4096 * 2304,
     max_characters: MaxCharacters = 100_000,
     time_limit: TimeLimit = 60.0,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Answer clips with a trained model; what a clip does not have is simply missing.
+
+    \b
+    cmarr predict clip.mp4 --model exported --text "I did not expect that"
+    cmarr predict clips/ --model exported --output answers.jsonl
 
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
     0 all answered, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
@@ -238,10 +274,7 @@ def predict(
 
 @app.command()
 def serve(
-    model: Annotated[
-        Path | None,
-        typer.Option(help="a folder that `cmarr export` wrote; default: the best model of the study here"),
-    ] = None,
+    model: Model = None,
     host: Annotated[
         str, typer.Option(help="address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
     ] = "127.0.0.1",
@@ -255,12 +288,15 @@ def serve(
     device: Device = "auto",
     workers: Workers = "auto",
     max_request_megabytes: Annotated[
-        float, typer.Option(help="largest request; base64 is a third larger")
+        float,
+        typer.Option(
+            help="most megabytes of a request; base64 is a third larger than its file", rich_help_panel=LIMITS
+        ),
     ] = 128.0,
-    max_clips: Annotated[int, typer.Option(help="most clips of a request")] = 32,
-    max_megabytes: Annotated[float, typer.Option(help="largest file")] = 64.0,
-    max_seconds: Annotated[float, typer.Option(help="longest recording")] = 300.0,
-    max_frames: Annotated[int, typer.Option(help="most frames of a video")] = 20_000,
+    max_clips: Annotated[int, typer.Option(help="most clips of a request", rich_help_panel=LIMITS)] = 32,
+    max_megabytes: MaxMegabytes = 64.0,
+    max_seconds: MaxSeconds = 300.0,
+    max_frames: MaxFrames = 20_000,
     max_pixels: MaxPixels = 4096 * 2304,
     max_characters: MaxCharacters = 100_000,
     time_limit: TimeLimit = 60.0,
@@ -327,7 +363,11 @@ def _recognizer(
         found = Recognizer.load(model, **options)
     else:
         found = Recognizer.of_study(
-            dataset or _dataset(params), method, root=params.parent, **choice, **options
+            dataset or _dataset(params, ", or name an exported model with --model"),
+            method,
+            root=params.parent,
+            **choice,
+            **options,
         )
     for note in found.notes:
         typer.echo(f"cmarr {command}: {note}", err=True)
@@ -344,15 +384,18 @@ def _weights(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _dataset(params: Path) -> str:
+def _dataset(params: Path, instead: str = "") -> str:
+    """The dataset of a project; `instead` ends the sentence that says what else would do where it is not there."""
     from cmarr.settings.load import read_yaml
 
     if not params.is_file():
         raise UserError(
-            f"{params} is not there; run this in the project's folder, name it with --params, or name an exported "
-            "model with --model"
+            f"{params} is not there; run this in the project's folder, or name it with --params{instead}"
         )
-    return str(read_yaml(params).get("dataset"))
+    dataset = read_yaml(params).get("dataset")
+    if not isinstance(dataset, str):
+        raise UserError(f"{params}: dataset: must be a name, not {dataset!r}")
+    return dataset
 
 
 def _fail(command: str, error: UserError, status: int) -> NoReturn:

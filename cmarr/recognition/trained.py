@@ -64,8 +64,10 @@ def of_study(
     root = Path(root).expanduser()
     data = root / "data" / dataset
     if not re.fullmatch(r"[\w-]+", dataset) or not (data / "settings").is_dir():
+        others = [path.parent.name for path in (root / "data").glob("*/settings")]
         raise UserError(
-            f"{data}: there is no study of {dataset!r}; run it first (dvc repro), or `dvc checkout`"
+            f"{data}: there is no study of {dataset!r}{did_you_mean(dataset, others)}; run it first (dvc repro), or "
+            "bring it back (dvc checkout)"
         )
     if method is None:
         method = _best_method(data, fold, seed)
@@ -73,7 +75,7 @@ def of_study(
     if method not in found:
         raise UserError(
             f"{data / 'models'}: {method!r} has no trained models there; there are {', '.join(sorted(found)) or 'none'}"
-            f"{did_you_mean(str(method), found)} (dvc repro trains, `dvc checkout` brings back)"
+            f"{did_you_mean(str(method), found)} (dvc repro trains, dvc checkout brings back)"
         )
     files = _models(data / "models" / method)
     chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)

@@ -104,7 +104,9 @@ def _own(name: str, folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in Path(folder).glob("*.yaml"))
-        raise UserError(f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/)")
+        raise UserError(
+            f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/){did_you_mean(name, known)}"
+        )
     return read_yaml(path)
 
 

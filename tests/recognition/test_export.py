@@ -95,6 +95,7 @@ def test_the_command(project, tmp_path):
     assert "averaged" in (target / "README.md").read_text()
     done = CliRunner().invoke(app, [*arguments[:2], "--params", str(tmp_path / "params.yaml")])
     assert done.exit_code == 1 and "params.yaml is not there" in done.output
+    assert "--model" not in done.output  # which this command does not have
 
 
 def test_features_of_another_encoder_are_refused(folder):

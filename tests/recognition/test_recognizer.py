@@ -194,6 +194,7 @@ def test_an_ensemble_averages_probabilities(project):
     ("arguments", "message"),
     [
         (("nowhere",), "there is no study of 'nowhere'"),
+        (("dmo",), r"there is no study of 'dmo'; did you mean 'demo'\?"),
         (("demo", "maskde"), "'maskde' has no trained models there.*did you mean 'masked'"),
         (("demo", "masked", 9), "no model of fold 9"),
         (("../demo",), "there is no study"),

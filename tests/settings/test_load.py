@@ -105,7 +105,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         (("    C: 0.1", "    CC: 0.1"), r"'method.linear.CC' does not exist; did you mean 'C'\?"),
         (("    kind: mmsa", "    kinds: mmsa"), r"'datasets.mosi.kinds' does not exist; did you mean 'kind'\?"),
         (("dataset: demo", "dataset: mosy"), r"'mosy' has no section under 'datasets'; did you mean 'mosi'\?"),
-        (("preset: auto ", "preset: papper "), "'papper' is not one of .*paper-frozen"),
+        (("preset: auto ", "preset: papper "), r"'papper' is not one of .*; did you mean 'paper'\?"),
         (("lr: auto", "lr: -1"), "train.lr: input should be greater than 0, not -1"),
         (("lr: auto", "lr: fast"), "train.lr: input should be a valid number, not 'fast'"),
         (("clip: 1.0", "clip: '1.0'"), "train.clip: input should be a valid number, not '1.0'"),
