@@ -15,7 +15,6 @@ trainings. In the sizes of the preset `frozen`, batches of 64, features of the M
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import time
@@ -28,9 +27,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.engine import FROZEN, RESULTS
 from benchmarks.machine import machine, sentence
-from benchmarks.training import SHAPES, build, random_batch
+from benchmarks.records import keep, markdown
+from benchmarks.sizes import FROZEN, SHAPES, build
+from benchmarks.training import random_batch
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 
@@ -54,7 +54,7 @@ class Loss(nn.Module):
 
 def ready(name: str, device: str) -> tuple[nn.Module, Batch, Tensor]:
     """A method whose first step is over, a batch, and masks."""
-    method, batch = build(name, METHODS[name], False), random_batch(BATCH)
+    method, batch = build(name, METHODS[name]), random_batch(BATCH)
     visible = draw_visible(batch.available, torch.Generator().manual_seed(0))
     method.training_losses(batch, visible)  # type: ignore[operator]
     values = {m: own.to(device) for m, own in batch.values.items()}
@@ -175,14 +175,9 @@ def main() -> None:
     torch.set_num_threads(options.workers)
     on = machine()
     names = ["alone", "processes", "stacked", "all rows"]
-    print(f"{sentence(on)}\n\n| {' | '.join(['ms an utterance', *names])} |\n|{'---|' * 5}")
-    for name, own in found.items():
-        print(f"| {name} | " + " | ".join(f"{own[n]:.2f}" if n in own else "-" for n in names) + " |")
-    text = json.dumps(
-        {"machine": on, "device": options.device, "jobs": options.jobs, "result": found}, indent=2
-    )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "many_jobs.json").write_text(text + "\n", encoding="utf-8")
+    rows = [[name, *(f"{own[n]:.2f}" if n in own else "-" for n in names)] for name, own in found.items()]
+    print(f"{sentence(on)}\n\n{markdown(['ms an utterance', *names], rows)}")
+    keep("many_jobs", {"machine": on, "device": options.device, "jobs": options.jobs, "result": found})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ side. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -19,24 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.machine import gflops, machine
+from benchmarks.records import RESULTS, keep
+from benchmarks.sizes import FULL, SHAPES, TASK, build
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.methods.cmarr import CMARR, _gaussians
-from cmarr.methods.protocol import Started, Task
-from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.training.optimisation import limit_gradients
 
 UTTERANCES = 4446
 BATCH = 128
-SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
-"""Modality -> frames and width."""
 
-DIMS = {m: width for m, (_, width) in SHAPES.items()}
-TASK = Task(("angry", "happy", "neutral", "sad"))
-FULL = {"d": 128, "length": 50, "flow_steps": 8, "blocks": 4, "heads": 4}
 LIKE_DICMOR = {"d": 32, "length": 50, "flow_steps": 32, "blocks": 20, "heads": 4}
 
 PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (batch 32)": "28-37"}
@@ -76,15 +70,6 @@ def timed(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def build(method: str, settings: dict[str, Any], first_stage: bool) -> nn.Module:
-    torch.manual_seed(0)
-    made = build_method(method, DIMS, TASK, settings, first_stage=first_stage)
-    if isinstance(made, Started):
-        assert method in FIRST_STAGES
-        made.start_from(build_method(method, DIMS, TASK, {}, first_stage=True))
-    return made.train()
 
 
 def measure(
@@ -210,7 +195,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps measured a method")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS), help="rows of the table")
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results/training.json")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     before = gflops()
@@ -225,7 +210,7 @@ def main() -> None:
         "runs": runs,
     }
     print(table(results))
-    options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    keep("training", results, options.results)
 
 
 if __name__ == "__main__":

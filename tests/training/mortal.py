@@ -11,6 +11,7 @@ with `full`, no file takes another byte from that moment on, as if the disk were
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -54,7 +55,8 @@ class Moments:
             change = event in CHANGES
             path = arguments[0] if change else ""
         if change and str(Path(path).absolute()).startswith(self.root):
-            self.pass_(f"{event.removeprefix('os.')} {Path(path).name}")
+            name = re.sub(r"^\.(.+)\.[^.]+\.\d+\.tmp$", r"the new \1", Path(path).name)
+            self.pass_(f"{event.removeprefix('os.')} {name}")
 
 
 def live(order: dict) -> None:
