@@ -98,7 +98,10 @@ def _way_to(revision: str) -> str:
     command = ["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
     known = subprocess.run(command, capture_output=True, check=False).returncode == 0
     there = f"git checkout {revision}" if known else f"dvc exp apply {revision}"
-    return f"make them: `{there}`, `dvc repro`, and commit dvc.lock"
+    return (
+        f"make them: `{there}`, `dvc repro`, and commit dvc.lock (`dvc exp save -n NAME` gives a name to what the "
+        "workspace holds)"
+    )
 
 
 def main() -> None:

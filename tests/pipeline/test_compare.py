@@ -113,6 +113,21 @@ def test_errors_say_what_to_do(study, arguments, told):
     assert len(output.strip().splitlines()) == 1
 
 
+def test_results_whose_lock_nobody_committed_get_a_name(study, tmp_path):
+    """As after `make demo` in a fresh clone: git knows nothing of what was computed."""
+    clone = Project(tmp_path / "clone")
+    shutil.copytree(study.root, clone.root, symlinks=True)
+    clone.run("git", "rm", "-q", "--cached", "dvc.lock")
+    clone.run("git", "commit", "-q", "-m", "As cloned")
+    clone.dvc("exp", "save", "-n", "first")
+    clone.dvc("exp", "run", "-q", "-n", "half", "-S", "beta=0.5")
+    status, output = compare(clone, "half", "first")
+    assert status == 0, output
+    assert "demo, cmarr: half - first" in output and "better" in output
+    status, output = compare(clone, "half", "HEAD")
+    assert status == 1 and "`dvc exp save -n NAME` gives a name to what the workspace holds" in output
+
+
 def test_what_is_no_longer_in_the_cache_can_be_made_again(study, tmp_path):
     copy = Project(tmp_path / "copy")
     shutil.copytree(study.root, copy.root, symlinks=True)
