@@ -54,7 +54,7 @@ class TokenEncoder(nn.Module):
 class TokenBackbone(nn.Module):
     """From features to the fused representation h of an utterance, for any set of usable modalities.
 
-    The network that the spec infers for MCUR from CMAD (Zhuang et al. 2025): a `TokenEncoder` a modality,
+    The network inferred for MCUR from CMAD (Zhuang et al. 2025), see docs/mcur.md: a `TokenEncoder` a modality,
     a transformer over the modality axis, concatenation, Linear + dropout + ReLU.
 
     missing: what stands for a modality that may not be used: "zeros", the token of a single frame of zeros

@@ -79,7 +79,10 @@ class Spread(Protocol):
     """A method that knows how sure it is of each modality by itself."""
 
     def spreads(self, batch: Batch) -> dict[str, Tensor]:
-        """Modality -> (B,), positive, larger where it is less sure; rubbish where the modality is not available."""
+        """Modality -> (B,), positive, larger where it is less sure; rubbish where the modality is not available.
+
+        Empty where the method, set as it is, does not know.
+        """
         ...
 
 

@@ -158,6 +158,26 @@ class TestRepresentations:
         complete = method.diagnostics(small.batch(absent=0.0))
         assert complete["similarity_spread"] > 0
 
+    @pytest.mark.parametrize(
+        ("settings", "knows"),
+        [
+            ({}, True),
+            ({"alpha": 0.0}, True),  # X comes from mu
+            ({"flow_input": "features"}, True),
+            ({"flow_input": "features", "alpha": 0.0}, False),
+            ({"flow_input": "features", "alpha": 0.0, "averaging": "precision"}, True),
+            ({"flow_input": "features", "alpha": 0.0, "entropy_weight": 0.1}, True),
+        ],
+    )
+    def test_a_sigma_that_no_loss_reaches_is_not_told(self, small, settings, knows):
+        method, batch = small.method("cmarr", **settings), small.batch()
+        small.train(method, batch, small.masks(batch), 2)  # away from the start, which lets little through
+        method.zero_grad()
+        sum(losses(method, batch, small.masks(batch)).values()).backward()
+        gaussians = [p.grad for n, p in method.named_parameters() if ".uncertainty." in n]
+        assert any(grad is not None and bool(grad.any()) for grad in gaussians) == knows
+        assert set(method.spreads(batch)) == (set(MODALITIES) if knows else set())
+
     def test_looking_changes_nothing(self, small):
         """Neither weights nor buffers nor the random numbers of training, also before the first step."""
         method, batch = small.method("cmarr").eval(), small.batch(absent=0.0)
