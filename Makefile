@@ -6,6 +6,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 # The dataset of params.yaml, whose settings lie in data/<dataset>/settings.
 DATASET = $$(python -c 'from cmarr.settings.load import read_yaml; print(read_yaml("params.yaml")["dataset"])')
+# uv unpacks side by side, in two thirds of pip's time; pip knows what uv does not, such as an index of pip's own configuration.
+PINNED = --quiet --require-hashes --no-deps -r
+PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile $(PINNED)
+UV = $(VENV)/bin/uv pip install --python $(VENV)/bin/python $(PINNED)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
@@ -22,7 +26,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "cmarr needs Python 3.11 or 3.12 on the PATH; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@echo "making the environment in $(VENV) (about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@awk '/^uv==/ { own = 1 } own; own && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.lock
+	@$(PIP) $(VENV)/uv.lock
+	@$(UV) requirements.lock || { echo "uv could not; pip tries"; $(PIP) requirements.lock; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python -m stages.setup
 	@touch $@
@@ -30,7 +36,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 cluster: $(VENV)/ray ## add Ray to the environment, for executor: ray (docs/cluster.md)
 
 $(VENV)/ray: requirements-cluster.lock $(VENV)/ready
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-cluster.lock
+	@$(UV) requirements-cluster.lock || { echo "uv could not; pip tries"; $(PIP) requirements-cluster.lock; }
 	@touch $@
 
 demo: env ## generate the demo corpus, run the whole pipeline on it, print the table
@@ -71,7 +77,7 @@ card: env ## score Denseface's best weights on FER+'s test faces, ship them, wri
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
 
-lock: ## pin every dependency again, with hashes (needs uv)
+lock: env ## pin every dependency again, with hashes
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		| awk 'FNR == NR { if ($$1 ~ /==/) have[$$1] = 1; next } $$1 ~ /==/ { own = !($$1 in have) } own' requirements.lock - > requirements-cluster.lock
