@@ -124,6 +124,11 @@ def test_results_whose_lock_nobody_committed_get_a_name(study, tmp_path):
     status, output = compare(clone, "half", "first")
     assert status == 0, output
     assert "demo, cmarr: half - first" in output and "better" in output
+    assert "\nbeta: 0.5" in (clone.root / "params.yaml").read_text()
+    clone.dvc("exp", "apply", "first")
+    assert "\nbeta: 0.1" in (clone.root / "params.yaml").read_text()
+    status, output = compare(clone, "workspace", "first", "--method", "cmarr")
+    assert status == 0 and "the same answers to every utterance" in output
     status, output = compare(clone, "half", "HEAD")
     assert status == 1 and "`dvc exp save -n NAME` gives a name to what the workspace holds" in output
 
