@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.machine import gflops, machine
-from benchmarks.records import RESULTS, keep
+from benchmarks.machine import gflops, machine, sentence
+from benchmarks.records import RESULTS, keep, markdown
 from benchmarks.sizes import FULL, SHAPES, TASK, build
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
@@ -166,26 +166,28 @@ def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        f"{results['gflops']:.0f} GFLOP/s before and {results['gflops_after']:.0f} after (fp32 matrix product), "
-        f"{results['threads']} threads, torch {results['torch']}",
-        f"one epoch = {UTTERANCES} utterances, extrapolated from {results['steps']} steps of each method",
-        "",
-        "| method | ms a sample | public | samples a second | s an epoch | parameters |",
-        "|---|---|---|---|---|---|",
+    rows = [
+        [
+            name,
+            f"{run['batch']}",
+            f"{run['ms_per_sample']:.2f}",
+            PUBLIC.get(name, ""),
+            f"{run['samples_a_second']:.0f}",
+            f"{run['epoch_seconds']:.0f}",
+            f"{run['parameters']:,}",
+        ]
+        for name, run in results["runs"].items()
     ]
-    for name, run in results["runs"].items():
-        lines.append(
-            f"| {name} | {run['ms_per_sample']:.2f} | {PUBLIC.get(name, '')} | "
-            f"{run['samples_a_second']:.0f} | {run['epoch_seconds']:.0f} | "
-            f"{run['parameters']:,} |"
-        )
-    lines += ["", "| CM-ARR | alignment | flows | recovery | fusion | rest |", "|---|---|---|---|---|---|"]
-    for name, run in results["runs"].items():
-        if "shares" in run:
-            cells = " | ".join(f"{100 * share:.0f} %" for share in run["shares"].values())
-            lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+    head = ["method", "batch", "ms an utterance", "public", "utterances a second", "s an epoch", "parameters"]
+    return markdown(head, rows)
+
+
+def shares_table(results: dict[str, Any]) -> str:
+    """Where CM-ARR's step goes."""
+    found = {name: run["shares"] for name, run in results["runs"].items() if "shares" in run}
+    parts = list(next(iter(found.values()), {}))
+    rows = [[name, *(f"{100 * own[p]:.0f} %" for p in parts)] for name, own in found.items()]
+    return markdown(["share of a step", *parts], rows) if found else ""
 
 
 def main() -> None:
@@ -198,18 +200,19 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    before = gflops()
+    on = machine()
     runs = {name: measure(steps=options.steps, **RUNS[name]) for name in options.only}
     results = {
-        "machine": machine(),
-        "gflops": before,
+        "machine": on,
         "gflops_after": gflops(),  # far from the first: something else was running
-        "threads": options.threads,
         "steps": options.steps,
-        "torch": torch.__version__,
         "runs": runs,
     }
-    print(table(results))
+    print(
+        f"{sentence(results['machine'])}, {results['gflops_after']:.0f} afterwards\n"
+        f"one epoch = {UTTERANCES} utterances, extrapolated from {options.steps} steps of each method\n\n"
+        f"{table(results)}\n\n{shares_table(results)}"
+    )
     keep("training", results, options.results)
 
 

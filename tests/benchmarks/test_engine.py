@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import training
 from benchmarks.engine import against
 from benchmarks.engine.loop import epochs
 from benchmarks.engine.stores import random_store
@@ -65,7 +66,12 @@ def test_a_result_is_kept_with_its_table(tmp_path):
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
-@pytest.mark.parametrize("part", ["eager", "phases", "startup", "study"])
+@pytest.mark.parametrize("part", ["against", "eager", "phases", "size", "startup", "study"])
 def test_the_docs_hold_the_tables_of_the_results(part):
     made = importlib.import_module(f"benchmarks.engine.{part}").table(kept(part)["result"])
     assert made in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("made", [training.table, training.shares_table])
+def test_the_docs_hold_what_every_method_costs(made):
+    assert made(kept("training")) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
