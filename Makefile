@@ -44,7 +44,7 @@ demo: env ## generate the demo corpus, run the whole pipeline on it, print the t
 	@python -m stages.summary
 
 test: cluster ## run the test suite
-	@python -m pytest -n auto --dist loadfile $(TESTS)
+	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes
 	@KILLS=50 python -m pytest -q -s tests/training/test_kills.py -k killed

@@ -115,7 +115,8 @@ def run_jobs(
                     "stopped, with fewer workers if memory is short"
                 ) from None
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for index in range(len(jobs)):  # what is not begun stays so, and `with` waits for the rest
+                    _claim(index)
                 raise
             return [own[i] if i in own else cast(R, future.result()) for i, future in enumerate(futures)]
 

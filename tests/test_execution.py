@@ -60,6 +60,29 @@ def test_a_dead_worker_is_one_sentence(tmp_path):
         run_jobs(die, [tmp_path / "died"] * 3, workers=2, **OPTIONS)
 
 
+def note(job, tick):
+    path, number, pause, fails = job
+    with path.open("a") as log:
+        log.write(f"{number}\n")
+    time.sleep(pause)
+    if fails:
+        raise UserError("this one fails")
+
+
+def test_each_job_is_done_once(tmp_path):
+    log = tmp_path / "log"
+    run_jobs(note, [(log, i, 0.2, False) for i in range(40)], workers=2, **OPTIONS)
+    assert sorted(map(int, log.read_text().split())) == list(range(40))
+
+
+def test_after_an_error_nothing_more_is_begun(tmp_path):
+    log = tmp_path / "log"
+    jobs = [(log, i, 0.0 if i == 19 else 0.3, i == 19) for i in range(20)]
+    with pytest.raises(UserError, match="this one fails"):
+        run_jobs(note, jobs, workers=2, **OPTIONS)
+    assert len(log.read_text().split()) <= 3  # the parent's, and what the worker had in hand
+
+
 def test_workers_from_cores():
     cores = len(os.sched_getaffinity(0))
     assert worker_count("auto") == cores

@@ -161,7 +161,7 @@ class CMARR(nn.Module):
         self.temperature = temperature
         self.same_utterance = same_utterance
         self.weighs_latents = averaging == "precision"
-        self.trains_gaussians = bool(alpha or entropy_weight or self.weighs_latents) or flow_input == "mu"
+        self.trains_sigma = bool(alpha or entropy_weight or self.weighs_latents)
 
         self.representations = nn.ModuleDict(
             {
@@ -293,9 +293,9 @@ class CMARR(nn.Module):
     def spreads(self, batch: Batch) -> dict[str, Tensor]:
         """UMC's sigma, mean over time and channels: modality -> (B,), rubbish where it is not available (Eq 1).
 
-        Nothing where no loss reaches UMC: a sigma that nobody trained says nothing.
+        Nothing where no loss reaches it: a sigma that nobody trained says nothing.
         """
-        if not self.trains_gaussians:
+        if not self.trains_sigma:
             return {}
         _, sigma = _gaussians(self._encode(batch, gaussians=True))
         return dict(zip(self.modalities, sigma.float().mean(2), strict=True))

@@ -39,7 +39,10 @@ def _write(trained: Trained, folder: Path, force: bool) -> Path:
             raise UserError(
                 f"{folder} holds a model already; name another folder, or replace it with --force"
             )
-        if any(weights.resolve().parent == folder.resolve() for weights in trained.weights):
+        if any(
+            folder.resolve() in (weights.parent.resolve(), weights.resolve().parent)
+            for weights in trained.weights
+        ):
             raise UserError(
                 f"{folder} holds the model that is to be exported, and replacing it would lose the weights; "
                 "name another folder"
