@@ -10,6 +10,7 @@ DATASET = $$(python -c 'from cmarr.settings.load import read_yaml; print(read_ya
 PINNED = --quiet --require-hashes --no-deps -r
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile $(PINNED)
 UV = $(VENV)/bin/uv pip install --python $(VENV)/bin/python $(PINNED)
+install = $(UV) $(1) || { echo "uv could not; pip tries"; $(PIP) $(1); }
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
@@ -28,7 +29,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/ { own = 1 } own; own && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.lock
 	@$(PIP) $(VENV)/uv.lock
-	@$(UV) requirements.lock || { echo "uv could not; pip tries"; $(PIP) requirements.lock; }
+	@$(call install,requirements.lock)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python -m stages.setup
 	@touch $@
@@ -36,7 +37,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 cluster: $(VENV)/ray ## add Ray to the environment, for executor: ray (docs/cluster.md)
 
 $(VENV)/ray: requirements-cluster.lock $(VENV)/ready
-	@$(UV) requirements-cluster.lock || { echo "uv could not; pip tries"; $(PIP) requirements-cluster.lock; }
+	@$(call install,requirements-cluster.lock)
 	@touch $@
 
 demo: env ## generate the demo corpus, run the whole pipeline on it, print the table

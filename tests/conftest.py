@@ -13,7 +13,8 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 def pytest_collection_modifyitems(items):
     """Files with slow tests first: one that is begun last keeps a single process busy while the others are idle.
 
-    Of the two that need the pipeline, one comes after the other slow ones, when the pipeline has been run.
+    `make test` keeps xdist from ordering them anew (--no-loadscope-reorder). Of the two that need the pipeline, one
+    comes after the other slow ones, when the pipeline has been run.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, item.path.name == "test_studies.py"))
