@@ -167,7 +167,9 @@ def _task(
     function: Callable[[J, Tick], R], job: J, index: int, place: _Place, ledger: Any
 ) -> tuple[R | None, str | None]:
     """One unit on a node: its result, or the sentence of its UserError."""
-    ledger.begin.remote(index)
+    import ray
+
+    ray.get(ledger.begin.remote(index))  # a worker that dies early would take the message with it
     try:
         place.enter()
         return function(job, ledger.tick.remote), None
