@@ -5,12 +5,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
@@ -63,9 +66,9 @@ def run_jobs(
     """Run `function(job, tick)` for every job, results in the order of the jobs.
 
     Each job sees `threads` CPU threads. Without a `cluster`, this process is one of the workers and takes
-    jobs from the end; the others are processes of a pool, which die with this one, also when that is
-    killed. On a cluster, where `device` says whether jobs need a GPU, the number of workers is the cluster's
-    affair. `function` calls `tick()` after every unit of progress. Neither the place nor the number of
+    jobs from the end; the others are processes that take them from the beginning, and die with this one, also
+    when that is killed. On a cluster, where `device` says whether jobs need a GPU, the number of workers is the
+    cluster's affair. `function` calls `tick()` after every unit of progress. Neither the place nor the number of
     workers ever changes a result.
 
     Raises:
@@ -87,38 +90,37 @@ def run_jobs(
             )
         )
     bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
-    others = min(workers, len(jobs)) - 1
-    with bar:
-        if others <= 0:
-            set_threads(threads)
-            return [function(job, lambda: _advance(bar)) for job in jobs]
-        context = multiprocessing.get_context("spawn")
-        shared = context.Value("q", 0), context.Array("b", len(jobs))
-        _begin(threads, *shared, None)
-        pool = ProcessPoolExecutor(
-            others, context, initializer=_begin, initargs=(threads, *shared, os.getpid())
-        )
-        with pool:
-            futures = [pool.submit(_in_worker, function, index, job) for index, job in enumerate(jobs)]
-            own: dict[int, R] = {}
-            try:
-                for index in reversed(range(len(jobs))):
-                    if any(future.done() and future.exception() for future in futures):
-                        break
-                    if _claim(index):
-                        own[index] = function(jobs[index], lambda: _tick(bar))
-                for future in _watch(futures, bar):
-                    future.result()
-            except BrokenProcessPool:
-                raise UserError(
-                    f"{label}: a worker process died (killed, or out of memory); run again to go on where it "
-                    "stopped, with fewer workers if memory is short"
-                ) from None
-            except BaseException:
-                for index in range(len(jobs)):  # what is not begun stays so, and `with` waits for the rest
-                    _claim(index)
-                raise
-            return [own[i] if i in own else cast(R, future.result()) for i, future in enumerate(futures)]
+    counting = threading.Lock()
+
+    def tick() -> None:
+        with counting:
+            bar.update()
+
+    left, results, failures = deque(range(len(jobs))), dict[int, R](), list[BaseException]()
+    dead = UserError(
+        f"{label}: a worker process died (killed, or out of memory); run again to go on where it stopped, with fewer "
+        "workers if memory is short"
+    )
+    with bar, _workers(min(workers, len(jobs)) - 1, function, threads) as others:
+        set_threads(threads)
+        handing = [
+            threading.Thread(
+                target=_hand_out, args=(other, jobs, left, results, failures, tick, dead), daemon=True
+            )
+            for other in others
+        ]
+        for thread in handing:
+            thread.start()
+        try:
+            while (index := _taken(left.pop)) is not None:
+                results[index] = function(jobs[index], tick)
+        finally:
+            left.clear()  # after an error what is not begun stays so; what is under way is waited for
+            for thread in handing:
+                thread.join()
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(jobs))]
 
 
 def set_threads(threads: int) -> None:
@@ -130,57 +132,83 @@ def set_threads(threads: int) -> None:
     threadpool_limits(threads)  # NumPy's and SciPy's: two pools on two cores would each take both
 
 
-def _watch(futures: Sequence[Future[R]], bar: tqdm) -> Iterator[Future[R]]:
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        _show(bar)
-        yield from finished
+def _taken(take: Callable[[], int]) -> int | None:
+    try:
+        return take()
+    except IndexError:  # nothing is left
+        return None
 
 
-def _tick(bar: tqdm) -> None:
-    with _ticks.get_lock():
-        _ticks.value += 1
-    _show(bar)
+def _hand_out(
+    worker: Connection,
+    jobs: Sequence[J],
+    left: deque[int],
+    results: dict[int, R],
+    failures: list[BaseException],
+    tick: Tick,
+    dead: UserError,
+) -> None:
+    """Give a worker one job after the other, from the beginning, until none is left; in a thread of this process."""
+    while (index := _taken(left.popleft)) is not None:
+        try:
+            worker.send(jobs[index])
+            while (answer := worker.recv()) is None:
+                tick()
+        except (EOFError, OSError):
+            answer = None, dead
+        except BaseException as error:  # what cannot be sent, or made again here
+            answer = None, error
+        result, failure = answer
+        if failure is not None:
+            failures.append(failure)
+            left.clear()
+            return
+        results[index] = result
 
 
-def _advance(bar: tqdm) -> None:
-    bar.update()
+@contextmanager
+def _workers(count: int, function: Callable[[J, Tick], Any], threads: int) -> Iterator[list[Connection]]:
+    """Processes that do what they are sent. Each has a connection of its own, and shares nothing with the others.
+
+    A pool of the standard library would not do: its queues have locks, and ends that several processes hold, so that
+    one that is killed at the wrong moment leaves the others waiting for ever. Here the system closes the other end.
+    """
+    context = multiprocessing.get_context("spawn")
+    connections, processes = list[Connection](), []
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            connections.append(ours)
+            with theirs:
+                process = context.Process(
+                    target=_work, args=(theirs, function, threads, os.getpid()), daemon=True
+                )
+                process.start()
+            processes.append(process)
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join()
 
 
-def _show(bar: tqdm) -> None:
-    bar.update(max(0, _ticks.value - bar.n))
-
-
-_ticks: Any = None
-_claimed: Any = None
-
-
-def _begin(threads: int, ticks: Any, claimed: Any, parent: int | None) -> None:
-    global _ticks, _claimed  # the initializer has no other way to hand values to its jobs
-    _ticks, _claimed = ticks, claimed
-    if parent is not None and sys.platform == "linux":
+def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int, number: int) -> None:
+    """Do jobs until the other end closes. Progress is sent as None, the end of a job as (result, error)."""
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the call above
+        if os.getppid() != number:  # it died before the call above
             os._exit(1)
     set_threads(threads)
-
-
-def _claim(index: int) -> bool:
-    """Take a job that nobody has taken.
-
-    Cancelling its future instead would race with the executor, which fails all futures when a worker dies
-    and itself dies of one that was cancelled meanwhile.
-    """
-    with _claimed.get_lock():
-        free = not _claimed[index]
-        _claimed[index] = True
-        return free
-
-
-def _in_worker(function: Callable[[J, Tick], R], index: int, job: J) -> R | None:
-    def tick() -> None:
-        with _ticks.get_lock():
-            _ticks.value += 1
-
-    return function(job, tick) if _claim(index) else None
+    while True:
+        try:
+            job = parent.recv()
+        except (EOFError, OSError, KeyboardInterrupt):
+            return
+        try:
+            answer: tuple[Any, BaseException | None] = function(job, lambda: parent.send(None)), None
+        except BaseException as error:
+            if not isinstance(error, UserError):  # a defect: where it was raised would not be known there
+                error.add_note(traceback.format_exc())
+            answer = None, error
+        parent.send(answer)

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from cmarr.errors import UserError
 from cmarr.execution import run_jobs, worker_count
@@ -60,6 +62,56 @@ def test_a_dead_worker_is_one_sentence(tmp_path):
         run_jobs(die, [tmp_path / "died"] * 3, workers=2, **OPTIONS)
 
 
+def die_in_the_middle(job, tick):
+    """Killed when half of a message to the parent is written: a result of so many bytes, or a tick."""
+    marker, size = job
+    if multiprocessing.parent_process():
+
+        def half(connection, message):
+            os.write(connection.fileno(), message[: len(message) // 2])
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Connection._send = half
+        if not size:
+            tick()
+        return bytes(size)
+    while not marker.exists():
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [0, 1_000_000])
+def test_a_worker_that_dies_while_it_tells_something_holds_nobody_up(tmp_path, size):
+    with pytest.raises(UserError, match="a worker process died"):
+        run_jobs(die_in_the_middle, [(tmp_path / "died", size)] * 5, workers=3, **OPTIONS)
+
+
+def stumble(job, tick):
+    if multiprocessing.parent_process():
+        raise ZeroDivisionError("a defect")
+    time.sleep(job)
+
+
+def test_a_defect_in_a_worker_is_told_with_the_place_where_it_was():
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_jobs(stumble, [0, 1], workers=2, **OPTIONS)
+    assert "in stumble" in caught.value.__notes__[0]
+
+
+def tell(job, tick):
+    for _ in range(job):
+        tick()
+
+
+def test_progress_of_all_workers_is_counted(monkeypatch):
+    bars = []
+    monkeypatch.setattr("cmarr.execution.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stderr, "isatty", lambda: True)
+        run_jobs(tell, [500] * 6, workers=2, **OPTIONS | {"units_per_job": 500})
+    assert bars[0].n == bars[0].total == 3000
+
+
 def note(job, tick):
     path, number, pause, fails = job
     with path.open("a") as log:
@@ -77,7 +129,7 @@ def test_each_job_is_done_once(tmp_path):
 
 def test_after_an_error_nothing_more_is_begun(tmp_path):
     log = tmp_path / "log"
-    jobs = [(log, i, 0.0 if i == 19 else 0.3, i == 19) for i in range(20)]
+    jobs = [(log, i, 0.0 if i == 19 else 1.0, i == 19) for i in range(20)]
     with pytest.raises(UserError, match="this one fails"):
         run_jobs(note, jobs, workers=2, **OPTIONS)
     assert len(log.read_text().split()) <= 3  # the parent's, and what the worker had in hand
@@ -115,12 +167,13 @@ def alive(pid: int) -> bool:
 def test_workers_die_with_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    parent = subprocess.Popen([sys.executable, str(script)], env=here, stdout=subprocess.PIPE, text=True)
     pids = [int(parent.stdout.readline()) for _ in range(2)]
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, pids))
