@@ -32,7 +32,7 @@ class DistributionContrast(nn.Module):
         L_udcl = sum over the pairs {n, m} of L_n2m + L_m2n                      (Eq 2)
 
     contrast:   "distribution", or "point": the first term of D alone
-    sigma:      what Sigma is: the standard "deviation" (as in MAP's code) or the "variance"
+    sigma:      what Sigma is: the standard "deviation" (as in MAP's code), or its square, the "variance"
     scale:      "learned": a = -exp(.), set by `start` so that S / tau spreads by about 1; "fixed": -1/200
     directions: "sum" (Eq 2) or "mean" of the two directions
     tau:        where the learned temperature starts; it never falls below 0.01
@@ -98,7 +98,8 @@ class DistributionContrast(nn.Module):
 
     def similarities(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """S / tau (pairs, B, B), the logits of Eq 3 and 4."""
-        return (self.a * self.distances(mu, sigma) + self.b) / self.tau
+        tau = self.tau.clamp(min=SMALLEST_TEMPERATURE)  # a step may have gone below since `forward` held it
+        return (self.a * self.distances(mu, sigma) + self.b) / tau
 
     def forward(self, mu: Tensor, sigma: Tensor, available: Tensor) -> Tensor:
         """L_udcl, a scalar.

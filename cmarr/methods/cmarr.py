@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.errors import UserError
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
@@ -26,7 +25,6 @@ from cmarr.losses.distribution_contrast import (
     Scale,
     Spread,
     entropy_margin,
-    retrieval,
 )
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
@@ -40,15 +38,8 @@ from cmarr.methods.branches import (
     usable_in,
     usable_under,
 )
+from cmarr.methods.diagnostics import alignment_scalars, gradient_rows, gradient_shares, modality_scalars
 from cmarr.methods.protocol import Prediction, Stage, Task
-from cmarr.modalities import INCOMPLETE, NAMES
-from cmarr.modalities import visible as seen
-
-INVERSE_LIMIT = 1e-2
-"""An inverse of a flow that is off by more than this share of the largest value counts as diverged."""
-
-GRADIENT_ROWS = 8
-"""Utterances on which the losses' shares of the gradient are measured; they cost as much as a training step."""
 
 
 class CMARR(nn.Module):
@@ -160,8 +151,6 @@ class CMARR(nn.Module):
         self.reconstruction = reconstruction
         self.temperature = temperature
         self.same_utterance = same_utterance
-        self.weighs_latents = averaging == "precision"
-        self.trains_sigma = bool(alpha or entropy_weight or self.weighs_latents)
 
         self.representations = nn.ModuleDict(
             {
@@ -181,6 +170,9 @@ class CMARR(nn.Module):
             averaging,
             zero_start,
         )
+        self.weighs_latents = averaging == "precision" and bool(self.recovery.reconstructions)
+        contrasts_sigma = bool(alpha) and contrast == "distribution" and len(self.modalities) > 1
+        self.trains_sigma = contrasts_sigma or bool(entropy_weight) or self.weighs_latents
         self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
         self.staged = staged
         self.gradient_shares = gradient_shares
@@ -224,8 +216,8 @@ class CMARR(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The weighted terms of Eq 14: udcl, spcl, rec, cls (entropy, nll, mcbcl, sugr where switched on).
 
-        A hidden modality is seen by the contrast of distributions and as a detached target of L_rec, and
-        by nothing else; an absent one by nothing at all.
+        A hidden modality is seen by what aligns (udcl, entropy) and as a detached target of L_rec, and by
+        nothing else; an absent one by nothing at all.
         """
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
         aligned = bool(self.alpha or self.entropy_weight)
@@ -302,62 +294,22 @@ class CMARR(nn.Module):
 
     @torch.no_grad()
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalars worth watching once an epoch, over what is available in `batch`.
+        """Scalars worth watching once an epoch, over what is available in `batch`: those of
+        `methods.diagnostics`, the losses' shares of the gradient being taken at the encoders, on a few rows.
 
-        sigma/<m>:         mean deviation of UMC's Gaussians, which must not collapse
-        deviation/<m>:     standard deviation of X_n, the scale that L_rec is measured in
-        bits/<m>, inverse_error/<m>: of the flow: bits per channel, and the largest |F^-1(F(x)) - x|
-        similarity_spread: standard deviation of the logits S / tau of the distribution contrast
-        retrieval:         share of utterances whose other modality is nearest among all of `batch` (Eq 1)
-        gradient/<loss>:   share of each weighted loss in the gradients' norms at the encoders, on a few rows
-
-        Raises UserError when the inverse of a flow diverges: what it recovers would be noise.
+        Raises UserError when the inverse of a flow diverges.
         """
         encoded = self._encode(batch, gaussians=True)
         mu, sigma = _gaussians(encoded)  # (M, B, d) each
-        watched = {}
-        for i, (m, e) in enumerate(encoded.items()):
-            present = batch.lengths[m] > 0
-            if not present.any():
-                continue
-            x = e.x[present].float()
-            watched[f"sigma/{m}"] = sigma[i][present].mean()
-            watched[f"deviation/{m}"] = x.std(correction=0)
-            if m in self.recovery.flows:
-                watched[f"bits/{m}"] = self.recovery.bits_per_dimension(m, x).mean()
-                error = self.recovery.inverse_error(m, x)
-                if not error <= INVERSE_LIMIT * x.abs().amax().clamp(min=1.0):
-                    raise UserError(
-                        f"the inverse of the flow of {NAMES[m]} diverges: F^-1(F(x)) is off by {float(error):.2g} "
-                        "on validation data; lower train.lr, or method.cmarr.flow_steps"
-                    )
-                watched[f"inverse_error/{m}"] = error
+        x = {m: e.x for m, e in encoded.items()}
         available, _ = usable_in(batch, batch.available, self.modalities)
-        complete = available.all(1)
-        if complete.sum() >= 2 and len(encoded) > 1:
-            mu, sigma = mu[:, complete].float(), sigma[:, complete].float()
-            similarities = self.distribution_contrast.similarities(mu, sigma)
-            watched["similarity_spread"] = similarities.std()
-            watched["retrieval"] = retrieval(similarities)
+        watched = modality_scalars(x, sigma, available, self.recovery)
+        watched |= alignment_scalars(mu, sigma, available, self.distribution_contrast)
         if self.gradient_shares and len(batch) >= 2:
-            shares = self._gradient_shares(_first_rows(batch, GRADIENT_ROWS))
-            watched |= {f"gradient/{name}": share for name, share in shares.items()}
+            with torch.enable_grad():
+                losses = self.training_losses(*gradient_rows(batch))
+                watched |= gradient_shares(losses, list(self.representations.parameters()))
         return watched
-
-    def _gradient_shares(self, batch: Batch) -> dict[str, Tensor]:
-        visible = torch.tensor([seen(INCOMPLETE[i % len(INCOMPLETE)]) for i in range(len(batch))])
-        encoders = list(self.representations.parameters())
-        norms = {}
-        with torch.enable_grad():
-            losses = self.training_losses(batch, visible.to(batch.available.device))
-            for name, loss in losses.items():
-                reached = loss.requires_grad and torch.autograd.grad(
-                    loss, encoders, retain_graph=True, allow_unused=True
-                )
-                parts = [g.norm() for g in reached or () if g is not None]
-                norms[name] = torch.stack(parts).norm() if parts else loss.detach() * 0
-        total = torch.stack(list(norms.values())).sum().clamp(min=1e-12)
-        return {name: norm / total for name, norm in norms.items()}
 
     def _encode(self, batch: Batch, gaussians: bool) -> dict[str, Encoded]:
         return {
@@ -413,9 +365,3 @@ def _gaussians(encoded: Mapping[str, Encoded]) -> tuple[Tensor, Tensor]:
     """mu and sigma (M, B, d) of what was encoded with its Gaussians."""
     known = [e.gaussians for e in encoded.values() if e.gaussians is not None]
     return torch.stack([g.mu for g in known]), torch.stack([g.sigma for g in known])
-
-
-def _first_rows(batch: Batch, count: int) -> Batch:
-    values = {m: v[: int(batch.lengths[m][:count].sum())] for m, v in batch.values.items()}
-    lengths = {m: n[:count] for m, n in batch.lengths.items()}
-    return Batch(values, lengths, batch.available[:count], batch.labels[:count])

@@ -18,6 +18,7 @@ from cmarr.methods.protocol import (
     Method,
     Prediction,
     Represents,
+    Spread,
     Stage,
     Staged,
     Started,
@@ -69,6 +70,10 @@ class FineTuned(nn.Module):
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As `cmarr.methods.protocol.Represents`, of a method that has one vector."""
         return cast(Represents, self.method).fused(self._features(batch), visible)
+
+    def spreads(self, batch: Batch) -> dict[str, Tensor]:
+        """As `cmarr.methods.protocol.Spread`; nothing of a method that does not know."""
+        return self.method.spreads(self._features(batch)) if isinstance(self.method, Spread) else {}
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """As `cmarr.methods.recoveries.Recovers`, of a method that has them."""

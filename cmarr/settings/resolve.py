@@ -8,6 +8,7 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.modalities import NAMES
 from cmarr.settings.crossing import crossed
+from cmarr.settings.idle import refuse_idle_switches
 from cmarr.settings.schema import Dataset, Methods, Settings, Train
 from cmarr.settings.tune import trials
 from cmarr.settings.validation import validate
@@ -35,11 +36,13 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     changes how fast things go but never what comes out, `track` what is told to MLflow; no stage depends on either.
 
     Raises:
-        UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type.
+        UserError: a method's own `train` section or an ablation holds an unknown key or a wrong type, or a switch
+            would do nothing beside the others.
     """
     dataset = settings.datasets[settings.dataset]
     task = {"classes": list(dataset.classes), "task": dataset.task, "cluster": _cluster(dataset)}
     _check_finetune(settings)
+    refuse_idle_switches(settings)
     files: dict[str, dict[str, Any]] = {
         **_from_raw(settings),
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},

@@ -236,7 +236,7 @@ class CMARR(Section):
     contrast: Literal["distribution", "point"]
     sigma: Literal["deviation", "variance"]
     similarity_scale: Literal["learned", "fixed"]
-    tau: Positive
+    tau: Annotated[float, Field(ge=0.01, strict=True)]
     directions: Literal["sum", "mean"]
     entropy_weight: NotNegative
     entropy_floor: Annotated[float, Field(strict=True)]

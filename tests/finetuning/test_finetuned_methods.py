@@ -8,7 +8,7 @@ import torch
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.waveform_frames import NOTHING
-from cmarr.methods.finetuned import Encoded, FineTuned, with_encoders
+from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
 from cmarr.methods.protocol import Task
 from cmarr.methods.registry import FIRST_STAGES, METHODS, build_method
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
@@ -116,6 +116,14 @@ class TestAnswers:
                 torch.testing.assert_close(
                     together[condition].logits[[row]], alone[condition].logits, atol=1e-4, rtol=1e-4
                 )
+
+    def test_how_sure_it_is_comes_through_from_a_method_that_knows(self, tuned, inputs):
+        method, batch = tuned("cmarr").eval(), inputs()
+        direct = method.method.spreads(encoded(batch, method.encoders))
+        assert set(direct) == set(MODALITIES)
+        for m, found in method.spreads(batch).items():
+            torch.testing.assert_close(found, direct[m])
+        assert tuned("masked").spreads(batch) == {}
 
     def test_every_modality_is_encoded_once_for_all_conditions(self, tuned, inputs):
         method = tuned("cmarr").eval()

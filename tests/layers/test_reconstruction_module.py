@@ -32,6 +32,14 @@ def test_the_attention_looks_at_the_mean_over_time():
     assert block.attention[0].out_features == 1  # C / 16
 
 
+def test_a_long_skip_leads_around_all_blocks():
+    module, x = Reconstruction(4, 2), torch.randn(3, 5, 4)
+    around = module.narrow(module.widen(x.transpose(1, 2))).transpose(1, 2)
+    through = module.narrow(module.close(module.blocks(module.widen(x.transpose(1, 2))))).transpose(1, 2)
+    bias = module.narrow.bias  # is in both
+    torch.testing.assert_close(module(x), around + through - bias)
+
+
 def test_size_is_that_of_the_published_recovery_network():
     # d = 32 and 20 blocks: 522,224 parameters, as in DiCMoR's public code (spec, baselines)
     assert sum(p.numel() for p in Reconstruction(32, 20).parameters()) == 522_224

@@ -28,15 +28,16 @@ def test_shapes_and_independence_of_the_rest_of_the_batch(switch):
     assert encoded.gaussians.mu.shape == encoded.gaussians.sigma.shape == (3, 8)
     assert encoded.x.shape == (3, 6, 8)
     assert encoded.gaussians.precision.shape == (3, 6, 1)
-    alone = module(frames()[4:], torch.tensor([9]))
-    both = {"x": (encoded.x, alone.x)}
-    both |= {
-        name: (getattr(encoded.gaussians, name), getattr(alone.gaussians, name))
-        for name in ("mu", "sigma", "precision")
-    }
-    for found, again in both.values():
-        assert found.isfinite().all()
-        torch.testing.assert_close(found[2], again[0], atol=1e-5, rtol=1e-5)
+    for row, own in ((0, frames()[:4]), (2, frames()[4:])):  # padded from 4 frames to 9, and not at all
+        alone = module(own, torch.tensor([len(own)]))
+        both = {"x": (encoded.x, alone.x)}
+        both |= {
+            name: (getattr(encoded.gaussians, name), getattr(alone.gaussians, name))
+            for name in ("mu", "sigma", "precision")
+        }
+        for found, again in both.values():
+            assert found.isfinite().all()
+            torch.testing.assert_close(found[row], again[0], atol=1e-5, rtol=1e-5)
 
 
 def test_the_contrast_sees_means_over_real_frames():

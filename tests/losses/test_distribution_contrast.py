@@ -185,8 +185,11 @@ class TestScale:
         contrast(MU, SIGMA, BOTH).backward()
         assert contrast.tau.grad.abs() > 0
         contrast.tau.data.fill_(-5.0)
+        # What is asked between the step that went too far and the next one.
+        held = contrast.similarities(MU, SIGMA)
         contrast.train()(MU, SIGMA, BOTH)
         assert contrast.tau.item() == pytest.approx(0.01)
+        torch.testing.assert_close(held, contrast.similarities(MU, SIGMA))
 
 
 def test_entropy_margin_by_hand():
@@ -200,8 +203,9 @@ def test_entropy_margin_by_hand():
 
 
 def test_retrieval_counts_both_directions():
-    # rows: 0 -> 0 right, 1 -> 0 wrong; columns: 0 -> 1 wrong, 1 -> 1 right
-    one = torch.tensor([[2.0, 1.0], [3.0, 2.5]])
-    assert retrieval(one[None]).item() == pytest.approx(0.5)
+    # rows: 0 -> 0 and 1 -> 1 right; columns: 0 -> 1 wrong, 1 -> 1 right
+    one = torch.tensor([[2.0, 1.0], [3.0, 4.0]])
+    assert retrieval(one[None]).item() == pytest.approx(0.75)
+    assert retrieval(one.T[None]).item() == pytest.approx(0.75)
     assert retrieval(torch.eye(4)[None]).item() == 1.0
-    assert retrieval(torch.stack([one, torch.eye(2)])).item() == pytest.approx(0.75)
+    assert retrieval(torch.stack([one, torch.eye(2)])).item() == pytest.approx(0.875)

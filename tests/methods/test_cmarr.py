@@ -1,5 +1,7 @@
 """CM-ARR as a whole: what each loss sees, natural absence, and what each switch changes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,33 @@ from cmarr.settings.schema import Methods
 def losses(method, batch, visible, seed: int = 3):
     torch.manual_seed(seed)  # dropout
     return method.training_losses(batch, visible)
+
+
+READERS = [
+    {},
+    {"averaging": "precision"},
+    {"query": "recovered"},
+    {"flow_input": "features"},
+    {"resample_first": True},
+    {"recovery": "mean"},
+    {"recovery": "zeros"},
+    {"nll_weight": 0.1, "entropy_weight": 0.1},
+    {"fusion": "pooled", "same_utterance": True},
+    {"sugr": "variance", "mcbcl_combination": 0.1, "mcbcl_category": 0.1},
+]
+"""Switches that read representations, uncertainties or masks where the others do not."""
+
+
+def noise_where(batch, hidden):
+    """The same batch, the frames of the cells (B, 3) that are hidden replaced by large noise."""
+    noisy = batch
+    for i, m in enumerate(MODALITIES):
+        rows = torch.repeat_interleave(hidden[:, i], batch.lengths[m])
+        generator = torch.Generator().manual_seed(i)
+        noise = 50 * torch.randn(batch.values[m].shape, generator=generator)
+        values = {**noisy.values, m: torch.where(rows[:, None], noise, batch.values[m])}
+        noisy = replace(noisy, values=values)
+    return noisy
 
 
 class TestObjective:
@@ -74,6 +103,34 @@ class TestMasks:
         assert not torch.equal(clean["rec"], moved["rec"])
         for key, value in clean_method.recovery.flows.state_dict().items():
             assert torch.equal(value, noisy_method.recovery.flows.state_dict()[key])
+
+    @pytest.mark.parametrize("settings", READERS, ids=str)
+    def test_nothing_leaks_whatever_is_switched_on(self, small, settings):
+        """Every utterance under a condition of its own; what its mask hides becomes noise."""
+        batch = small.batch(24, absent=0.1)
+        visible = small.masks(batch)
+        noisy = noise_where(batch, ~visible)
+        for mode in (True, False):
+            clean, moved = (
+                losses(small.method("cmarr", **settings).train(mode), given, visible)
+                for given in (batch, noisy)
+            )
+            for name in clean.keys() & {"udcl", "entropy"}:  # in training all that exist are aligned
+                assert not torch.equal(clean[name], moved[name]), name
+            for name in clean.keys() - {"udcl", "rec", "entropy"}:
+                assert torch.equal(clean[name], moved[name]), name
+        method = small.method("cmarr", **settings)
+        small.train(method, batch, visible, 2)
+        for mode in (True, False):
+            answers = []
+            for given in (batch, noisy):
+                torch.manual_seed(1)
+                answers.append(method.train(mode).predict(given, {"x": visible})["x"])
+            assert torch.equal(answers[0].logits, answers[1].logits)
+            for m in MODALITIES:
+                assert torch.equal(answers[0].recovered[m], answers[1].recovered[m])
+        vectors = [method.eval().fused(given, {"x": visible})["x"] for given in (batch, noisy)]
+        assert torch.equal(*vectors)
 
     def test_a_hidden_modality_gets_a_gradient_from_the_contrast_alone(self, small):
         method, batch = small.method("cmarr"), small.batch(absent=0.0)
@@ -167,6 +224,9 @@ class TestRepresentations:
             ({"flow_input": "features", "alpha": 0.0}, False),
             ({"flow_input": "features", "alpha": 0.0, "averaging": "precision"}, True),
             ({"flow_input": "features", "alpha": 0.0, "entropy_weight": 0.1}, True),
+            ({"contrast": "point"}, False),
+            ({"contrast": "point", "averaging": "precision"}, True),
+            ({"alpha": 0.0, "averaging": "precision", "recovery": "zeros"}, False),
         ],
     )
     def test_a_sigma_that_no_loss_reaches_is_not_told(self, small, settings, knows):
@@ -177,6 +237,9 @@ class TestRepresentations:
         gaussians = [p.grad for n, p in method.named_parameters() if ".uncertainty.log_sigma" in n]
         assert any(grad is not None and bool(grad.any()) for grad in gaussians) == knows
         assert set(method.spreads(batch)) == (set(MODALITIES) if knows else set())
+
+    def test_with_one_modality_nothing_trains_sigma(self, small):
+        assert small.method("cmarr", {"s": 6}).spreads(small.batch(dims={"s": 6})) == {}
 
     def test_looking_changes_nothing(self, small):
         """Neither weights nor buffers nor the random numbers of training, also before the first step."""
@@ -375,8 +438,6 @@ def test_autocast_keeps_losses_in_full_precision(small):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_answers_are_those_of_the_cpu(small):
-    from dataclasses import replace
-
     method, batch = small.method("cmarr").eval(), small.batch()
     here = method.predict(batch, {"s": visibility("s", 10)})["s"].logits
     there = replace(
