@@ -55,9 +55,10 @@ lint: env ## what .ci/run checks besides the tests
 	@ruff format --check .
 	@mypy
 
-format: env ## let ruff mend what it can
+format: env ## let ruff mend what it can; set the line numbers of docs/cm-arr.md
 	@ruff check --fix .
 	@ruff format .
+	@python -m tests.line_links
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
 	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \

@@ -1,6 +1,5 @@
 """The pages under docs/ that walk through a paper: what they link to exists, and the keys they name do, too."""
 
-import ast
 import re
 import shlex
 import subprocess
@@ -11,23 +10,11 @@ import pytest
 from dvc.cli import parse_args
 
 from cmarr.settings.load import read_yaml
+from tests.line_links import LINK, PAGE, defined, with_lines
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs/cm-arr.md"
 PAGES = {"cmarr": PAGE, "mcur": ROOT / "docs/mcur.md"}
-LINK = re.compile(r"\[`([\w.]+)`\]\((\.\./cmarr/[\w/]+\.py)\)")
-LINKS = {link for page in PAGES.values() for link in LINK.findall(page.read_text(encoding="utf-8"))}
-
-
-def defined(path: Path) -> set[str]:
-    """Names of the functions and classes of a file, methods as Class.method."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{sub.name}" for sub in node.body if isinstance(sub, ast.FunctionDef)}
-    return found
+LINKS = {link[:2] for page in PAGES.values() for link in LINK.findall(page.read_text(encoding="utf-8"))}
 
 
 @pytest.mark.parametrize(("symbol", "target"), sorted(LINKS))
@@ -35,6 +22,31 @@ def test_a_link_leads_to_what_it_names(symbol, target):
     path = (PAGE.parent / target).resolve()
     assert path.is_file()
     assert symbol in defined(path)
+
+
+def test_the_links_of_equations_lead_to_their_lines():
+    text = PAGE.read_text(encoding="utf-8")
+    moved = [
+        f"{old[0]} -> {new[0]}"
+        for old, new in zip(LINK.finditer(text), LINK.finditer(with_lines(text)), strict=True)
+        if old[0] != new[0]
+    ]
+    assert not moved, "the code has moved: `make format` (python -m tests.line_links) sets the lines anew"
+
+
+def test_the_lines_of_a_link_are_those_of_the_definition():
+    """By example, through what stands on them."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, head, within in (
+        ("DistributionContrast.distances", "def distances", "points"),
+        ("Recovery._mean_latents", "def _mean_latents", "# Eq 7"),
+        ("Fusion.represent", "def represent", "# Eq 10, 11"),
+        ("reconstruction_loss", "def reconstruction_loss", "truth.detach()"),
+    ):
+        target, first, last = re.search(rf"\[`{re.escape(name)}`\]\((\S+)#L(\d+)-L(\d+)\)", text).groups()
+        lines = (PAGE.parent / target).read_text(encoding="utf-8").splitlines()[int(first) - 1 : int(last)]
+        assert lines[0].strip().startswith(head)
+        assert any(within in line for line in lines)
 
 
 def test_every_equation_is_linked():

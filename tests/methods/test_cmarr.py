@@ -412,6 +412,14 @@ class TestSwitches:
         terms = losses(method, batch, small.masks(batch))
         assert list(terms) == ["udcl", "spcl", "cls"]
 
+    def test_where_nothing_is_recovered_what_is_hidden_takes_no_part_in_the_contrast(self, small):
+        batch = small.batch(absent=0.0)
+        hidden = losses(small.method("cmarr", recovery="zeros"), batch, visibility("st", 10))
+        absent = losses(
+            small.method("cmarr", recovery="zeros"), small.without(batch, "v"), visibility("svt", 10)
+        )
+        torch.testing.assert_close(hidden["spcl"], absent["spcl"])
+
     def test_the_likelihood_term_does_not_move_what_it_looks_at(self, small):
         method, batch = small.method("cmarr", nll_weight=1.0), small.batch()
         losses(method, batch, small.masks(batch))["nll"].backward()
