@@ -71,6 +71,17 @@ class TestObjective:
         still = [n for n, p in method.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert not still
 
+    def test_scores_are_contrasted_by_their_signs(self, small):
+        batch = small.batch(16, regression=True)
+        opposite = replace(batch, labels=batch.labels * torch.tensor([-1.0, 1.0]).repeat(8))
+        found = [
+            losses(small.method("cmarr", task=small.scores), given, small.masks(batch))["spcl"]
+            for given in (batch, replace(batch, labels=3 * batch.labels), opposite)
+        ]
+        assert found[0] > 0
+        assert torch.equal(found[0], found[1])
+        assert not torch.isclose(found[0], found[2])
+
     def test_alignment_learns_to_retrieve(self, small):
         method, batch = small.method("cmarr", beta=0.0, lambda_=0.0), small.batch(16, absent=0.0)
         visible = visibility("svt", 16)
