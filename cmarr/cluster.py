@@ -107,7 +107,7 @@ def cluster_results(
             if again:
                 tqdm.write(f"{label}: {again} of {len(jobs)} units were begun again: a worker or a node died")
         finally:
-            for ref in pending:
+            for ref in reversed(pending):  # what waits first, or it would begin where another has ended
                 ray.cancel(ref, force=True)
             if pending:  # nothing may write any more when the caller goes on
                 ray.wait(pending, num_returns=len(pending), timeout=REACH_SECONDS)
