@@ -16,13 +16,16 @@ from cmarr.media.clips import Clip, Failure
 
 READY = "ready"
 
+PARENTS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and a SIGTERM to the whole group of processes, are the parent's to handle."""
+
 
 def serve(connection: Connection) -> None:
     """Answer groups of clips until the other end closes."""
-    # Ctrl-C, and a SIGTERM to the whole group of processes, are the parent's to handle: a server still finishes what
-    # is under way. Should the parent end, so does this process.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A server still finishes what is under way. Should the parent end, so does this process.
+    for number in PARENTS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS)  # they were blocked until here
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody waits any more
         _serve(connection)
 

@@ -22,7 +22,7 @@ from typing import Any, cast
 from cmarr.errors import UserError
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.standing import STANDING
-from cmarr.media.worker import READY
+from cmarr.media.worker import PARENTS, READY
 
 AHEAD = 16
 """Clips per worker that may be under way, or answered and waiting for an earlier one. Two groups per worker may be so
@@ -129,7 +129,7 @@ class _Worker:
         single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         # The same modules as here, wherever those came from; -P keeps the working folder out of it.
         path = os.pathsep.join(entry for entry in sys.path if entry)
-        with theirs:
+        with theirs, _signals_wait():
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "cmarr.media.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -197,6 +197,16 @@ class _Worker:
             except subprocess.TimeoutExpired:
                 self.process.kill()
             self.process.wait()
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """A process started meanwhile does not hear what its parent handles, not even before it can say so itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _collect(pool: list[_Worker]) -> Iterator[tuple[_Job, list[Any] | Failure]]:

@@ -22,6 +22,9 @@ class ByName:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hangs":
                 time.sleep(600)
+            case "waits":
+                while not Path(clip.path).exists():
+                    time.sleep(0.01)
             case "slow":
                 time.sleep(0.4)
             case "unreadable":

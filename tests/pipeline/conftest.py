@@ -1,6 +1,7 @@
 """The pipeline, run once for all tests of this folder."""
 
 import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ def project(tmp_path_factory, worker_id) -> Project:
         if shared.exists():
             return copy_of(Project(shared), mine)
         project = run(mine)
-        copy_of(project, shared.with_name("unfinished")).root.rename(shared)
+        unfinished = shared.with_name("unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that ended in the middle
+        copy_of(project, unfinished).root.rename(shared)
         return project
 
 

@@ -1,5 +1,6 @@
 """The real dvc.yaml on a small demo corpus, as a user runs it."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -15,7 +16,9 @@ import pytest
 from cmarr.modalities import CONDITIONS
 from tests.pipeline.project import Project, copy_of, environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # the first also waits for the pipeline
+PATIENCE = 900.0
+"""Seconds that bound a hang, and nothing else."""
 METHODS = ("cmarr", "masked", "linear")
 
 
@@ -24,16 +27,21 @@ def ran(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
 
 
+def opened(project: Project) -> contextlib.closing[sqlite3.Connection]:
+    """MLflow's database; whoever writes to it at the moment is waited for."""
+    return contextlib.closing(sqlite3.connect(project.root / "mlflow.db", timeout=PATIENCE))
+
+
 def runs(project: Project) -> list[tuple[str, str]]:
     """(name, status) of every run in MLflow that is not deleted."""
-    with sqlite3.connect(project.root / "mlflow.db") as database:
+    with opened(project) as database:
         query = "select name, status from runs where lifecycle_stage = 'active'"
         return sorted(database.execute(query).fetchall())
 
 
 def registered(project: Project) -> list[tuple[str, int]]:
     """(name, version) of every model in MLflow's registry."""
-    with sqlite3.connect(project.root / "mlflow.db") as database:
+    with opened(project) as database:
         return sorted(database.execute("select name, version from model_versions").fetchall())
 
 
@@ -111,18 +119,20 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     output = copy.dvc("exp", "run", "-S", "beta=0.5")
     assert ran(output) == ["settings", "train@cmarr", "evaluate@cmarr", "report", "track"]
     assert len(runs(copy)) == before + 1 + 3 + 1  # the study has changed, too
-    with sqlite3.connect(copy.root / "mlflow.db") as database:
+    with opened(copy) as database:
         betas = {v for (v,) in database.execute("select value from params where key = 'beta'")}
     assert betas == {"0.1", "0.5"}
 
     # the same from the queue, in a temporary folder: the results appear in this repository's store
     copy.dvc("exp", "run", "--queue", "-S", "beta=0.75")
     copy.dvc("queue", "start")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while len(runs(copy)) < before + 2 * (1 + 3 + 1) and time.monotonic() < deadline:
         time.sleep(1)
+    while {"Queued", "Running"} & set(copy.dvc("queue", "status").split()):  # DVC waits only 3 s for its lock
+        time.sleep(2)
     assert len(runs(copy)) == before + 2 * (1 + 3 + 1)
-    with sqlite3.connect(copy.root / "mlflow.db") as database:
+    with opened(copy) as database:
         places = {uri for (uri,) in database.execute("select artifact_uri from runs")}
     assert all(place.startswith((copy.root / "mlartifacts").as_uri()) for place in places)
 
@@ -141,8 +151,7 @@ def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):
     command = [sys.executable, "-m", "stages.train", "demo", "cmarr"]
     state = copy.root / ".cmarr/unfinished"
     training = subprocess.Popen(command, cwd=copy.root, env=environment(), start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list(state.glob("train-demo-cmarr-*/*")) and time.monotonic() < deadline:
+    while not list(state.glob("train-demo-cmarr-*/*")) and training.poll() is None:
         time.sleep(0.01)
     training.send_signal(signal.SIGKILL)
     training.wait()

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from tests.pipeline.project import Project, copy_of
 from tests.pipeline.test_pipeline import ran
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # the first also waits for the pipeline
 
 
 @pytest.fixture(scope="module")

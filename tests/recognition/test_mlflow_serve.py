@@ -1,13 +1,13 @@
 """`mlflow models serve --env-manager local`: a registered model answers real HTTP requests."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +19,7 @@ from recordings import face, write_video
 
 from cmarr.recognition.trained import of_study
 from cmarr.serving.package import write_mlflow_model
+from tests.recognition.under_way import PATIENCE, answered, ask
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -35,55 +36,54 @@ def served(project, tmp_path_factory):
     here = tmp_path_factory.mktemp("elsewhere")
     model = here / "a model"
     write_mlflow_model(of_study("demo", "cmarr", root=project), model)
-    port = free_port()
     limits = {"max_seconds": 20, "workers": 1}
     blocked = "import sys; sys.modules['dvc'] = None; from mlflow.cli import cli; cli()"
-    serve = [
-        "models",
-        "serve",
-        "-m",
-        str(model),
-        "--env-manager",
-        "local",
-        "--host",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
+    serve = ["models", "serve", "-m", str(model), "--env-manager", "local", "--host", "127.0.0.1", "-p"]
     binaries = str(Path(sys.executable).parent)
-    process = subprocess.Popen(
-        [sys.executable, "-c", blocked, *serve],
-        cwd=here,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "SERVING_MODEL_CONFIG": json.dumps(limits),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        assert process.poll() is None, process.stdout.read()
-        try:
-            urllib.request.urlopen(f"{address}/ping", timeout=5).close()
+    said = here / "said"
+    while True:
+        port = str(free_port())
+        with said.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", blocked, *serve, port],
+                cwd=here,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+                    "SERVING_MODEL_CONFIG": json.dumps(limits),
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        address = f"http://127.0.0.1:{port}"
+        if answers(process, f"{address}/ping"):
             break
+        # somebody else may have taken the port since it was free
+        assert "address already in use" in said.read_text().lower(), said.read_text()
+    yield process, f"{address}/invocations"
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def answers(process, url):
+    """Wait until the server does; False where it ends instead."""
+    while process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return True
         except OSError:
             time.sleep(0.2)
-    yield process, f"{address}/invocations"
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    return False
 
 
 def send(url, body):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -142,14 +142,8 @@ def test_sigterm_finishes_the_request_that_is_under_way(served, tmp_path):
     """The last test of this module: it ends the server."""
     process, url = served
     write_video(tmp_path / "a.mp4", [face(x=70 + i % 20) for i in range(100)])
-    told = []
-    asking = threading.Thread(
-        target=lambda: told.append(send(url, {"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 8}))
-    )
-    asking.start()
-    time.sleep(0.3)
-    assert not told, "it is answered already: the request is too easy"
+    body = json.dumps({"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 8}).encode()
+    asking = ask(url, body)
     os.killpg(process.pid, signal.SIGTERM)
-    asking.join(60)
-    (status, content), *_ = told
-    assert status == 200 and [reply["used"] for reply in content["predictions"]] == [["video"]] * 8
+    status, content = answered(asking)
+    assert status == 200 and [told["used"] for told in content["predictions"]] == [["video"]] * 8

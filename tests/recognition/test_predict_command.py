@@ -160,7 +160,7 @@ def test_a_reader_that_goes_away_is_no_error(project, tmp_path):
         cwd=Path(__file__).parents[2],
     )
     done.stdout.close()
-    assert (done.wait(60), done.stderr.read()) == (1, "")
+    assert (done.wait(240), done.stderr.read()) == (1, "")
     done.stderr.close()
 
 

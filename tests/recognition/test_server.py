@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ from cmarr.cli import app
 from cmarr.recognition.export import export
 from cmarr.recognition.trained import of_study
 from cmarr.serving.shape import Reply
+from tests.recognition.under_way import PATIENCE, answered, ask
 
 sys.path.append(str(Path(__file__).parents[1]))
 from documented import lines
@@ -52,7 +52,7 @@ class Server:
         url = self.url.replace("/invocations", path) if path else self.url
         request = urllib.request.Request(url, content, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -60,7 +60,7 @@ class Server:
     def end(self):
         """Ask it to end; its exit status and what it wrote to standard error."""
         os.killpg(self.process.pid, signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, errors
 
 
@@ -83,7 +83,7 @@ def encoded(path):
 def test_it_listens_on_loopback_and_says_where(server):
     assert server.told.startswith("cmarr on demo answers at http://127.0.0.1:")
     assert server.url.endswith("/invocations")
-    with urllib.request.urlopen(server.url.replace("/invocations", "/ping"), timeout=60) as answer:
+    with urllib.request.urlopen(server.url.replace("/invocations", "/ping"), timeout=PATIENCE) as answer:
         assert answer.status == 200
 
 
@@ -170,7 +170,7 @@ def test_what_is_no_json_and_what_is_elsewhere(server):
     assert server.send({"inputs": [{"text": "a"}]}, kind="")[0] == 415
     assert server.send({"inputs": [{"text": "a"}]}, path="/predict")[0] == 404
     with pytest.raises(urllib.error.HTTPError, match="405"):
-        urllib.request.urlopen(server.url, timeout=60)
+        urllib.request.urlopen(server.url, timeout=PATIENCE)
 
 
 def test_limits_hold_for_what_is_inside_the_files(server, clips, tmp_path):
@@ -185,18 +185,11 @@ def test_sigterm_finishes_the_request_that_is_under_way(exported, tmp_path):
     write_video(tmp_path / "a.mp4", [face(x=70 + i % 20) for i in range(100)])
     body = json.dumps({"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 8}).encode()
     server = Server(exported)
-    host, port = server.url.split("/")[2].split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as asking:
-        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        asking.sendall(f"{head}\r\n\r\n".encode() + body)
-        assert not select.select([asking], [], [], 0.2)[0], "it is answered already: the request is too easy"
-        status, errors = server.end()  # to the workers, too
-        asking.setblocking(True)
-        reply = b"".join(iter(lambda: asking.recv(65536), b""))
-    head, _, content = reply.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200")
-    assert [told["used"] for told in json.loads(content)["predictions"]] == [["video"]] * 8
-    assert (status, errors) == (0, "")
+    asking = ask(server.url, body)
+    assert server.end() == (0, "")  # the signal goes to the workers, too
+    status, content = answered(asking)
+    assert status == 200
+    assert [told["used"] for told in content["predictions"]] == [["video"]] * 8
 
 
 @pytest.mark.parametrize(

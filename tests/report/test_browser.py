@@ -64,7 +64,14 @@ def seen(folder, tmp_path_factory):
     watch.write_text(WATCH.replace("FRAMES", frames), encoding="utf-8")
     profile = tmp_path_factory.mktemp("profile")
     command = [
-        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"),
+        *(
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={profile}",
+        ),
         # the page may be looked into by a page of the same folder
         *(
             "--allow-file-access-from-files",

@@ -232,7 +232,7 @@ def test_two_processes_on_a_fresh_store_log_everything_once(example, tmp_path):
         )
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=120) for process in started]
+    outputs = [process.communicate(timeout=240) for process in started]
     assert [errors for _, errors in outputs] == ["", ""]
     assert sorted(said.strip() for said, _ in outputs) == [
         "Tracked(logged=0, already=2, missed=0)",
