@@ -3,22 +3,23 @@
     python -m benchmarks.training                 the table, and benchmarks/results/training.json
     python -m benchmarks.training --steps 10      more steps a method, a steadier number
 
-Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam.
-A few steps are measured after a warm-up, and the epoch is extrapolated from their median: it is not run whole. The
-published methods' public network classes need the milliseconds of the column `public` (two cores, 175 to 209 GFLOP/s
-of fp32 matrix products); this machine's own GFLOP/s are measured in the same run, so that the two can be set side by
-side. Nothing else should run on the machine meanwhile.
+Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam; a
+row with features of other widths says so. A few steps are measured after a warm-up, and the epoch is extrapolated from
+their median: it is not run whole. MB a step: weights, their gradients and Adam's two moments, and what the forward pass
+keeps for the backward one; what lives for a moment comes on top. The published methods' public network classes need the
+milliseconds of the column `public` (two cores, 175 to 209 GFLOP/s of fp32 matrix products); this machine's own GFLOP/s
+are measured in the same run, so that the two can be set side by side. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.machine import gflops, machine, sentence
 from benchmarks.records import RESULTS, keep, markdown
@@ -26,14 +27,21 @@ from benchmarks.sizes import FULL, SHAPES, TASK, build
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.methods.cmarr import CMARR, _gaussians
+from cmarr.methods.protocol import Method
 from cmarr.training.optimisation import limit_gradients
 
 UTTERANCES = 4446
 BATCH = 128
 
+PAPER = {"s": (225, 768), "v": (45, 342), "t": (16, 768)}
+"""What the encoders of CM-ARR's paper give of 4.5 seconds: wav2vec2 at 50 Hz, ten faces a second, BERT."""
+
+DICMOR = {"s": (50, 5), "v": (50, 20), "t": (50, 768)}
+"""What DiCMoR's public code is fed."""
+
 LIKE_DICMOR = {"d": 32, "length": 50, "flow_steps": 32, "blocks": 20, "heads": 4}
 
-PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (batch 32)": "28-37"}
+PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (768/5/20)": "28-37"}
 """Milliseconds a sample and training step of the public network classes on two cores."""
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -47,19 +55,21 @@ RUNS: dict[str, dict[str, Any]] = {
     "cif_mmin": {"method": "cif_mmin", "clip_by": "part"},
     "cif_mmin, stage 1": {"method": "cif_mmin", "first_stage": True, "clip_by": "part"},
     "dicmor": {"method": "dicmor", "clip_by": "value"},
-    "dicmor (batch 32)": {"method": "dicmor", "clip_by": "value", "batch": 32},
+    "dicmor (768/5/20)": {"method": "dicmor", "clip_by": "value", "batch": 32, "shapes": DICMOR},
     "dicmor, stage 1": {"method": "dicmor", "first_stage": True, "clip_by": "value"},
     "cmarr, full": {"method": "cmarr", "settings": FULL},
     "cmarr, full, permutation": {"method": "cmarr", "settings": FULL | {"mixing": "permutation"}},
     "cmarr, dicmor": {"method": "cmarr", "settings": LIKE_DICMOR},
     "cmarr, dicmor, permutation": {"method": "cmarr", "settings": LIKE_DICMOR | {"mixing": "permutation"}},
+    "cmarr, full (768/768/342)": {"method": "cmarr", "settings": FULL, "batch": 16, "shapes": PAPER},
+    "cmarr, dicmor (768/5/20)": {"method": "cmarr", "settings": LIKE_DICMOR, "batch": 32, "shapes": DICMOR},
 }
 
 
-def random_batch(rows: int) -> Batch:
+def random_batch(rows: int, shapes: Mapping[str, tuple[int, int]] = SHAPES) -> Batch:
     generator = torch.Generator().manual_seed(0)
     values, lengths = {}, {}
-    for m, (frames, width) in SHAPES.items():
+    for m, (frames, width) in shapes.items():
         values[m] = torch.randn(rows * frames, width, generator=generator)
         lengths[m] = torch.full((rows,), frames)
     labels = torch.randint(TASK.outputs, (rows,), generator=generator)
@@ -79,9 +89,11 @@ def measure(
     first_stage: bool = False,
     clip_by: str = "whole",
     batch: int = BATCH,
+    shapes: Mapping[str, tuple[int, int]] = SHAPES,
 ) -> dict[str, Any]:
-    """Milliseconds a sample and training step: draw masks, losses, backward, clip, Adam."""
-    made, data = build(method, settings or {}, first_stage), random_batch(batch)
+    """Milliseconds a sample and training step (draw masks, losses, backward, clip, Adam), and its megabytes."""
+    widths = {m: width for m, (_, width) in shapes.items()}
+    made, data = build(method, settings or {}, first_stage, widths), random_batch(batch, shapes)
     optimiser = torch.optim.Adam(made.parameters(), lr=1e-4, fused=True)
     generator = torch.Generator().manual_seed(0)
     conditions = ("svt",) if first_stage else "seven"
@@ -104,12 +116,30 @@ def measure(
         "samples_a_second": 1 / per_sample,
         "epoch_seconds": per_sample * UTTERANCES,
         "parameters": sum(p.numel() for p in made.parameters()),
+        "bytes": held(made, data, draw_visible(data.available, generator, conditions=conditions)),
         "batch": batch,
         "steps": steps,
     }
     if isinstance(made, CMARR):
         found["shares"] = shares(made, data, generator, max(2, steps // 2))
     return found
+
+
+def held(made: nn.Module, data: Batch, visible: Tensor) -> int:
+    """Bytes of the weights, their gradients and Adam's moments, and of all that the forward pass keeps."""
+    weights = {p.untyped_storage().data_ptr() for p in made.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()  # once, however many views of it are kept
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        losses = cast(Method, made).training_losses(data, visible)
+    assert losses
+    return sum(kept.values()) + 4 * sum(p.nbytes for p in made.parameters() if p.requires_grad)
 
 
 def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -> dict[str, float]:
@@ -174,12 +204,13 @@ def table(results: dict[str, Any]) -> str:
             PUBLIC.get(name, ""),
             f"{run['samples_a_second']:.0f}",
             f"{run['epoch_seconds']:.0f}",
+            f"{run['bytes'] / 1e6:.0f}",
             f"{run['parameters']:,}",
         ]
         for name, run in results["runs"].items()
     ]
-    head = ["method", "batch", "ms an utterance", "public", "utterances a second", "s an epoch", "parameters"]
-    return markdown(head, rows)
+    head = ["method", "batch", "ms an utterance", "public", "utterances a second", "s an epoch", "MB a step"]
+    return markdown([*head, "parameters"], rows)
 
 
 def shares_table(results: dict[str, Any]) -> str:
