@@ -26,7 +26,8 @@ from benchmarks.records import RESULTS, keep, markdown
 from benchmarks.sizes import FULL, SHAPES, TASK, build
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
-from cmarr.methods.cmarr import CMARR, _gaussians
+from cmarr.layers.representation import stacked_gaussians
+from cmarr.methods.cmarr import CMARR
 from cmarr.methods.protocol import Method
 from cmarr.training.optimisation import limit_gradients
 
@@ -157,7 +158,7 @@ def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -
 
     def align() -> Tensor:
         encoded = method._encode(data, gaussians=True)
-        mu, sigma = _gaussians(encoded)
+        mu, sigma = stacked_gaussians(encoded)
         x = torch.stack([e.x for e in encoded.values()])
         return method.distribution_contrast(mu, sigma, data.available) + x.sum() * 1e-6
 

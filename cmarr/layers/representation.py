@@ -1,5 +1,6 @@
 """From the ragged features R_n of one modality to its Gaussian and its representation X_n of fixed length."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,3 +119,9 @@ class Projection(nn.Module):
         projected = self.linear(frames)  # (N, d)
         layout = Layout(lengths, len(frames), longest)
         return resampling_weights(lengths, layout.longest, self.length) @ layout.pad(projected)
+
+
+def stacked_gaussians(encoded: Mapping[str, Encoded]) -> tuple[Tensor, Tensor]:
+    """mu and sigma (M, B, d) of what was encoded with its Gaussians."""
+    known = [e.gaussians for e in encoded.values() if e.gaussians is not None]
+    return torch.stack([g.mu for g in known]), torch.stack([g.sigma for g in known])

@@ -16,7 +16,7 @@ from cmarr.data.batch import Batch
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
-from cmarr.layers.representation import Encoded, FlowInput, Representation
+from cmarr.layers.representation import Encoded, FlowInput, Representation, stacked_gaussians
 from cmarr.losses.combination_contrast import CombinationContrast
 from cmarr.losses.distribution_contrast import (
     Contrast,
@@ -232,7 +232,7 @@ class CMARR(nn.Module):
 
         losses = {}
         if aligned:
-            mu, sigma = _gaussians(encoded)  # (M, B, d) each
+            mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
             if self.alpha:
                 if self.training:
                     self.distribution_contrast.start(mu, sigma, available)
@@ -289,7 +289,7 @@ class CMARR(nn.Module):
         """
         if not self.trains_sigma:
             return {}
-        _, sigma = _gaussians(self._encode(batch, gaussians=True))
+        _, sigma = stacked_gaussians(self._encode(batch, gaussians=True))
         return dict(zip(self.modalities, sigma.float().mean(2), strict=True))
 
     @torch.no_grad()
@@ -300,7 +300,7 @@ class CMARR(nn.Module):
         Raises UserError when the inverse of a flow diverges.
         """
         encoded = self._encode(batch, gaussians=True)
-        mu, sigma = _gaussians(encoded)  # (M, B, d) each
+        mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
         x = {m: e.x for m, e in encoded.items()}
         available, _ = usable_in(batch, batch.available, self.modalities)
         watched = modality_scalars(x, sigma, available, self.recovery)
@@ -359,9 +359,3 @@ class CMARR(nn.Module):
         ]
         every = torch.cat(bits)
         return every.sum() / max(len(every), 1)
-
-
-def _gaussians(encoded: Mapping[str, Encoded]) -> tuple[Tensor, Tensor]:
-    """mu and sigma (M, B, d) of what was encoded with its Gaussians."""
-    known = [e.gaussians for e in encoded.values() if e.gaussians is not None]
-    return torch.stack([g.mu for g in known]), torch.stack([g.sigma for g in known])

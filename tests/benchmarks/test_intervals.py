@@ -1,6 +1,6 @@
 """The simulated studies: intervals hold what they should about as often as they say, and chance is not shown."""
 
-from benchmarks.statistics import coverage, false_positives
+from benchmarks.intervals import coverage, false_positives
 
 
 def test_intervals_hold_the_truth_and_equals_are_rarely_told_apart():

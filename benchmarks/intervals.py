@@ -1,6 +1,6 @@
 """How often do the intervals hold the truth, and how often is a difference shown that is not there?
 
-    python -m benchmarks.statistics [SIMULATIONS]
+    python -m benchmarks.intervals [SIMULATIONS]
 
 Draws studies from a model of speakers: leave-one-session-out with two speakers a session, every speaker as easy for
 a method as chance decides, utterances of four classes; and puts them through the very functions of the report. The
