@@ -103,6 +103,16 @@ def changed(variant, method):
         ),
         ("mcur_wo_teacher", "mcur", {"settings.teacher": "none", "starts_from": None}),
         ("mcur_self", "mcur", {"settings.teacher": "self", "starts_from": None}),
+        (
+            "mcur_one_mask",
+            "mcur",
+            {
+                "settings.teacher": "self",
+                "settings.views": 1,
+                "train.mask_conditions": "six",
+                "starts_from": None,
+            },
+        ),
         ("mcur_average", "mcur", {"settings.teacher": "average", "starts_from": None}),
         ("mcur_up", "mcur", {"settings.sugr_direction": "up", "starts_from": "mcur_up"}),
         ("mcur_wo_category", "mcur", {"settings.mcbcl_category": 0.0, "starts_from": "mcur_wo_category"}),
