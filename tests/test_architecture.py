@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cmarr.methods.registry import METHODS
+from tests.line_links import LINK, PAGE, with_lines
 
 ROOT = Path(__file__).parents[1]
 AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity", "experiment")
@@ -115,3 +116,13 @@ def test_packages_hold_nothing_but_their_description():
         if path.name == "__init__.py" and path.parent != ROOT / "cmarr":
             body = ast.parse(path.read_text()).body
             assert len(body) == 1, f"{path}: a stage cannot list what hides in a package's __init__"
+
+
+def test_the_page_that_walks_the_equations_names_the_lines_of_the_code():
+    text = PAGE.read_text(encoding="utf-8")
+    moved = [
+        f"{old[0]} -> {new[0]}"
+        for old, new in zip(LINK.finditer(text), LINK.finditer(with_lines(text)), strict=True)
+        if old[0] != new[0]
+    ]
+    assert not moved, "the code has moved: `make format` (python -m tests.line_links) sets the lines anew"

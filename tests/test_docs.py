@@ -10,7 +10,7 @@ import pytest
 from dvc.cli import parse_args
 
 from cmarr.settings.load import read_yaml
-from tests.line_links import LINK, PAGE, defined, with_lines
+from tests.line_links import LINK, PAGE, defined
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"cmarr": PAGE, "mcur": ROOT / "docs/mcur.md"}
@@ -22,16 +22,6 @@ def test_a_link_leads_to_what_it_names(symbol, target):
     path = (PAGE.parent / target).resolve()
     assert path.is_file()
     assert symbol in defined(path)
-
-
-def test_the_links_of_equations_lead_to_their_lines():
-    text = PAGE.read_text(encoding="utf-8")
-    moved = [
-        f"{old[0]} -> {new[0]}"
-        for old, new in zip(LINK.finditer(text), LINK.finditer(with_lines(text)), strict=True)
-        if old[0] != new[0]
-    ]
-    assert not moved, "the code has moved: `make format` (python -m tests.line_links) sets the lines anew"
 
 
 def test_the_lines_of_a_link_are_those_of_the_definition():
