@@ -35,7 +35,10 @@ from tests.training.conftest import MACHINE, TRAIN, make_corpus
 
 def needs_ray(test):
     absent = find_spec("ray") is None
-    return pytest.mark.slow(pytest.mark.skipif(absent, reason="Ray is an extra: make cluster")(test))
+    slow = [pytest.mark.slow, pytest.mark.timeout(1200)]  # starting Ray takes its time beside other work
+    for mark in [*slow, pytest.mark.skipif(absent, reason="Ray is an extra: make cluster")]:
+        test = mark(test)
+    return test
 
 
 OPTIONS = {"workers": 1, "threads": 1, "label": "test", "unit": "step", "units_per_job": 1}
