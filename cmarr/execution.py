@@ -1,5 +1,6 @@
 """Units of work in local processes or on a cluster: same result wherever they run, none left behind."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -9,9 +10,9 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -166,7 +167,7 @@ def _hand_out(
         results[index] = result
 
 
-@contextmanager
+@contextlib.contextmanager
 def _workers(count: int, function: Callable[[J, Tick], Any], threads: int) -> Iterator[list[Connection]]:
     """Processes that do what they are sent. Each has a connection of its own, and shares nothing with the others.
 
@@ -200,15 +201,25 @@ def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int, 
         if os.getppid() != number:  # it died before the call above
             os._exit(1)
     set_threads(threads)
-    while True:
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # nobody waits any more
+        while True:
+            job = parent.recv_bytes()
+            parent.send_bytes(_answer(function, job, lambda: parent.send(None)))
+
+
+def _answer(function: Callable[[J, Tick], Any], job: bytes, tick: Tick) -> bytes:
+    """(result, error) of a pickled job, pickled; the parent can make it again, whatever the job has come to."""
+    try:
+        return bytes(ForkingPickler.dumps((function(ForkingPickler.loads(job), tick), None)))
+    except BaseException as error:
+        expected = isinstance(error, UserError)
+        if not expected:  # a defect: where it was raised would not be known there
+            error.add_note(traceback.format_exc())
         try:
-            job = parent.recv()
-        except (EOFError, OSError, KeyboardInterrupt):
-            return
-        try:
-            answer: tuple[Any, BaseException | None] = function(job, lambda: parent.send(None)), None
-        except BaseException as error:
-            if not isinstance(error, UserError):  # a defect: where it was raised would not be known there
-                error.add_note(traceback.format_exc())
-            answer = None, error
-        parent.send(answer)
+            answer = bytes(ForkingPickler.dumps((None, error)))
+            ForkingPickler.loads(answer)
+        except Exception:  # some exceptions cannot be sent, others not be made again
+            told = UserError(str(error)) if expected else RuntimeError(f"{type(error).__name__}: {error}")
+            told.__notes__ = getattr(error, "__notes__", [])
+            answer = bytes(ForkingPickler.dumps((None, told)))
+        return answer

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -96,6 +97,68 @@ def test_a_defect_in_a_worker_is_told_with_the_place_where_it_was():
     with pytest.raises(ZeroDivisionError) as caught:
         run_jobs(stumble, [0, 1], workers=2, **OPTIONS)
     assert "in stumble" in caught.value.__notes__[0]
+
+
+class Pair(Exception):
+    """Can be sent and not be made again: unpickling calls it with one argument."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+class RefusedPair(Pair, UserError):
+    pass
+
+
+class Unknown:
+    """Can be sent to a worker and not be made there."""
+
+    def __reduce__(self):
+        return _refuse_in_a_worker, ()
+
+
+def _refuse_in_a_worker():
+    raise LookupError("there is no such thing here")
+
+
+def come_to(job, tick):
+    """Something that another process cannot be told as it is."""
+    if not multiprocessing.parent_process():
+        return None
+    if job == "an exception that cannot be sent":
+        error = ValueError("the reason")
+        error.lock = threading.Lock()
+        raise error
+    if job == "an exception that cannot be made again":
+        raise Pair("this", "that")
+    if job == "a sentence that cannot be made again":
+        raise RefusedPair("this", "that")
+    return threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "message", "place"),
+    [
+        ("an exception that cannot be sent", RuntimeError, "ValueError: the reason", "in come_to"),
+        ("an exception that cannot be made again", RuntimeError, "Pair: this and that", "in come_to"),
+        ("a sentence that cannot be made again", UserError, "^this and that$", None),
+        ("a result that cannot be sent", TypeError, "cannot pickle", "in _answer"),
+        (Unknown(), LookupError, "no such thing", "in _refuse_in_a_worker"),
+    ],
+    ids=[
+        "unsendable error",
+        "unloadable error",
+        "unloadable sentence",
+        "unsendable result",
+        "unloadable job",
+    ],
+)
+def test_what_a_worker_cannot_tell_as_it_is_is_told_as_well_as_can_be(job, kind, message, place, capfd):
+    with pytest.raises(kind, match=message) as caught:
+        run_jobs(come_to, [job, "the parent's"], workers=2, **OPTIONS)
+    notes = getattr(caught.value, "__notes__", [])
+    assert any(place in note for note in notes) if place else not notes
+    assert "Traceback" not in capfd.readouterr().err  # the worker lives
 
 
 def tell(job, tick):
