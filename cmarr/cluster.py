@@ -167,9 +167,9 @@ def _task(
     function: Callable[[J, Tick], R], job: J, index: int, place: _Place, ledger: Any
 ) -> tuple[R | None, str | None]:
     """One unit on a node: its result, or the sentence of its UserError."""
-    import ray
-
-    ray.get(ledger.begin.remote(index))  # a worker that dies early would take the message with it
+    # Waited for, or a worker that dies early would take the message with it. Not by ray.get: that lends the cores of
+    # a task that waits to the next one, and then more run at once than their claims allow.
+    ledger.begin.remote(index).future().result()
     try:
         place.enter()
         return function(job, ledger.tick.remote), None

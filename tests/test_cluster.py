@@ -101,6 +101,26 @@ def test_results_come_in_order_with_the_threads_and_the_folder_of_a_local_run(cl
     assert not list(cluster.shared.iterdir())
 
 
+class SlowLedger(cmarr.cluster._Ledger):
+    def begin(self, index):
+        time.sleep(2)
+        super().begin(index)
+
+
+def alone(place, tick):
+    (place / "busy").mkdir()  # there while another is at it: an error
+    time.sleep(1)
+    (place / "busy").rmdir()
+
+
+@needs_ray
+def test_no_more_units_run_at_once_than_have_room_however_late_a_beginning_is_noted(
+    cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cmarr.cluster, "_Ledger", SlowLedger)
+    assert run_jobs(alone, [tmp_path] * 4, **OPTIONS, cluster=replace(cluster, cpus=2.0)) == [None] * 4
+
+
 def refuse(job, tick):
     if job == 1:
         raise UserError("job 1 cannot be done")
