@@ -103,13 +103,13 @@ def test_results_come_in_order_with_the_threads_and_the_folder_of_a_local_run(cl
 
 class SlowLedger(cmarr.cluster._Ledger):
     def begin(self, index):
-        time.sleep(2)
+        time.sleep(3)  # another worker could start meanwhile
         super().begin(index)
 
 
 def alone(place, tick):
     (place / "busy").mkdir()  # there while another is at it: an error
-    time.sleep(1)
+    time.sleep(7)
     (place / "busy").rmdir()
 
 
@@ -118,7 +118,7 @@ def test_no_more_units_run_at_once_than_have_room_however_late_a_beginning_is_no
     cluster, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cmarr.cluster, "_Ledger", SlowLedger)
-    assert run_jobs(alone, [tmp_path] * 4, **OPTIONS, cluster=replace(cluster, cpus=2.0)) == [None] * 4
+    assert run_jobs(alone, [tmp_path] * 2, **OPTIONS, cluster=replace(cluster, cpus=2.0)) == [None] * 2
 
 
 def refuse(job, tick):
