@@ -160,16 +160,19 @@ def gains(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(found: pd.DataFrame, centre: dict[str, float]) -> Figure:
-    """A column an axis of the study, a row a number of missing modalities: mean gain and its range over replicates."""
+    """A row an axis that was studied, a column a number of missing modalities: mean gain, its range over replicates."""
+    studied = [axis for axis in AXES if found[axis].nunique() > 1] or list(AXES)
+    groups = list(GROUPS)[:2]
     with style():
-        drawn = Figure(figsize=(11, 6.4), layout="constrained")
-        grid = drawn.subplots(2, len(AXES), sharey=True)
-        for row, group in zip(grid, list(GROUPS)[:2], strict=True):
-            for axes, (axis, values) in zip(row, AXES.items(), strict=True):
+        drawn = Figure(figsize=(9, 0.6 + 2.9 * len(studied)), layout="constrained")
+        grid = drawn.subplots(len(studied), len(groups), sharey=True, squeeze=False)
+        for row, axis in zip(grid, studied, strict=True):
+            values = AXES[axis]
+            fixed = [other for other in AXES if other != axis]
+            here = found[np.logical_and.reduce([found[o] == centre[o] for o in fixed])]
+            for axes, group in zip(row, groups, strict=True):
                 horizontal_grid(axes)
                 axes.axhline(0, color="black", linewidth=0.8)
-                fixed = [other for other in AXES if other != axis]
-                here = found[np.logical_and.reduce([found[o] == centre[o] for o in fixed])]
                 for k, (method, colour, marker) in enumerate(
                     zip(list(METHODS)[1:], COLOURS, MARKERS, strict=False)
                 ):
@@ -181,7 +184,6 @@ def figure(found: pd.DataFrame, centre: dict[str, float]) -> Figure:
                 axes.set_xlim(-0.4, len(values) - 0.6)
                 axes.set_xlabel(TITLES[axis])
                 axes.set_title(group, fontsize=10)
-        for row in grid:
             row[0].set_ylabel("UAR minus masked, points")
         grid[0][0].legend(loc="best")
         drawn.suptitle(

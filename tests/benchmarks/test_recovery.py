@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.recovery import AXES, METHODS, Trial, corpus, figure, gains, trials
+from benchmarks.recovery import AXES, GROUPS, METHODS, TITLES, Trial, corpus, figure, gains, trials
 from cmarr.modalities import CONDITIONS
 
 USUAL = Trial("masked", shared=0.5, absent=0.0, train=100, epochs=1, replicate=0)
@@ -65,3 +65,10 @@ def test_gains_are_paired_by_corpus():
     drawn = figure(gains(results), {"shared": 0.5, "absent": 0.0, "train": 300})
     heights = [line.get_ydata() for line in drawn.axes[0].lines if line.get_label() == "cmarr"]
     assert np.allclose(heights, [[10.0]])
+
+
+def test_only_what_was_studied_is_drawn():
+    points = [{"shared": s, "absent": 0.0, "train": 300} for s in AXES["shared"]]
+    found = pd.DataFrame([p | {"method": "cmarr", **dict.fromkeys(GROUPS, 0.01)} for p in points])
+    drawn = figure(found, {"shared": 0.5, "absent": 0.0, "train": 300})
+    assert [axes.get_xlabel() for axes in drawn.axes] == [TITLES["shared"]] * 2
