@@ -45,6 +45,8 @@ demo: env ## generate the demo corpus, run the whole pipeline on it, print the t
 	@python -m stages.summary
 
 test: cluster ## run the test suite
+	@# Hundreds of processes import the same packages; with PYTHONDONTWRITEBYTECODE set, each would compile them anew.
+	@python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes
