@@ -231,7 +231,9 @@ def test_workers_die_with_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen([sys.executable, str(script)], env=here, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=here, stdout=subprocess.PIPE, text=True
+    ) as parent:
         try:
             pids = [int(parent.stdout.readline()) for _ in range(2)]
         finally:

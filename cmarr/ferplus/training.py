@@ -125,7 +125,10 @@ class Training:
     @property
     def side(self) -> int:
         """Height and width of the faces of the epoch that is next or under way, pixels."""
-        recipe, epoch = self.recipe, min(self.progress.epoch, self.recipe.epochs - 1)
+        return self._side(min(self.progress.epoch, self.recipe.epochs - 1))
+
+    def _side(self, epoch: int) -> int:
+        recipe = self.recipe
         return side(epoch, *cycle(epoch, recipe.epochs, recipe.restarts), recipe.sides, recipe.side_shares)
 
     def run(self, minutes: float, tell: Callable[[str], None], *, epochs: int | None = None) -> None:
@@ -137,7 +140,7 @@ class Training:
             self.recipe.epochs if epochs is None else min(self.recipe.epochs, self.progress.epoch + epochs)
         )
         began = saved = time.monotonic()
-        before, first = self.progress.seconds, self.steps
+        before, first = self.progress.seconds, self._pixels(self.progress.epoch, self.progress.batch)
         while self.progress.epoch < until:
             self.step()
             if self.progress.batch == self.batches:
@@ -146,9 +149,15 @@ class Training:
             self.progress.seconds = before + now - began
             if self.progress.batch == 0 or now - saved > 60 * minutes:
                 self.save()
-                left = (now - began) / (self.steps - first) * (until * self.batches - self.steps)
+                pixels = self._pixels(self.progress.epoch, self.progress.batch)
+                left = (now - began) / (pixels - first) * (self._pixels(until) - pixels)
                 tell(f"{self}; {left / 3600:.1f} h left")
                 saved = now
+
+    def _pixels(self, epoch: int, batch: int = 0) -> int:
+        """Height of the faces times width, summed over the steps before this one: the time they take goes with it."""
+        whole = sum(self._side(e) ** 2 for e in range(epoch))
+        return whole * self.batches + (self._side(epoch) ** 2 * batch if batch else 0)
 
     def step(self) -> None:
         """One step of the optimiser, on the next batch."""

@@ -80,6 +80,20 @@ def test_it_learns_and_says_how_it_goes(tmp_path):
     assert "validation/accuracy" in told[0] and told[0].endswith(" h left")
 
 
+def test_the_time_left_knows_that_larger_faces_take_longer(tmp_path, monkeypatch):
+    one, told, clock = training(tmp_path, replace(RECIPE, sides=[32, 64], side_shares=[0.5, 0.5])), [], [0.0]
+    step = one.step
+
+    def timed():
+        clock[0] += 3600 if one.side == 32 else 4 * 3600
+        step()
+
+    monkeypatch.setattr(one, "step", timed)
+    monkeypatch.setattr("cmarr.ferplus.training.time.monotonic", lambda: clock[0])
+    one.run(minutes=6000, tell=told.append)
+    assert one.batches == 3 and [line.rsplit("; ")[1] for line in told] == ["12.0 h left", "0.0 h left"]
+
+
 def test_the_best_epoch_is_kept_with_what_is_needed_to_use_it(tmp_path):
     one = training(tmp_path)
     one.run(minutes=60, tell=silent)
