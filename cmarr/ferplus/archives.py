@@ -6,7 +6,8 @@ Each holds one PNG a face and `label.csv` without a header: file, box, and the v
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -44,7 +45,7 @@ def read_archive(path: Path) -> FaceSet:
         with zipfile.ZipFile(path) as archive:
             inside = _members(path, archive)
             return _read(path, lambda name: archive.read(inside[name]))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be unpacked ({error}); fetch it again") from None
 
 
@@ -52,7 +53,10 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
     """Name beside label.csv -> full name in the archive, whatever folder label.csv lies in."""
     tables = [name for name in archive.namelist() if PurePosixPath(name).name == "label.csv"]
     if len(tables) != 1:
-        raise UserError(f"{path}: holds {len(tables)} files named label.csv instead of one")
+        raise UserError(
+            f"{path}: holds {len(tables)} files named label.csv instead of one; make it anew from one folder with "
+            "label.csv and the images"
+        )
     folder = PurePosixPath(tables[0]).parent
     return {
         PurePosixPath(name).name: name for name in archive.namelist() if PurePosixPath(name).parent == folder
@@ -60,32 +64,43 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def _file(path: Path) -> bytes:
-    if not path.is_file():
-        raise KeyError(path.name)
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):  # no such file, or no name of a file
+        raise KeyError(path.name) from None
 
 
 def _read(path: Path, content: Bytes) -> FaceSet:
     try:
         text = content("label.csv").decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: label.csv is not text") from None
+        raise UserError(f"{path}: label.csv is not text in UTF-8; fetch the archive again") from None
     names, votes, images = [], [], []
     seen: set[str] = set()
-    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
-        if not row:
-            continue
-        where = f"{path}: label.csv, line {number}"
+    for where, row in _cells(path, text):
         name, counts = _row(row, where)
         if name in seen:
-            raise UserError(f"{where}: {name} was labelled already")
+            raise UserError(f"{where}: {name} was labelled already; remove one of the two lines")
         seen.add(name)
         names.append(name)
         votes.append(counts)
         images.append(_image(name, content, where))
     if not names:
-        raise UserError(f"{path}: label.csv is empty")
+        raise UserError(f"{path}: label.csv is empty; fetch the archive again")
     return FaceSet(tuple(names), np.stack(images), np.array(votes, np.int16))
+
+
+def _cells(path: Path, text: str) -> Iterator[tuple[str, list[str]]]:
+    """File and line of every row that is not blank, and its cells; lines end as any system ends them."""
+    reader = csv.reader(io.StringIO(text, newline=None))
+    try:
+        for row in reader:
+            if row:
+                yield f"{path}: label.csv, line {reader.line_num}", row
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: label.csv, line {reader.line_num}: is no row of a table ({error})"
+        ) from None
 
 
 def _row(row: Sequence[str], where: str) -> tuple[str, list[int]]:
@@ -109,9 +124,12 @@ def _image(name: str, content: Bytes, where: str) -> np.ndarray:
         packed = content(name)
     except KeyError:
         raise UserError(f"{where}: the image {name!r} is missing; fetch the archive again") from None
-    image = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_UNCHANGED) if packed else None
+    try:
+        image = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_UNCHANGED) if packed else None
+    except cv2.error:  # more pixels than OpenCV takes
+        image = None
     if image is None:
-        raise UserError(f"{where}: {name} is no image, or a damaged one")
+        raise UserError(f"{where}: {name} is no image, or a damaged one; fetch the archive again")
     if image.ndim != 2 or image.dtype != np.uint8:
         raise UserError(f"{where}: {name} is not an 8-bit gray image; FER2013's faces are")
     if image.shape != (SIDE, SIDE):

@@ -15,13 +15,14 @@ def read_part(root: str | Path, part: str) -> FaceSet:
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"ferplus.root: the folder {root} does not exist; set it to where FER+ lies")
+        wrong = "is no folder" if root.exists() else "does not exist"
+        raise UserError(f"ferplus.root: {root} {wrong}; set it to the folder in which FER+ lies")
     path = archives.find(root, part)
     if path:
         return archives.read_archive(path)
     if tables.found(root):
         return tables.read_tables(root, part)
     raise UserError(
-        f"ferplus.root: {root} holds neither {archives.NAMES[part]}.zip (or a folder of that name) nor "
-        f"{tables.PIXELS} with {tables.VOTES}"
+        f"ferplus.root: {root} holds neither {archives.NAMES[part]}.zip (or a folder of that name with label.csv and "
+        f"the images in it) nor {tables.PIXELS} with {tables.VOTES}"
     )

@@ -61,7 +61,8 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Iterator[dict[str, s
         reader = csv.DictReader(opened)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
-            raise UserError(f"{path}: the column {missing[0]!r} is missing; it has {reader.fieldnames}")
+            there = ", ".join(map(repr, reader.fieldnames or ())) or "none"
+            raise UserError(f"{path}: the column {missing[0]!r} is missing; its first line names {there}")
         yield iter(reader)
 
 
@@ -69,10 +70,11 @@ def _image(cell: str | None, where: str) -> np.ndarray:
     words = (cell or "").split()
     try:
         values = np.array(words, dtype=np.int64)
-    except ValueError:
-        values = np.array([], np.int64)
-    if len(values) != SIDE * SIDE or values.min() < 0 or values.max() > 255:
+    except (ValueError, OverflowError):
+        values = None
+    if values is None or len(values) != SIDE * SIDE or values.min() < 0 or values.max() > 255:
+        found = "others" if len(words) == SIDE * SIDE else f"{len(words)}"
         raise UserError(
-            f"{where}: pixels must be {SIDE * SIDE} numbers from 0 to 255, not {len(words)} words"
+            f"{where}: pixels must be {SIDE * SIDE} whole numbers from 0 to 255, not {found}; fetch {PIXELS} again"
         )
     return values.astype(np.uint8).reshape(SIDE, SIDE)

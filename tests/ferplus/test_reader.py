@@ -1,7 +1,10 @@
 """FER+ in each of its layouts, and what is said when something in it is broken."""
 
+import contextlib
 import csv
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -84,10 +87,22 @@ def test_tables_that_do_not_fit_together(tmp_path, spoil, message):
         read_part(tmp_path, "train")
 
 
-@pytest.mark.parametrize("pixels", ["1 2 3", "300 " * 2304, "x " * 2304, " "])
-def test_pixels_that_are_none(tmp_path, pixels):
+@pytest.mark.parametrize(
+    ("pixels", "found"),
+    [
+        ("1 2 3", "3"),
+        (" ", "0"),
+        ("300 " * 2304, "others"),
+        ("x " * 2304, "others"),
+        ("9" * 30 + " 7" * 2303, "others"),
+    ],
+)
+def test_pixels_that_are_none(tmp_path, pixels, found):
     write_tables(tmp_path, faces(2), pixels=pixels)
-    with pytest.raises(UserError, match=r"fer2013\.csv, line 2: pixels must be 2304 numbers from 0 to 255"):
+    with pytest.raises(
+        UserError,
+        match=rf"fer2013\.csv, line 2: pixels must be 2304 whole numbers from 0 to 255, not {found};",
+    ):
         read_part(tmp_path, "train")
 
 
@@ -95,15 +110,31 @@ def test_a_column_that_is_missing(tmp_path):
     write_tables(tmp_path, faces(2))
     text = (tmp_path / VOTES).read_text().replace("contempt", "scorn")
     (tmp_path / VOTES).write_text(text)
-    with pytest.raises(UserError, match="the column 'contempt' is missing"):
+    with pytest.raises(
+        UserError, match=r"the column 'contempt' is missing; its first line names 'Usage', .*'scorn'"
+    ):
+        read_part(tmp_path, "train")
+    (tmp_path / VOTES).write_bytes(b"")
+    with pytest.raises(UserError, match="the column 'Usage' is missing; its first line names none"):
         read_part(tmp_path, "train")
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match=r"holds neither FER2013Valid\.zip .* nor fer2013\.csv"):
         read_part(tmp_path, "valid")
-    with pytest.raises(UserError, match=r"ferplus\.root: the folder .*nowhere does not exist"):
+    with pytest.raises(UserError, match=r"ferplus\.root: .*nowhere does not exist; set it to the folder"):
         read_part(tmp_path / "nowhere", "valid")
+    with pytest.raises(
+        UserError, match=r"ferplus\.root: .*FER2013Test\.zip is no folder; set it to the folder"
+    ):
+        read_part(write_zip(tmp_path / "FER2013Test.zip", faces(2)), "test")
+
+
+def test_a_folder_without_labels_is_no_part(tmp_path):
+    (tmp_path / "FER2013Valid/FER2013Valid").mkdir(parents=True)  # unpacked into a folder of its own
+    (tmp_path / "FER2013Valid/FER2013Valid/label.csv").touch()
+    with pytest.raises(UserError, match=r"or a folder of that name with label\.csv and the images in it"):
+        read_part(tmp_path, "valid")
 
 
 GOOD = ["fer0000000.png", "(0, 0, 48, 48)", *"8200000000"]
@@ -136,6 +167,15 @@ def test_broken_rows(tmp_path, rows, message):
         read_part(tmp_path, "train")
 
 
+def claiming(packed, side):
+    """A PNG that says it is larger than it is."""
+    header = b"IHDR" + struct.pack(">II", side, side) + packed[24:29]
+    return packed[:12] + header + struct.pack(">I", zlib.crc32(header)) + packed[33:]
+
+
+WHOLE = png(faces(1).images[0])
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
@@ -145,6 +185,9 @@ def test_broken_rows(tmp_path, rows, message):
         (png(np.zeros((48, 48, 3), np.uint8)), "line 2: fer0000001.png is not an 8-bit gray image"),
         (png(np.zeros((48, 48), np.uint16)), "line 2: fer0000001.png is not an 8-bit gray image"),
         (png(np.zeros((24, 48), np.uint8)), "line 2: fer0000001.png has 48 x 24 pixels instead of 48 x 48"),
+        (WHOLE[: len(WHOLE) // 2], "line 2: fer0000001.png is no image, or a damaged one"),
+        (WHOLE[:-1], "line 2: fer0000001.png is no image, or a damaged one"),
+        (claiming(WHOLE, 100_000), "line 2: fer0000001.png is no image, or a damaged one"),
     ],
 )
 def test_images_that_cannot_be_used(tmp_path, image, message):
@@ -168,3 +211,34 @@ def test_archives_that_cannot_be_used(tmp_path):
     path.write_bytes(damaged)
     with pytest.raises(UserError, match=r"FER2013Train\.zip"):
         read_part(tmp_path, "train")
+
+
+def test_a_damaged_archive_is_a_sentence_wherever_the_damage_is(tmp_path):
+    path = tmp_path / "FER2013Train.zip"
+    with zipfile.ZipFile(write_zip(path, faces(4))) as plain:
+        content = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in content.items():
+            packed.writestr(name, data)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 41):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):  # dates and the like may change unnoticed
+            same(read_part(tmp_path, "train"), faces(4))
+
+
+def test_lines_may_end_as_any_system_ends_them(tmp_path, ferplus, request):
+    with zipfile.ZipFile(ferplus / "FER2013Valid.zip") as archive:
+        archive.extractall(tmp_path / "own")
+    labels = tmp_path / "own/FER2013Valid/label.csv"
+    lines = labels.read_text().splitlines()
+    for end in ("\n", "\r\n", "\r"):
+        labels.write_bytes(end.join(lines).encode())
+        same(read_part(tmp_path / "own", "valid"), faces(8, seed=1))
+    labels.write_text("\n".join([*lines, "x" * 3000]))
+    before = csv.field_size_limit(1000)
+    request.addfinalizer(lambda: csv.field_size_limit(before))
+    with pytest.raises(UserError, match=r"label\.csv, line 9: is no row of a table"):
+        read_part(tmp_path / "own", "valid")
