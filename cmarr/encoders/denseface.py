@@ -8,7 +8,7 @@ from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import libraries
-from cmarr.encoders.face_network import SHIPPED, WIDTH, load_denseface, prepared
+from cmarr.encoders.face_network import WIDTH, load_denseface, prepared, weights_file
 from cmarr.encoders.face_settings import FaceSettings
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import STAGE
@@ -49,7 +49,7 @@ class DensefaceRows:
         self.reader = self.faces.reader
         self.arithmetic = Arithmetic(device, precision)
         self.network = self.arithmetic.place(load_denseface(weights))
-        self.revision = f"sha256:{file_digest(weights or SHIPPED)[:16]}"
+        self.revision = f"sha256:{file_digest(weights_file(weights))[:16]}"
         self.batch_faces, self.workers, self.seconds, self.window = batch_faces, workers, seconds, window
 
     def describe(self) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What a face shows: the probabilities of FER+'s eight emotions, for whoever needs no more than that."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,35 +19,44 @@ BATCH = 64
 
 
 def emotion_probabilities(
-    faces: Sequence[np.ndarray] | np.ndarray, weights: str | Denseface = ""
+    faces: Sequence[np.ndarray] | np.ndarray, weights: str | Path | Denseface = ""
 ) -> np.ndarray:
-    """Probabilities of `EMOTIONS` (N, 8), rows summing to one: the shares of votes that ten people would give.
+    """Probabilities of `EMOTIONS` (N, 8) float32, rows summing to one: the shares of votes that ten people would give.
 
     Args:
-        faces: gray images (H, W) uint8 of any size from 20 x 20, each cut to one face with a small margin around it.
-        weights: a file, empty for the weights that cmarr brings along; or the network itself (`load_denseface`).
+        faces: N gray images (H, W) uint8 of any size from 20 x 20, 0 black and 255 white, each cut to one upright
+            face with a small margin around it: the box of a face detector, a tenth wider on each side. They are
+            scaled to 64 x 64. No face is looked for: whatever is given gets probabilities.
+        weights: a file, empty for the weights that cmarr brings along; or the network itself, in evaluation mode, on
+            any device (`load_denseface`): reading the file anew takes longer than a face.
 
-    Raises UserError, naming the face by its number from 0: not gray, not 8-bit, or too small.
+    Raises UserError, naming the face by its number from 0: not gray, not 8-bit, or too small; or naming the file.
     """
-    network = load_denseface(weights) if isinstance(weights, str) else weights
+    if isinstance(faces, np.ndarray) and faces.ndim == 2:
+        raise UserError(f"faces: one image of shape {faces.shape} where a list of them is meant; give [face]")
+    network = weights if isinstance(weights, Denseface) else load_denseface(weights)
+    device = next(network.parameters()).device
     patches = [face_patch(face, f"face {number}") for number, face in enumerate(faces)]
     found = [np.empty((0, len(EMOTIONS)), np.float32)]
     with torch.inference_mode():
         for first in range(0, len(patches), BATCH):
-            found.append(network.probabilities(prepared(patches[first : first + BATCH])).numpy())
+            ready = prepared(patches[first : first + BATCH]).to(device)
+            found.append(network.probabilities(ready).cpu().numpy())
     return np.concatenate(found)
 
 
 def face_patch(face: np.ndarray, name: str = "the face") -> np.ndarray:
     """A gray face (H, W) uint8 at the network's size, (64, 64) uint8; raises UserError as above."""
     if not isinstance(face, np.ndarray) or face.ndim != 2:
-        shape = getattr(face, "shape", type(face).__name__)
+        shape = face.shape if isinstance(face, np.ndarray) else type(face).__name__
         raise UserError(
-            f"{name}: must be a gray image of shape (height, width), not {shape}; convert colours first, "
-            "cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)"
+            f"{name}: must be a gray image, an array of shape (height, width), not {shape}; {_remedy(face)}"
         )
     if face.dtype != np.uint8:
-        raise UserError(f"{name}: must hold whole numbers from 0 to 255 (uint8), not {face.dtype}")
+        raise UserError(
+            f"{name}: must hold whole numbers from 0 to 255 (uint8), not {face.dtype}; scale them and convert them "
+            "with .astype(np.uint8)"
+        )
     if min(face.shape) < SMALLEST:
         raise UserError(
             f"{name}: {face.shape[1]} x {face.shape[0]} pixels are too few; a face needs {SMALLEST} x {SMALLEST}"
@@ -54,3 +65,14 @@ def face_patch(face: np.ndarray, name: str = "the face") -> np.ndarray:
         return face
     shrinks = max(face.shape) > SIDE
     return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _remedy(face: Any) -> str:
+    """What to do with something that is no gray image."""
+    if face is None:
+        return "cv2.imread gives None for a file that is not there or no image"
+    if not isinstance(face, np.ndarray):
+        return "read it, or convert it with numpy.asarray"
+    if face.ndim == 3 and face.shape[2] == 1:
+        return "take its only channel, image[:, :, 0]"
+    return "convert colours first, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)"

@@ -50,8 +50,11 @@ class Denseface(nn.Module):
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Faces (B, 1, 64, 64) as `prepared` gives them -> features (B, 342), logits (B, 8) of `EMOTIONS`."""
-        maps = relu(self.features(faces))  # (B, 342, 8, 8)
-        features = adaptive_avg_pool2d(maps, 1).flatten(1)  # (B, 342)
+        return self.head(self.features(faces))
+
+    def head(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """What the blocks make of the faces (B, 342, H, W), 8 x 8 in use -> features (B, 342), logits (B, 8)."""
+        features = adaptive_avg_pool2d(relu(maps), 1).flatten(1)  # (B, 342)
         return features, self.classifier(features)
 
     def probabilities(self, faces: Tensor) -> Tensor:
@@ -61,7 +64,12 @@ class Denseface(nn.Module):
 
 def prepared(patches: np.ndarray | Sequence[np.ndarray]) -> Tensor:
     """Gray patches (B, 64, 64) uint8 -> (B, 1, 64, 64) float32 from -1 to 1, in training and in use alike."""
-    return torch.from_numpy(np.asarray(patches, dtype=np.uint8))[:, None].float() / 127.5 - 1
+    return scaled(torch.from_numpy(np.array(patches, dtype=np.uint8, order="C")))[:, None]
+
+
+def scaled(gray: Tensor) -> Tensor:
+    """Gray from 0 to 255, of any shape, as float32 from -1 to 1."""
+    return gray.float() / 127.5 - 1
 
 
 def save_weights(
@@ -95,16 +103,22 @@ def read_notes(weights: str | Path) -> dict[str, Any]:
         return json.loads((opened.metadata() or {}).get("denseface", "{}"))
 
 
-def load_denseface(weights: str = "") -> Denseface:
+def weights_file(weights: str | Path = "") -> Path:
+    """The file that a setting names; empty stands for the weights that cmarr brings along."""
+    return Path(weights).expanduser() if weights else SHIPPED
+
+
+def load_denseface(weights: str | Path = "") -> Denseface:
     """The network with its weights, in evaluation mode; an empty `weights` stands for those that cmarr brings along.
 
     Raises UserError for a file that is not there, whose checksum is missing or another, or that holds something else.
     """
     key = "encoders.denseface.weights"
-    path = Path(weights).expanduser() if weights else SHIPPED
+    path = weights_file(weights)
     if not path.is_file():
+        wrong = "is a folder" if path.is_dir() else "does not exist"
         raise UserError(
-            f"{key}: {path} does not exist; give the safetensors file of a trained Denseface"
+            f"{key}: {path} {wrong}; give the safetensors file of a trained Denseface"
             if weights
             else f"{key}: this version of cmarr brings no Denseface weights along; give the safetensors file of a "
             "trained Denseface, or set encoders.video to hog"
@@ -112,15 +126,35 @@ def load_denseface(weights: str = "") -> Denseface:
     checksum = _checksum_file(path)
     if not checksum.is_file():
         raise UserError(f"{key}: {checksum} is missing; put the file's SHA-256 there (sha256sum writes it)")
-    if checksum.read_text(errors="replace").split()[:1] != [file_digest(path)]:
+    if checksum.read_text(errors="replace").lower().split()[:1] != [file_digest(path)]:
         raise UserError(f"{key}: {path} does not have the SHA-256 that {checksum.name} names; fetch it again")
     network = Denseface()
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{key}: {path} does not hold the weights of a Denseface ({reason})") from None
+        tensors = load_file(path)
+        misfit = _misfit(tensors, network.state_dict())
+    except (SafetensorError, OSError) as error:
+        misfit = str(error).splitlines()[0]
+    if misfit:
+        raise UserError(
+            f"{key}: {path} does not hold the weights of a Denseface ({misfit}); give a file that `make denseface` or "
+            "`save_weights` wrote"
+        )
+    network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)
+
+
+def _misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """The first reason why tensors cannot be those of a network; empty if they can."""
+    for name, value in expected.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name].shape != value.shape:
+            return f"{name} has the shape {tuple(found[name].shape)} instead of {tuple(value.shape)}"
+        if found[name].is_floating_point() != value.is_floating_point():
+            return f"{name} holds {found[name].dtype}"
+        if not found[name].isfinite().all():
+            return f"{name} holds values that are not finite"
+    return next((f"{name} is none of its tensors" for name in found if name not in expected), "")
 
 
 def _write_checksum(path: str | Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from cmarr.encoders.face_network import SIDE
+from cmarr.encoders.face_network import SIDE, scaled
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,3 @@ class Augmentation:
 def plain(faces: Tensor, side: int = SIDE) -> Tensor:
     """Faces (B, H, W) uint8 -> (B, 1, side, side) float32 from -1 to 1, of another size and otherwise as they are."""
     return interpolate(scaled(faces)[:, None], size=(side, side), mode="bilinear", align_corners=False)
-
-
-def scaled(faces: Tensor) -> Tensor:
-    """Gray from 0 to 255 as float32 from -1 to 1."""
-    return faces.float() / 127.5 - 1

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import adaptive_avg_pool2d, relu
 from torchvision.models.densenet import _DenseBlock
 
 from cmarr.encoders.face_network import Denseface
@@ -35,7 +34,8 @@ def training_logits(network: Denseface, faces: Tensor, spare: list[Tensor]) -> T
     maps = faces
     for part in network.features.children():
         maps = dense_block(part, maps, spare) if isinstance(part, _DenseBlock) else part(maps)
-    return network.classifier(adaptive_avg_pool2d(relu(maps), 1).flatten(1))
+    _, logits = network.head(maps)
+    return logits
 
 
 def dense_block(block: _DenseBlock, maps: Tensor, spare: list[Tensor]) -> Tensor:

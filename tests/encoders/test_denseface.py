@@ -1,15 +1,19 @@
 """Denseface: the architecture by its numbers, weights that are what they claim, a row a face."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from recordings import face, write_video
+from safetensors.torch import save_file
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.denseface import DensefaceRows
 from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, prepared, save_weights
 from cmarr.encoders.protocol import is_absence
 from cmarr.errors import UserError
+from cmarr.files import file_digest
 from cmarr.media.clips import Clip
 from cmarr.media.faces import SIZE, FaceReader
 
@@ -76,8 +80,46 @@ def test_weights_are_checked_against_their_checksum(tmp_path):
 def test_weights_of_something_else(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, torch.nn.Linear(3, 4))
-    with pytest.raises(UserError, match="does not hold the weights of a Denseface"):
-        load_denseface(str(path))
+    with pytest.raises(
+        UserError, match=r"does not hold the weights of a Denseface \(.* is missing\); give a file"
+    ):
+        load_denseface(path)
+    with pytest.raises(UserError, match="is a folder; give the safetensors file"):
+        load_denseface(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(7, 342), r"classifier\.weight has the shape \(7, 342\) instead of \(8, 342\)"),
+        (torch.zeros(8, 342, dtype=torch.int32), r"classifier\.weight holds torch\.int32"),
+        (torch.full((8, 342), torch.nan), r"classifier\.weight holds values that are not finite"),
+        (None, r"classifier\.weight is missing"),
+    ],
+)
+def test_weights_of_another_architecture(tmp_path, value, message):
+    tensors = Denseface().state_dict()
+    tensors["classifier.weight"] = value
+    path = tmp_path / "w.safetensors"
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
+    (tmp_path / "w.safetensors.sha256").write_text(f"{file_digest(path).upper()}  w.safetensors\n")
+    with pytest.raises(UserError, match=message):
+        load_denseface(path)
+
+
+def test_the_encoder_finds_weights_below_the_home_folder(face_weights, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path(face_weights).parent))
+    assert DensefaceRows("~/denseface.safetensors", device="cpu").revision.startswith("sha256:")
+
+
+def test_features_do_not_depend_on_the_faces_beside_them(face_weights):
+    encoder = DensefaceRows(face_weights, device="cpu")
+    faces = np.random.default_rng(0).integers(0, 256, (64, 64, 64)).astype(np.uint8)
+    together = encoder.rows([faces[:1], faces[1:40], faces[40:]])
+    assert [len(part) for part in together] == [1, 39, 24]
+    for place, rows in ((0, together[0]), (63, together[2][-1:])):
+        (alone,) = encoder.rows([faces[place : place + 1]])
+        np.testing.assert_allclose(rows, alone, atol=1e-5)
 
 
 def test_a_row_a_face_whatever_the_batch(tmp_path, face_weights):

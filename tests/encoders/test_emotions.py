@@ -1,5 +1,7 @@
 """The probabilities of emotions, as people use them, and what they are told about faces that are none."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,26 @@ def test_they_are_those_of_the_network(face_weights):
     )
 
 
+def test_weights_may_be_named_by_a_path(face_weights):
+    faces = [image()]
+    np.testing.assert_array_equal(
+        emotion_probabilities(faces, Path(face_weights)), emotion_probabilities(faces, face_weights)
+    )
+
+
+def test_one_face_alone_is_given_in_a_list(face_weights):
+    with pytest.raises(UserError, match=r"one image of shape \(64, 64\) where a list .* give \[face\]"):
+        emotion_probabilities(image(), face_weights)
+
+
+def test_images_may_be_views_of_others(face_weights):
+    face = image(90, 80)
+    turned = [face[::-1, ::-1], np.ascontiguousarray(face[::-1, ::-1])]
+    one, other = emotion_probabilities(turned, face_weights)
+    np.testing.assert_array_equal(one, other)
+    assert prepared(np.stack([image()])[:, :, ::-1]).shape == (1, 1, 64, 64)
+
+
 def test_a_face_keeps_what_it_shows_at_another_size():
     ramp = np.tile(np.arange(48, dtype=np.uint8) * 5, (48, 1))
     patch = face_patch(ramp)
@@ -42,9 +64,11 @@ def test_a_face_keeps_what_it_shows_at_another_size():
     [
         (
             np.zeros((64, 64, 3), np.uint8),
-            r"face 1: must be a gray image .* not \(64, 64, 3\); convert colours first",
+            r"face 1: must be a gray image.* not \(64, 64, 3\); convert colours first",
         ),
-        ("face.png", "face 1: must be a gray image .* not str"),
+        (np.zeros((64, 64, 1), np.uint8), r"face 1: .* not \(64, 64, 1\); take its only channel"),
+        ("face.png", "face 1: must be a gray image.* not str; read it"),
+        (None, "face 1: .* not NoneType; cv2.imread gives None for a file that is not there"),
         (np.zeros((64, 64)), r"face 1: must hold whole numbers from 0 to 255 \(uint8\), not float64"),
         (np.zeros((64, 19), np.uint8), "face 1: 19 x 64 pixels are too few; a face needs 20 x 20"),
         (np.zeros((0, 0), np.uint8), "face 1: 0 x 0 pixels are too few"),

@@ -18,6 +18,7 @@ from cmarr.corpora.pickles import load_pickle
 from cmarr.encoders.checkpoints import load_checkpoint
 from cmarr.encoders.face_network import load_denseface
 from cmarr.errors import UserError
+from cmarr.files import file_digest
 from cmarr.media.audio import Samples
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.workers import decode
@@ -77,8 +78,12 @@ class TestWeights:
 
     def test_weights_of_faces(self, tmp_path, mark):
         torch.save(Trap(mark), tmp_path / "face.safetensors")
+        path = tmp_path / "face.safetensors"
         with pytest.raises(UserError, match="is missing; put the file's SHA-256 there"):
-            load_denseface(str(tmp_path / "face.safetensors"))
+            load_denseface(path)
+        (tmp_path / "face.safetensors.sha256").write_text(file_digest(path))  # its writer can count, too
+        with pytest.raises(UserError, match="does not hold the weights of a Denseface"):
+            load_denseface(path)
 
     def test_a_folder_of_a_pretrained_network(self, tmp_path, mark):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_size": 8}))
