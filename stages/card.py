@@ -9,6 +9,7 @@ from cmarr.encoders.face_network import SHIPPED, copy_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.card import card_numbers
 from cmarr.ferplus.reader import read_part
+from cmarr.ferplus.state import read_state
 from cmarr.files import file_digest, read_json, write_json
 from cmarr.report.face_card import card_text, write_card
 from cmarr.tracking.mirror import track
@@ -22,13 +23,8 @@ CARD = Path("docs", "denseface.md")
 def main(dataset: str) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     settings = Paths(dataset).settings("denseface")
-    folder, numbers_file = root() / FOLDER, SHIPPED.with_suffix(".json")
-    best, state = folder / "best.safetensors", folder / "state.safetensors"
-    if not best.is_file():
-        if not state.is_file():
-            raise UserError(f"{best} does not exist; train with `make denseface`")
-        print("card: no epoch is done yet; the weights are those of this moment")
-        begin(settings).keep_unselected()
+    state, numbers_file = root() / FOLDER / "state.safetensors", SHIPPED.with_suffix(".json")
+    best = _best_weights(settings, state)
     known = read_json(numbers_file) if numbers_file.is_file() else None
     if known and known["weights"]["sha256"] == file_digest(best):
         print("card: these weights were scored before; the card is written from what was found then")
@@ -42,6 +38,23 @@ def main(dataset: str) -> None:
     for way in ("plain", "balanced"):
         found = known["test"][way]["all"]
         print(f"{way}: test accuracy {100 * found['accuracy'][0]:.2f} %, UAR {100 * found['UAR'][0]:.2f} %")
+
+
+def _best_weights(settings: dict[str, Any], state: Path) -> Path:
+    """The best weights of a training so far, or of this moment where no epoch at full size is done.
+
+    A fresh clone has the state, but not the weights that it names: going on with it finds them among what is shipped.
+    """
+    if not state.is_file():
+        raise UserError(f"{state} does not exist; train with `make denseface`")
+    _, notes = read_state(state)
+    at, best = notes["progress"], state.with_name("best.safetensors")
+    if not at["best_epoch"]:
+        print("card: no epoch is done yet at full size; the weights are those of this moment")
+        begin(settings).keep_unselected()
+    elif not best.is_file() or file_digest(best) != at["best_sha256"]:
+        begin(settings)
+    return best
 
 
 def _scores(numbers: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 
 from cmarr.device import choose_device
 from cmarr.encoders.face_network import EMOTIONS
+from cmarr.errors import UserError
 from cmarr.ferplus.augment import Augmentation
 from cmarr.ferplus.reader import read_part
 from cmarr.ferplus.state import read_state
@@ -39,10 +40,15 @@ def main(dataset: str) -> None:
         print(
             f"denseface: from epoch {training.progress.epoch}, batch {training.progress.batch} on", flush=True
         )
-        training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
-    best = training.progress.curves[
-        training.progress.best_epoch - 1
-    ]  # of whole cycles, which end at full size
+        try:
+            training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
+        except KeyboardInterrupt:
+            raise UserError(
+                "stopped; `make denseface` goes on from the state that was saved last, at most "
+                f"{settings['save_minutes']:g} minutes ago"
+            ) from None
+    # there is one: the last epoch is at full size
+    best = training.progress.curves[training.progress.best_epoch - 1]
     scores = {name: {"validation": {"mean": best[f"validation/{name}"]}} for name in ("accuracy", "UAR")}
     track(tracked(training.state, scores), root=root())
 
@@ -50,9 +56,8 @@ def main(dataset: str) -> None:
 def begin(settings: Mapping[str, Any]) -> Training:
     """The training as its state left it, or a new one."""
     torch.set_num_threads(settings["threads"])
-    torch.backends.cudnn.deterministic = (
-        True  # on a GPU, too, a training that was stopped goes on to the same bits
-    )
+    # on a GPU, too, a training that was stopped goes on to the same bits
+    torch.backends.cudnn.deterministic = True
     faces = corpus_root(settings["root"])
     return Training(
         Recipe(**{key: settings[key] for key in RECIPE}, augment=Augmentation(**settings["augment"])),

@@ -97,6 +97,12 @@ def copy_weights(source: str | Path, target: str | Path) -> None:
     _write_checksum(target)
 
 
+def remove_weights(path: Path) -> None:
+    """Remove a file of weights and its checksum, if they are there."""
+    for file in (path, _checksum_file(path)):
+        file.unlink(missing_ok=True)
+
+
 def read_notes(weights: str | Path) -> dict[str, Any]:
     """The notes in a file that `save_weights` wrote."""
     with safe_open(str(weights), framework="np") as opened:

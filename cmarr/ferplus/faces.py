@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cmarr.errors import UserError
 from cmarr.ferplus.votes import is_face
 
 SIDE = 48
@@ -30,5 +31,11 @@ class FaceSet:
         return FaceSet(tuple(self.names[row] for row in rows), self.images[rows], self.votes[rows])
 
     def real(self) -> "FaceSet":
-        """Without what somebody took for no face."""
-        return self.only(is_face(self.votes))
+        """Without what somebody took for no face; raises UserError where nothing is left."""
+        chosen = is_face(self.votes)
+        if not chosen.any():
+            raise UserError(
+                f"ferplus.root: of {len(self)} faces, from {self.names[0]} on, none has votes for an emotion and none "
+                "for 'no face' (NF); fetch FER+ again"
+            )
+        return self.only(chosen)

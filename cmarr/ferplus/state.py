@@ -13,11 +13,14 @@ from torch import Tensor
 from cmarr.errors import UserError
 from cmarr.files import atomic
 
+NOTES = {"recipe": dict, "faces": str, "validation": str, "progress": dict}
+"""What the notes of every state hold: how it is trained, on what, and how far it is."""
+
 
 def write_state(
     path: str | Path, tensors: Mapping[str, Mapping[str, Tensor]], notes: Mapping[str, Any]
 ) -> None:
-    """Write groups of tensors, and notes that JSON can hold, atomically: after a kill the old state or the new one."""
+    """Write groups of tensors, and notes (see `NOTES`), atomically: after a kill the old state or the new one."""
     flat = {
         f"{group}/{name}": value.detach().cpu().contiguous()
         for group, named in tensors.items()
@@ -32,7 +35,7 @@ def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str
     groups: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(str(path), framework="pt") as opened:
-            notes = json.loads((opened.metadata() or {})["notes"])
+            notes = _checked(json.loads((opened.metadata() or {})["notes"]))
             for key in opened.keys():  # noqa: SIM118 - it is no mapping
                 group, name = key.split("/", 1)
                 groups.setdefault(group, {})[name] = opened.get_tensor(key)
@@ -43,6 +46,13 @@ def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str
             "anew"
         ) from None
     return groups, notes
+
+
+def _checked(notes: Any) -> dict[str, Any]:
+    for key, kind in NOTES.items():
+        if not isinstance(notes, dict) or not isinstance(notes.get(key), kind):
+            raise ValueError(f"its notes lack {key!r}")
+    return notes
 
 
 def restore(target: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, save_weights
+from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, remove_weights, save_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import log_probabilities, validation_scores
 from cmarr.ferplus.augment import Augmentation
@@ -70,7 +70,8 @@ class Training:
 
     Args:
         train, validation: real faces (`FaceSet.real`).
-        folder: where `state.safetensors` and `best.safetensors` lie; a state found there is continued.
+        folder: where `state.safetensors` and `best.safetensors` lie; a state found there is continued. Between new
+            best weights and the state that names them, the former ones lie there, too.
         compiled: compile the plain network's forward and backward pass: minutes at the start.
 
     Raises:
@@ -89,6 +90,7 @@ class Training:
     ):
         self.recipe, self.validation, self.device = recipe, validation, torch.device(device)
         self.state, self.best = folder / "state.safetensors", folder / "best.safetensors"
+        self.former = folder / "former.safetensors"
         self.faces = torch.from_numpy(train.images).to(device)
         self.targets = torch.from_numpy(distribution(train.votes)).to(device)
         self.shares = class_shares(train)
@@ -102,9 +104,8 @@ class Training:
             raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")
         torch.manual_seed(recipe.seed)
         self.network = _placed(Denseface(), self.device).train()
-        self.weights = dict(
-            self.network.state_dict()
-        )  # changed in place by every step: what is here is current
+        # changed in place by every step: what is here is current
+        self.weights = dict(self.network.state_dict())
         self.average = Average(self.weights, recipe.average)
         self.optimiser = _optimiser(self.network, recipe)
         self.logits = self._forward(compiled)
@@ -202,6 +203,7 @@ class Training:
     def save(self) -> None:
         """Write the state."""
         write_state(self.state, self._tensors(), {**self.identity, "progress": asdict(self.progress)})
+        remove_weights(self.former)
 
     def __str__(self) -> str:
         """'epoch 3 of 60, accuracy 0.81, ...', or where in an epoch."""
@@ -220,6 +222,9 @@ class Training:
         at.curves.append(curve | {f"validation/{k}": v for k, v in scores.items()})
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         if used == SIDE and scores["selection"] > at.best_score:
+            # the state on disk names the former ones still, should this be killed before the next is there
+            if self.best.is_file():
+                copy_weights(self.best, self.former)
             self._keep(network, answers)
             at.best_epoch, at.best_score, at.best_sha256 = (
                 at.epoch,
@@ -261,17 +266,30 @@ class Training:
         for key, value in self.identity.items():
             if notes[key] != value:
                 raise UserError(_another(self.state, key, notes[key], value))
-        self.progress = Progress(**notes["progress"])
+        try:
+            self.progress = Progress(**notes["progress"])
+        except TypeError:
+            raise UserError(
+                f"{self.state}: was written by another version of cmarr; go on with that one, or remove the file to "
+                "begin anew"
+            ) from None
         for group, tensors in self._tensors().items():
             restore(tensors, groups.get(group, {}), self.state)
+        if self.progress.best_epoch:
+            self._find_best()
+
+    def _find_best(self) -> None:
+        """Put the best weights that the state names where they belong, if they are not there."""
         at = self.progress
-        if at.best_epoch and not (self.best.is_file() and file_digest(self.best) == at.best_sha256):
-            if not (SHIPPED.is_file() and file_digest(SHIPPED) == at.best_sha256):
-                raise UserError(
-                    f"{self.best}: the weights of epoch {at.best_epoch}, the best so far, are not there; restore the "
-                    f"file, or remove {self.state} to begin anew"
-                )
-            copy_weights(SHIPPED, self.best)
+        for path in (self.best, self.former, SHIPPED):
+            if path.is_file() and file_digest(path) == at.best_sha256:
+                if path != self.best:
+                    copy_weights(path, self.best)
+                return
+        raise UserError(
+            f"{self.best}: the weights of epoch {at.best_epoch}, the best so far, are not there; restore the file, or "
+            f"remove {self.state} to begin anew"
+        )
 
 
 def _placed(network: Denseface, device: torch.device) -> Denseface:
@@ -279,7 +297,10 @@ def _placed(network: Denseface, device: torch.device) -> Denseface:
 
 
 def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
-    """Nesterov's method; scales and shifts do not decay. Momentum begins at zero, so that it can be restored."""
+    """Nesterov's method; scales and shifts do not decay. What is remembered begins at zero, so that it can be restored.
+
+    Without momentum there is nothing to look ahead with, and torch refuses the word.
+    """
     parts: dict[bool, list[Any]] = {True: [], False: []}
     for value in network.parameters():
         parts[value.ndim > 1].append(value)
@@ -287,7 +308,9 @@ def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
         {"params": parts[True], "weight_decay": recipe.weight_decay},
         {"params": parts[False]},
     ]
-    optimiser = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True, fused=True)
+    optimiser = torch.optim.SGD(
+        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
+    )
     for value in network.parameters():
         optimiser.state[value]["momentum_buffer"] = torch.zeros_like(value)
     return optimiser
@@ -308,6 +331,11 @@ def _another(path: Path, key: str, then: Any, now: Any) -> str:
         return (
             f"{path}: was trained on other faces; set ferplus.root to those, or remove the file to begin anew"
         )
-    changed = [name for name in now if then.get(name) != now[name]]
-    told = ", ".join(f"{name} was {then.get(name)}, now {now[name]}" for name in changed)
+    then, now = ({**recipe, **_named("augment", recipe.get("augment", {}))} for recipe in (then, now))
+    changed = [name for name in {**now, **then} if name != "augment" and then.get(name) != now.get(name)]
+    told = ", ".join(f"{name} was {then.get(name)}, now {now.get(name)}" for name in changed)
     return f"{path}: was trained with other settings (ferplus: {told}); set them back, or remove the file to begin anew"
+
+
+def _named(section: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{name}": value for name, value in keys.items()}

@@ -15,6 +15,11 @@ from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
+SETTINGS = Path("data/demo/settings/denseface.json")
+
+
+def write_settings(**changed):
+    write_json(SETTINGS, read_json(SETTINGS) | changed)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def project(ferplus, tmp_path, monkeypatch):
         "threads": 1,
         "precision": "fp32",
     }
-    write_json(tmp_path / "data/demo/settings/denseface.json", settings | short)
+    write_json(tmp_path / SETTINGS, settings | short)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/denseface.md").write_text(f"# Card\n\n{BEGIN}\n{END}\n")
     monkeypatch.chdir(tmp_path)
@@ -82,11 +87,41 @@ def test_a_fresh_clone_goes_on_from_the_state_and_the_shipped_weights(project):
         stages.denseface.main("demo")
 
 
+def test_a_fresh_clone_ships_the_best_epoch_and_not_this_moment(project, capsys):
+    folder, _ = project
+    write_settings(epochs=3, sides=[64], side_shares=[1.0])
+    training = stages.denseface.begin(read_json(SETTINGS))
+    training.run(60, tell=print, epochs=1)
+    stages.card.main("demo")
+    shipped = file_digest(folder / "package/denseface.safetensors")
+    training.step()
+    training.save()
+    for name in ("best.safetensors", "best.safetensors.sha256"):
+        (folder / "data/denseface" / name).unlink()
+    stages.card.main("demo")
+    assert "were scored before" in capsys.readouterr().out
+    assert file_digest(folder / "package/denseface.safetensors") == shipped
+    stages.denseface.begin(read_json(SETTINGS))  # can go on
+
+
+def test_a_training_that_is_stopped_by_hand_says_how_to_go_on(project, monkeypatch):
+    def stop(self, minutes, tell):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cmarr.ferplus.training.Training.run", stop)
+    with pytest.raises(UserError, match=r"stopped; `make denseface` goes on .* at most 10 minutes ago"):
+        stages.denseface.main("demo")
+
+
 def test_weights_of_a_moment_can_be_scored(project, capsys):
     folder, _ = project
-    training = stages.denseface.begin(read_json("data/demo/settings/denseface.json"))
+    training = stages.denseface.begin(read_json(SETTINGS))
     training.step()
     training.save()
     stages.card.main("demo")
     assert "no epoch is done yet" in capsys.readouterr().out
     assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.33
+    training.step()
+    training.save()
+    stages.card.main("demo")  # another moment, other weights
+    assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.67

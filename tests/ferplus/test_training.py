@@ -10,6 +10,7 @@ from cmarr.encoders.face_network import load_denseface, read_notes
 from cmarr.errors import UserError
 from cmarr.ferplus.augment import Augmentation
 from cmarr.ferplus.average import Average
+from cmarr.ferplus.state import read_state, write_state
 from cmarr.ferplus.training import Recipe, Training
 from cmarr.files import file_digest
 
@@ -136,6 +137,62 @@ def test_a_damaged_state_is_refused(tmp_path):
     one.state.write_bytes(one.state.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"state\.safetensors: is not the state of a training of Denseface"):
         training(tmp_path)
+
+
+def spoilt(tmp_path, **changed):
+    """A state whose notes say something else."""
+    state = saved(tmp_path).state
+    groups, notes = read_state(state)
+    write_state(state, groups, notes | changed)
+
+
+def test_a_state_that_says_too_little_is_refused(tmp_path):
+    spoilt(tmp_path / "a", recipe=None)
+    with pytest.raises(
+        UserError, match=r"not the state of a training of Denseface \(its notes lack 'recipe'\)"
+    ):
+        training(tmp_path / "a")
+    spoilt(tmp_path / "b", progress={"steps": 7})
+    with pytest.raises(UserError, match="was written by another version of cmarr"):
+        training(tmp_path / "b")
+
+
+def test_of_other_settings_only_those_are_named_that_differ(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(UserError, match=r"\(ferplus: augment\.flip was 0\.5, now 0\.25\)"):
+        training(tmp_path, replace(RECIPE, augment=Augmentation(flip=0.25)))
+
+
+def test_without_momentum(tmp_path):
+    one = training(tmp_path, replace(RECIPE, momentum=0.0))
+    one.step()
+    one.save()
+    training(tmp_path, replace(RECIPE, momentum=0.0)).step()
+
+
+def test_a_kill_between_new_best_weights_and_their_state_loses_nothing(tmp_path, monkeypatch):
+    one = training(tmp_path)
+    one.run(minutes=60, tell=silent, epochs=1)
+    before = file_digest(one.best)
+    monkeypatch.setattr(one, "save", lambda: None)  # killed before it is written
+    one.progress.best_score = -1.0
+    one.run(minutes=60, tell=silent)
+    assert file_digest(one.best) != before
+    again = training(tmp_path)
+    assert again.progress.epoch == 1 and file_digest(again.best) == before
+    again.run(minutes=60, tell=silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.safetensors", "best.safetensors.sha256", "state.safetensors"
+    ]  # fmt: skip
+
+
+def test_faces_without_emotions_are_refused():
+    some = faces(4)
+    some.votes[:, -1] = 1
+    with pytest.raises(
+        UserError, match=r"of 4 faces, from fer0000000\.png on, none has votes for an emotion"
+    ):
+        some.real()
 
 
 def test_best_weights_that_are_gone_are_missed(tmp_path):
