@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a disk, a quota or a limit of files has no room."""
 
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""What it says when a place is not this user's to write, or is taken by something else."""
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -29,7 +32,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     file of a failed write is removed; that of a killed process starts with '.' and ends in '.tmp', and goes
     when another process of this machine first writes into the folder.
 
-    Raises UserError where the disk is full; `path` keeps what it held.
+    The file gets the permissions that the user's umask gives to new files, whoever writes it.
+
+    Raises UserError where the disk is full, and OSError with the file's name where it cannot be written for another
+    reason, whatever the library that tried has raised; `path` keeps what it held.
     """
     path = Path(path)
     try:
@@ -42,14 +48,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.tmp")
     try:
         yield temporary
+        _open_to_others(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
     except UserError:
         raise
-    except Exception:
-        if _is_full(temporary):
+    except Exception as error:
+        obstacle = _obstacle(temporary)
+        if obstacle and obstacle.errno in FULL:
             raise _no_room(path) from None
+        if obstacle and obstacle.errno in REFUSED and not isinstance(error, OSError):
+            raise obstacle from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -62,15 +72,30 @@ def _no_room(path: Path) -> UserError:
     )
 
 
-def _is_full(temporary: Path) -> bool:
-    """Whether one more block can be written. Libraries that failed to write seldom say why."""
+def _open_to_others(temporary: Path) -> None:
+    """Give a file its usual permissions: safetensors makes files that nobody but their owner can read."""
+    usual = 0o666 & ~_umask()
+    if temporary.stat().st_mode & 0o777 != usual:
+        with contextlib.suppress(OSError):  # some file systems know no permissions
+            temporary.chmod(usual)
+
+
+@cache
+def _umask() -> int:
+    kept = os.umask(0o077)  # it can only be read by setting it
+    os.umask(kept)
+    return kept
+
+
+def _obstacle(temporary: Path) -> OSError | None:
+    """What keeps one more block from being written. Libraries that failed to write seldom say why."""
     try:
         with temporary.open("ab", buffering=0) as probe:
             probe.write(bytes(1 << 16))
             os.fsync(probe.fileno())
     except OSError as error:
-        return error.errno in FULL
-    return False
+        return error
+    return None
 
 
 _swept: set[tuple[int, Path]] = set()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmarr.errors import UserError
-from cmarr.files import read_json, write_json
+from cmarr.files import REFUSED, read_json, write_json
 from stages import STARTED
 
 
@@ -35,8 +35,8 @@ def _timed(dataset: str, name: str) -> Iterator[None]:
 def run(stage: Callable[..., None]) -> None:
     """Call `stage` with the command line's arguments, the dataset first.
 
-    A UserError becomes its sentence on standard error and exit status 1; anything else is a defect of
-    this product and keeps its traceback.
+    A UserError becomes its sentence on standard error and exit status 1, and so does a file or folder that the system
+    refuses; anything else is a defect of this product and keeps its traceback.
     """
     name = Path(sys.argv[0]).stem
     arguments = sys.argv[1:]
@@ -51,3 +51,10 @@ def run(stage: Callable[..., None]) -> None:
             stage(*arguments)
     except UserError as error:
         sys.exit(f"{label}: {error}")
+    except OSError as error:
+        if error.errno not in REFUSED or not error.filename:
+            raise
+        sys.exit(
+            f"{label}: {error.filename2 or error.filename} cannot be used ({error.strerror}); mend its permissions, or "
+            "move away what lies there"
+        )

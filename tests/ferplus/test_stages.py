@@ -13,6 +13,7 @@ from cmarr.files import file_digest, read_json, write_json
 from cmarr.report.face_card import BEGIN, END
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
+from stages.stage import run
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Path("data/demo/settings/denseface.json")
@@ -111,6 +112,17 @@ def test_a_training_that_is_stopped_by_hand_says_how_to_go_on(project, monkeypat
     monkeypatch.setattr("cmarr.ferplus.training.Training.run", stop)
     with pytest.raises(UserError, match=r"stopped; `make denseface` goes on .* at most 10 minutes ago"):
         stages.denseface.main("demo")
+
+
+def test_a_place_that_is_taken_is_a_sentence(project, monkeypatch):
+    folder, _ = project
+    (folder / "data/denseface").write_text("a file")
+    monkeypatch.setattr("sys.argv", ["stages/denseface.py", "demo"])
+    monkeypatch.setattr("cmarr.ferplus.training.Training.step", lambda self: self.save())
+    with pytest.raises(
+        SystemExit, match=r"^denseface: .*denseface cannot be used \(File exists\); mend its permiss"
+    ):
+        run(stages.denseface.main)
 
 
 def test_weights_of_a_moment_can_be_scored(project, capsys):
