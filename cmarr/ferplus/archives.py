@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from cmarr.errors import UserError
-from cmarr.ferplus.faces import SIDE, FaceSet
+from cmarr.ferplus.faces import FER_SIDE, FaceSet
 from cmarr.ferplus.votes import COLUMNS
 
 NAMES = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
@@ -107,8 +107,8 @@ def _row(row: Sequence[str], where: str) -> tuple[str, list[int]]:
     if len(row) != 2 + len(COLUMNS):
         raise UserError(f"{where}: {len(row)} cells instead of 12 (file, box, {', '.join(COLUMNS)})")
     name, box, *cells = (cell.strip() for cell in row)
-    if box.replace(" ", "") != f"(0,0,{SIDE},{SIDE})":
-        raise UserError(f"{where}: the box {box!r} is not the whole image, (0, 0, {SIDE}, {SIDE})")
+    if box.replace(" ", "") != f"(0,0,{FER_SIDE},{FER_SIDE})":
+        raise UserError(f"{where}: the box {box!r} is not the whole image, (0, 0, {FER_SIDE}, {FER_SIDE})")
     return name, counts(cells, where)
 
 
@@ -132,8 +132,8 @@ def _image(name: str, content: Bytes, where: str) -> np.ndarray:
         raise UserError(f"{where}: {name} is no image, or a damaged one; fetch the archive again")
     if image.ndim != 2 or image.dtype != np.uint8:
         raise UserError(f"{where}: {name} is not an 8-bit gray image; FER2013's faces are")
-    if image.shape != (SIDE, SIDE):
+    if image.shape != (FER_SIDE, FER_SIDE):
         raise UserError(
-            f"{where}: {name} has {image.shape[1]} x {image.shape[0]} pixels instead of {SIDE} x {SIDE}"
+            f"{where}: {name} has {image.shape[1]} x {image.shape[0]} pixels instead of {FER_SIDE} x {FER_SIDE}"
         )
     return image

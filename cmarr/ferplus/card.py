@@ -28,7 +28,7 @@ def card_numbers(
     """
     network = load_denseface(str(weights))
     notes = read_notes(weights)
-    if "shares" not in notes:
+    if not notes.keys() >= {"epoch", "epochs", "shares", "strength"}:
         raise UserError(f"{weights}: was not written by `make denseface`; it does not say how it was trained")
     shares, strength = np.array(notes["shares"]), float(notes["strength"])
     sample = first_faces(validation)

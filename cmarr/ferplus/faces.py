@@ -7,7 +7,7 @@ import numpy as np
 from cmarr.errors import UserError
 from cmarr.ferplus.votes import is_face
 
-SIDE = 48
+FER_SIDE = 48
 """Height and width of a face of FER2013, pixels."""
 
 PARTS = ("train", "valid", "test")

@@ -11,7 +11,7 @@ import numpy as np
 
 from cmarr.errors import UserError
 from cmarr.ferplus.archives import counts
-from cmarr.ferplus.faces import SIDE, FaceSet
+from cmarr.ferplus.faces import FER_SIDE, FaceSet
 from cmarr.ferplus.votes import COLUMNS
 
 PIXELS, VOTES = "fer2013.csv", "fer2013new.csv"
@@ -67,14 +67,14 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[Iterator[dict[str, s
 
 
 def _image(cell: str | None, where: str) -> np.ndarray:
-    words = (cell or "").split()
+    words, pixels = (cell or "").split(), FER_SIDE**2
     try:
         values = np.array(words, dtype=np.int64)
     except (ValueError, OverflowError):
         values = None
-    if values is None or len(values) != SIDE * SIDE or values.min() < 0 or values.max() > 255:
-        found = "others" if len(words) == SIDE * SIDE else f"{len(words)}"
+    if values is None or len(values) != pixels or values.min() < 0 or values.max() > 255:
+        found = "others" if len(words) == pixels else f"{len(words)}"
         raise UserError(
-            f"{where}: pixels must be {SIDE * SIDE} whole numbers from 0 to 255, not {found}; fetch {PIXELS} again"
+            f"{where}: pixels must be {pixels} whole numbers from 0 to 255, not {found}; fetch {PIXELS} again"
         )
-    return values.astype(np.uint8).reshape(SIDE, SIDE)
+    return values.astype(np.uint8).reshape(FER_SIDE, FER_SIDE)

@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from cmarr.encoders.face_network import Denseface
+from cmarr.encoders.face_network import SIDE, Denseface
 
 REPEATS = 9
 
@@ -14,7 +14,7 @@ def milliseconds(network: Denseface, batch: int, threads: int = 1) -> float:
     """Median milliseconds a face in fp32, `batch` faces at once, with `threads` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    faces = torch.zeros(batch, 1, 64, 64)
+    faces = torch.zeros(batch, 1, SIDE, SIDE)
     try:
         with torch.inference_mode():
             network(faces)  # the first time is spent on preparations

@@ -67,6 +67,8 @@ def _main_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
     rows = []
     for part in ("test", "validation"):
         for subset, name in NAMES.items():
+            if subset not in numbers[part]["plain"]:  # no face belongs to it
+                continue
             entry = {way: numbers[part][way][subset] for way in ("plain", "balanced")}
             rows.append(
                 {

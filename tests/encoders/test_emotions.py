@@ -1,7 +1,10 @@
 """The probabilities of emotions, as people use them, and what they are told about faces that are none."""
 
+import ast
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -30,6 +33,16 @@ def test_they_are_those_of_the_network(face_weights):
     np.testing.assert_allclose(
         emotion_probabilities(faces, load_denseface(face_weights)), expected, atol=1e-6
     )
+
+
+def test_the_lines_of_the_model_card_run(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs/denseface.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("face.png", image(70, 60))
+    exec(lines, {})
+    told = ast.literal_eval(capsys.readouterr().out)
+    assert tuple(told) == EMOTIONS and sum(told.values()) == pytest.approx(1)
 
 
 def test_weights_may_be_named_by_a_path(face_weights):

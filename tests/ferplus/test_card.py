@@ -61,6 +61,15 @@ def test_every_emotion_has_its_own_row(numbers):
     assert f"{100 * accuracy[0]:.2f} [{100 * accuracy[1]:.2f}, {100 * accuracy[2]:.2f}]" in shown
 
 
+def test_a_subset_without_faces_has_no_row(numbers):
+    ways = {
+        way: {k: v for k, v in numbers["test"][way].items() if k != "majority"}
+        for way in ("plain", "balanced")
+    }
+    shown = card_text(numbers | {"test": numbers["test"] | ways})
+    assert "validation: majority" in shown and "test: majority" not in shown and "test: without ties" in shown
+
+
 def test_weights_from_elsewhere_have_no_card(face_weights_without_notes):
     with pytest.raises(UserError, match="was not written by `make denseface`"):
         card_numbers(face_weights_without_notes, faces(2), faces(2))
