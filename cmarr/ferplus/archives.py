@@ -66,6 +66,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
 def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except PermissionError:  # it is there
+        raise
     except (OSError, ValueError):  # no such file, or no name of a file
         raise KeyError(path.name) from None
 

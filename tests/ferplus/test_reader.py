@@ -130,6 +130,19 @@ def test_nothing_there(tmp_path):
         read_part(write_zip(tmp_path / "FER2013Test.zip", faces(2)), "test")
 
 
+def test_what_may_not_be_read_is_not_called_missing(ferplus, monkeypatch):
+    with zipfile.ZipFile(ferplus / "FER2013Valid.zip") as archive:
+        archive.extractall(ferplus)
+    (ferplus / "FER2013Valid.zip").unlink()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(PermissionError, match=r"FER2013Valid/label\.csv"):  # a stage makes a sentence of it
+        read_part(ferplus, "valid")
+
+
 def test_a_folder_without_labels_is_no_part(tmp_path):
     (tmp_path / "FER2013Valid/FER2013Valid").mkdir(parents=True)  # unpacked into a folder of its own
     (tmp_path / "FER2013Valid/FER2013Valid/label.csv").touch()
