@@ -12,6 +12,8 @@ PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile
 UV = $(VENV)/bin/uv pip install --python $(VENV)/bin/python $(PINNED)
 install = $(UV) $(1) || { echo "uv could not; pip tries"; $(PIP) $(1); }
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Dozens of processes import the same packages; with this set, each would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
@@ -45,8 +47,6 @@ demo: env ## generate the demo corpus, run the whole pipeline on it, print the t
 	@python -m stages.summary
 
 test: cluster ## run the test suite
-	@# Hundreds of processes import the same packages; with PYTHONDONTWRITEBYTECODE set, each would compile them anew.
-	@python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes

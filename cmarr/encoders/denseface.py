@@ -1,6 +1,7 @@
 """Video through Denseface: what a network trained on FER+ sees in the speaker's face."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import libraries
-from cmarr.encoders.face_network import WIDTH, load_denseface, prepared, weights_file
+from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, prepared, weights_file
 from cmarr.encoders.face_settings import FaceSettings
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import STAGE
@@ -23,9 +24,9 @@ class DensefaceRows:
 
     `weights` is a safetensors file, empty for the one that cmarr brings along. The box is widened by `margin` of its
     size on each side and scaled to 64 x 64 gray. A frame without a face gives no row; without any face in the clip the
-    video is not available. `batch_faces` bounds what goes through the network at once, `workers` the processes that
-    decode and search and the threads that compute, `seconds` the decoding of an utterance, `window` how many utterances
-    are sorted by length at a time.
+    video is not available. `batch_faces` bounds what goes through the network at once (auto: what is fastest),
+    `workers` the processes that decode and search and the threads that compute, `seconds` the decoding of an utterance,
+    `window` how many utterances are sorted by length at a time.
     """
 
     modality = "v"
@@ -39,7 +40,7 @@ class DensefaceRows:
         detector: str = "haar",
         detector_file: str = "",
         precision: Precision = "fp32",
-        batch_faces: int = 64,
+        batch_faces: int | Literal["auto"] = "auto",
         device: str = "auto",
         workers: int = 2,
         seconds: float = 60.0,
@@ -50,7 +51,8 @@ class DensefaceRows:
         self.arithmetic = Arithmetic(device, precision)
         self.network = self.arithmetic.place(load_denseface(weights))
         self.revision = f"sha256:{file_digest(weights_file(weights))[:16]}"
-        self.batch_faces, self.workers, self.seconds, self.window = batch_faces, workers, seconds, window
+        self.batch_faces = faces_at_once(self.arithmetic.device) if batch_faces == "auto" else batch_faces
+        self.workers, self.seconds, self.window = workers, seconds, window
 
     def describe(self) -> dict[str, str]:
         """Name, revision of the weights, libraries and parameters."""

@@ -8,14 +8,11 @@ import cv2
 import numpy as np
 import torch
 
-from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, prepared
+from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, faces_at_once, load_denseface, prepared
 from cmarr.errors import UserError
 
 SMALLEST = 20
 """Height and width, pixels, below which a face is refused: there is nothing left to see in it."""
-
-BATCH = 64
-"""Faces that go through the network at once."""
 
 
 def emotion_probabilities(
@@ -39,8 +36,8 @@ def emotion_probabilities(
     patches = [face_patch(face, f"face {number}") for number, face in enumerate(faces)]
     found = [np.empty((0, len(EMOTIONS)), np.float32)]
     with torch.inference_mode():
-        for first in range(0, len(patches), BATCH):
-            ready = prepared(patches[first : first + BATCH]).to(device)
+        for first in range(0, len(patches), at_once := faces_at_once(device)):
+            ready = prepared(patches[first : first + at_once]).to(device)
             found.append(network.probabilities(ready).cpu().numpy())
     return np.concatenate(found)
 

@@ -3,13 +3,10 @@
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-from cmarr.encoders.face_network import SIDE, Denseface
+from cmarr.encoders.face_network import SIDE, Denseface, faces_at_once
 from cmarr.ferplus.augment import plain
 from cmarr.ferplus.faces import FaceSet
 from cmarr.ferplus.votes import distribution, label
-
-BATCH = 256
-"""Faces that go through the network at once."""
 
 
 @torch.inference_mode()
@@ -23,7 +20,7 @@ def log_probabilities(
 ) -> torch.Tensor:
     """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces, `side` pixels high."""
     found = []
-    for images in torch.from_numpy(faces.images).split(BATCH):
+    for images in torch.from_numpy(faces.images).split(faces_at_once(device)):
         ready = plain(images.to(device), side).contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
             _, logits = network(ready)

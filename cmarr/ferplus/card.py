@@ -19,7 +19,7 @@ SAMPLE = 200
 
 
 def card_numbers(
-    weights: str | Path, validation: FaceSet, test: FaceSet, *, timed: Sequence[int] = (1, 64)
+    weights: str | Path, validation: FaceSet, test: FaceSet, *, timed: Sequence[int] = (1, 8)
 ) -> dict[str, Any]:
     """Everything that the card tells about a file of weights; fp32, on the CPU.
 

@@ -20,7 +20,15 @@ AUTO = "auto"
 ADDED = "+"
 """Stands between a preset and those that are laid over it."""
 
-RUNTIME_AUTO = {("device",), ("workers",), ("memory",), ("ray", "address"), ("ray", "cpus"), ("ray", "gpus")}
+RUNTIME_AUTO = {
+    ("device",),
+    ("workers",),
+    ("memory",),
+    ("ray", "address"),
+    ("ray", "cpus"),
+    ("ray", "gpus"),
+    ("encoders", "denseface", "batch_faces"),
+}
 """Keys whose 'auto' is decided by the machine, not by a preset."""
 
 

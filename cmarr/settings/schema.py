@@ -108,7 +108,7 @@ class Denseface(Section):
     detector: Literal["haar", "yunet"]
     detector_file: str
     precision: Literal["fp32", "bf16"]
-    batch_faces: Count
+    batch_faces: AutoCount
 
 
 class Encoders(Section):

@@ -10,7 +10,15 @@ from safetensors.torch import save_file
 
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.denseface import DensefaceRows
-from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, prepared, save_weights
+from cmarr.encoders.face_network import (
+    EMOTIONS,
+    SIDE,
+    Denseface,
+    faces_at_once,
+    load_denseface,
+    prepared,
+    save_weights,
+)
 from cmarr.encoders.protocol import is_absence
 from cmarr.errors import UserError
 from cmarr.files import file_digest
@@ -126,7 +134,11 @@ def test_a_row_a_face_whatever_the_batch(tmp_path, face_weights):
     videos = [write_video(tmp_path / f"{n}.mp4", [face(x=60 + i) for i in range(n)]) for n in (25, 10, 5)]
     nobody = write_video(tmp_path / "nobody.mp4", [np.full((120, 160), 110, np.uint8)] * 10)
     utterances = [Utterance(str(i), video=path) for i, path in enumerate([*videos, nobody])]
-    answers = list(DensefaceRows(face_weights, device="cpu", batch_faces=4).encode(utterances))
+    encoder = DensefaceRows(face_weights, device="cpu", batch_faces=4)
+    sizes, rows = [], encoder.rows
+    encoder.rows = lambda inputs: sizes.append(sum(map(len, inputs))) or rows(inputs)
+    answers = list(encoder.encode(utterances))
+    assert max(sizes) == 4 and sum(sizes) == sum(len(answer.frames) for answer in answers[:3])
     assert isinstance(answers[3], Rejected) and is_absence(answers[3])
     network = load_denseface(face_weights)
     for answer, path in zip(answers, videos, strict=False):
@@ -134,3 +146,7 @@ def test_a_row_a_face_whatever_the_batch(tmp_path, face_weights):
         expected = torch.cat([network(prepared(patch[None]))[0] for patch in faces.patches])
         np.testing.assert_allclose(answer.frames, expected.detach().numpy(), atol=1e-5)
         np.testing.assert_array_equal(answer.times, faces.times)
+
+
+def test_as_many_faces_at_once_as_a_cpu_has_room_for(face_weights):
+    assert DensefaceRows(face_weights, device="cpu").batch_faces == 8 < faces_at_once("cuda")
