@@ -16,7 +16,7 @@ SMALLEST = 20
 
 
 def emotion_probabilities(
-    faces: Sequence[np.ndarray] | np.ndarray, weights: str | Path | Denseface = ""
+    faces: Sequence[np.ndarray] | np.ndarray, weights: str | Path | Denseface = "", *, mirrored: bool = False
 ) -> np.ndarray:
     """Probabilities of `EMOTIONS` (N, 8) float32, rows summing to one: the shares of votes that ten people would give.
 
@@ -26,6 +26,8 @@ def emotion_probabilities(
             scaled to 64 x 64. No face is looked for: whatever is given gets probabilities.
         weights: a file, empty for the weights that cmarr brings along; or the network itself, in evaluation mode, on
             any device (`load_denseface`): reading the file anew takes longer than a face.
+        mirrored: ask for the mirror images as well and give the mean, in twice the time; docs/denseface.md tells
+            what it gains.
 
     Raises UserError, naming the face by its number from 0: not gray, not 8-bit, or too small; or naming the file.
     """
@@ -38,7 +40,10 @@ def emotion_probabilities(
     with torch.inference_mode():
         for first in range(0, len(patches), at_once := faces_at_once(device)):
             ready = prepared(patches[first : first + at_once]).to(device)
-            found.append(network.probabilities(ready).cpu().numpy())
+            answers = network.probabilities(ready)
+            if mirrored:
+                answers = (answers + network.probabilities(ready.flip(-1))) / 2
+            found.append(answers.cpu().numpy())
     return np.concatenate(found)
 
 

@@ -1,5 +1,7 @@
 """What a Denseface answers to the faces of FER+, and how that is scored while it is trained."""
 
+import math
+
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
@@ -17,15 +19,25 @@ def log_probabilities(
     device: str = "cpu",
     precision: str = "fp32",
     side: int = SIDE,
+    mirrored: bool = False,
 ) -> torch.Tensor:
-    """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces, `side` pixels high."""
+    """(N, 8) float32 on the CPU: what the network, in evaluation mode, answers to the faces, `side` pixels high.
+
+    `mirrored`: to their mirror images instead.
+    """
     found = []
     for images in torch.from_numpy(faces.images).split(faces_at_once(device)):
+        images = images.flip(-1) if mirrored else images
         ready = plain(images.to(device), side).contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
             _, logits = network(ready)
         found.append(log_softmax(logits.float(), 1).cpu())
     return torch.cat(found)
+
+
+def both_ways(seen: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """Log of the mean probabilities (N, 8), of the log probabilities of faces and of their mirror images."""
+    return torch.logaddexp(seen, mirrored) - math.log(2)
 
 
 def validation_scores(answers: torch.Tensor, faces: FaceSet) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cmarr.encoders.face_network import EMOTIONS, load_denseface, read_notes
 from cmarr.errors import UserError
-from cmarr.ferplus.answers import log_probabilities, validation_scores
+from cmarr.ferplus.answers import both_ways, log_probabilities, validation_scores
 from cmarr.ferplus.faces import FaceSet
 from cmarr.ferplus.scores import part_scores
 from cmarr.ferplus.timing import milliseconds
@@ -32,8 +32,11 @@ def card_numbers(
         raise UserError(f"{weights}: was not written by `make denseface`; it does not say how it was trained")
     shares, strength = np.array(notes["shares"]), float(notes["strength"])
     sample = first_faces(validation)
-    answers = {
-        name: log_probabilities(network, part) for name, part in (("validation", validation), ("test", test))
+    parts = {"validation": validation, "test": test}
+    answers = {name: log_probabilities(network, part) for name, part in parts.items()}
+    both = {
+        name: both_ways(answers[name], log_probabilities(network, part, mirrored=True))
+        for name, part in parts.items()
     }
     return {
         "emotions": list(EMOTIONS),
@@ -45,8 +48,10 @@ def card_numbers(
             "epochs": notes["epochs"],
             "strength": strength,
         },
-        "validation": part_scores(answers["validation"].numpy(), validation, shares, strength),
-        "test": part_scores(answers["test"].numpy(), test, shares, strength),
+        **{name: part_scores(answers[name].numpy(), part, shares, strength) for name, part in parts.items()},
+        "mirrored": {
+            name: part_scores(both[name].numpy(), part, shares, strength) for name, part in parts.items()
+        },
         "sample": validation_scores(log_probabilities(network, sample), sample),
         "milliseconds": {str(batch): milliseconds(network, batch) for batch in timed},
     }

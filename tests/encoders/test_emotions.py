@@ -35,6 +35,15 @@ def test_they_are_those_of_the_network(face_weights):
     )
 
 
+def test_a_mirror_image_gets_the_same_answers_where_both_are_asked(face_weights):
+    face = image()
+    seen, turned = (emotion_probabilities([f], face_weights)[0] for f in (face, face[:, ::-1]))
+    assert not np.allclose(seen, turned, atol=1e-6)
+    for one in (face, face[:, ::-1]):
+        (found,) = emotion_probabilities([one], face_weights, mirrored=True)
+        np.testing.assert_allclose(found, (seen + turned) / 2, atol=1e-6)
+
+
 def test_the_lines_of_the_model_card_run(tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[2] / "docs/denseface.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"```python\n(.*?)```", page, re.S)

@@ -1,5 +1,6 @@
 """From a trained state to the page that people read; and the shipped weights against what that page says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from miniature import faces
 
 from cmarr.encoders.face_network import SHIPPED, Denseface, load_denseface, save_weights
 from cmarr.errors import UserError
-from cmarr.ferplus.answers import log_probabilities, validation_scores
+from cmarr.ferplus.answers import both_ways, log_probabilities, validation_scores
 from cmarr.ferplus.card import card_numbers, first_faces
 from cmarr.ferplus.reader import read_part
 from cmarr.files import file_digest, read_json, write_json
@@ -36,6 +37,7 @@ def test_numbers_are_of_these_weights_and_these_faces(numbers):
     assert numbers["weights"]["bytes"] < 2e6
     assert numbers["test"]["faces"] == 12 and numbers["validation"]["faces"] == 9
     assert numbers["test"]["plain"] == numbers["test"]["balanced"]  # equal shares move nothing
+    assert numbers["mirrored"]["test"]["faces"] == 12 and numbers["mirrored"]["validation"]["faces"] == 9
     assert numbers["milliseconds"]["1"] > 0
 
 
@@ -57,6 +59,8 @@ def test_every_emotion_has_its_own_row(numbers):
     recall = 100 * numbers["test"]["plain"]["recall"]["contempt"]
     assert f"| contempt  |     1 | {recall:6.2f} |" in shown
     assert f"{numbers['weights']['sha256'][:16]}" in shown
+    uar = numbers["mirrored"]["test"]["balanced"]["all"]["UAR"]
+    assert "mirrored=True)`, the mean" in shown and f"and {100 * uar[0]:.2f} [{100 * uar[1]:.2f}, " in shown
     accuracy = numbers["test"]["plain"]["all"]["accuracy"]
     assert f"{100 * accuracy[0]:.2f} [{100 * accuracy[1]:.2f}, {100 * accuracy[2]:.2f}]" in shown
 
@@ -79,6 +83,17 @@ def test_weights_from_elsewhere_have_no_card(face_weights_without_notes):
 def face_weights_without_notes(tmp_path):
     save_weights(tmp_path / "w.safetensors", Denseface())
     return tmp_path / "w.safetensors"
+
+
+def test_answers_to_mirror_images_are_averaged_as_probabilities(tmp_path):
+    torch.manual_seed(0)
+    network, some = Denseface().eval(), faces(5)
+    turned = replace(some, images=some.images[:, :, ::-1].copy())
+    mirrored = log_probabilities(network, some, mirrored=True)
+    torch.testing.assert_close(mirrored, log_probabilities(network, turned))
+    seen = log_probabilities(network, some)
+    assert not torch.allclose(seen, mirrored)
+    torch.testing.assert_close(both_ways(seen, mirrored).exp(), (seen.exp() + mirrored.exp()) / 2)
 
 
 def test_half_precision_changes_no_answer_that_matters(tmp_path):
