@@ -35,7 +35,7 @@ from tests.training.conftest import MACHINE, TRAIN, make_corpus
 
 def needs_ray(test):
     absent = find_spec("ray") is None
-    slow = [pytest.mark.slow, pytest.mark.timeout(1200)]  # starting Ray takes its time beside other work
+    slow = [pytest.mark.slow, pytest.mark.timeout(2400)]  # starting Ray takes its time beside other work
     for mark in [*slow, pytest.mark.skipif(absent, reason="Ray is an extra: make cluster")]:
         test = mark(test)
     return test

@@ -116,7 +116,7 @@ def found(root: Path, expected: dict[str, bytes]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_killed_at_random_moments_it_ends_in_the_same_bits(mortal, whole, tmp_path):
     expected, moments, seconds = whole
     draw, log, studies = random.Random(0), [], 0
