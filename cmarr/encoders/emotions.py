@@ -35,10 +35,11 @@ def emotion_probabilities(
         raise UserError(f"faces: one image of shape {faces.shape} where a list of them is meant; give [face]")
     network = weights if isinstance(weights, Denseface) else load_denseface(weights)
     device = next(network.parameters()).device
+    at_once = faces_at_once(device)
     patches = [face_patch(face, f"face {number}") for number, face in enumerate(faces)]
     found = [np.empty((0, len(EMOTIONS)), np.float32)]
     with torch.inference_mode():
-        for first in range(0, len(patches), at_once := faces_at_once(device)):
+        for first in range(0, len(patches), at_once):
             ready = prepared(patches[first : first + at_once]).to(device)
             answers = network.probabilities(ready)
             if mirrored:
