@@ -2,11 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from cmarr.device import choose_device
 from cmarr.encoders.face_network import EMOTIONS
@@ -19,7 +21,7 @@ from cmarr.files import digest
 from cmarr.tracking.mirror import track
 from cmarr.tracking.results import FoldResult, Results
 from stages.paths import Paths, corpus_root
-from stages.stage import root, run
+from stages.stage import root, run, work_folder
 
 FOLDER = Path("data", "denseface")
 """Where the state and the best weights lie: git keeps the state, so that a training may take many sittings."""
@@ -32,7 +34,12 @@ RECIPE = (
 
 def main(dataset: str) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    settings = Paths(dataset).settings("denseface")
+    with alone():
+        train(Paths(dataset).settings("denseface"))
+
+
+def train(settings: Mapping[str, Any]) -> None:
+    """Train to the end; MLflow hears how it went."""
     training = begin(settings)
     if training.done:
         print(f"denseface: {training}; nothing is left to do, `make card` scores the weights")
@@ -53,6 +60,20 @@ def main(dataset: str) -> None:
     track(tracked(training.state, scores), root=root())
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other training out of this folder: two would write one state. The system frees a dead one's lock."""
+    path = work_folder("denseface.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, blocking=False):
+            yield
+    except Timeout:
+        raise UserError(
+            f"another `make denseface` trains in {root() / FOLDER}; wait for it, or stop it and begin again"
+        ) from None
+
+
 def begin(settings: Mapping[str, Any]) -> Training:
     """The training as its state left it, or a new one."""
     torch.set_num_threads(settings["threads"])
@@ -65,7 +86,7 @@ def begin(settings: Mapping[str, Any]) -> Training:
         read_part(faces, "valid").real(),
         root() / FOLDER,
         device=choose_device(settings["device"]),
-        compiled=settings["compile"],
+        compile=settings["compile"],
     )
 
 

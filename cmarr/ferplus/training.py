@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cmarr.compilation import compiled
 from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, remove_weights, save_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import log_probabilities, validation_scores
@@ -72,7 +73,7 @@ class Training:
         train, validation: real faces (`FaceSet.real`).
         folder: where `state.safetensors` and `best.safetensors` lie; a state found there is continued. Between new
             best weights and the state that names them, the former ones lie there, too.
-        compiled: compile the plain network's forward and backward pass: minutes at the start.
+        compile: compile the plain network's forward and backward pass: minutes at the start.
 
     Raises:
         UserError: a state that is damaged, or belongs to another recipe or other faces.
@@ -86,7 +87,7 @@ class Training:
         folder: Path,
         *,
         device: str = "cpu",
-        compiled: bool = False,
+        compile: bool = False,
     ):
         self.recipe, self.validation, self.device = recipe, validation, torch.device(device)
         self.state, self.best = folder / "state.safetensors", folder / "best.safetensors"
@@ -108,7 +109,7 @@ class Training:
         self.weights = dict(self.network.state_dict())
         self.average = Average(self.weights, recipe.average)
         self.optimiser = _optimiser(self.network, recipe)
-        self.logits = self._forward(compiled)
+        self.logits = self._forward(compile)
         self.progress = Progress()
         if self.state.is_file():
             self._restore()
@@ -186,11 +187,12 @@ class Training:
                 f"the loss is not finite in epoch {at.epoch + 1}: training diverged; lower ferplus.lr"
             )
 
-    def _forward(self, compiled: bool) -> Callable[[Tensor], Tensor]:
+    def _forward(self, compile: bool) -> Callable[[Tensor], Tensor]:
         """Faces -> logits. On a CPU the blocks' own steps are faster than the plain network, compiled or not."""
-        if compiled or self.device.type != "cpu":
-            network = torch.compile(self.network, dynamic=False) if compiled else self.network
-            return lambda faces: network(faces)[1]
+        if compile or self.device.type != "cpu":
+            network = self.network
+            forward = compiled(network, "ferplus.compile", dynamic=False) if compile else network
+            return lambda faces: forward(faces)[1]
         spare: list[Tensor] = []
         return lambda faces: training_logits(self.network, faces, spare)
 

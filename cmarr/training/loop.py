@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from cmarr.compilation import compiled
 from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
@@ -177,7 +178,7 @@ def _fit_stage(
     batches = math.ceil(len(train) / batch_size)
     losses_of = cast(Method, method).training_losses
     if compile:
-        losses_of = torch.compile(losses_of, dynamic=True)
+        losses_of = compiled(losses_of, "train.compile", dynamic=True)
     device = train.labels.device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     saved = time.monotonic()

@@ -105,6 +105,15 @@ def test_a_fresh_clone_ships_the_best_epoch_and_not_this_moment(project, capsys)
     stages.denseface.begin(read_json(SETTINGS))  # can go on
 
 
+def test_two_trainings_do_not_write_one_state(project):
+    with (
+        stages.denseface.alone(),
+        pytest.raises(UserError, match=r"another `make denseface` trains in .*denseface"),
+    ):
+        stages.denseface.main("demo")
+    stages.denseface.main("demo")  # the first is over
+
+
 def test_a_training_that_is_stopped_by_hand_says_how_to_go_on(project, monkeypatch):
     def stop(self, minutes, tell):
         raise KeyboardInterrupt

@@ -1,0 +1,34 @@
+"""A compiler that is missing is a sentence, and one that is there changes nothing."""
+
+import pytest
+import torch
+from torch._inductor.exc import InvalidCxxCompiler
+
+from cmarr.compilation import compiled
+from cmarr.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    torch._dynamo.reset()
+
+
+def test_what_is_compiled_gives_the_same(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: lambda *a: function(*a))
+    assert compiled(lambda x: 2 * x, "train.compile", dynamic=True)(torch.ones(2)).tolist() == [2, 2]
+
+
+def test_a_missing_compiler_is_a_sentence(monkeypatch):
+    def missing(graph, inputs):
+        raise InvalidCxxCompiler
+
+    real = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function, dynamic: real(function, dynamic=dynamic, backend=missing)
+    )
+    call = compiled(lambda x: x.sin() + 1, "ferplus.compile", dynamic=False)
+    with pytest.raises(
+        UserError, match=r"^ferplus.compile: torch.compile failed \(.*\); install a C\+\+ compiler.*=false$"
+    ):
+        call(torch.ones(3))
