@@ -31,10 +31,12 @@ def main(dataset: str) -> None:
     else:
         faces = corpus_root(settings["root"])
         known = card_numbers(best, read_part(faces, "valid"), read_part(faces, "test"))
-        copy_weights(best, SHIPPED)
+        if best != SHIPPED:
+            copy_weights(best, SHIPPED)
         write_json(numbers_file, known)
     write_card(root() / CARD, known)
-    track(tracked(state, _scores(known), note=card_text(known)), root=root())
+    if state.is_file():
+        track(tracked(state, _scores(known), note=card_text(known)), root=root())
     for way in ("plain", "balanced"):
         found = known["test"][way]["all"]
         print(f"{way}: test accuracy {100 * found['accuracy'][0]:.2f} %, UAR {100 * found['UAR'][0]:.2f} %")
@@ -43,10 +45,14 @@ def main(dataset: str) -> None:
 def _best_weights(settings: dict[str, Any], state: Path) -> Path:
     """The best weights of a training so far, or of this moment where no epoch at full size is done.
 
-    A fresh clone has the state, but not the weights that it names: going on with it finds them among what is shipped.
+    Without a training, what is shipped. A clone of an unfinished training has the state, but not the weights that it
+    names: going on with it finds them among what is shipped.
     """
     if not state.is_file():
-        raise UserError(f"{state} does not exist; train with `make denseface`")
+        if not SHIPPED.is_file():
+            raise UserError(f"{state} does not exist; train with `make denseface`")
+        print(f"card: there is no training in {FOLDER}; the weights are those that cmarr brings along")
+        return SHIPPED
     _, notes = read_state(state)
     at, best = notes["progress"], state.with_name("best.safetensors")
     if not at["best_epoch"]:

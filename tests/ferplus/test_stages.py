@@ -105,6 +105,29 @@ def test_a_fresh_clone_ships_the_best_epoch_and_not_this_moment(project, capsys)
     stages.denseface.begin(read_json(SETTINGS))  # can go on
 
 
+def test_what_is_shipped_can_be_scored_without_its_training(project, capsys):
+    folder, told = project
+    stages.denseface.main("demo")
+    stages.card.main("demo")
+    package, card = folder / "package", folder / "docs/denseface.md"
+    shipped, numbers, text = (
+        file_digest(package / "denseface.safetensors"),
+        read_json(package / "denseface.json"),
+        card.read_text(),
+    )
+    shutil.rmtree(folder / "data/denseface")
+    (package / "denseface.json").unlink()
+    card.write_text(f"# Card\n\n{BEGIN}\n{END}\n")
+    told.clear()
+    capsys.readouterr()
+    stages.card.main("demo")
+    assert "those that cmarr brings along" in capsys.readouterr().out
+    assert file_digest(package / "denseface.safetensors") == shipped
+    assert read_json(package / "denseface.json") == numbers
+    assert card.read_text() == text
+    assert told == []  # MLflow knows trainings
+
+
 def test_two_trainings_do_not_write_one_state(project):
     with (
         stages.denseface.alone(),
