@@ -36,11 +36,12 @@ from cmarr.data.store import Store
 from cmarr.evaluation.answering import answers, asked_of
 from cmarr.masks.draw import Tested, draw
 from cmarr.methods.model import Model
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.protocol import ClosedForm
 from cmarr.methods.registry import METHODS, build_method
 from cmarr.modalities import CONDITIONS
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.settings.resolve import resolve
+from cmarr.task import Task
 
 ROOT = Path(__file__).parents[1]
 SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}

@@ -16,8 +16,8 @@ import pandas as pd
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.summary import summarise
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import plain_table
+from cmarr.task import Task
 
 TASK = Task(("angry", "happy", "neutral", "sad"))
 CLUSTERS = (4, 6, 10, 20, 40)

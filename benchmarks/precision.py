@@ -24,7 +24,7 @@ from cmarr.evaluation.scores import primary
 from cmarr.evaluation.summary import summarise
 from cmarr.execution import set_threads
 from cmarr.files import read_json
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 METHODS = ("masked", "cmarr")
 ROWS = ("avg7", "svt")

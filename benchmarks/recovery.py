@@ -29,10 +29,10 @@ from cmarr.corpora.demo.content import AFFECT, BLUR
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Task
 from cmarr.methods.registry import build_method
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.report.style import COLOURS, MARKERS, horizontal_grid, save_figure, style
+from cmarr.task import Task
 from cmarr.training.loop import fit
 
 TASK = Task(tuple(AFFECT))

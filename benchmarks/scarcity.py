@@ -25,20 +25,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cmarr.data.load import by_id, load_features, load_store
+from cmarr.data.load import by_id, load_store
 from cmarr.evaluation.answering import answers, asked_of
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.predictions import predictions_path, read_predictions, told_of, write_predictions
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.tallies import levels
+from cmarr.features.tables import load_features
 from cmarr.files import folder_digest, write_csv
 from cmarr.folds.files import Fold, read_folds, write_folds
 from cmarr.masks.files import read_masks
 from cmarr.methods.model import Model, load_model
-from cmarr.methods.protocol import Task
 from cmarr.report.style import horizontal_grid, looks, save_figure, style
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.settings.resolve import resolve
+from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
 
 SHARES = (0.125, 0.25, 0.5, 1.0)

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from cmarr.methods.protocol import Started, Task
+from cmarr.methods.protocol import Started
 from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.task import Task
 
 SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
 """Modality -> mean number of frames, and width."""

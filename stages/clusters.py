@@ -3,17 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.data.load import by_id, load_features, load_store, without_modalities
+from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.evaluation.clusters import silhouettes
+from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
 from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS, visible
 from cmarr.report.clusters import place
+from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
 

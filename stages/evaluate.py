@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.damage.tables import read_damaged, read_levels
-from cmarr.data.load import by_id, load_features, load_store
+from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
 from cmarr.evaluation.answering import answers, asked_of, damaged_answers
@@ -17,15 +17,17 @@ from cmarr.evaluation.robustness import damage_summaries, protocol_json, protoco
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table, summarise
+from cmarr.features.tables import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import FIXED, MASKED
 from cmarr.methods.inference import spreads
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.confusion import confusion_rows
+from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
 

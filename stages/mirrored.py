@@ -144,8 +144,8 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
     @cache
     def answered() -> tuple["pd.DataFrame", Any]:
         from cmarr.evaluation.predictions import predictions_path, read_predictions
-        from cmarr.methods.protocol import Task
         from cmarr.report.confusion import confusion_rows
+        from cmarr.task import Task
 
         task = Task(tuple(paths.settings(name)["classes"]))
         file = predictions_path(paths.predictions(name), fold, seed)
@@ -170,8 +170,8 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
 def _figures(paths: Paths, method: str) -> dict[str, Any]:
     def confusion() -> "Figure":
         from cmarr.evaluation.predictions import read_folder
-        from cmarr.methods.protocol import Task
         from cmarr.report.confusion import confusion_figure
+        from cmarr.task import Task
 
         task = Task(tuple(paths.settings(method)["classes"]))
         return confusion_figure(read_folder(paths.predictions(method)), task, title=f"Confusion of {method}")

@@ -6,16 +6,17 @@ from typing import Any
 import pandas as pd
 
 from cmarr.corpora.manifest import Utterance
-from cmarr.data.load import by_id, load_features, load_store, without_modalities
+from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.evaluation.recovery import Pair, measure, ridge_answer
+from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
 from cmarr.methods.recoveries import Recoveries, recoveries
 from cmarr.report.recovery import DRAWN, embed
+from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
 

@@ -10,20 +10,19 @@ from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import read_levels
-from cmarr.data.load import load_features
 from cmarr.evaluation.clusters import silhouette_table
 from cmarr.evaluation.damage_study import Finding, examine
 from cmarr.evaluation.recovery import recovery_table
 from cmarr.evaluation.spread import read_spread
+from cmarr.features.tables import load_features
 from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
-from cmarr.methods.protocol import Task
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.report.ablations import Ablations, ablations_markdown, ablations_table, compare_with_full
 from cmarr.report.clusters import clusters_markdown
 from cmarr.report.damage import QUESTION, write_damage
 from cmarr.report.damage_figure import damage_figure
-from cmarr.report.notes import footnotes
+from cmarr.report.notes import describe_selection, footnotes
 from cmarr.report.page import Section, write_page
 from cmarr.report.published import table_2, table_3
 from cmarr.report.recovery import recovery_markdown
@@ -38,7 +37,7 @@ from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
 from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
 from cmarr.settings.labels import FULL, FUSION_ALONE
-from cmarr.training.selection import describe_rule
+from cmarr.task import Task
 from stages.pages import study_page
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
@@ -185,7 +184,7 @@ def main(dataset: str) -> None:
     cluster = _cluster(settings["cluster"], paths)
     features = {m: name for m, name in settings["features"].items() if LETTERS[m] in tables}
     fold_rule = read_rule(paths.folds)
-    selection = describe_rule(settings["selection"], study.task, settings["refit"])
+    selection = describe_selection(settings["selection"], study.task, settings["refit"])
     notes = partial(
         footnotes,
         study.summaries,

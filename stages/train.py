@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.cluster import device_of
-from cmarr.data.load import size_of_features
 from cmarr.device import memory_limit
 from cmarr.execution import run_jobs, worker_count
+from cmarr.features.tables import size_of_features
 from cmarr.files import atomic, file_digest, folder_digest
 from cmarr.folds.files import read_folds
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.job import TrainingJob, run_job
 from stages.paths import Paths, cluster_of, found_files

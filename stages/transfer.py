@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.data.load import as_trained, by_id, load_features, load_store
+from cmarr.data.load import as_trained, by_id, load_store
 from cmarr.data.store import Store
 from cmarr.device import choose_device
 from cmarr.evaluation.consistency import consistency
@@ -16,13 +16,15 @@ from cmarr.evaluation.predictions import (
     usable_counts,
     write_predictions,
 )
+from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
 from cmarr.methods.inference import answer
 from cmarr.methods.model import Model, load_model
-from cmarr.methods.protocol import Represents, Task
+from cmarr.methods.protocol import Represents
 from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 from cmarr.wording import many
 from stages.paths import Paths
 from stages.stage import run

@@ -1,6 +1,8 @@
 """What may know what: the library knows neither DVC nor a command line, a stage lists the code it uses."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -109,6 +111,14 @@ def test_every_script_is_a_stage():
 def test_methods_are_imported_only_when_they_run():
     used = closure(ROOT / "stages/train.py")
     assert not [p for p in used if p.parent.name == "methods" and p.stem in METHODS]
+
+
+def test_a_report_does_not_wait_for_torch():
+    """Importing it takes longer than most tables, in every run of the pipeline."""
+    modules = "stages.report, stages.track, stages.mirrored, cmarr.report.confusion"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_packages_hold_nothing_but_their_description():

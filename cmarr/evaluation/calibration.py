@@ -19,8 +19,8 @@ from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import AVERAGES, ROWS, gather, mean_of_known
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 BINS = 15
 MEASURES = ("ECE", "Brier", "NLL")

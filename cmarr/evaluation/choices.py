@@ -22,8 +22,8 @@ from cmarr.damage.kinds import KINDS
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.scores import can_be_met
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 FALSE_ALARMS = 0.05
 """Share of clean validation utterances whose modality the rule `sigma` would hide."""

@@ -18,7 +18,7 @@ from cmarr.evaluation.scores import ERRORS, metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, SEVEN, Axis, Tallies, gather, tally
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 ALPHA = 0.05
 

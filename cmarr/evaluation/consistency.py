@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cmarr.evaluation.resampling import bootstrap_interval
-from cmarr.methods.protocol import Task
 from cmarr.modalities import COMPLETE, INCOMPLETE, visible
+from cmarr.task import Task
 
 COLUMNS = ["id", "cluster", "condition", "agrees", "cosine"]
 """Of `consistency`: one row an utterance and condition; `cosine` is null where a method has no such vector."""

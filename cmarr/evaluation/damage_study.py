@@ -12,7 +12,7 @@ from cmarr.evaluation.resampling import RESAMPLES, holm
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.summary import Frames, summarise
 from cmarr.evaluation.tallies import levels as by_level
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 DECIDED = ("entropy", "sigma")
 """The choices that the model makes."""

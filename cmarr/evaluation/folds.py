@@ -7,7 +7,7 @@ import pandas as pd
 from cmarr.evaluation.scores import metrics_of, scores
 from cmarr.evaluation.tallies import AVERAGES
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 
 def fold_table(frames: Sequence[pd.DataFrame], task: Task) -> pd.DataFrame:

@@ -18,8 +18,8 @@ from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, gather, tally
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITION_OF, MODALITIES
+from cmarr.task import Task
 
 COLUMNS = ("metric", "modality", "value", "lo", "hi", "prior", "complete", "covers")
 

@@ -28,8 +28,8 @@ from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, visible
+from cmarr.task import Task
 from cmarr.wording import many
 
 

@@ -30,8 +30,8 @@ import pandas as pd
 from cmarr.evaluation.summary import Frames, long_table, summarise
 from cmarr.evaluation.tallies import Axis, levels
 from cmarr.masks.protocols import FIXED, UNSEEN
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 MIXED = "mixed"
 """Condition of a level at which each utterance may use something else."""

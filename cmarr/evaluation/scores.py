@@ -19,7 +19,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, mean_absolute_error, multilabel_confusion_matrix
 
 from cmarr.evaluation.predictions import columns
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 CLASSIFICATION = ("WAR", "UAR", "WF1", "MF1", "BWF1")
 REGRESSION = ("MAE", "Corr", "Acc2", "WF1", "Acc7", "Acc5", "Acc2_zero", "WF1_zero")

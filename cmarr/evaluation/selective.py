@@ -17,7 +17,7 @@ from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import answers
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.evaluation.tallies import ROWS, gather, mean_of_known
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 COVERAGES = np.arange(1, 21) / 20
 """Where the curve is written down."""

@@ -7,15 +7,18 @@ id, spread.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import Tensor
 
 from cmarr.files import atomic
 from cmarr.masks.protocols import FIXED
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPREAD = "spread.parquet"
 _SCHEMA = pa.schema(
@@ -34,7 +37,7 @@ _SCHEMA = pa.schema(
 
 def spread_frame(
     ids: Sequence[str],
-    spreads: Mapping[str, Tensor],
+    spreads: "Mapping[str, Tensor]",
     role: str,
     *,
     fold: int,

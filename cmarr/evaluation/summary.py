@@ -10,8 +10,8 @@ from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, score_rows, scores
 from cmarr.evaluation.tallies import SEVEN, Axis, gather, mean_of_known, tally
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
 from cmarr.modalities import INCOMPLETE
+from cmarr.task import Task
 
 DIGITS = 6
 """Fractions are stored to this many digits: beyond is rounding noise that every diff would show."""

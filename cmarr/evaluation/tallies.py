@@ -16,8 +16,8 @@ import pandas as pd
 from cmarr.errors import UserError
 from cmarr.evaluation.scores import answers, binary_weighted_f1, steps
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
+from cmarr.task import Task
 
 AVERAGES = {"avg6": INCOMPLETE, "avg7": CONDITIONS}
 """Name of an average -> the conditions whose scores it averages, as far as they can be met."""

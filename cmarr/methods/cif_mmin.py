@@ -20,7 +20,8 @@ from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
 from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}
 """Two modalities -> the weight of their contrast in stage 1."""

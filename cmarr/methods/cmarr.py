@@ -39,7 +39,8 @@ from cmarr.methods.branches import (
     usable_under,
 )
 from cmarr.methods.diagnostics import alignment_scalars, gradient_rows, gradient_shares, modality_scalars
-from cmarr.methods.protocol import Prediction, Stage, Task
+from cmarr.methods.protocol import Prediction, Stage
+from cmarr.task import Task
 
 
 class CMARR(nn.Module):

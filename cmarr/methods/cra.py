@@ -15,7 +15,8 @@ from cmarr.layers.classifier import classifier
 from cmarr.layers.pooling import mean_over_time
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 
 class CRA(nn.Module):

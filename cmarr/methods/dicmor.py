@@ -31,7 +31,8 @@ from cmarr.methods.branches import (
     usable_in,
     usable_under,
 )
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 KERNEL = 5
 """Steps that the first convolution sees."""

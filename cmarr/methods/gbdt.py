@@ -16,7 +16,8 @@ from cmarr.data.masks import draw_visible
 from cmarr.layers.pooling import mean_and_deviation
 from cmarr.layers.trees import Trees
 from cmarr.methods.branches import modalities_of, usable_in
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 NEVER = -1e4
 """Logit of a class that no training utterance has."""

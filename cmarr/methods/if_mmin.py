@@ -18,7 +18,8 @@ from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
 from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 
 def shared_encoder(d: int) -> nn.Sequential:

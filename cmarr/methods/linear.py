@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES, visible
+from cmarr.task import Task
 
 
 class Linear(nn.Module):

@@ -10,7 +10,8 @@ from cmarr.layers.fusion import Blocks, Fusion
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, check_sizes, distinct, modalities_of, usable_in, usable_under
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 
 class Masked(nn.Module):

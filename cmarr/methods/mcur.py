@@ -28,7 +28,8 @@ from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
 from cmarr.losses.uncertainty_weights import Direction, Source, UncertaintyWeights
 from cmarr.methods.branches import by_name, check_sizes, modalities_of, usable_in, usable_under
 from cmarr.methods.first_stage import Frozen
-from cmarr.methods.protocol import Prediction, Task
+from cmarr.methods.protocol import Prediction
+from cmarr.task import Task
 
 From = Literal["pretrained", "self", "average", "none"]
 Terms = Literal["all", "recognition"]

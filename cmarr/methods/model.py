@@ -16,8 +16,8 @@ from cmarr.encoders.trainable import from_description
 from cmarr.errors import UserError
 from cmarr.files import atomic
 from cmarr.methods.finetuned import with_encoders
-from cmarr.methods.protocol import Task
 from cmarr.methods.registry import build_method
+from cmarr.task import Task
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from cmarr.errors import UserError
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 METHODS = {
     "cmarr": "CMARR",

@@ -11,12 +11,12 @@ from cmarr.evaluation.resampling import holm
 from cmarr.evaluation.scores import ERRORS, metrics_of, primary
 from cmarr.evaluation.summary import Frames, summarise
 from cmarr.evaluation.tallies import ROWS
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.published import SOURCE, Published
 from cmarr.report.tables import interval_text, row_label, value_text
 from cmarr.settings.labels import FULL
+from cmarr.task import Task
 
 SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")
 """The paper's rows, and the complete condition, which its Table 3 leaves out."""

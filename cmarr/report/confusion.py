@@ -11,9 +11,9 @@ from sklearn.metrics import confusion_matrix
 from cmarr.evaluation.scores import answers, can_be_met
 from cmarr.evaluation.summary import Frames
 from cmarr.evaluation.tallies import gather
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.style import FAINT, PAPER, small_axes, style
+from cmarr.task import Task
 
 ON_DARK, ON_LIGHT = "#fefefe", "#101418"
 """Numbers on cells; no colours of the page, because a cell keeps its own in every theme."""

@@ -11,11 +11,11 @@ from cmarr.evaluation.comparison import ALPHA
 from cmarr.evaluation.damage_study import Finding, Verdict, differences_table, judge, scores_table
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.files import write_csv, write_text
-from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
 from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.notes import FEW, nothing_can_be_shown
 from cmarr.report.tables import interval_text, value_text
+from cmarr.task import Task
 from cmarr.wording import many
 
 Findings = Mapping[str, Mapping[str, Finding]]

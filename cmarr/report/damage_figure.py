@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from cmarr.damage.kinds import KINDS
 from cmarr.evaluation.damage_study import Finding
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.methods.protocol import Task
 from cmarr.report.damage import WORDS, Findings, level_text
 from cmarr.report.style import FAINT, Look, horizontal_grid, looks, small_axes, style
+from cmarr.task import Task
 
 LOOKS: dict[str, Look] = looks(WORDS.values())
 

@@ -10,10 +10,10 @@ from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.summary import summarise
 from cmarr.evaluation.tallies import ROWS
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, plain_table
 from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
 from cmarr.report.tables import interval_text, row_label, value_text
+from cmarr.task import Task
 from cmarr.wording import many
 
 Answers = Sequence[pd.DataFrame]

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from cmarr.evaluation.scores import ERRORS
 from cmarr.evaluation.tallies import AVERAGES, ROWS
-from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
 from cmarr.report.published import Published
 from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style
 from cmarr.report.tables import _RAW, Summaries, row_label
+from cmarr.task import Task
 
 GAP = 0.25
 """Extra room, in steps of the horizontal axis, around the averages and the complete condition."""

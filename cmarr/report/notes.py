@@ -6,9 +6,9 @@ from typing import Any
 from cmarr.evaluation.comparison import ALPHA, Comparisons, turned
 from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.methods.protocol import Task
 from cmarr.report.published import SLIPS, SOURCE
 from cmarr.report.tables import Summaries, chosen_spread, interval_text, row_label, value_text
+from cmarr.task import Task
 from cmarr.wording import many
 
 FEW = 20
@@ -175,3 +175,18 @@ def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:
 def _seeds(summaries: Summaries) -> str:
     counts = {summary["meta"]["seeds"] for summary in summaries.values()}
     return many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
+
+
+def describe_selection(rule: str, task: Task, refit: bool = False) -> str:
+    """A sentence or two for the foot of a table."""
+    measure = "lowest validation MAE" if task.regression else "highest validation UAR"
+    over = {
+        "mean7": "averaged over the seven conditions",
+        "avg6": "averaged over the six incomplete conditions",
+    }
+    sentence = f"Epoch kept: {measure} {over.get(rule, 'with all modalities')}; ties to the earliest."
+    if refit:
+        sentence += (
+            " The models were then trained anew for as many epochs, on training and validation data together."
+        )
+    return sentence

@@ -6,7 +6,7 @@ import pandas as pd
 
 from cmarr.evaluation.robustness import MIXED
 from cmarr.evaluation.scores import primary
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 
 def plot_tables(protocols: Mapping[str, pd.DataFrame], task: Task) -> dict[str, pd.DataFrame]:

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from cmarr.errors import UserError
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.files import atomic
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.style import COLOURS, FAINT, MARKERS, horizontal_grid, style
 from cmarr.report.tables import interval_text, value_text
 from cmarr.settings.grid import COLUMNS, Point
+from cmarr.task import Task
 
 SYMBOLS = {"alpha": "α", "beta": "β", "lambda": "λ"}
 LOSSES = {"alpha": "L_udcl", "beta": "L_spcl", "lambda": "L_rec"}

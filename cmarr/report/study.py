@@ -12,7 +12,7 @@ from cmarr.evaluation.predictions import predictions_path, read_predictions
 from cmarr.evaluation.summary import summarise
 from cmarr.files import read_json
 from cmarr.masks.protocols import FIXED
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pandas as pd
 
 from cmarr.evaluation.comparison import Comparisons
 from cmarr.evaluation.tallies import AVERAGES, ROWS
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING
 from cmarr.report.published import Published
+from cmarr.task import Task
 
 Summaries = Mapping[str, Mapping[str, Any]]
 """Method -> its summary, see `cmarr.evaluation.summary.summarise`."""

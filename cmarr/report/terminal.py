@@ -1,9 +1,9 @@
 """The results as plain text, for the last lines of a run."""
 
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import plain_table
 from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.tables import Summaries, results_frame
+from cmarr.task import Task
 
 
 def results_text(summaries: Summaries, task: Task, *, title: str, cluster: str = "speaker") -> str:

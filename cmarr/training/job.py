@@ -10,18 +10,20 @@ import torch
 from torch import Tensor, nn
 
 import cmarr
-from cmarr.data.load import by_id, load_features, load_store, without_modalities
+from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
+from cmarr.features.tables import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import answer
 from cmarr.methods.model import Model, load_model, save_model, training_prior
-from cmarr.methods.protocol import ClosedForm, Started, Task
+from cmarr.methods.protocol import ClosedForm, Started
 from cmarr.methods.registry import build_method
+from cmarr.task import Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.clock import Clock
 from cmarr.training.loop import Kept, Progress, fit

@@ -15,7 +15,8 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.inference import answer
-from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, Task, WarmedUp
+from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, WarmedUp
+from cmarr.task import Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.clock import Clock
 from cmarr.training.optimisation import limit_gradients, rate

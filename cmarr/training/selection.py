@@ -7,26 +7,11 @@ from sklearn.metrics import recall_score
 from torch import Tensor
 
 from cmarr.data.store import Store
-from cmarr.methods.protocol import Task
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE, visible
+from cmarr.task import Task
 
 RULES = {"mean7": CONDITIONS, "avg6": INCOMPLETE, "complete": (COMPLETE,)}
 """Name of a selection rule -> the conditions whose mean score decides."""
-
-
-def describe_rule(rule: str, task: Task, refit: bool = False) -> str:
-    """A sentence or two for the foot of a table."""
-    measure = "lowest validation MAE" if task.regression else "highest validation UAR"
-    over = {
-        "mean7": "averaged over the seven conditions",
-        "avg6": "averaged over the six incomplete conditions",
-    }
-    sentence = f"Epoch kept: {measure} {over.get(rule, 'with all modalities')}; ties to the earliest."
-    if refit:
-        sentence += (
-            " The models were then trained anew for as many epochs, on training and validation data together."
-        )
-    return sentence
 
 
 def met_conditions(available: Tensor) -> list[str]:

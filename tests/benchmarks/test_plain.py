@@ -5,7 +5,7 @@ import torch
 from benchmarks import plain
 from cmarr.data.batch import Batch
 from cmarr.methods.cmarr import CMARR
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 DIMS = {"s": 6, "v": 5, "t": 7}
 

@@ -8,7 +8,7 @@ from benchmarks.scarcity import RATE, Corpus
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import write_masks
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
 METHOD = {

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.scarcity import RATE, Corpus, answered, batch_size, differences, figure, part
 from cmarr.folds.files import Fold, read_folds
 from cmarr.masks.files import write_masks
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
 FOLD = Fold(1, [f"u{i}" for i in range(144)], ["v"], ["t"])

@@ -10,12 +10,12 @@ from cmarr.evaluation.choices import choices
 from cmarr.evaluation.damage_study import differences_table, examine, judge, scores_table
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.scores import metrics_of
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
 from cmarr.report.damage import damage_markdown, write_damage
 from cmarr.report.damage_figure import damage_figure
 from cmarr.report.page import Page, write_page
 from cmarr.report.sections.damage import damage_section
+from cmarr.task import Task
 
 TASK = Task(("calm", "tense"))
 LEVELS = (20.0, 0.0)

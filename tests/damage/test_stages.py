@@ -25,8 +25,8 @@ from cmarr.evaluation.spread import read_spread
 from cmarr.features.shards import read_features
 from cmarr.files import folder_digest
 from cmarr.folds.files import read_folds
-from cmarr.methods.protocol import Task
 from cmarr.report.plots import plot_tables
+from cmarr.task import Task
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("happy", "sad", "angry", "neutral")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, visible
+from cmarr.task import Task
 
 EMOTIONS = Task(("anger", "neutral", "sadness"))
 

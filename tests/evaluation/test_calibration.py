@@ -12,8 +12,8 @@ from cmarr.evaluation.calibration import (
 )
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.tallies import ROWS, gather
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 
 def test_the_calibration_error_by_hand():

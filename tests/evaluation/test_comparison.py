@@ -4,7 +4,7 @@ from cmarr.errors import UserError
 from cmarr.evaluation.comparison import compare, compare_all, corrected
 from cmarr.evaluation.summary import summarise
 from cmarr.evaluation.tallies import ROWS
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 
 def test_the_difference_is_that_of_the_headlines_and_turns_its_sign(simulate, emotions):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cmarr.evaluation.consistency import consistency, consistency_table
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 TASK = Task(("no", "yes"))
 NO, YES = [1.0, 0.0], [0.0, 1.0]

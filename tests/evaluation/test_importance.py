@@ -3,7 +3,7 @@ import pytest
 
 from cmarr.evaluation.importance import importance, shapley
 from cmarr.evaluation.summary import summarise
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 PRIORS = {fold: [0.5, 0.3, 0.2] for fold in range(3)}
 

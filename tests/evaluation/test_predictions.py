@@ -12,7 +12,7 @@ from cmarr.evaluation.predictions import (
     usable_counts,
     write_predictions,
 )
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 TASK = Task(("angry", "calm"))
 

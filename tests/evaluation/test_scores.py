@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from cmarr.evaluation.scores import classification_scores, regression_scores, scores
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 # Six angry, three calm, one sad. Truth by answer:  angry 4 2 0 | calm 1 2 0 | sad 1 0 0
 TRUTH = np.array(["angry"] * 6 + ["calm"] * 3 + ["sad"])

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from cmarr.evaluation.selective import area, drawn_areas, risk_coverage, selective
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 
 
 def test_the_area_by_hand():

@@ -13,8 +13,8 @@ from cmarr.evaluation.scores import metrics_of, scores
 from cmarr.evaluation.summary import long_table, pooled, summarise
 from cmarr.evaluation.tallies import ROWS, gather, tally
 from cmarr.files import canonical_json
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, INCOMPLETE
+from cmarr.task import Task
 
 
 def by_hand(hits: dict[tuple[int, int], str]) -> list[pd.DataFrame]:

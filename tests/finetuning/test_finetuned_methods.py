@@ -9,9 +9,9 @@ from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.waveform_frames import NOTHING
 from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
-from cmarr.methods.protocol import Task
 from cmarr.methods.registry import FIRST_STAGES, METHODS, build_method
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
+from cmarr.task import Task
 from cmarr.training.optimisation import limit_gradients, parts
 
 DIMS = {"s": 32, "v": 5, "t": 32}

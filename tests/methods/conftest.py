@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.protocol import ClosedForm
 from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.modalities import MODALITIES
+from cmarr.task import Task
 
 torch.set_num_threads(1)  # on matrices this small a second thread only waits for the first
 

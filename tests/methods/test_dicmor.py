@@ -5,8 +5,8 @@ import torch
 
 from cmarr.data.batch import visibility
 from cmarr.losses.reconstruction import reconstruction_loss
-from cmarr.methods.protocol import Task
 from cmarr.methods.registry import build_method
+from cmarr.task import Task
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import torch
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.methods.model import Model, load_model, save_model
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.protocol import ClosedForm
 from cmarr.methods.registry import build_method
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 DIMS = {"s": 3, "v": 2, "t": 4}
 TASK = Task(("a", "b", "c"))

@@ -9,8 +9,9 @@ from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.methods.linear import Linear
 from cmarr.methods.model import Model, load_model, save_model
-from cmarr.methods.protocol import ClosedForm, Task
+from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
 
 DIMS = {"s": 3, "v": 2, "t": 4}
 TASK = Task(("a", "b", "c"))

@@ -5,9 +5,10 @@ import torch
 
 from cmarr.data.batch import visibility
 from cmarr.losses.imagination import imagination_loss
-from cmarr.methods.protocol import Diagnosed, Started, Task
+from cmarr.methods.protocol import Diagnosed, Started
 from cmarr.methods.registry import build_method
 from cmarr.modalities import MODALITIES
+from cmarr.task import Task
 
 FAMILY = ["mmin", "if_mmin", "cif_mmin"]
 AUTHORS = {"s": 130, "v": 342, "t": 1024}

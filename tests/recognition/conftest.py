@@ -16,9 +16,9 @@ from cmarr.encoders.registry import build_encoder
 from cmarr.features.shards import FeatureSequence, shard_path, write_shard
 from cmarr.files import write_json
 from cmarr.methods.model import Model, save_model
-from cmarr.methods.protocol import Task
 from cmarr.methods.registry import build_method
 from cmarr.modalities import LETTERS
+from cmarr.task import Task
 
 CLASSES = ("calm", "tense", "glad")
 ENCODERS = {

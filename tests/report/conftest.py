@@ -4,9 +4,9 @@ import pytest
 
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.tallies import AVERAGES, ROWS
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
 from cmarr.report.page import Page, write_page
+from cmarr.task import Task
 from tests.report.studies import page_of, study
 
 EMOTIONS = Task(("angry", "calm"))

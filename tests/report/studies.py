@@ -12,7 +12,6 @@ from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.summary import summarise
 from cmarr.features.faces_file import SeenFaces
 from cmarr.folds.files import Fold
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
 from cmarr.report.notes import footnotes
 from cmarr.report.page import Page
@@ -29,6 +28,7 @@ from cmarr.report.sections.results import results_section
 from cmarr.report.sections.robustness import robustness_section
 from cmarr.report.sections.summary import summary_section
 from cmarr.report.study import Study
+from cmarr.task import Task
 
 HOSTILE = "<script>document.title='pwned'</script>"
 """A label that would like to be markup."""

@@ -4,7 +4,6 @@ import pytest
 
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.tallies import ROWS
-from cmarr.methods.protocol import Task
 from cmarr.report.ablations import (
     Ablations,
     ablations_markdown,
@@ -14,6 +13,7 @@ from cmarr.report.ablations import (
     verdicts,
 )
 from cmarr.report.published import table_3
+from cmarr.task import Task
 
 
 @pytest.fixture

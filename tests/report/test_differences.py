@@ -1,8 +1,8 @@
 import pytest
 
 from cmarr.errors import UserError
-from cmarr.methods.protocol import Task
 from cmarr.report.differences import differences_text, experiments_text
+from cmarr.task import Task
 from tests.evaluation.conftest import simulated as simulated_with
 
 NAMES = ("new", "old")

@@ -4,7 +4,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS
 from cmarr.report.confusion import confusion_counts, confusion_figure, confusion_rows
 from cmarr.report.curves import curves_figure
@@ -12,6 +11,7 @@ from cmarr.report.figures import results_figure
 from cmarr.report.glyphs import fit_fonts
 from cmarr.report.style import save_figure
 from cmarr.report.svg import svg_bytes
+from cmarr.task import Task
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 import pandas as pd
 
 from cmarr.evaluation.summary import summarise
-from cmarr.methods.protocol import Task
 from cmarr.report.corpus import corpus_markdown
 from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
 from cmarr.report.sections.summary import trained, winner_sentence
 from cmarr.report.study import Study
 from cmarr.report.terminal import results_text
+from cmarr.task import Task
 from cmarr.wording import listed, many
 from tests.report.studies import predictions
 

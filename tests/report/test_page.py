@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cmarr.methods.protocol import Task
 from cmarr.report.page import Section, render, write_page
 from cmarr.report.sections.ablations import ablations_section
 from cmarr.report.sections.calibration import calibration_section, risk_section
@@ -15,6 +14,7 @@ from cmarr.report.sections.importance import importance_section
 from cmarr.report.sections.recovery import recovery_section
 from cmarr.report.sections.robustness import robustness_section
 from cmarr.report.sections.summary import summary_section
+from cmarr.task import Task
 from tests.report.studies import HOSTILE, page_of, study
 
 

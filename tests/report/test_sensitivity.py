@@ -3,7 +3,6 @@
 import pytest
 
 from cmarr.errors import UserError
-from cmarr.methods.protocol import Task
 from cmarr.report.sensitivity import (
     measured,
     read_results,
@@ -13,6 +12,7 @@ from cmarr.report.sensitivity import (
     write_results,
 )
 from cmarr.settings.grid import COLUMNS, Point
+from cmarr.task import Task
 
 NOW = {"alpha": 1.0, "beta": 0.1, "lambda": 10.0}
 CURVES = {

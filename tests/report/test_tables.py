@@ -1,12 +1,12 @@
 import pandas as pd
 import pytest
 
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import markdown_table, plain_table
 from cmarr.report.published import choose, table_2, with_avg7
 from cmarr.report.sections.cost import cost_table
 from cmarr.report.tables import results_frame
 from cmarr.report.terminal import results_text
+from cmarr.task import Task
 
 
 def row(table: pd.DataFrame, name: str) -> dict:

@@ -10,7 +10,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.files import write_json
 from cmarr.methods.cmarr import CMARR
-from cmarr.methods.protocol import Task
+from cmarr.task import Task
 from cmarr.training.loop import fit
 from tests.training.conftest import FIT
 

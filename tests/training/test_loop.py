@@ -8,7 +8,8 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.errors import UserError
 from cmarr.methods.model import Model, load_model, save_model, training_prior
-from cmarr.methods.protocol import Prediction, Stage, Task
+from cmarr.methods.protocol import Prediction, Stage
+from cmarr.task import Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores

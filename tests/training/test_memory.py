@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from cmarr.data.load import load_features, size_of_features
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Frames, Store, build_store
 from cmarr.features.shards import FeatureSequence, shard_path, write_shard
+from cmarr.features.tables import load_features, size_of_features
 from cmarr.methods.masked import Masked
-from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
+from cmarr.task import Task
 from cmarr.training.loop import fit
 from tests.training.conftest import FIT
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from cmarr.corpora.manifest import read_manifest, write_manifest
-from cmarr.data.load import by_id, load_features
+from cmarr.data.load import by_id
 from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
+from cmarr.features.tables import load_features
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
 from cmarr.modalities import NAMES
+from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
 from tests.training.conftest import CLASSES, TRAIN
 

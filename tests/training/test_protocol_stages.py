@@ -10,21 +10,22 @@ import pandas as pd
 import pytest
 import torch
 
-from cmarr.data.load import by_id, load_features, load_store
+from cmarr.data.load import by_id, load_store
 from cmarr.errors import UserError
 from cmarr.evaluation import answering
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.evaluation.robustness import COLUMNS
 from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
+from cmarr.features.tables import load_features
 from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
 from cmarr.methods.inference import answer
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.settings.load import read_yaml
+from cmarr.task import Task
 from cmarr.tracking.results import summary
 from stages import evaluate, masks, mirrored, train
 from tests.training.conftest import CLASSES, TRAIN, make_corpus

@@ -8,10 +8,10 @@ import torch
 from cmarr.data.normalise import Normaliser
 from cmarr.folds.files import Fold, read_folds, write_folds
 from cmarr.methods.model import load_model
-from cmarr.methods.protocol import Task
+from cmarr.report.notes import describe_selection
+from cmarr.task import Task
 from cmarr.training.job import run_job
 from cmarr.training.loop import fit
-from cmarr.training.selection import describe_rule
 from stages import evaluate, train
 from tests.training.conftest import TRAIN
 from tests.training.test_loop import OPTIONS, InStages, Pooled, same, store
@@ -129,5 +129,7 @@ class TestStage:
 
 
 def test_a_table_says_so():
-    assert "trained anew" not in describe_rule("mean7", Task())
-    assert describe_rule("mean7", Task(), refit=True).endswith("on training and validation data together.")
+    assert "trained anew" not in describe_selection("mean7", Task())
+    assert describe_selection("mean7", Task(), refit=True).endswith(
+        "on training and validation data together."
+    )

@@ -13,8 +13,9 @@ from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.layers.rows import worked_rows
-from cmarr.methods.protocol import Started, Task
+from cmarr.methods.protocol import Started
 from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.task import Task
 from cmarr.training.loop import fit
 from cmarr.training.optimisation import limit_gradients
 from tests.training.conftest import FIT

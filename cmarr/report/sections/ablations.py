@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from cmarr.evaluation.scores import primary
-from cmarr.methods.protocol import Task
 from cmarr.report.ablations import Ablations, differences_frame, scores_frame, verdicts
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.published import SOURCE, Published
 from cmarr.report.sections.results import unit
 from cmarr.report.table import Table
+from cmarr.task import Task
 
 HOW = "No ablation has been trained here: `make ablations` trains them all, or name some under `ablate` in params.yaml."
 

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from cmarr.methods.protocol import Task
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.confusion import confusion_counts, confusion_panel, confusion_rows
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.study import Study
+from cmarr.task import Task
 
 OPEN = 3
 """Methods up to which every one's matrices stand open; of more, the first one's do."""

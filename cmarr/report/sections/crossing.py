@@ -8,12 +8,12 @@ import pandas as pd
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.consistency import consistency_table
 from cmarr.evaluation.summary import summarise
-from cmarr.methods.protocol import Task
 from cmarr.modalities import INCOMPLETE
 from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Section
 from cmarr.report.table import Table, slugs
 from cmarr.report.tables import results_frame
+from cmarr.task import Task
 from cmarr.wording import many
 
 TITLE = "Across corpora"

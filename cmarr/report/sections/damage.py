@@ -2,12 +2,12 @@
 
 from cmarr.damage.kinds import KINDS
 from cmarr.evaluation.scores import primary
-from cmarr.methods.protocol import Task
 from cmarr.report.damage import HOW, QUESTION, Findings, Realised, answers, level_frame, notes
 from cmarr.report.damage_figure import LOOKS, panel_figure
 from cmarr.report.page import Folded, Points, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.table import Table, slug
+from cmarr.task import Task
 
 
 def damage_section(findings: Findings, realised: Realised, task: Task, *, cluster: str) -> Section:

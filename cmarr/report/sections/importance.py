@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmarr.evaluation.scores import primary
-from cmarr.methods.protocol import Task
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Section
@@ -14,6 +13,7 @@ from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, Look, horizontal_grid, looks, small_axes, style
 from cmarr.report.table import Table
 from cmarr.report.tables import value_text
+from cmarr.task import Task
 
 TITLE = "What each modality contributes"
 HOW = "No modality importance was measured: evaluate the methods again (`dvc repro`)."

@@ -9,7 +9,6 @@ import pandas as pd
 from cmarr.evaluation.comparison import ALPHA, Comparisons
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.tallies import ROWS
-from cmarr.methods.protocol import Task
 from cmarr.report.figures import results_figure
 from cmarr.report.markdown import NOTHING
 from cmarr.report.notes import difference
@@ -19,6 +18,7 @@ from cmarr.report.published import Published
 from cmarr.report.study import Study
 from cmarr.report.table import Table
 from cmarr.report.tables import LABELS, Summaries, interval_text, row_label, value_text, winners
+from cmarr.task import Task
 
 HEADLINE = ("avg6", "svt", "avg7")
 """Rows whose paired tests stand open; those of the single conditions are folded away."""

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.methods.protocol import Task
 from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import Look, horizontal_grid, looks, small_axes, style
 from cmarr.report.table import Table
 from cmarr.report.tables import interval_text, value_text
+from cmarr.task import Task
 
 TITLE = "Robustness: how scores fall"
 HOW = (

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cmarr.methods.protocol import Task
 from cmarr.report.page import Section
 from cmarr.report.picture import picture
 from cmarr.report.sensitivity import LOSSES, SYMBOLS, curve_frame, sensitivity_figure
 from cmarr.report.table import Table
 from cmarr.settings.grid import Point
+from cmarr.task import Task
 
 TITLE = "The weights of the objective (Figure 4)"
 HOW = "No point of the parameter study has been run with these settings: `make sensitivity` runs the grids."
