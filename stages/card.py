@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cmarr.encoders.face_network import SHIPPED, copy_weights
+from cmarr.encoders.face_network import SHIPPED, copy_weights, load_denseface
 from cmarr.errors import UserError
 from cmarr.ferplus.card import card_numbers
 from cmarr.ferplus.reader import read_part
@@ -13,7 +13,7 @@ from cmarr.ferplus.state import read_state
 from cmarr.files import file_digest, read_json, write_json
 from cmarr.report.face_card import card_text, write_card
 from cmarr.tracking.mirror import track
-from stages.denseface import FOLDER, begin, tracked
+from stages.denseface import FOLDER, alone, begin, tracked
 from stages.paths import Paths, corpus_root
 from stages.stage import root, run
 
@@ -22,10 +22,15 @@ CARD = Path("docs", "denseface.md")
 
 def main(dataset: str) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    settings = Paths(dataset).settings("denseface")
+    with alone():
+        score(Paths(dataset).settings("denseface"))
+
+
+def score(settings: dict[str, Any]) -> None:
+    """Score the best weights, unless that was done before; ship them and write the card."""
     state, numbers_file = root() / FOLDER / "state.safetensors", SHIPPED.with_suffix(".json")
-    best = _best_weights(settings, state)
-    known = read_json(numbers_file) if numbers_file.is_file() else None
+    known = _known(numbers_file)
+    best = _best_weights(settings, state, known)
     if known and known["weights"]["sha256"] == file_digest(best):
         print("card: these weights were scored before; the card is written from what was found then")
     else:
@@ -42,19 +47,52 @@ def main(dataset: str) -> None:
         print(f"{way}: test accuracy {100 * found['accuracy'][0]:.2f} %, UAR {100 * found['UAR'][0]:.2f} %")
 
 
-def _best_weights(settings: dict[str, Any], state: Path) -> Path:
+def _known(path: Path) -> dict[str, Any] | None:
+    """What was found of the weights that are shipped; None where nobody has scored them."""
+    if not path.is_file():
+        return None
+    try:
+        numbers = read_json(path)
+        card_text(numbers)
+        _selection(numbers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{path}: is damaged or of another version; restore it, or remove it, and the weights are scored anew"
+        ) from None
+    return numbers
+
+
+def _selection(numbers: dict[str, Any]) -> float:
+    """What epochs are chosen by: mean of accuracy and UAR on validation faces."""
+    found = numbers["validation"]["plain"]["all"]
+    return (found["accuracy"][0] + found["UAR"][0]) / 2
+
+
+def _best_weights(settings: dict[str, Any], state: Path, shipped: dict[str, Any] | None) -> Path:
     """The best weights of a training so far, or of this moment where no epoch at full size is done.
 
     Without a training, what is shipped. A clone of an unfinished training has the state, but not the weights that it
-    names: going on with it finds them among what is shipped.
+    names: going on with it finds them among what is shipped. Raises UserError where those are better.
     """
     if not state.is_file():
         if not SHIPPED.is_file():
             raise UserError(f"{state} does not exist; train with `make denseface`")
+        load_denseface(SHIPPED)  # refuses what is damaged
         print(f"card: there is no training in {FOLDER}; the weights are those that cmarr brings along")
         return SHIPPED
     _, notes = read_state(state)
     at, best = notes["progress"], state.with_name("best.safetensors")
+    if (
+        shipped
+        and at["best_sha256"] != shipped["weights"]["sha256"]
+        and at["best_score"] < _selection(shipped)
+    ):
+        reached = f"have {at['best_score']:.4f}" if at["best_epoch"] else "are not chosen yet"
+        raise UserError(
+            f"{state}: its best weights {reached}, those that cmarr brings along have {_selection(shipped):.4f} (mean "
+            "of accuracy and UAR on validation faces); train on with `make denseface`, or remove "
+            f"{SHIPPED.with_suffix('.json')} to ship them nevertheless"
+        )
     if not at["best_epoch"]:
         print("card: no epoch is done yet at full size; the weights are those of this moment")
         begin(settings).keep_unselected()

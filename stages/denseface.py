@@ -24,7 +24,7 @@ from stages.paths import Paths, corpus_root
 from stages.stage import root, run, work_folder
 
 FOLDER = Path("data", "denseface")
-"""Where the state and the best weights lie: git keeps the state, so that a training may take many sittings."""
+"""Where the state and the best weights lie. Git ignores the weights, not the state: a training may take days."""
 
 RECIPE = (
     "seed", "epochs", "restarts", "sides", "side_shares", "batch_size", "lr", "schedule", "warmup", "momentum",
@@ -62,7 +62,7 @@ def train(settings: Mapping[str, Any]) -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep every other training out of this folder: two would write one state. The system frees a dead one's lock."""
+    """Keep others that train or score out of this folder: they would write the same files. A dead one holds no lock."""
     path = work_folder("denseface.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -70,7 +70,7 @@ def alone() -> Iterator[None]:
             yield
     except Timeout:
         raise UserError(
-            f"another `make denseface` trains in {root() / FOLDER}; wait for it, or stop it and begin again"
+            f"another `make denseface` or `make card` is at work in {root() / FOLDER}; wait for it, or stop it"
         ) from None
 
 

@@ -15,8 +15,19 @@ def forgotten():
 
 
 def test_what_is_compiled_gives_the_same(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda function, dynamic: lambda *a: function(*a))
-    assert compiled(lambda x: 2 * x, "train.compile", dynamic=True)(torch.ones(2)).tolist() == [2, 2]
+    graphs = []
+
+    def traced(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    real = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function, dynamic: real(function, dynamic=dynamic, backend=traced)
+    )
+    call = compiled(lambda x, shift: 2 * x + shift, "train.compile", dynamic=True)
+    assert call(torch.ones(2), shift=1).tolist() == [3, 3]
+    assert len(graphs) == 1
 
 
 def test_a_missing_compiler_is_a_sentence(monkeypatch):

@@ -33,6 +33,8 @@ def emotion_probabilities(
     """
     if isinstance(faces, np.ndarray) and faces.ndim == 2:
         raise UserError(f"faces: one image of shape {faces.shape} where a list of them is meant; give [face]")
+    if faces is None:
+        raise UserError(f"faces: None where a list of images is meant; {_remedy(faces)}")
     network = weights if isinstance(weights, Denseface) else load_denseface(weights)
     device = next(network.parameters()).device
     at_once = faces_at_once(device)

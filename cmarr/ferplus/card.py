@@ -9,7 +9,7 @@ import numpy as np
 from cmarr.encoders.face_network import EMOTIONS, load_denseface, read_notes
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import both_ways, log_probabilities, validation_scores
-from cmarr.ferplus.faces import FaceSet
+from cmarr.ferplus.faces import FER_SIDE, FaceSet
 from cmarr.ferplus.scores import part_scores
 from cmarr.ferplus.timing import milliseconds
 from cmarr.files import file_digest
@@ -52,9 +52,18 @@ def card_numbers(
         "mirrored": {
             name: part_scores(both[name].numpy(), part, shares, strength) for name, part in parts.items()
         },
-        "sample": validation_scores(log_probabilities(network, sample), sample),
+        "sample": {"faces": len(sample), **validation_scores(log_probabilities(network, sample), sample)},
+        "drawn": log_probabilities(network, drawn_faces()).exp().tolist(),
         "milliseconds": {str(batch): milliseconds(network, batch) for batch in timed},
     }
+
+
+def drawn_faces() -> FaceSet:
+    """Four patterns that are no faces: what is answered to them shows, without FER+, whether a network is the same."""
+    y, x = np.mgrid[:FER_SIDE, :FER_SIDE] / FER_SIDE
+    waves = [np.sin(2 * np.pi * (k * x + (3 - k) * y + k / 5)) for k in range(4)]
+    images = np.stack([np.round(127.5 + 120 * wave) for wave in waves]).astype(np.uint8)
+    return FaceSet(("0", "1", "2", "3"), images, np.ones((4, 10)))
 
 
 def first_faces(faces: FaceSet) -> FaceSet:

@@ -11,7 +11,7 @@ from miniature import faces
 from cmarr.encoders.face_network import SHIPPED, Denseface, load_denseface, save_weights
 from cmarr.errors import UserError
 from cmarr.ferplus.answers import both_ways, log_probabilities, validation_scores
-from cmarr.ferplus.card import card_numbers, first_faces
+from cmarr.ferplus.card import card_numbers, drawn_faces, first_faces
 from cmarr.ferplus.reader import read_part
 from cmarr.files import file_digest, read_json, write_json
 from cmarr.report.face_card import BEGIN, END, card_text, write_card
@@ -120,4 +120,12 @@ def test_the_page_tells_what_was_measured_of_the_shipped_file():
 def test_the_shipped_file_gives_the_numbers_of_the_card():
     sample = first_faces(read_part(FERPLUS, "valid"))
     found = validation_scores(log_probabilities(load_denseface(), sample), sample)
-    assert found == pytest.approx(read_json(NUMBERS)["sample"], abs=1e-4)
+    numbers = read_json(NUMBERS)["sample"]
+    assert {"faces": len(sample), **found} == pytest.approx(numbers, abs=1e-4)
+
+
+@shipped
+def test_the_shipped_file_answers_drawn_patterns_as_it_did():
+    found = log_probabilities(load_denseface(), drawn_faces()).exp().numpy()
+    np.testing.assert_allclose(found, read_json(NUMBERS)["drawn"], atol=1e-4)
+    assert found.argmax(1).tolist() != [0, 0, 0, 0]

@@ -128,12 +128,57 @@ def test_what_is_shipped_can_be_scored_without_its_training(project, capsys):
     assert told == []  # MLflow knows trainings
 
 
-def test_two_trainings_do_not_write_one_state(project):
-    with (
-        stages.denseface.alone(),
-        pytest.raises(UserError, match=r"another `make denseface` trains in .*denseface"),
+def test_a_training_that_is_not_as_far_replaces_nothing(project):
+    folder, _ = project
+    package = folder / "package"
+    stages.denseface.main("demo")
+    stages.card.main("demo")
+    shipped, numbers = file_digest(package / "denseface.safetensors"), read_json(package / "denseface.json")
+    numbers["validation"]["plain"]["all"] |= {"accuracy": [1.0, 1.0, 1.0], "UAR": [1.0, 1.0, 1.0]}
+    write_json(package / "denseface.json", numbers)
+
+    shutil.rmtree(folder / "data/denseface")
+    write_settings(seed=1, epochs=2)
+    begun = stages.denseface.begin(read_json(SETTINGS))
+    begun.step()
+    begun.save()
+    with pytest.raises(UserError, match=r"are not chosen yet, those .* have 1\.0000"):
+        stages.card.main("demo")
+    begun.run(60, tell=print)
+    with pytest.raises(
+        UserError, match=r"state.safetensors: its best weights have 0\.\d+, those .* have 1.0000"
     ):
-        stages.denseface.main("demo")
+        stages.card.main("demo")
+    assert file_digest(package / "denseface.safetensors") == shipped
+    (package / "denseface.json").unlink()
+    stages.card.main("demo")
+    assert file_digest(package / "denseface.safetensors") != shipped
+
+
+def test_what_is_shipped_is_checked_before_its_card_is_written(project):
+    folder, _ = project
+    package = folder / "package"
+    stages.denseface.main("demo")
+    stages.card.main("demo")
+    shutil.rmtree(folder / "data/denseface")
+    text = (package / "denseface.json").read_text()
+    for damaged in (text[:100], "[]", text.replace('"mirrored"', '"other"')):
+        (package / "denseface.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"denseface.json: is damaged or of another version; restore it"):
+            stages.card.main("demo")
+    (package / "denseface.json").write_text(text)
+    (package / "denseface.safetensors.sha256").unlink()
+    with pytest.raises(UserError, match="sha256 is missing"):
+        stages.card.main("demo")
+
+
+def test_two_trainings_do_not_write_one_state(project):
+    for stage in (stages.denseface, stages.card):
+        with (
+            stages.denseface.alone(),
+            pytest.raises(UserError, match=r"is at work in .*denseface; wait for it"),
+        ):
+            stage.main("demo")
     stages.denseface.main("demo")  # the first is over
 
 
@@ -167,5 +212,6 @@ def test_weights_of_a_moment_can_be_scored(project, capsys):
     assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.33
     training.step()
     training.save()
+    (folder / "package/denseface.json").unlink()
     stages.card.main("demo")  # another moment, other weights
     assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.67
