@@ -64,6 +64,8 @@ def test_weights_may_be_named_by_a_path(face_weights):
 def test_one_face_alone_is_given_in_a_list(face_weights):
     with pytest.raises(UserError, match=r"one image of shape \(64, 64\) where a list .* give \[face\]"):
         emotion_probabilities(image(), face_weights)
+    with pytest.raises(UserError, match=r"faces: None where a list .*cv2.imread gives None"):
+        emotion_probabilities(None, face_weights)
 
 
 def test_images_may_be_views_of_others(face_weights):
