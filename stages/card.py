@@ -7,6 +7,7 @@ from typing import Any
 
 from cmarr.encoders.face_network import SHIPPED, copy_weights, load_denseface
 from cmarr.errors import UserError
+from cmarr.ferplus.answers import selection
 from cmarr.ferplus.card import card_numbers
 from cmarr.ferplus.reader import read_part
 from cmarr.ferplus.state import read_state
@@ -55,7 +56,7 @@ def _known(path: Path) -> dict[str, Any] | None:
         numbers = read_json(path)
         card_text(numbers)
         _selection(numbers)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise UserError(
             f"{path}: is damaged or of another version; restore it, or remove it, and the weights are scored anew"
         ) from None
@@ -63,9 +64,9 @@ def _known(path: Path) -> dict[str, Any] | None:
 
 
 def _selection(numbers: dict[str, Any]) -> float:
-    """What epochs are chosen by: mean of accuracy and UAR on validation faces."""
+    """What the epoch of the weights that are shipped was chosen by."""
     found = numbers["validation"]["plain"]["all"]
-    return (found["accuracy"][0] + found["UAR"][0]) / 2
+    return selection(found["accuracy"][0], found["UAR"][0])
 
 
 def _best_weights(settings: dict[str, Any], state: Path, shipped: dict[str, Any] | None) -> Path:

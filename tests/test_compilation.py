@@ -8,36 +8,38 @@ from cmarr.compilation import compiled
 from cmarr.errors import UserError
 
 
-@pytest.fixture(autouse=True)
-def forgotten():
-    yield
+@pytest.fixture
+def with_compiler(monkeypatch):
+    """Let a function take the compiler's place; what is compiled is forgotten afterwards."""
+    real = torch.compile
+
+    def use(backend):
+        monkeypatch.setattr(
+            torch, "compile", lambda function, dynamic: real(function, dynamic=dynamic, backend=backend)
+        )
+
+    yield use
     torch._dynamo.reset()
 
 
-def test_what_is_compiled_gives_the_same(monkeypatch):
+def test_what_is_compiled_gives_the_same(with_compiler):
     graphs = []
 
     def traced(graph, inputs):
         graphs.append(graph)
         return graph
 
-    real = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda function, dynamic: real(function, dynamic=dynamic, backend=traced)
-    )
+    with_compiler(traced)
     call = compiled(lambda x, shift: 2 * x + shift, "train.compile", dynamic=True)
     assert call(torch.ones(2), shift=1).tolist() == [3, 3]
     assert len(graphs) == 1
 
 
-def test_a_missing_compiler_is_a_sentence(monkeypatch):
+def test_a_missing_compiler_is_a_sentence(with_compiler):
     def missing(graph, inputs):
         raise InvalidCxxCompiler
 
-    real = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda function, dynamic: real(function, dynamic=dynamic, backend=missing)
-    )
+    with_compiler(missing)
     call = compiled(lambda x: x.sin() + 1, "ferplus.compile", dynamic=False)
     with pytest.raises(
         UserError, match=r"^ferplus.compile: torch.compile failed \(.*\); install a C\+\+ compiler.*=false$"

@@ -40,6 +40,11 @@ def both_ways(seen: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
     return torch.logaddexp(seen, mirrored) - math.log(2)
 
 
+def selection(accuracy: float, uar: float) -> float:
+    """What the best epoch is chosen by, on validation faces."""
+    return (accuracy + uar) / 2
+
+
 def validation_scores(answers: torch.Tensor, faces: FaceSet) -> dict[str, float]:
     """Accuracy, UAR and their mean `selection` as fractions; `cross_entropy` to the votes in nats.
 
@@ -53,6 +58,6 @@ def validation_scores(answers: torch.Tensor, faces: FaceSet) -> dict[str, float]
     return {
         "accuracy": accuracy,
         "UAR": uar,
-        "selection": (accuracy + uar) / 2,
+        "selection": selection(accuracy, uar),
         "cross_entropy": float(cross_entropy(answers, torch.from_numpy(distribution(faces.votes)))),
     }

@@ -162,7 +162,8 @@ def test_what_is_shipped_is_checked_before_its_card_is_written(project):
     stages.card.main("demo")
     shutil.rmtree(folder / "data/denseface")
     text = (package / "denseface.json").read_text()
-    for damaged in (text[:100], "[]", text.replace('"mirrored"', '"other"')):
+    lacking = text.replace('"accuracy": [', '"accuracy": [], "was": [')
+    for damaged in (text[:100], "[]", text.replace('"mirrored"', '"other"'), lacking):
         (package / "denseface.json").write_text(damaged)
         with pytest.raises(UserError, match=r"denseface.json: is damaged or of another version; restore it"):
             stages.card.main("demo")
