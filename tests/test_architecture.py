@@ -16,7 +16,17 @@ ROOT = Path(__file__).parents[1]
 AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity", "experiment")
 """Files of stages/ that are no stage: what stages share, and what the Makefile and `cmarr compare` run."""
 
-NO_OUTPUT = ("errors", "progress", "code", "execution", "cluster", "device", "compilation")
+NO_OUTPUT = (
+    "errors",
+    "declaration",
+    "plugins",
+    "progress",
+    "code",
+    "execution",
+    "cluster",
+    "device",
+    "compilation",
+)
 """Modules of the library that decide no byte of any output."""
 
 

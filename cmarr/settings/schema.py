@@ -2,26 +2,31 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from cmarr.declaration import (
+    AtLeastTwo,
+    AutoCount,
+    AutoPositive,
+    Count,
+    CountOrZero,
+    Flag,
+    Names,
+    NotNegative,
+    Number,
+    Positive,
+    PositiveShare,
+    Probability,
+    Section,
+    Seed,
+    Share,
+    distinct,
+)
 from cmarr.masks.protocols import DICMOR
 
-Positive = Annotated[float, Field(gt=0, strict=True)]
-NotNegative = Annotated[float, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Rows = Annotated[int, Field(ge=2, strict=True)]
 Side = Annotated[int, Field(ge=16, le=64, strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands here twice")
-    return values
+Layers = Literal["last", "all"] | Annotated[tuple[CountOrZero, ...], Field(min_length=1)]
 
 
 def _printable(name: str) -> str:
@@ -38,21 +43,7 @@ def _class_name(name: str) -> str:
     return _printable(name)
 
 
-Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
-Classes = Annotated[tuple[Annotated[str, AfterValidator(_class_name)], ...], AfterValidator(_distinct)]
-Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-AutoCount = Literal["auto"] | Count
-AutoPositive = Literal["auto"] | Positive
-Layers = (
-    Literal["last", "all"]
-    | Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
-)
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, and without room for keys that do not exist."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+Classes = Annotated[tuple[Annotated[str, AfterValidator(_class_name)], ...], AfterValidator(distinct)]
 
 
 class Logmel(Section):
@@ -128,7 +119,7 @@ class Encoders(Section):
 class Finetune(Section):
     """Pretrained encoders that are trained with the methods."""
 
-    encoders: Annotated[tuple[Literal["wav2vec2", "bert"], ...], AfterValidator(_distinct)]
+    encoders: Annotated[tuple[Literal["wav2vec2", "bert"], ...], AfterValidator(distinct)]
     lr: Positive
     freeze_front_end: Flag
     checkpointing: Flag
@@ -160,7 +151,7 @@ class FERPlus(Section):
 
     root: str
     epochs: Count
-    batch_size: Rows
+    batch_size: AtLeastTwo
     lr: Positive
     schedule: Literal["cosine", "step"]
     restarts: tuple[Count, ...]
@@ -196,14 +187,14 @@ class Train(Section):
     """The training loop every gradient-trained method shares."""
 
     lr: Positive
-    batch_size: Rows
+    batch_size: AtLeastTwo
     epochs: Count
-    patience: Annotated[int, Field(ge=0, strict=True)]
+    patience: CountOrZero
     betas: tuple[Probability, Probability]
     weight_decay: NotNegative
     schedule: Literal["constant", "linear", "plateau"]
     decay: Share
-    plateau: Annotated[int, Field(ge=0, strict=True)]
+    plateau: CountOrZero
     clip: NotNegative
     clip_by: Literal["whole", "part", "value"]
     selection: Literal["mean7", "avg6", "complete"]
@@ -239,7 +230,7 @@ class CMARR(Section):
     tau: Annotated[float, Field(ge=0.01, strict=True)]
     directions: Literal["sum", "mean"]
     entropy_weight: NotNegative
-    entropy_floor: Annotated[float, Field(strict=True)]
+    entropy_floor: Number
     flow_input: Literal["mu", "features"]
     resample_first: Flag
     normalise: Flag
@@ -259,7 +250,7 @@ class CMARR(Section):
     mcbcl_temperature: Positive
     sugr: Literal["none", "variance", "entropy"]
     sugr_direction: Literal["down", "up"]
-    sugr_warm_up: Annotated[int, Field(ge=0, strict=True)]
+    sugr_warm_up: CountOrZero
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 
@@ -287,10 +278,10 @@ class GBDT(Section):
 
     rounds: Count
     learning_rate: Positive
-    leaves: Rows
+    leaves: AtLeastTwo
     smallest_leaf: Count
     copies: Count
-    feature_share: Annotated[float, Field(gt=0, le=1, strict=True)]
+    feature_share: PositiveShare
     bins: Annotated[int, Field(ge=2, le=255, strict=True)]
 
 
@@ -326,7 +317,7 @@ class Imagining(Section):
     """What MMIN and the methods that grew out of it have in common."""
 
     train: dict[str, Any]
-    d: Annotated[int, Field(ge=2, strict=True)]
+    d: AtLeastTwo
     dropout: Probability
     text_dropout: Probability
     blocks: Count
@@ -399,13 +390,13 @@ class MCUR(Section):
     mcbcl_combination: NotNegative
     mcbcl_category: NotNegative
     mcbcl_temperature: Positive
-    mcbcl_projection: Annotated[int, Field(ge=0, strict=True)]
+    mcbcl_projection: CountOrZero
     mcbcl_same_utterance: Flag
     score_classes: Literal["sign", "rounded"]
     sugr: Literal["variance", "entropy", "gap", "none"]
     sugr_direction: Literal["down", "up"]
     sugr_terms: Literal["all", "recognition"]
-    warm_up: Annotated[int, Field(ge=0, strict=True)]
+    warm_up: CountOrZero
 
     heads_fit = model_validator(mode="after")(_heads_fit)
 
@@ -450,7 +441,7 @@ class Ray(Section):
     address: Annotated[str, AfterValidator(_reachable)]
     cpus: Literal["auto"] | Positive
     gpus: Literal["auto"] | Annotated[NotNegative, AfterValidator(_whole_above_one)]
-    retries: Annotated[int, Field(ge=0, strict=True)]
+    retries: CountOrZero
 
 
 class Tune(Section):
@@ -467,7 +458,7 @@ def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-Levels = Annotated[tuple[Share, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)]
+Levels = Annotated[tuple[Share, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_rising)]
 
 
 class CellProtocol(Section):
@@ -494,14 +485,14 @@ class Frames(Section):
     """Levels at which frames and tokens are dropped."""
 
     levels: Annotated[
-        tuple[Probability, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)
+        tuple[Probability, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_rising)
     ]
 
 
 class Bursts(Frames):
     """The same in runs."""
 
-    length: Annotated[float, Field(gt=0, le=1, strict=True)]
+    length: PositiveShare
 
 
 class Shares(Section):
@@ -513,9 +504,7 @@ class Shares(Section):
 class Noise(Section):
     """Signal-to-noise ratios, dB, and what the noise is."""
 
-    levels: Annotated[
-        tuple[Annotated[float, Field(strict=True)], ...], Field(min_length=1), AfterValidator(_distinct)
-    ]
+    levels: Annotated[tuple[Number, ...], Field(min_length=1), AfterValidator(distinct)]
     sound: Literal["white", "babble"]
 
 
@@ -523,7 +512,7 @@ class Degrees(Section):
     """Stops by which video is darkened, or the width of its blur."""
 
     levels: Annotated[
-        tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct), AfterValidator(_rising)
+        tuple[NotNegative, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_rising)
     ]
 
 
@@ -581,7 +570,7 @@ class Ablation(Section):
         return self.against or self.method
 
 
-Grid = Annotated[tuple[NotNegative, ...], AfterValidator(_distinct)]
+Grid = Annotated[tuple[NotNegative, ...], AfterValidator(distinct)]
 
 
 class Sensitivity(Section):
@@ -601,7 +590,7 @@ class Settings(Section):
     alpha: NotNegative
     beta: NotNegative
     lambda_: NotNegative = Field(alias="lambda")
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
     device: str
     workers: AutoCount
     memory: AutoPositive
