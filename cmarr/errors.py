@@ -1,7 +1,7 @@
-"""The errors this package raises on purpose: each speaks to the user."""
+"""The errors this package raises on purpose, and the words of which their sentences are made."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -34,3 +34,13 @@ def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.4) -> str | 
     small = {name.lower(): name for name in names}  # `uar` has no letter of UAR
     close = difflib.get_close_matches(str(word).lower(), small, n=1, cutoff=cutoff)
     return small[close[0]] if close else None
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """'1 file', '2 files', '5,531 utterances'; `plural` where an s will not do."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

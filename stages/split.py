@@ -1,10 +1,10 @@
 """Cut the manifest into folds: speakers never cross a boundary."""
 
 from cmarr.corpora.manifest import read_manifest
+from cmarr.errors import many
 from cmarr.folds.check import describe_rule
 from cmarr.folds.files import write_folds
 from cmarr.folds.split import split
-from cmarr.wording import many
 from stages.paths import Paths
 from stages.stage import run
 

@@ -8,6 +8,7 @@ import pandas as pd
 from cmarr.data.load import as_trained, by_id, load_store
 from cmarr.data.store import Store
 from cmarr.device import choose_device
+from cmarr.errors import many
 from cmarr.evaluation.consistency import consistency
 from cmarr.evaluation.predictions import (
     predictions_frame,
@@ -25,7 +26,6 @@ from cmarr.methods.protocol import Represents
 from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
-from cmarr.wording import many
 from stages.paths import Paths
 from stages.stage import run
 

@@ -11,11 +11,10 @@ from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.media_check import media_findings
 from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
-from cmarr.errors import UserError
+from cmarr.errors import UserError, many
 from cmarr.folds.check import describe_rule
 from cmarr.folds.split import split
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.wording import many
 
 SHOWN = 3
 """Examples that stand for the rest."""

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cmarr.corpora.manifest import Utterance
-from cmarr.errors import UserError, nearest
-from cmarr.wording import many
+from cmarr.errors import UserError, many, nearest
 
 EMOTIONS = (
     "angry",

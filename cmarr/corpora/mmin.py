@@ -21,9 +21,8 @@ from cmarr.corpora.hdf5 import list_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.mmin_features import LIST_SECONDS, WIDTHS, TreeFeatures
-from cmarr.errors import UserError
+from cmarr.errors import UserError, many
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.wording import many
 
 LAYOUT = "A/comparE.h5, V/denseface.h5, L/bert_large.h5 and target/1/trn_label.npy, trn_int2name.npy and their like"
 

@@ -25,12 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmarr.corpora.manifest import Utterance
-from cmarr.errors import UserError
+from cmarr.errors import UserError, many
 from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.modalities import CONDITIONS, visible
 from cmarr.task import Task
-from cmarr.wording import many
 
 
 def columns(task: Task) -> list[str]:

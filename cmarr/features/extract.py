@@ -8,12 +8,11 @@ from pathlib import Path
 
 from cmarr.corpora.manifest import Rejected, Utterance, write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
-from cmarr.errors import UserError
+from cmarr.errors import UserError, many
 from cmarr.features.fingerprint import Inputs, product_version, source
 from cmarr.features.making import Make, in_turn
 from cmarr.features.units import cut_units, forget, publish
 from cmarr.modalities import NAMES
-from cmarr.wording import many
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cmarr.errors import many
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.about import About
-from cmarr.wording import many
 
 _PLAIN = ("MAE", "Corr")
 """Metrics that are no shares, and are printed as they are."""

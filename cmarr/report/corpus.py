@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from cmarr.errors import many
 from cmarr.report.markdown import markdown_table
-from cmarr.wording import many
 
 
 def corpus_markdown(statistics: pd.DataFrame, rejected: pd.DataFrame | None = None, *, title: str) -> str:

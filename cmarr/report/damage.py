@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from cmarr.damage.kinds import KINDS
+from cmarr.errors import many
 from cmarr.evaluation.choices import FALSE_ALARMS
 from cmarr.evaluation.comparison import ALPHA
 from cmarr.evaluation.damage_study import Finding, Verdict, differences_table, judge, scores_table
@@ -16,7 +17,6 @@ from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.notes import FEW, nothing_can_be_shown
 from cmarr.report.tables import interval_text, value_text
 from cmarr.task import Task
-from cmarr.wording import many
 
 Findings = Mapping[str, Mapping[str, Finding]]
 """Kind of damage -> method -> what was found."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, did_you_mean, many
 from cmarr.evaluation.comparison import ALPHA, compare
 from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
@@ -14,7 +14,6 @@ from cmarr.report.markdown import NOTHING, plain_table
 from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
 from cmarr.report.tables import interval_text, row_label, value_text
 from cmarr.task import Task
-from cmarr.wording import many
 
 Answers = Sequence[pd.DataFrame]
 """The predictions of one method, one frame a fold and seed."""

@@ -11,13 +11,12 @@ from cmarr.corpora.examine import Topic, examine
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.encoders.availability import weights_finding
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution import worker_count
 from cmarr.modalities import NAMES
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
-from cmarr.wording import many
 
 Print = Callable[..., None]
 """Prints a text; keywords `fg` (a colour), `bold`, and `nl` (False: stay on the line)."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cmarr.errors import many
 from cmarr.evaluation.comparison import ALPHA, Comparisons, turned
 from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.report.published import SLIPS, SOURCE
 from cmarr.report.tables import Summaries, chosen_spread, interval_text, row_label, value_text
 from cmarr.task import Task
-from cmarr.wording import many
 
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""

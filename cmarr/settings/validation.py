@@ -8,8 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cmarr.errors import UserError, did_you_mean
-from cmarr.wording import many
+from cmarr.errors import UserError, did_you_mean, many
 
 M = TypeVar("M", bound=BaseModel)
 

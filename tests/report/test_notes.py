@@ -1,5 +1,6 @@
 import pandas as pd
 
+from cmarr.errors import listed, many
 from cmarr.evaluation.summary import summarise
 from cmarr.report.corpus import corpus_markdown
 from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
@@ -7,7 +8,6 @@ from cmarr.report.sections.summary import trained, winner_sentence
 from cmarr.report.study import Study
 from cmarr.report.terminal import results_text
 from cmarr.task import Task
-from cmarr.wording import listed, many
 from tests.report.studies import predictions
 
 RULES = {

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cmarr.errors import many
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.consistency import consistency_table
 from cmarr.evaluation.summary import summarise
@@ -14,7 +15,6 @@ from cmarr.report.page import Block, Section
 from cmarr.report.table import Table, slugs
 from cmarr.report.tables import results_frame
 from cmarr.task import Task
-from cmarr.wording import many
 
 TITLE = "Across corpora"
 HOW = (

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from cmarr.errors import many
 from cmarr.report.curves import LOSS, curve_panels
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.study import Study
-from cmarr.wording import many
 
 
 def learning_section(study: Study) -> Section:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from cmarr.errors import listed, many
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.tallies import AVERAGES, ROWS
 from cmarr.modalities import NAMES
@@ -10,7 +11,6 @@ from cmarr.report.page import Points, Section
 from cmarr.report.sections.results import tested, unit, verdict
 from cmarr.report.study import Study
 from cmarr.report.tables import interval_text, value_text
-from cmarr.wording import listed, many
 
 SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
 
