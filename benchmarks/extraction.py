@@ -24,7 +24,6 @@ import soundfile
 import torch
 import transformers
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.data.store import build_store
 from cmarr.encoders.bert import Bert
 from cmarr.encoders.denseface import DensefaceRows
@@ -39,6 +38,7 @@ from cmarr.media.clips import Clip
 from cmarr.media.detectors import Haar
 from cmarr.media.faces import LONGEST, FaceReader, Faces, cut
 from cmarr.media.gradients import FaceGradients
+from cmarr.utterance import Rejected, Utterance
 
 CORES = len(os.sched_getaffinity(0))
 WORDS = [
@@ -341,7 +341,7 @@ def measure_shards(scratch: Path, count: int) -> dict[str, Any]:
             return {"encoder": "noise", "revision": "1", "libraries": "", "parameters": ""}
 
         def encode(self, utterances: list[Utterance]) -> Iterable[Any]:
-            from cmarr.features.shards import FeatureSequence
+            from cmarr.sequence import FeatureSequence
 
             rng = np.random.default_rng(0)
             for utterance, duration in zip(utterances, lengths(len(utterances), 4.5), strict=True):

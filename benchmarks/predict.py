@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from cmarr import Recognizer
-from cmarr.corpora.manifest import Utterance
+from cmarr.utterance import Utterance
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "media"))
 from recordings import face, write_video

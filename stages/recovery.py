@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.device import choose_device
 from cmarr.errors import UserError
@@ -17,6 +16,7 @@ from cmarr.methods.model import load_model
 from cmarr.methods.recoveries import Recoveries, recoveries
 from cmarr.report.recovery import DRAWN, embed
 from cmarr.task import Task
+from cmarr.utterance import Utterance
 from stages.paths import Paths
 from stages.stage import run
 

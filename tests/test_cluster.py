@@ -20,7 +20,6 @@ import soundfile
 import cmarr.cluster
 from cmarr.cluster import device_of
 from cmarr.code import code_digest
-from cmarr.corpora.manifest import Utterance
 from cmarr.encoders.logmel import LogMel
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError
@@ -29,6 +28,7 @@ from cmarr.features.extract import extract
 from cmarr.features.making import ShardJob, make_shard, on_cluster
 from cmarr.files import write_json
 from cmarr.training.job import run_job
+from cmarr.utterance import Utterance
 from stages import evaluate, pretrain, train
 from tests.training.conftest import MACHINE, TRAIN, make_corpus
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError, did_you_mean
+from cmarr.utterance import Rejected, Utterance
 
 COLUMNS = (
     "id",

@@ -21,9 +21,9 @@ from pathlib import Path
 from cmarr.corpora import mmsa
 from cmarr.corpora.expected import Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.transcripts import read_text
 from cmarr.errors import Unreadable, UserError
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = (
     "Transcript/Segmented/<video>.annotprocessed (MOSI) or Transcript/Segmented/Combined/<video>.txt (MOSEI), "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = "clips named like AudioWAV/1001_DFA_ANG_XX.wav and VideoFlash/1001_DFA_ANG_XX.flv, in any folders"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from cmarr.corpora.expected import Finding, Published, counted
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.media_check import media_findings
 from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
 from cmarr.errors import UserError, many
 from cmarr.folds.check import describe_rule
 from cmarr.folds.split import split
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.utterance import Rejected, Utterance
 
 SHOWN = 3
 """Examples that stand for the rest."""

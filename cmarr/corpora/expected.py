@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cmarr.corpora.manifest import Utterance
+from cmarr.utterance import Utterance
 
 UTTERANCES = "utterances"
 """The key under which all utterances are counted, labelled or not."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.transcripts import read_text
 from cmarr.errors import Unreadable
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = "Session1 ... Session5, each with dialog/EmoEvaluation/Ses01F_impro01.txt and its like"
 

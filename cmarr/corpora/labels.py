@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError, many, nearest
+from cmarr.utterance import Utterance
 
 EMOTIONS = (
     "angry",

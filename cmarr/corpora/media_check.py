@@ -5,11 +5,11 @@ from pathlib import Path
 
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header, is_media, read_headers
-from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.statistics import durations
 from cmarr.errors import many
 from cmarr.media.clips import Failure
 from cmarr.modalities import NAMES
+from cmarr.utterance import Utterance
 
 SHOWN = 3
 """Examples that stand for the rest."""

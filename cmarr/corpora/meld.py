@@ -12,9 +12,9 @@ from pathlib import Path
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.transcripts import read_text
 from cmarr.errors import UserError
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = (
     "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv, and clips like train_splits/dia0_utt0.mp4"

@@ -19,10 +19,10 @@ from cmarr.corpora import iemocap, msp_improv
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.mmin_features import LIST_SECONDS, WIDTHS, TreeFeatures
 from cmarr.errors import UserError, many
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = "A/comparE.h5, V/denseface.h5, L/bert_large.h5 and target/1/trn_label.npy, trn_int2name.npy and their like"
 

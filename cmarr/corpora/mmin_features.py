@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 WIDTHS = {"s": 130, "v": 342, "t": 1024}
 """Columns of ComParE, Denseface and BERT-large features; another width is said, and used."""

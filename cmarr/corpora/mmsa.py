@@ -14,13 +14,13 @@ import numpy as np
 
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.pickles import load_pickle
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
 from cmarr.files import file_digest
 from cmarr.modalities import NAMES
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = "an MMSA pickle: train, valid and test, each with id, regression_labels and features"
 SPLITS = ("train", "valid", "test")

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.transcripts import read_text
 from cmarr.errors import Unreadable, UserError
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = (
     "Evaluation.txt, the folders Audio and Video (or session1 ... session6 directly) with files like "

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError, did_you_mean
+from cmarr.utterance import Rejected, Utterance
 
 LAYOUT = "clips named like Actor_12/03-01-05-02-01-01-12.wav (or .flac, .mp4), in any folders below it"
 

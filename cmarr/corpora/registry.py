@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError, did_you_mean
+from cmarr.utterance import Rejected, Utterance
 
 READERS = {
     "demo": "cmarr.corpora.demo.reader",

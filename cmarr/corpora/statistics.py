@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from cmarr.corpora.headers import Header, is_media, read_headers
-from cmarr.corpora.manifest import Utterance
 from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.utterance import Utterance
 
 SIGNS = ("negative", "neutral", "positive")
 """Columns of a regression corpus, whose utterances have scores instead of classes."""

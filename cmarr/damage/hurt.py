@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.noise import Babble, WhiteNoise, choose_talkers
 from cmarr.damage.picture import Blur, Dark, Occlusion
 from cmarr.damage.word_errors import with_word_errors
 from cmarr.encoders.answers import clip_of
+from cmarr.utterance import Utterance
 
 
 def damaged(

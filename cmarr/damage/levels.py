@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.damage.hurt import damaged
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import LEVELS, level_folder
@@ -13,6 +12,7 @@ from cmarr.encoders.protocol import Encoder
 from cmarr.features.extract import Summary, extract
 from cmarr.files import write_json
 from cmarr.folds.files import Fold
+from cmarr.utterance import Utterance
 
 
 def extract_levels(

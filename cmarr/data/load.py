@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cmarr.corpora.manifest import Utterance, read_manifest
+from cmarr.corpora.manifest import read_manifest
 from cmarr.data.store import Store, build_store
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureTable
 from cmarr.modalities import NAMES
 from cmarr.task import Task
+from cmarr.utterance import Utterance
 
 
 def load_store(

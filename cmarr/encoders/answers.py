@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import STAGE
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.clips import Clip, Failure, by_file
 from cmarr.media.workers import Function, decode
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 def clip_of(utterance: Utterance, modality: str) -> Clip:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cmarr.corpora.manifest import Rejected
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.ahead import ahead
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected
 
 HELD = 1 << 28
 """Bytes of input after which a window is closed early: very long utterances must not fill the memory."""

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
 from cmarr.encoders.hidden_layers import LayerChoice, Layers
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.encoders.text_network import TEXT_FAMILIES, TextNetwork, framing
-from cmarr.features.shards import FeatureSequence
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 MODEL, REVISION = "bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 

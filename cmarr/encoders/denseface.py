@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import libraries
@@ -13,10 +12,11 @@ from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, pr
 from cmarr.encoders.face_settings import FaceSettings
 from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import STAGE
-from cmarr.features.shards import FeatureSequence
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, by_file
 from cmarr.media.workers import decode
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class DensefaceRows:

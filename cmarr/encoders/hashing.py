@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
-from cmarr.features.shards import FeatureSequence
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """A word, with its inner apostrophes, or one punctuation mark."""

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_answers
 from cmarr.encoders.face_settings import FaceSettings
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.faces import SIZE
 from cmarr.media.gradients import FaceGradients, width
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class Hog:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_answers
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.spectrum import LogMelRows
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class LogMel:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from cmarr.corpora.manifest import Rejected, Utterance
-from cmarr.features.shards import FeatureSequence
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 STAGE = "extract"
 """The stage an encoder writes into what it rejects."""

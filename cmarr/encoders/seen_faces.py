@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.features.faces_file import SeenFaces
 from cmarr.media.clips import by_file
 from cmarr.media.faces import SIZE, FaceReader, Faces
 from cmarr.media.workers import decode
+from cmarr.utterance import Utterance
 
 UTTERANCES, FACES = 40, 5
 """Utterances of a sample, and faces of each."""

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
 from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
@@ -15,11 +14,12 @@ from cmarr.encoders.precision import Arithmetic, Precision
 from cmarr.encoders.protocol import STAGE
 from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.audio import RATE, Samples
 from cmarr.media.clips import Failure, by_file
 from cmarr.media.spectrum import averaged
 from cmarr.media.workers import decode
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 MODEL, REVISION = "facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
 

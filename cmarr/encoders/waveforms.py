@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.checkpoints import libraries, load_checkpoint
 from cmarr.encoders.hidden_layers import LayerChoice
 from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, heard, require_rate
 from cmarr.encoders.waveform_frames import FRAME, to_frames
-from cmarr.features.shards import FeatureSequence
 from cmarr.media.audio import RATE, Samples
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class Waveforms:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.bert import MODEL, REVISION, readable, word_pieces
 from cmarr.encoders.checkpoints import libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.encoders.text_network import TEXT_FAMILIES, framing
 from cmarr.errors import UserError
-from cmarr.features.shards import FeatureSequence
 from cmarr.files import write_text
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class WordPieces:

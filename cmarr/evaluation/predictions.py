@@ -24,12 +24,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError, many
 from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.modalities import CONDITIONS, visible
 from cmarr.task import Task
+from cmarr.utterance import Utterance
 
 
 def columns(task: Task) -> list[str]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmarr.corpora.manifest import Rejected, Utterance, write_quarantine
+from cmarr.corpora.manifest import write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
 from cmarr.errors import UserError, many
 from cmarr.features.fingerprint import Inputs, product_version, source
 from cmarr.features.making import Make, in_turn
 from cmarr.features.units import cut_units, forget, publish
 from cmarr.modalities import NAMES
+from cmarr.utterance import Rejected, Utterance
 
 
 @dataclass(frozen=True)

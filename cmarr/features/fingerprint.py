@@ -7,8 +7,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.files import digest
+from cmarr.utterance import Utterance
 
 ENDS = 1 << 20
 """Bytes read at each end of a file. Whole reads would double the traffic of a large corpus."""

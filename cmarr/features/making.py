@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from cmarr.cluster import cluster_results
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import Encoder
 from cmarr.errors import UserError
 from cmarr.execution import Cluster
@@ -16,6 +15,7 @@ from cmarr.features.fingerprint import Inputs
 from cmarr.features.shards import shard_path
 from cmarr.features.units import Unit
 from cmarr.progress import progress
+from cmarr.utterance import Rejected, Utterance
 
 Make = Callable[[Sequence[Unit], Path, str], Generator[list[Rejected], None, None]]
 """(units, folder, label) -> what was rejected of each unit, in order, once its shard lies in the folder."""

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from cmarr.errors import UserError
 from cmarr.files import atomic
+from cmarr.sequence import FeatureSequence
 
 HALF_LIMIT = 6e4
 """Largest absolute value stored as float16 (which ends at 65504)."""
@@ -31,25 +32,6 @@ SCHEMA = pa.schema(
 
 OUTLINE = ["id", "n_frames", "dim"]
 """The columns that say what a shard holds, without holding it."""
-
-
-@dataclass(frozen=True)
-class FeatureSequence:
-    """The features of one modality of one utterance: `frames` (T, D), `times` (T,) in seconds.
-
-    Frames are float32, or whole numbers where they are the input of a network (samples, word pieces).
-    """
-
-    id: str
-    frames: np.ndarray
-    times: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.frames.ndim != 2 or self.times.shape != self.frames.shape[:1]:
-            raise ValueError(
-                f"utterance {self.id}: frames must be (T, D) and times (T,), "
-                f"not {self.frames.shape} and {self.times.shape}"
-            )
 
 
 def shard_path(folder: str | Path, number: int) -> Path:

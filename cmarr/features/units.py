@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.protocol import STAGE
 from cmarr.errors import UserError
 from cmarr.features.fingerprint import Inputs
-from cmarr.features.shards import FeatureSequence, read_ids, read_metadata, shard_path, shards, write_shard
+from cmarr.features.shards import read_ids, read_metadata, shard_path, shards, write_shard
 from cmarr.files import atomic, canonical_json
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.folds.files import ROLES, Fold
+from cmarr.utterance import Utterance
 
 
 def check_folds(

@@ -5,10 +5,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.folds.check import check_folds
 from cmarr.folds.files import Fold
+from cmarr.utterance import Utterance
 
 SCHEMES = ("session", "speaker", "mmin", "official")
 

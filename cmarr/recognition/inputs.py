@@ -9,10 +9,10 @@ import numpy as np
 
 from cmarr.corpora.captions import ENDINGS, read_captions
 from cmarr.corpora.headers import FILM, SOUND
-from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.transcripts import read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS, NAMES
+from cmarr.utterance import Utterance
 
 Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from cmarr.corpora.headers import Header, MediaFile
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.protocol import Encoder
-from cmarr.features.shards import HALF_LIMIT, FeatureSequence
+from cmarr.features.shards import HALF_LIMIT
 from cmarr.media.clips import Failure, by_file
 from cmarr.media.levels import Levels
 from cmarr.media.workers import decode
@@ -20,6 +19,8 @@ from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.examiner import Examiner
 from cmarr.recognition.inputs import Given
 from cmarr.recognition.limits import Limits
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"

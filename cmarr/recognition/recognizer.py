@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.data.batch import Batch
 from cmarr.device import choose_device
 from cmarr.errors import Unreadable, UserError
@@ -29,6 +28,7 @@ from cmarr.recognition.limits import Limits
 from cmarr.recognition.reading import Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
 from cmarr.recognition.windows import check_windows, cut_windows
+from cmarr.utterance import Utterance
 
 ROWS = 32
 """Clips that are read and answered together; bounds memory, never changes an answer."""

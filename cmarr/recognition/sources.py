@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.recognition.answer import Refusal
 from cmarr.recognition.inputs import (
@@ -21,6 +20,7 @@ from cmarr.recognition.inputs import (
     sidecar,
     with_transcript,
 )
+from cmarr.utterance import Utterance
 
 TABLES = (".csv", ".parquet")
 OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"

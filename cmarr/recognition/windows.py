@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from cmarr.corpora.captions import said_between
 from cmarr.corpora.headers import Header
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.media.clips import Failure
+from cmarr.utterance import Utterance
 
 SHORTEST = 0.25
 """Share of a window below which what is left at the end of a recording is not asked about."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cmarr.corpora.demo.fairness import describe, measure
-from cmarr.corpora.manifest import Utterance
-from cmarr.features.shards import FeatureSequence
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Utterance
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 UTTERANCES = [

@@ -1,7 +1,7 @@
 """Published counts, and what stands beside them."""
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published, beside, counted
-from cmarr.corpora.manifest import Utterance
+from cmarr.utterance import Utterance
 
 FOUND = [
     Utterance("a", label="happy", session="1"),

@@ -5,13 +5,13 @@ import miniatures
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.registry import corpus_features, corpus_findings, read_corpus
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.errors import UserError
 from cmarr.features.extract import extract
 from cmarr.features.shards import read_features
 from cmarr.folds.split import split
+from cmarr.utterance import Rejected, Utterance
 
 
 def read(root, **options):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.corpora.mmsa import RELEASES
 from cmarr.corpora.registry import (
     corpus_features,
@@ -19,6 +18,7 @@ from cmarr.corpora.registry import (
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.errors import UserError
 from cmarr.files import file_digest
+from cmarr.utterance import Rejected, Utterance
 
 REAL = Path(__file__).parents[3] / "shared/data/mosi"
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.statistics import corpus_table, durations, printed
+from cmarr.utterance import Utterance
 
 
 def test_the_table_counts_what_a_corpus_holds():

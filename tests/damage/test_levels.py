@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from recordings import face, tone, write_video
 
-from cmarr.corpora.manifest import Rejected, Utterance, read_manifest, write_manifest
+from cmarr.corpora.manifest import read_manifest, write_manifest
 from cmarr.damage.hurt import damaged
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.levels import extract_levels
@@ -16,11 +16,13 @@ from cmarr.damage.tables import level_folder, read_levels
 from cmarr.encoders.answers import clip_of
 from cmarr.encoders.hashing import Hashing
 from cmarr.encoders.logmel import LogMel
-from cmarr.features.shards import FeatureSequence, read_features, read_metadata, shard_path
+from cmarr.features.shards import read_features, read_metadata, shard_path
 from cmarr.folds.files import Fold
 from cmarr.media.audio import read_audio
 from cmarr.media.clips import Failure
 from cmarr.media.faces import SIZE, FaceReader
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 TRAIN, TEST = ["u0", "u1", "u2"], ["u3", "u4"]
 FOLDS = [Fold(1, TRAIN, [], TEST)]

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders import registry
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.settings import schema
+from cmarr.utterance import Rejected, Utterance
 
 sys.path.append(str(Path(__file__).parents[1]))
 from documented import blocks, entry, module_of

@@ -5,11 +5,11 @@ import threading
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import Rejected
 from cmarr.encoders import batches
 from cmarr.encoders.batches import Piece, Prepared, in_batches
 from cmarr.encoders.stretches import spans
 from cmarr.media.ahead import ahead
+from cmarr.utterance import Rejected
 
 
 def prepared(name, *sizes):

@@ -6,9 +6,9 @@ import torch
 import transformers
 from checkpoints import TEXT_KINDS
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.bert import Bert
 from cmarr.encoders.protocol import is_absence
+from cmarr.utterance import Rejected, Utterance
 
 TEXTS = ["well", "happy, well!", "a b c d e f g", "z" * 30, "happy " * 7]
 

@@ -8,7 +8,6 @@ import torch
 from recordings import face, write_video
 from safetensors.torch import save_file
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.denseface import DensefaceRows
 from cmarr.encoders.face_network import (
     EMOTIONS,
@@ -24,6 +23,7 @@ from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.media.clips import Clip
 from cmarr.media.faces import SIZE, FaceReader
+from cmarr.utterance import Rejected, Utterance
 
 
 def test_channels_and_sizes_are_those_of_the_published_network():

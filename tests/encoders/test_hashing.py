@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.hashing import Hashing
 from cmarr.encoders.protocol import is_absence
+from cmarr.utterance import Rejected, Utterance
 
 
 def rows(text, **settings):

@@ -7,10 +7,10 @@ import torch
 import transformers
 from checkpoints import SPEECH_KINDS
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.wav2vec2 import Wav2vec2
 from cmarr.errors import UserError
 from cmarr.media.audio import RATE
+from cmarr.utterance import Rejected, Utterance
 
 LENGTHS = (400, 719, 720, 5000, 16_000, 16_001, 31_234)
 """Samples: one frame, the last with one, the first with two, and a second or so."""

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmarr.corpora.manifest import Rejected, Utterance, read_quarantine
+from cmarr.corpora.manifest import read_quarantine
 from cmarr.encoders.hashing import Hashing
 from cmarr.encoders.logmel import LogMel
 from cmarr.errors import UserError
 from cmarr.features.extract import extract
-from cmarr.features.shards import FeatureSequence, read_features, read_metadata, shard_path
+from cmarr.features.shards import read_features, read_metadata, shard_path
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
 
 
 class Counting:

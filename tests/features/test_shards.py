@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from cmarr.errors import UserError
-from cmarr.features.shards import (
-    FeatureSequence,
-    read_features,
-    read_ids,
-    read_metadata,
-    shard_path,
-    write_shard,
-)
+from cmarr.features.shards import read_features, read_ids, read_metadata, shard_path, write_shard
+from cmarr.sequence import FeatureSequence
 
 
 def sequence(id, n, dim=3, scale=1.0):

@@ -6,7 +6,6 @@ import soundfile
 import torch
 from checkpoints import SPEECH_KINDS, TEXT_KINDS
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.encoders.bert import Bert
 from cmarr.encoders.trainable import from_description
 from cmarr.encoders.wav2vec2 import Wav2vec2
@@ -14,6 +13,7 @@ from cmarr.encoders.waveform_frames import FRAME, FRAMES_A_SECOND, NOTHING, to_f
 from cmarr.encoders.waveforms import Waveforms
 from cmarr.encoders.word_pieces import WordPieces
 from cmarr.media.audio import RATE
+from cmarr.utterance import Utterance
 from tests.finetuning.conftest import sounds, texts
 
 # WavLM's, of torch; loading a network silences it, but a test's filters end with the test.

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
 from cmarr.folds.check import check_folds, describe_rule, recurring_speakers
 from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
 from cmarr.folds.split import split
+from cmarr.utterance import Utterance
 
 DATA = Path(__file__).parents[3] / "shared/data"
 CLASSES = ("angry", "sad")

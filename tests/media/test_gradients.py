@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from recordings import face, write_video
 
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.encoders.hog import Hog
 from cmarr.encoders.protocol import is_absence
 from cmarr.media.clips import Clip
 from cmarr.media.faces import FaceReader
 from cmarr.media.gradients import FaceGradients, width
+from cmarr.utterance import Rejected, Utterance
 
 
 def test_width_by_hand():

@@ -3,11 +3,11 @@
 import pytest
 
 from cmarr.corpora.headers import Header
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import UserError
 from cmarr.recognition.answer import Answer, Refusal
 from cmarr.recognition.windows import cut_windows
 from cmarr.report.course import draw_course
+from cmarr.utterance import Utterance
 
 CLASSES = ("calm", "tense")
 

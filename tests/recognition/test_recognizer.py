@@ -9,12 +9,12 @@ import torch
 
 import cmarr
 from cmarr import Recognizer
-from cmarr.corpora.manifest import Utterance
 from cmarr.errors import Unreadable, UserError
 from cmarr.recognition.answer import Answer, Refusal
 from cmarr.recognition.inputs import Given
 from cmarr.recognition.limits import Limits
 from cmarr.recognition.trained import of_study
+from cmarr.utterance import Utterance
 
 
 def test_the_package_hands_it_out_and_nothing_else():

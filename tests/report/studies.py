@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.evaluation.calibration import calibration, reliability
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.importance import importance
@@ -29,6 +28,7 @@ from cmarr.report.sections.robustness import robustness_section
 from cmarr.report.sections.summary import summary_section
 from cmarr.report.study import Study
 from cmarr.task import Task
+from cmarr.utterance import Utterance
 
 HOSTILE = "<script>document.title='pwned'</script>"
 """A label that would like to be markup."""

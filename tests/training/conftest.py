@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import Utterance, write_manifest
-from cmarr.features.shards import FeatureSequence, shard_path, write_shard
+from cmarr.corpora.manifest import write_manifest
+from cmarr.features.shards import shard_path, write_shard
 from cmarr.files import write_json
 from cmarr.folds.files import Fold, write_folds
 from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Utterance
 
 CLASSES = ["calm", "tense"]
 MACHINE = {"workers": 1, "device": "cpu", "memory": "auto", "executor": "local"}

@@ -6,10 +6,11 @@ import torch
 
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Frames, Store, build_store
-from cmarr.features.shards import FeatureSequence, shard_path, write_shard
+from cmarr.features.shards import shard_path, write_shard
 from cmarr.features.tables import load_features, size_of_features
 from cmarr.methods.masked import Masked
 from cmarr.modalities import NAMES
+from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
 from cmarr.training.loop import fit
 from tests.training.conftest import FIT

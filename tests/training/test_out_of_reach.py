@@ -10,11 +10,12 @@ import torch
 
 from cmarr.corpora.manifest import read_manifest, write_manifest
 from cmarr.data.load import by_id
-from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
+from cmarr.features.shards import read_features, shard_path, write_shard
 from cmarr.features.tables import load_features
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
 from cmarr.modalities import NAMES
+from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
 from tests.training.conftest import CLASSES, TRAIN

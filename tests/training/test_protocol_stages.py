@@ -15,7 +15,7 @@ from cmarr.errors import UserError
 from cmarr.evaluation import answering
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.evaluation.robustness import COLUMNS
-from cmarr.features.shards import FeatureSequence, read_features, shard_path, write_shard
+from cmarr.features.shards import read_features, shard_path, write_shard
 from cmarr.features.tables import load_features
 from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
@@ -24,6 +24,7 @@ from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
 from cmarr.methods.inference import answer
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS, MODALITIES
+from cmarr.sequence import FeatureSequence
 from cmarr.settings.load import read_yaml
 from cmarr.task import Task
 from cmarr.tracking.results import summary

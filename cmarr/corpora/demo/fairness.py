@@ -13,10 +13,11 @@ import av
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from cmarr.corpora.manifest import Utterance
-from cmarr.features.shards import FeatureSequence, FeatureTable
+from cmarr.features.shards import FeatureTable
 from cmarr.media.detectors import Haar
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Utterance
 
 HELD = 0.5
 """Share of a target's within-class variance that its leading principal components hold together."""

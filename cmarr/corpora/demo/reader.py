@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 from cmarr.corpora.demo.content import EMOTIONS
-from cmarr.corpora.manifest import Rejected, Utterance
 from cmarr.errors import UserError
+from cmarr.utterance import Rejected, Utterance
 
 LABELS = "labels.csv"
 COLUMNS = ("id", "text", "audio", "video", "label", "speaker", "sex", "session")

@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from cmarr.corpora.manifest import Utterance
 from cmarr.corpora.statistics import corpus_table, printed
 from cmarr.errors import many
 from cmarr.folds.files import ROLES, Fold
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.page import Points, Section
 from cmarr.report.table import Table
+from cmarr.utterance import Utterance
 
 FEW = 24
 """Sessions or folds up to which each has a row of its own."""

@@ -1,0 +1,63 @@
+"""An utterance, and the refusal of one: what every floor above speaks of, whatever the corpus."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance. None means the modality is naturally absent.
+
+    Paths are absolute while a corpus is read and while its media are; in the manifest file those below
+    the corpus' root are relative to it, so that the file is the same wherever the corpus lies.
+
+    `start` and `end` are seconds within the audio and video files (None: the whole file); `crop` is the
+    part of the frame to look at ('left', 'right' or None); `label` a class name or None; `score` a
+    regression target; `split` an official split ('train', 'valid', 'test') or None. `audio_whole` says
+    that the audio file holds this utterance alone, so that `start` and `end` are places in the video only.
+    `words` are (word, start, end), in seconds from the beginning of the utterance; `ratings` numbers by
+    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale. `damage` is what a
+    protocol does to the recording as it is read (`cmarr.media.clips.Damage`); no manifest file holds it.
+    """
+
+    id: str
+    text: str | None = None
+    audio: str | None = None
+    video: str | None = None
+    label: str | None = None
+    score: float | None = None
+    speaker: str | None = None
+    sex: str | None = None
+    session: str | None = None
+    dialogue: str | None = None
+    start: float | None = None
+    end: float | None = None
+    crop: str | None = None
+    split: str | None = None
+    ratings: dict[str, float] = field(default_factory=dict)
+    words: tuple[tuple[str, float, float], ...] = ()
+    audio_whole: bool = False
+    damage: Callable[[Any, float], Any] | None = None
+
+    def source(self, modality: str) -> str | None:
+        """What a modality ('s', 'v', 't') is read from: a path, or the text itself; None where it is absent."""
+        return {"s": self.audio, "v": self.video, "t": self.text}[modality]
+
+    def cluster(self, kind: str) -> str:
+        """What this utterance is resampled with: its 'speaker' or 'dialogue', or else the nearest thing known."""
+        return getattr(self, kind) or self.speaker or self.dialogue or self.id
+
+    def span(self, modality: str) -> tuple[float | None, float | None]:
+        """First and last second of a modality's file that belong to it; None: from its beginning, to its end."""
+        return (None, None) if modality == "s" and self.audio_whole else (self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An input that could not be used: where (`modality` None: the whole utterance), and why."""
+
+    id: str
+    modality: str | None
+    stage: str
+    reason: str
