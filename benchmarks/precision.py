@@ -22,7 +22,7 @@ from benchmarks.scarcity import Corpus, answered
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.summary import summarise
-from cmarr.execution import set_threads
+from cmarr.execution.local import set_threads
 from cmarr.files import read_json
 from cmarr.task import Task
 

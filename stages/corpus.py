@@ -6,7 +6,7 @@ from cmarr.corpora.demo.fairness import describe, face_rate, measure
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.registry import corpus_inventory, read_corpus
 from cmarr.encoders.registry import build_encoder
-from cmarr.execution import worker_count
+from cmarr.execution.local import worker_count
 from cmarr.files import write_json
 from cmarr.modalities import MODALITIES
 from cmarr.utterance import Rejected, Utterance

@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cmarr.cluster import device_of
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.protocol import Encoder
 from cmarr.encoders.registry import build_encoder
 from cmarr.encoders.seen_faces import see_faces, spread
-from cmarr.execution import worker_count
+from cmarr.execution.jobs import device_of
+from cmarr.execution.local import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.faces_file import NAME, write_faces
 from cmarr.features.making import Make, on_cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError
-from cmarr.execution import Cluster
+from cmarr.execution.ray import Cluster
 from cmarr.files import read_json
 from stages.stage import root, work_folder
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cmarr.cluster import device_of
 from cmarr.device import memory_limit
-from cmarr.execution import run_jobs, worker_count
+from cmarr.execution.jobs import device_of, run_jobs
+from cmarr.execution.local import worker_count
 from cmarr.features.tables import size_of_features
 from cmarr.files import atomic, file_digest, folder_digest
 from cmarr.folds.files import read_folds

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import soundfile
 
-import cmarr.cluster
-from cmarr.cluster import device_of
+import cmarr.execution.ray
 from cmarr.code import code_digest
 from cmarr.encoders.logmel import LogMel
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError
-from cmarr.execution import Cluster, run_jobs
+from cmarr.execution.jobs import device_of, run_jobs
+from cmarr.execution.ray import Cluster
 from cmarr.features.extract import extract
 from cmarr.features.making import ShardJob, make_shard, on_cluster
 from cmarr.files import write_json
@@ -101,7 +101,7 @@ def test_results_come_in_order_with_the_threads_and_the_folder_of_a_local_run(cl
     assert not list(cluster.shared.iterdir())
 
 
-class SlowLedger(cmarr.cluster._Ledger):
+class SlowCounter(cmarr.execution.ray._Counter):
     def begin(self, index):
         time.sleep(3)  # another worker could start meanwhile
         super().begin(index)
@@ -117,7 +117,7 @@ def alone(place, tick):
 def test_no_more_units_run_at_once_than_have_room_however_late_a_beginning_is_noted(
     cluster, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cmarr.cluster, "_Ledger", SlowLedger)
+    monkeypatch.setattr(cmarr.execution.ray, "_Counter", SlowCounter)
     assert run_jobs(alone, [tmp_path] * 2, **OPTIONS, cluster=replace(cluster, cpus=2.0)) == [None] * 2
 
 
@@ -249,10 +249,10 @@ def test_too_many_failures_stop_extraction_with_the_same_words(cluster, tmp_path
 LISTENING = """
 import json, sys
 from pathlib import Path
-from cmarr.cluster import _connected
-from cmarr.execution import Cluster
+from cmarr.execution.ray import connected
+from cmarr.execution.ray import Cluster
 
-ray = _connected(Cluster("local", "auto", "auto", 0, Path(sys.argv[1])))
+ray = connected(Cluster("local", "auto", "auto", 0, Path(sys.argv[1])))
 ray.get(ray.remote(lambda: None).remote())  # a worker is there, too
 from ray.thirdparty_files import psutil
 
@@ -363,28 +363,28 @@ def test_without_a_cluster_one_sentence_says_so(monkeypatch):
         with pytest.raises(
             UserError, match=rf"nobody answers at {address} \(Connection refused\); is the head running"
         ):
-            cmarr.cluster._reach(address)
+            cmarr.execution.ray._reach(address)
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(UserError, match=f"nobody answers at {address}"):
-            cmarr.cluster._reach("auto")
+            cmarr.execution.ray._reach("auto")
 
 
 class TestANodeThatIsNotInTheSamePlace:
     def place(self, tmp_path, **changes):
-        (tmp_path / "witness").write_text("word")
+        (tmp_path / "probe").write_text("word")
         here = {
             "folder": str(tmp_path),
-            "witness": tmp_path / "witness",
+            "probe": tmp_path / "probe",
             "word": "word",
             "code": code_digest(),
             "threads": 1,
         }
-        return cmarr.cluster._Place(**here | changes)
+        return cmarr.execution.ray._Surroundings(**here | changes)
 
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"witness": Path("/nowhere/witness")}, r"does not see /nowhere/witness; the project must lie in a folder"),
+            ({"probe": Path("/nowhere/probe")}, r"does not see /nowhere/probe; the project must lie in a folder"),
             ({"folder": "/nowhere"}, r"does not see /nowhere; the project must lie in a folder that all nodes"),
             ({"word": "another"}, r"has a folder .* of its own; all nodes must share one"),
             ({"code": "another"}, r"runs other code of cmarr \(.*\) than the machine that sent the work"),

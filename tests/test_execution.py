@@ -14,7 +14,8 @@ import pytest
 from tqdm import tqdm
 
 from cmarr.errors import UserError
-from cmarr.execution import run_jobs, worker_count
+from cmarr.execution.jobs import run_jobs
+from cmarr.execution.local import worker_count
 
 OPTIONS = {"threads": 1, "label": "test", "unit": "step", "units_per_job": 1}
 
@@ -168,7 +169,7 @@ def tell(job, tick):
 
 def test_progress_of_all_workers_is_counted(monkeypatch):
     bars = []
-    monkeypatch.setattr("cmarr.execution.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
+    monkeypatch.setattr("cmarr.progress.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
     with monkeypatch.context() as patch:
         patch.setattr(sys.stderr, "isatty", lambda: True)
         run_jobs(tell, [500] * 6, workers=2, **OPTIONS | {"units_per_job": 500})
@@ -207,7 +208,7 @@ def test_workers_from_cores():
 
 PARENT = """
 import os, sys, time
-from cmarr.execution import run_jobs
+from cmarr.execution.jobs import run_jobs
 
 def wait(job, tick):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole: print writes the line's end apart where nothing is buffered

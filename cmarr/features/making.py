@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cmarr.cluster import cluster_results
 from cmarr.encoders.protocol import Encoder
 from cmarr.errors import UserError
-from cmarr.execution import Cluster
+from cmarr.execution.ray import Cluster, cluster_results
 from cmarr.features.fingerprint import Inputs
 from cmarr.features.shards import shard_path
 from cmarr.features.units import Unit

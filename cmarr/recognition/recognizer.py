@@ -16,7 +16,7 @@ from torch import Tensor
 from cmarr.data.batch import Batch
 from cmarr.device import choose_device
 from cmarr.errors import Unreadable, UserError
-from cmarr.execution import worker_count
+from cmarr.execution.local import worker_count
 from cmarr.media.workers import keep_workers
 from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES

@@ -12,7 +12,7 @@ from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.encoders.availability import weights_finding
 from cmarr.errors import UserError, did_you_mean, many
-from cmarr.execution import worker_count
+from cmarr.execution.local import worker_count
 from cmarr.modalities import NAMES
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve

@@ -20,7 +20,8 @@ from cmarr.corpora.demo import face, performance, speech
 from cmarr.corpora.demo.content import EMOTIONS, Speaker, Take, plan
 from cmarr.corpora.demo.reader import COLUMNS, LABELS
 from cmarr.errors import UserError
-from cmarr.execution import Cluster, run_jobs
+from cmarr.execution.jobs import run_jobs
+from cmarr.execution.ray import Cluster
 from cmarr.files import atomic, write_text
 
 MARKER = ".generated"

@@ -1,4 +1,4 @@
-"""Units of work in local processes or on a cluster: same result wherever they run, none left behind."""
+"""Units of work in processes of this machine: the same results whatever their number, none left behind."""
 
 import contextlib
 import ctypes
@@ -10,39 +10,18 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from tqdm import tqdm
+from typing import Any, TypeVar
 
 from cmarr.errors import UserError
+from cmarr.progress import progress_bar
 
 J = TypeVar("J")
 R = TypeVar("R")
 Tick = Callable[[], None]
 
 _PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray cluster and what a unit of work claims of it; the section `ray` of params.yaml.
-
-    address: `host:port` of its head; 'auto': the one named by RAY_ADDRESS, or that this machine is in;
-        'local': one that is started on this machine and ends with this process
-    cpus, gpus: claimed by a unit; 'auto': as many cores as it has threads, one GPU if it uses any
-    retries: how often a unit is begun again whose worker or node died
-    shared: an existing folder, absolute, that all nodes must see under the same path
-    """
-
-    address: str
-    cpus: float | Literal["auto"]
-    gpus: float | Literal["auto"]
-    retries: int
-    shared: Path
 
 
 def worker_count(setting: str | int, threads: int = 1) -> int:
@@ -52,7 +31,7 @@ def worker_count(setting: str | int, threads: int = 1) -> int:
     return max(1, len(os.sched_getaffinity(0)) // threads)
 
 
-def run_jobs(
+def run_locally(
     function: Callable[[J, Tick], R],
     jobs: Sequence[J],
     *,
@@ -61,36 +40,13 @@ def run_jobs(
     label: str,
     unit: str,
     units_per_job: int,
-    device: str = "cpu",
-    cluster: Cluster | None = None,
 ) -> list[R]:
-    """Run `function(job, tick)` for every job, results in the order of the jobs.
+    """Results of `function(job, tick)` in the order of the jobs; see `cmarr.execution.jobs.run_jobs`.
 
-    Each job sees `threads` CPU threads. Without a `cluster`, this process is one of the workers and takes
-    jobs from the end; the others are processes that take them from the beginning, and die with this one, also
-    when that is killed. On a cluster, where `device` says whether jobs need a GPU, the number of workers is the
-    cluster's affair. `function` calls `tick()` after every unit of progress. Neither the place nor the number of
-    workers ever changes a result.
-
-    Raises:
-        UserError: raised by a job (those not yet begun are cancelled), or a process that died.
+    This process is one of the workers and takes jobs from the end; the others are processes that take them from the
+    beginning, and die with this one, also when it is killed.
     """
-    if cluster:
-        from cmarr.cluster import cluster_results  # Ray is imported only where it is chosen
-
-        return list(
-            cluster_results(
-                function,
-                jobs,
-                cluster=cluster,
-                threads=threads,
-                label=label,
-                unit=unit,
-                units_per_job=units_per_job,
-                device=device,
-            )
-        )
-    bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
+    bar = progress_bar(len(jobs) * units_per_job, label, unit)
     counting = threading.Lock()
 
     def tick() -> None:

@@ -6,17 +6,18 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
 from cmarr.code import code_digest
 from cmarr.errors import UserError
-from cmarr.execution import Cluster, Tick, set_threads
+from cmarr.execution.local import Tick, set_threads
 from cmarr.files import write_text
+from cmarr.progress import progress_bar
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -30,20 +31,22 @@ ROOM_SECONDS = 60.0
 """Between two looks at whether any node that is left could take a unit."""
 
 
-def device_of(setting: str, cluster: Cluster | None) -> str:
-    """Where the tensors of units live that run here, or on the nodes of a cluster.
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster and what a unit of work claims of it; the section `ray` of params.yaml.
 
-    Raises UserError for a device that is not there, or, on a cluster, for one by number: Ray deals them out.
+    address: `host:port` of its head; 'auto': the one named by RAY_ADDRESS, or that this machine is in;
+        'local': one that is started on this machine and ends with this process
+    cpus, gpus: claimed by a unit; 'auto': as many cores as it has threads, one GPU if it uses any
+    retries: how often a unit is begun again whose worker or node died
+    shared: an existing folder, absolute, that all nodes must see under the same path
     """
-    if cluster is None:
-        from cmarr.device import choose_device  # torch takes seconds to import, also where the ledger is kept
 
-        return choose_device(setting)
-    if setting.startswith("cuda:"):
-        raise UserError(f"device: {setting!r} names one GPU, but Ray deals them out; write device: cuda")
-    if setting != "auto":
-        return setting
-    return "cuda" if _connected(cluster).cluster_resources().get("GPU") else "cpu"
+    address: str
+    cpus: float | Literal["auto"]
+    gpus: float | Literal["auto"]
+    retries: int
+    shared: Path
 
 
 def cluster_results(
@@ -67,16 +70,15 @@ def cluster_results(
         UserError: raised by a job; Ray is not installed or not to be reached; no node has what a unit
             claims; a node does not see the files of this one, runs other code, or died too often.
     """
-    ray = _connected(cluster)
+    ray = connected(cluster)
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     claims = _claims(cluster, threads, device)
     _check_room(ray, claims, label)
-    bar = tqdm(total=len(jobs) * units_per_job, desc=label, unit=f" {unit}", disable=None, dynamic_ncols=True)
-    with bar, _witness(cluster.shared) as witness:
+    with progress_bar(len(jobs) * units_per_job, label, unit) as bar, _probe(cluster.shared) as probe:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        ledger = ray.remote(_Ledger).options(num_cpus=0, scheduling_strategy=here).remote()
-        place = _Place(str(Path.cwd()), *witness, code_digest(), threads)
+        counter = ray.remote(_Counter).options(num_cpus=0, scheduling_strategy=here).remote()
+        surroundings = _Surroundings(str(Path.cwd()), *probe, code_digest(), threads)
         task = ray.remote(_task).options(
             num_cpus=claims["CPU"],
             num_gpus=claims["GPU"],
@@ -84,37 +86,44 @@ def cluster_results(
             scheduling_strategy="SPREAD",
             name=label,
         )
-        pending = [task.remote(function, job, index, place, ledger) for index, job in enumerate(jobs)]
-        order = {ref: index for index, ref in enumerate(pending)}
-        ready: dict[int, R] = {}
-        given, room = 0, time.monotonic()
-        try:
-            while given < len(jobs):
-                finished, pending = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
-                for ref in finished:
-                    result, sentence = _fetched(ray, ref, label)
-                    if sentence is not None:
-                        raise UserError(sentence)
-                    ready[order[ref]] = result
-                if time.monotonic() - room > ROOM_SECONDS:
-                    _check_room(ray, claims, label)  # nodes come and go
-                    room = time.monotonic()
-                done, again = _fetched(ray, ledger.counts.remote(), label)
-                bar.update(max(0, min(done, bar.total) - bar.n))
-                while given in ready:
-                    yield ready.pop(given)
-                    given += 1
-            if again:
-                tqdm.write(f"{label}: {again} of {len(jobs)} units were begun again: a worker or a node died")
-        finally:
-            for ref in reversed(pending):  # what waits first, or it would begin where another has ended
-                ray.cancel(ref, force=True)
-            if pending:  # nothing may write any more when the caller goes on
-                ray.wait(pending, num_returns=len(pending), timeout=REACH_SECONDS)
-            ray.kill(ledger)
+        pending = [task.remote(function, job, index, surroundings, counter) for index, job in enumerate(jobs)]
+        yield from _in_order(ray, pending, counter, claims, label, bar)
 
 
-class _Ledger:
+def _in_order(
+    ray: Any, pending: list[Any], counter: Any, claims: Mapping[str, float], label: str, bar: Any
+) -> Iterator[Any]:
+    """What the tasks come to, in their order; whoever stops listening ends those that are left."""
+    jobs, order = len(pending), {ref: index for index, ref in enumerate(pending)}
+    ready: dict[int, Any] = {}
+    given, room = 0, time.monotonic()
+    try:
+        while given < jobs:
+            finished, pending = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
+            for ref in finished:
+                result, sentence = _fetched(ray, ref, label)
+                if sentence is not None:
+                    raise UserError(sentence)
+                ready[order[ref]] = result
+            if time.monotonic() - room > ROOM_SECONDS:
+                _check_room(ray, claims, label)  # nodes come and go
+                room = time.monotonic()
+            done, again = _fetched(ray, counter.counts.remote(), label)
+            bar.update(max(0, min(done, bar.total) - bar.n))
+            while given in ready:
+                yield ready.pop(given)
+                given += 1
+        if again:
+            tqdm.write(f"{label}: {again} of {jobs} units were begun again: a worker or a node died")
+    finally:
+        for ref in reversed(pending):  # what waits first, or it would begin where another has ended
+            ray.cancel(ref, force=True)
+        if pending:  # nothing may write any more when the caller goes on
+            ray.wait(pending, num_returns=len(pending), timeout=REACH_SECONDS)
+        ray.kill(counter)
+
+
+class _Counter:
     """An actor beside this process that counts how often units were begun, and what they have done."""
 
     def __init__(self) -> None:
@@ -133,11 +142,11 @@ class _Ledger:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Surroundings:
     """What a task needs to be in the same place as the process that asks for it, whatever its node."""
 
     folder: str
-    witness: Path
+    probe: Path
     word: str
     code: str
     threads: int
@@ -146,7 +155,7 @@ class _Place:
         """Go there. Raises UserError where this node sees other files or code."""
         node = f"node {socket.gethostname()}"
         try:
-            seen = self.witness.read_text(encoding="utf-8")
+            seen = self.probe.read_text(encoding="utf-8")
             os.chdir(self.folder)
         except OSError as error:
             raise UserError(
@@ -154,7 +163,7 @@ class _Place:
                 "cluster share, under the same path"
             ) from None
         if seen != self.word:
-            raise UserError(f"{node} has a folder {self.witness.parent} of its own; all nodes must share one")
+            raise UserError(f"{node} has a folder {self.probe.parent} of its own; all nodes must share one")
         if code_digest() != self.code:
             raise UserError(
                 f"{node} runs other code of cmarr ({Path(__file__).parent}) than the machine that sent the work; "
@@ -164,15 +173,15 @@ class _Place:
 
 
 def _task(
-    function: Callable[[J, Tick], R], job: J, index: int, place: _Place, ledger: Any
+    function: Callable[[J, Tick], R], job: J, index: int, surroundings: _Surroundings, counter: Any
 ) -> tuple[R | None, str | None]:
     """One unit on a node: its result, or the sentence of its UserError."""
     # Waited for, or a worker that dies early would take the message with it. Not by ray.get: that lends the cores of
     # a task that waits to the next one, and then more run at once than their claims allow.
-    ledger.begin.remote(index).future().result()
+    counter.begin.remote(index).future().result()
     try:
-        place.enter()
-        return function(job, ledger.tick.remote), None
+        surroundings.enter()
+        return function(job, counter.tick.remote), None
     except UserError as error:
         return None, str(error)
 
@@ -202,7 +211,7 @@ def _claims(cluster: Cluster, threads: int, device: str) -> dict[str, float]:
     }
 
 
-def _check_room(ray: Any, claims: dict[str, float], label: str) -> None:
+def _check_room(ray: Any, claims: Mapping[str, float], label: str) -> None:
     """Refuse what no node could ever give: Ray would wait for such a node for ever, and say nothing."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(node.get(name, 0.0) >= much for name, much in claims.items()) for node in nodes):
@@ -215,7 +224,7 @@ def _check_room(ray: Any, claims: dict[str, float], label: str) -> None:
 
 
 @contextlib.contextmanager
-def _witness(shared: Path) -> Iterator[tuple[Path, str]]:
+def _probe(shared: Path) -> Iterator[tuple[Path, str]]:
     """A file that only nodes see which share the folder, and the word in it."""
     word = secrets.token_hex(16)
     path = shared / f"seen-by-all-{word}"
@@ -226,7 +235,7 @@ def _witness(shared: Path) -> Iterator[tuple[Path, str]]:
         path.unlink(missing_ok=True)
 
 
-def _connected(cluster: Cluster) -> Any:
+def connected(cluster: Cluster) -> Any:
     """The module `ray`, connected. Raises UserError when it is not installed or nobody answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's way to be: it hides all GPUs from a task that claims none. It says so at every start unless told to.
