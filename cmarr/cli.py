@@ -37,7 +37,7 @@ def doctor(
 
     Exit status 1 where something would stop the pipeline (marked XX), else 0.
     """
-    from cmarr.report.doctor import examine_datasets
+    from cmarr.doctor.dataset import examine_datasets
 
     try:
         problems = examine_datasets(dataset, everything, params, typer.secho)

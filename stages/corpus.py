@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from cmarr.corpora.demo.fairness import describe, face_rate, measure
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.registry import corpus_inventory, read_corpus
+from cmarr.doctor.fairness import describe, face_rate, measure
 from cmarr.encoders.registry import build_encoder
 from cmarr.execution.local import worker_count
 from cmarr.files import write_json

@@ -13,9 +13,9 @@ from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.execution.jobs import device_of
 from cmarr.execution.local import worker_count
 from cmarr.features.extract import extract
-from cmarr.features.faces_file import NAME, write_faces
 from cmarr.features.making import Make, on_cluster
 from cmarr.files import file_digest
+from cmarr.media.faces_file import NAME, write_faces
 from cmarr.modalities import LETTERS
 from stages.paths import Paths, cluster_of, corpus_root, found_files, media_root
 from stages.resume import unfinished

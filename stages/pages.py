@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.features.faces_file import NAME, read_faces
 from cmarr.files import file_digest, folder_digest, read_json, write_csv
 from cmarr.folds.files import read_folds
+from cmarr.media.faces_file import NAME, read_faces
 from cmarr.modalities import NAMES
 from cmarr.report.ablations import Ablations
 from cmarr.report.page import Page, Section

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cmarr.encoders.answers import clip_of
-from cmarr.features.faces_file import SeenFaces
 from cmarr.media.clips import by_file
 from cmarr.media.faces import SIZE, FaceReader, Faces
+from cmarr.media.faces_file import SeenFaces
 from cmarr.media.workers import decode
 from cmarr.utterance import Utterance
 

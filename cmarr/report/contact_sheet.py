@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cmarr.features.faces_file import SeenFaces
+from cmarr.media.faces_file import SeenFaces
 from cmarr.report.style import FAINT, INK, style
 
 COLUMNS = 4

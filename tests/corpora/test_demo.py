@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from cmarr.corpora.demo import generate as generator
-from cmarr.corpora.demo.fairness import face_rate
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.demo.reader import read
+from cmarr.doctor.fairness import face_rate
 from cmarr.errors import UserError
 from cmarr.files import file_digest, folder_digest
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmarr.corpora.demo.fairness import describe, measure
+from cmarr.doctor.fairness import describe, measure
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Utterance
 

@@ -11,8 +11,8 @@ from recordings import face, tone, write_video
 import stages.extract
 import stages.prepare
 import stages.settings
-from cmarr.features.faces_file import read_faces
 from cmarr.features.shards import read_features, read_metadata, shard_path
+from cmarr.media.faces_file import read_faces
 
 ROOT = Path(__file__).parents[2]
 

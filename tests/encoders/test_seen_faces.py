@@ -7,8 +7,8 @@ import pytest
 from recordings import face, write_video
 
 from cmarr.encoders.seen_faces import see_faces, spread
-from cmarr.features.faces_file import read_faces, write_faces
 from cmarr.media.faces import FaceReader
+from cmarr.media.faces_file import read_faces, write_faces
 from cmarr.report.contact_sheet import contact_sheet, describe_faces
 from cmarr.report.style import save_figure
 from cmarr.utterance import Utterance

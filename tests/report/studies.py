@@ -9,8 +9,8 @@ from cmarr.evaluation.importance import importance
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.summary import summarise
-from cmarr.features.faces_file import SeenFaces
 from cmarr.folds.files import Fold
+from cmarr.media.faces_file import SeenFaces
 from cmarr.modalities import CONDITIONS
 from cmarr.report.notes import footnotes
 from cmarr.report.page import Page

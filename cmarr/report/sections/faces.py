@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cmarr.features.faces_file import SeenFaces
+from cmarr.media.faces_file import SeenFaces
 from cmarr.report.contact_sheet import describe_faces
 from cmarr.report.page import Section, Strip, Strips
 

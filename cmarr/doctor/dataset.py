@@ -3,14 +3,14 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cmarr.corpora.examine import Topic, examine
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
-from cmarr.encoders.availability import weights_finding
+from cmarr.doctor.corpus import Topic, examine
+from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
 from cmarr.modalities import NAMES
@@ -117,7 +117,38 @@ def _encoder(settings: Settings, modality: str) -> Finding:
     section = getattr(settings.encoders, name, None)
     if section is None or isinstance(section, str):
         return Finding("problem", f"encoders.{modality}: {name!r} is not an encoder")
-    return weights_finding(modality, name, section.model_dump())
+    return _weights(modality, name, section.model_dump())
+
+
+def _weights(modality: str, name: str, settings: Mapping[str, Any]) -> Finding:
+    """One line about the encoder of a modality ('speech', 'video', 'text'); nothing is fetched.
+
+    A pretrained network is looked for in its folder, or in the cache of the model hub; an encoder of
+    another kind is built, which takes a moment and says best what it lacks.
+    """
+    model, revision = settings.get("model"), settings.get("revision")
+    if model is None:
+        try:
+            build_encoder(name, **settings)
+        except UserError as error:
+            return Finding("problem", f"{modality}: {error}")
+        return Finding("ok", f"{modality}: {name}, ready")
+    if Path(model).expanduser().is_dir():
+        return Finding("ok", f"{modality}: {name} from the folder {model}")
+    if _cached(model, revision):
+        return Finding("ok", f"{modality}: {name}, {model} is on this machine")
+    advice = f"the first extraction fetches it; without a connection set encoders.{name}.model to a folder"
+    return Finding("warning", f"{modality}: {name}, {model} is not on this machine", advice)
+
+
+def _cached(model: str, revision: str | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str)
+    except HFValidationError:  # a folder that is not there
+        return False
 
 
 def _print(topic: Topic, echo: Print) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from cmarr.corpora.expected import Finding, Published, counted
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.media_check import media_findings
 from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
+from cmarr.doctor.media import media_findings
 from cmarr.errors import UserError, many
 from cmarr.folds.check import describe_rule
 from cmarr.folds.split import split
