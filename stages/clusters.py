@@ -23,7 +23,7 @@ DRAWN = 80
 
 
 def main(dataset: str, name: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(name)
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"clusters/{name}")
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])

@@ -1,7 +1,6 @@
 """Read a corpus that nothing is trained on and extract its features, for a test across corpora."""
 
-import shutil
-
+from cmarr.files import write_json
 from cmarr.modalities import NAMES
 from stages import corpus, extract, prepare
 from stages.paths import Paths
@@ -9,10 +8,10 @@ from stages.stage import run
 
 
 def main(dataset: str, other: str) -> None:
-    ours, theirs = Paths(dataset).data / "settings", Paths(other).data / "settings"
-    theirs.mkdir(parents=True, exist_ok=True)
-    for path in [*sorted((ours / "cross" / other).glob("*.json")), ours / "run.json"]:
-        shutil.copyfile(path, theirs / path.name)
+    ours, theirs = Paths(dataset), Paths(other)
+    files = ours.settings(f"cross/{other}")["files"] | {"run": ours.settings("run")}
+    for name, settings in files.items():
+        write_json(theirs.data / "settings" / f"{name}.json", settings)
     corpus.main(other)
     prepare.main(other)
     for modality in NAMES.values():

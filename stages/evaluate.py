@@ -46,7 +46,7 @@ def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
 
 
 def main(dataset: str, name: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(name)
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"evaluate/{name}")
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])

@@ -26,7 +26,7 @@ NETWORKS = ("wav2vec2", "bert", "denseface")
 
 
 def main(dataset: str, modality: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(modality)
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"extract/{modality}")
     root = corpus_root(paths.settings("prepare")["root"])
     machine = paths.settings("run")
     encoder = encoder_of(dataset, modality, settings, root, machine)

@@ -29,7 +29,7 @@ OBJECTIVE = {"beta": "beta", "alpha": "alpha", "lambda_": "lambda"}
 def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> Results:
     """The finished result of one method, or of one ablation."""
     paths = Paths(dataset)
-    settings, report = paths.settings(name), paths.settings("report")
+    settings, report = paths.settings(f"train/{name}"), paths.settings("report")
     method = settings["method"]
     folder = paths.metrics / name
     cost = read_json(folder / "cost.json")
@@ -147,7 +147,7 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
         from cmarr.report.confusion import confusion_rows
         from cmarr.task import Task
 
-        task = Task(tuple(paths.settings(name)["classes"]))
+        task = Task(tuple(paths.settings(f"train/{name}")["classes"]))
         file = predictions_path(paths.predictions(name), fold, seed)
         return confusion_rows(read_predictions(file), task), task
 
@@ -162,7 +162,7 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
         most = [c for c in CONDITIONS if c in set(rows["condition"])][-1:]  # svt, or what comes nearest to it
         return confusion_panel(confusion_counts(rows[rows["condition"].isin(most)], task), task)
 
-    if not paths.settings(name)["classes"]:
+    if not paths.settings(f"train/{name}")["classes"]:
         return {}, {}  # a fold's scores are metrics of its run
     return {"confusion": confusion}, {"confusion": drawn}
 
@@ -173,13 +173,13 @@ def _figures(paths: Paths, method: str) -> dict[str, Any]:
         from cmarr.report.confusion import confusion_figure
         from cmarr.task import Task
 
-        task = Task(tuple(paths.settings(method)["classes"]))
+        task = Task(tuple(paths.settings(f"train/{method}")["classes"]))
         return confusion_figure(read_folder(paths.predictions(method)), task, title=f"Confusion of {method}")
 
     def curves() -> "Figure":
         from cmarr.report.curves import curves_figure
 
-        score = "UAR" if paths.settings(method)["classes"] else "MAE"
+        score = "UAR" if paths.settings(f"train/{method}")["classes"] else "MAE"
         return curves_figure(
             _csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score
         )
@@ -187,7 +187,7 @@ def _figures(paths: Paths, method: str) -> dict[str, Any]:
     drawn: dict[str, Any] = {"results": paths.metrics / "report" / "figures" / "results.png"}
     if any(int(row["epoch"]) > 1 for row in _rows(paths.metrics / method / "curves.csv")):
         drawn["curves"] = curves
-    if paths.settings(method)["classes"]:
+    if paths.settings(f"train/{method}")["classes"]:
         drawn["confusion"] = confusion
     return drawn
 

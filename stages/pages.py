@@ -134,7 +134,10 @@ def _crossing(paths: Paths, settings: Mapping[str, Any], study: Study) -> Sectio
 
 
 def _shown(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {"the study": {k: v for k, v in settings.items() if k != "made_by"}, **settings["made_by"]}
+    return {
+        "the study": {k: v for k, v in settings.items() if k not in ("made_by", "corpus", "code")},
+        **settings["made_by"],
+    }
 
 
 def _hashes(paths: Paths, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -62,13 +62,13 @@ class Paths:
         return self.data / "damaged" / kind
 
     def settings(self, name: str) -> dict[str, Any]:
-        """The resolved settings of a stage, a modality or a method."""
+        """The resolved settings of a `<stage>` or `<stage>/<item>`; as `code` the digest of the code it runs."""
         path = self.data / "settings" / f"{name}.json"
         if not path.is_file():
             raise UserError(
                 f"{path} does not exist; run `dvc repro settings`, with {name} among what params.yaml runs"
             )
-        return read_json(path)
+        return dict(read_json(path))
 
     def models(self, method: str) -> Path:
         """Weights, curves and costs, one pair of files a fold and seed."""

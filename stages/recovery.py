@@ -22,7 +22,7 @@ from stages.stage import run
 
 
 def main(dataset: str, name: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(name)
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"recovery/{name}")
     task = Task(tuple(settings["classes"]))
     utterances, features = by_id(paths.manifest), load_features(paths.features)
     device = choose_device(settings["device"])

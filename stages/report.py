@@ -35,7 +35,7 @@ from cmarr.report.sensitivity import read_results, sensitivity_markdown
 from cmarr.report.study import Study, load_study, read_answers, read_cost, training_time
 from cmarr.report.style import save_figure
 from cmarr.report.write import write_report
-from cmarr.settings.grid import UPSTREAM, WEIGHTS, curves
+from cmarr.settings.grid import WEIGHTS, curves
 from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.task import Task
 from stages.pages import study_page
@@ -131,7 +131,7 @@ def _clusters(paths: Paths, labels: Mapping[str, str], changes: Mapping[str, str
 def _sensitivity(paths: Paths, settings: dict[str, Any], task: Task) -> Section:
     results, found, now = read_results(paths.metrics / "sensitivity.csv"), {}, {}
     if "cmarr" in settings["methods"]:
-        files = {name: paths.settings(name) for name in (*UPSTREAM, "cmarr")}
+        files = settings["made_by"] | {"corpus": settings["corpus"]}
         found = curves(files, settings["sensitivity"])
         now = {weight: files["cmarr"]["settings"][keyword] for weight, keyword in WEIGHTS.items()}
     page = sensitivity_markdown(found, results, task, dataset=paths.dataset)
@@ -162,9 +162,9 @@ def _damage(paths: Paths, settings: dict[str, Any], task: Task, cluster: str) ->
     return damage_section(found, realised, task, cluster=cluster)
 
 
-def _cluster(cluster: str, paths: Paths) -> str:
+def _cluster(cluster: str, kind: str) -> str:
     """What a table calls the clusters: the recordings of MOSI and MOSEI are videos, not dialogues."""
-    videos = cluster == "dialogue" and paths.settings("corpus")["kind"] in ("mmsa", "cmu")
+    videos = cluster == "dialogue" and kind in ("mmsa", "cmu")
     return "video" if videos else cluster
 
 
@@ -181,7 +181,7 @@ def main(dataset: str) -> None:
         [vars(r) for path in lists for r in read_quarantine(path)],
         columns=["id", "modality", "stage", "reason"],
     )
-    cluster = _cluster(settings["cluster"], paths)
+    cluster = _cluster(settings["cluster"], settings["corpus"]["kind"])
     features = {m: name for m, name in settings["features"].items() if LETTERS[m] in tables}
     fold_rule = read_rule(paths.folds)
     selection = describe_selection(settings["selection"], study.task, settings["refit"])

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cmarr.code import code_digest
 from cmarr.files import digest
 from stages.stage import work_folder
 
@@ -21,13 +20,13 @@ KEEP_DAYS = 30
 
 @contextmanager
 def unfinished(name: str, inputs: Any) -> Iterator[Path]:
-    """A folder that a killed stage finds again, as long as its inputs and the code are the same.
+    """A folder that a killed stage finds again, as long as its inputs, its code among them, are the same.
 
-    `inputs` is any JSON-able value that names all the stage depends on: resolved settings and hashes of
-    files. Another value, other code or another torch gives another folder, so nothing stale is picked
+    `inputs` is any JSON-able value that names all the stage depends on: its resolved settings with the digest of
+    its code, and hashes of files. Another value or another torch gives another folder, so nothing stale is picked
     up. The folder is removed when the block ends well; a second process waits until the first is done.
     """
-    key = digest([inputs, code_digest(), version("torch"), platform.python_version()])[:16]
+    key = digest([inputs, version("torch"), platform.python_version()])[:16]
     parent = work_folder("unfinished")
     parent.mkdir(parents=True, exist_ok=True)
     _forget_old(parent)

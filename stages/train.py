@@ -20,7 +20,7 @@ from stages.stage import run
 
 
 def main(dataset: str, name: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings(name)
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"train/{name}")
     starts_from = settings["starts_from"] and paths.pretrained(settings["starts_from"])
 
     def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:

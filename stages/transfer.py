@@ -69,7 +69,7 @@ def _models(paths: Paths, settings: dict[str, Any], device: str) -> Iterator[tup
 
 
 def main(dataset: str, other: str) -> None:
-    paths, settings = Paths(dataset), Paths(dataset).settings("transfer")
+    paths, settings = Paths(dataset), Paths(dataset).settings(f"transfer/{other}")
     task, device = Task(tuple(settings["classes"])), choose_device(settings["device"])
     home, away = (Asked(name, settings["clusters"][name], task, device) for name in (dataset, other))
     target, steady = paths.predictions(f"cross.{other}"), []

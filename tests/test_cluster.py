@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 import cmarr.execution.ray
-from cmarr.code import code_digest
+from cmarr.code_digest import package_digest
 from cmarr.encoders.logmel import LogMel
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError
@@ -376,7 +376,7 @@ class TestANodeThatIsNotInTheSamePlace:
             "folder": str(tmp_path),
             "probe": tmp_path / "probe",
             "word": "word",
-            "code": code_digest(),
+            "code": package_digest(),
             "threads": 1,
         }
         return cmarr.execution.ray._Surroundings(**here | changes)

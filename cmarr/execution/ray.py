@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
-from cmarr.code import code_digest
+from cmarr.code_digest import package_digest
 from cmarr.errors import UserError
 from cmarr.execution.local import Tick, set_threads
 from cmarr.files import write_text
@@ -78,7 +78,7 @@ def cluster_results(
     with progress_bar(len(jobs) * units_per_job, label, unit) as bar, _probe(cluster.shared) as probe:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         counter = ray.remote(_Counter).options(num_cpus=0, scheduling_strategy=here).remote()
-        surroundings = _Surroundings(str(Path.cwd()), *probe, code_digest(), threads)
+        surroundings = _Surroundings(str(Path.cwd()), *probe, package_digest(), threads)
         task = ray.remote(_task).options(
             num_cpus=claims["CPU"],
             num_gpus=claims["GPU"],
@@ -164,7 +164,7 @@ class _Surroundings:
             ) from None
         if seen != self.word:
             raise UserError(f"{node} has a folder {self.probe.parent} of its own; all nodes must share one")
-        if code_digest() != self.code:
+        if package_digest() != self.code:
             raise UserError(
                 f"{node} runs other code of cmarr ({Path(__file__).parent}) than the machine that sent the work; "
                 "start Ray there from the project's environment, and again after the code has changed"

@@ -79,7 +79,7 @@ def of_study(
         )
     files = _models(data / "models" / method)
     chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)
-    settings = _settings(data, method)
+    settings = _settings(data, f"train/{method}")
     first = files[chosen[0]]
     about = {
         "format": FORMAT,
@@ -153,7 +153,7 @@ def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]
     for letter, name in NAMES.items():
         if letter not in dims:
             continue
-        settings = _settings(data, name)
+        settings = _settings(data, f"extract/{name}")
         made = shards(data / "features" / name)
         if not made:
             raise UserError(

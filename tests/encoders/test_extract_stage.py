@@ -73,6 +73,6 @@ def test_shards_of_pretrained_encoders(project, capsys):
 
 def test_a_modalitys_settings_hold_its_encoders_section_and_no_other(project):
     project()
-    settings = json.loads(Path("data/own/settings/text.json").read_text())
+    settings = json.loads(Path("data/own/settings/extract/text.json").read_text())
     assert settings["encoder"] == "bert"
     assert set(settings["settings"]) == {"model", "revision", "layers", "precision", "batch_pieces"}

@@ -84,7 +84,7 @@ def test_nothing_changed_means_tracking_alone_and_nothing_new(project):
         len(before) == len(METHODS) * (1 + 3) + 1
     )  # a parent and a child a fold; the study that compares them
     assert {status for _, status in before} == {"FINISHED"}
-    assert ran(project.dvc("repro")) == ["track"]
+    assert ran(project.dvc("repro")) == ["settings", "track"]
     assert (runs(project), registered(project)) == (before, models)
 
 
@@ -92,7 +92,7 @@ def test_a_new_mlflow_store_gets_every_current_result(project):
     before = runs(project)
     (project.root / "mlflow.db").unlink()
     shutil.rmtree(project.root / "mlartifacts")
-    assert ran(project.dvc("repro")) == ["track"]
+    assert ran(project.dvc("repro")) == ["settings", "track"]
     assert runs(project) == before
     assert registered(project) == [("cmarr-demo", 1)]
 

@@ -45,7 +45,7 @@ def make_study(root, classes=CLASSES, scores=((0, 0, 0.5), (1, 0, 0.7)), encoder
             if encoders
             else {"source": "corpus"}
         )
-        write_json(data / "settings" / f"{name}.json", source)
+        write_json(data / "settings" / "extract" / f"{name}.json", source)
         frames = np.ones((2, built.dim), np.float32)
         shard = shard_path(data / "features" / name, 0)
         write_shard(
@@ -56,7 +56,7 @@ def make_study(root, classes=CLASSES, scores=((0, 0, 0.5), (1, 0, 0.7)), encoder
     write_json(data / "settings" / "report.json", {"methods": list(SIZES)})
     task = Task(classes)
     for method, sizes in SIZES.items():
-        write_json(data / "settings" / f"{method}.json", {"train": {"lr": 0.001}})
+        write_json(data / "settings" / "train" / f"{method}.json", {"train": {"lr": 0.001}})
         for fold, seed, score in scores:
             torch.manual_seed(fold)
             built = build_method(method, dims, task, sizes)

@@ -69,7 +69,10 @@ class Corpus:
             "cluster": "speaker",
             "task": "classification",
         }
-        write_json(self.root / f"data/tiny/settings/{file or method}.json", whole | changes)
+        name = file or method
+        stages = [] if "/" in name else ["train/", "evaluate/", "recovery/", "clusters/"]
+        for stage in stages or [""]:
+            write_json(self.root / f"data/tiny/settings/{stage}{name}.json", whole | changes)
 
 
 @pytest.fixture

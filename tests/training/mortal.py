@@ -65,7 +65,10 @@ def live(order: dict) -> None:
     os.environ.pop("DVC_ROOT", None)
     loop.SAVE_EVERY = 0.0
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        trained, settings = Path("trained"), Path(f"data/tiny/settings/{order['method']}.json").read_text()
+        trained, settings = (
+            Path("trained"),
+            Path(f"data/tiny/settings/train/{order['method']}.json").read_text(),
+        )
         for stage in (train, evaluate):
             if stage is evaluate or not trained.exists() or trained.read_text() != settings:
                 sys.argv = [stage.__file__, "tiny", order["method"]]

@@ -58,7 +58,7 @@ class TestFirstStage:
 
 
 def json_train(corpus) -> dict:
-    return json.loads((corpus.root / "data/tiny/settings/mmin.json").read_text())["train"]
+    return json.loads((corpus.root / "data/tiny/settings/train/mmin.json").read_text())["train"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,211 @@
+"""What code a piece of work depends on, read from the code: the closure of its imports, and a digest over that.
+
+Nothing is imported to find it. An import counts wherever it stands, in a function, too; what only a type checker sees
+does not. Modules that are looked up by a name at run time (a method, an encoder, a reader) nobody can see in the
+code: whoever knows the name gives it as one more start.
+"""
+
+import ast
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cmarr.files import digest, file_digest
+
+ROOT = Path(__file__).parents[1]
+"""Folder of the packages `cmarr` and, in a project, `stages`."""
+
+OWN = ("cmarr", "stages")
+"""Packages whose imports are followed; besides these, only that of a start: libraries are no part of the product."""
+
+Start = str | Path
+"""The dotted name of a module, or the file of one that belongs to no package."""
+
+
+def code_digest(*starts: Start, idle: bool = False) -> str:
+    """SHA-256 (hex) of all that running these modules may run: equal as long as no edit but of prose was made.
+
+    Comments, docstrings, layout and the place of the files do not enter. Files beside a module that it finds through
+    `__file__` do, to the byte. `idle`: see `closure`.
+    """
+    modules = closure(*starts, idle=idle)
+    parts = [(name, _meaning(path, _stamp(path))) for name, path in modules.items()]
+    parts += [
+        (f"{name}/{found.relative_to(path.parent)}", _content(found, _stamp(found)))
+        for name, path in modules.items()
+        for found in beside(path)
+    ]
+    return digest(sorted(parts))
+
+
+@cache
+def package_digest() -> str:
+    """That of the whole package `cmarr`, as it is on the first call: do two processes run the same code?"""
+    files = sorted((ROOT / "cmarr").rglob("*.py"))
+    return code_digest(
+        *(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files if p.stem != "__init__")
+    )
+
+
+def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:
+    """Dotted name -> file of all modules that `starts` import, directly or not, and their packages; `starts` as well.
+
+    With `idle` those alone that are imported before any function runs: what a stage that finds nothing to do uses.
+    Raises ModuleNotFoundError for a start that is not there.
+    """
+    folders = dict.fromkeys(OWN, ROOT) | {_top(s): _folder(_top(s)) for s in starts if isinstance(s, str)}
+    files = [start for start in starts if isinstance(start, Path)]
+    found = {file.stem: file for file in files}
+    waiting = [name for path in files for name in _imports(path, _stamp(path), "", idle)]
+    for start in starts:
+        if isinstance(start, str):
+            if not (there := _files(start, folders)) or start not in there:
+                raise ModuleNotFoundError(f"no module is called {start}")
+            waiting.append(start)
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for own, path in _files(name, folders).items():
+            if own not in found:
+                found[own] = path
+                package = own if path.name == "__init__.py" else own.rpartition(".")[0]
+                waiting += _imports(path, _stamp(path), package, idle)
+    return found
+
+
+def beside(path: Path) -> list[Path]:
+    """What a module reads that is no Python: files beside it, or below a folder there, that it names and finds
+    through `__file__`."""
+    return [
+        found
+        for name in _named(path, _stamp(path))
+        for place in [path.parent / name]
+        if place.exists()
+        for found in ([place] if place.is_file() else sorted(place.rglob("*")))
+        if found.is_file() and found.suffix not in (".py", ".pyc")
+    ]
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _folder(package: str) -> Path:
+    """Where a package or module of this name would be imported from; none of its code is run."""
+    for folder in (ROOT, *map(Path, sys.path)):
+        if (folder / package).is_dir() or (folder / f"{package}.py").is_file():
+            return folder
+    raise ModuleNotFoundError(f"no module is called {package}")
+
+
+def _files(module: str, folders: dict[str, Path]) -> dict[str, Path]:
+    """The files that importing `module` runs, by name: those of its packages, and its own."""
+    folder = folders.get(_top(module))
+    if folder is None:
+        return {}
+    parts, found = module.split("."), dict[str, Path]()
+    for n in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:n])
+        for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if path.is_file():
+                found[".".join(parts[:n])] = path
+                break
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Tells whether a file is still the one that was read: a process may outlive an edit."""
+    now = os.stat(path)  # noqa: PTH116 - a thousand times in a run
+    return now.st_mtime_ns, now.st_size
+
+
+@cache
+def _tree(path: Path, stamp: tuple[int, int]) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path))
+
+
+@cache
+def _imports(path: Path, stamp: tuple[int, int], package: str, idle: bool) -> frozenset[str]:
+    """Names of all modules that a file of `package` names in an import statement. They may be names in a module."""
+    names: set[str] = set()
+    for node in _run(_tree(path, stamp), idle):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def _run(node: ast.AST, idle: bool) -> Iterator[ast.AST]:
+    """What runs of a tree: not what stands under TYPE_CHECKING, nor what a package hands out only when asked.
+
+    With `idle` no function's body either.
+    """
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        for other in node.orelse:
+            yield from _run(other, idle)
+        return
+    if isinstance(node, ast.FunctionDef) and (
+        idle or (node.name == "__getattr__" and len(node.args.args) == 1)
+    ):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _run(child, idle)
+
+
+@cache
+def _named(path: Path, stamp: tuple[int, int]) -> list[str]:
+    """The text constants of a module that looks for files beside itself."""
+    nodes = list(ast.walk(_tree(path, stamp)))
+    if not any(isinstance(node, ast.Name) and node.id == "__file__" for node in nodes):
+        return []
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return sorted(
+        text for text in texts if text and len(text) < 100 and text.isprintable() and text[0] not in "./"
+    )
+
+
+@cache
+def _meaning(path: Path, stamp: tuple[int, int]) -> str:
+    return hashlib.sha256(repr(_shape(_tree(path, stamp))).encode()).hexdigest()
+
+
+@cache
+def _content(path: Path, stamp: tuple[int, int]) -> str:
+    return file_digest(path)
+
+
+UNSAID = ("ctx", "kind", "type_comment", "type_ignores")
+"""Fields of a syntax tree that say nothing about what it does, or say it again."""
+
+
+def _shape(value: Any) -> Any:
+    """A syntax tree as plain tuples, without docstrings, positions, and what a version of Python adds empty."""
+    if isinstance(value, ast.AST):
+        fields = ((field, getattr(value, field, None)) for field in value._fields if field not in UNSAID)
+        return (
+            type(value).__name__,
+            *((field, shape) for field, v in fields if v is not None and (shape := _shape(v)) != ()),
+        )
+    if isinstance(value, list):
+        return tuple(_shape(item) for item in value if not _prose(item))
+    return value
+
+
+def _prose(statement: Any) -> bool:
+    """A text that stands for itself: a docstring, of whatever."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
