@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from cmarr.data.store import Store
 from cmarr.layers.attention import attend
 from cmarr.layers.flow import ChannelFlow
-from cmarr.layers.resample import mean_weights, resampling_weights
-from cmarr.layers.uncertainty import LOG_SIGMA_RANGE
+from cmarr.layers.ragged import mean_weights, resampling_weights
+from cmarr.layers.representation import LOG_SIGMA_RANGE
 from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import supervised_contrast

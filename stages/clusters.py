@@ -10,8 +10,8 @@ from cmarr.evaluation.clusters import silhouettes
 from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
+from cmarr.methods.inference import representations
 from cmarr.methods.model import load_model
-from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS, visible
 from cmarr.report.clusters import place
 from cmarr.task import Task

@@ -12,8 +12,8 @@ from cmarr.evaluation.recovery import Pair, measure, ridge_answer
 from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
+from cmarr.methods.inference import Recoveries, recoveries
 from cmarr.methods.model import load_model
-from cmarr.methods.recoveries import Recoveries, recoveries
 from cmarr.report.recovery import DRAWN, embed
 from cmarr.task import Task
 from cmarr.utterance import Utterance

@@ -20,10 +20,9 @@ from cmarr.evaluation.predictions import (
 from cmarr.features.tables import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
-from cmarr.methods.inference import answer
+from cmarr.methods.inference import answer, representations
 from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Represents
-from cmarr.methods.representations import representations
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 from stages.paths import Paths

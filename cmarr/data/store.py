@@ -166,3 +166,19 @@ def build_store(
         starts[modality] = lengths[modality].cumsum(0) - lengths[modality]
     kind = np.float32 if any(isinstance(label, float) for label in labels) else np.int64
     return Store(tuple(ids), values, starts, lengths, torch.from_numpy(np.asarray(labels, dtype=kind)))
+
+
+def without_steps(store: Store, kept: Mapping[str, Tensor]) -> Store:
+    """The same utterances with fewer steps: what is dropped is gone, what is left moves together.
+
+    kept: modality -> (sum of its lengths,) bool on the host, utterance by utterance; one without an entry stays whole.
+    An utterance that keeps no step of a modality does not have it any more.
+    """
+    values, starts, lengths = dict(store.values), dict(store.starts), dict(store.lengths)
+    for m, keep in kept.items():
+        owner = torch.repeat_interleave(torch.arange(len(store)), store.lengths[m])
+        rows = ragged_rows(store.starts[m], store.lengths[m])[keep]
+        values[m] = store.values[m][rows.to(store.values[m].device)]
+        lengths[m] = torch.bincount(owner[keep], minlength=len(store))
+        starts[m] = lengths[m].cumsum(0) - lengths[m]
+    return Store(store.ids, values, starts, lengths, store.labels)

@@ -8,8 +8,7 @@ import torch
 
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import Damaged
-from cmarr.data.dropping import without_steps
-from cmarr.data.store import Store, with_other
+from cmarr.data.store import Store, with_other, without_steps
 from cmarr.evaluation.masked import kept_steps, look_up
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.spread import spread_frame

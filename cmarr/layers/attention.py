@@ -1,4 +1,4 @@
-"""Multi-head attention and the pre-norm block built on it (Vaswani et al. 2017)."""
+"""Multi-head attention and the blocks built on it (Vaswani et al. 2017)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,5 +47,27 @@ class AttentionBlock(nn.Module):
         """See the class."""
         key, value = self.key_value(self.norm_context(x if y is None else y)).chunk(2, dim=-1)
         read = attend(self.query(self.norm_query(x)), key, value, self.heads)
+        x = x + self.dropout(self.out(read))
+        return x + self.dropout(self.step(self.norm_step(x)))
+
+
+class TransformerLayer(nn.Module):
+    """Attention and a feed-forward network d -> 4d -> d, each with layer norm before and a residual around."""
+
+    def __init__(self, d: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(d)
+        self.query = nn.Linear(d, d)
+        self.key_value = nn.Linear(d, 2 * d)
+        self.out = nn.Linear(d, d)
+        self.norm_step = nn.LayerNorm(d)
+        self.step = nn.Sequential(nn.Linear(d, 4 * d), nn.ReLU(), nn.Dropout(dropout), nn.Linear(4 * d, d))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, L, d) reads context (B, T, d) -> (B, L, d). One layer norm serves both, as in MulT."""
+        key, value = self.key_value(self.norm_attention(context)).chunk(2, dim=-1)
+        read = attend(self.query(self.norm_attention(x)), key, value, self.heads)
         x = x + self.dropout(self.out(read))
         return x + self.dropout(self.step(self.norm_step(x)))

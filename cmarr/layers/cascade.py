@@ -1,4 +1,4 @@
-"""Cascaded residual autoencoders, which imagine a missing modality (Tran et al. 2017)."""
+"""Cascaded residual autoencoders, which imagine what is missing (Tran et al. 2017), and a classifier behind them."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -77,3 +77,16 @@ def _chain(way: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
 
 def _transition(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+
+def classifier(width: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+    """(Linear, ReLU, dropout) twice, `hidden` wide, then Linear: (B, `width`) -> (B, `outputs`)."""
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )

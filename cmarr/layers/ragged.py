@@ -1,4 +1,4 @@
-"""Between ragged frames (N, D), all utterances one after another, and padded ones (B, T, D)."""
+"""Sequences of different lengths: ragged frames (N, D), all utterances one after another, and padded ones (B, T, D)."""
 
 import torch
 from torch import Tensor
@@ -44,3 +44,57 @@ class Layout:
         """(B, T, D) -> (N, D), the real frames alone."""
         flat = padded.flatten(0, 1)
         return flat if self.full else flat.index_select(0, self._positions)
+
+
+def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Ragged frames (N, D) of B utterances with `lengths` (B,) -> their means (B, D), 0 without frames."""
+    sums = frames.new_zeros(len(lengths), frames.shape[1]).index_add(0, _owners(frames, lengths), frames)
+    return sums / lengths.clamp(min=1)[:, None]
+
+
+def mean_and_deviation(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Ragged frames (N, D) -> mean and standard deviation over time, side by side (B, 2 D), 0 without frames."""
+    mean = mean_over_time(frames, lengths)
+    variance = mean_over_time((frames - mean[_owners(frames, lengths)]).square(), lengths)
+    return torch.cat([mean, variance.sqrt()], dim=1)
+
+
+def _owners(frames: Tensor, lengths: Tensor) -> Tensor:
+    """The utterance that each of N frames is of, (N,)."""
+    utterances = torch.arange(len(lengths), device=lengths.device)
+    return torch.repeat_interleave(utterances, lengths, output_size=len(frames))
+
+
+def resampling_weights(lengths: Tensor, longest: int, length: int) -> Tensor:
+    """Weights (B, `length`, `longest`) that resample sequences of `lengths` (B,) frames to `length` steps.
+
+    Triangular kernel: step l stands at (l + 1/2) T / `length` - 1/2 on the time axis of its own T
+    frames and reaches max(1, T / `length`) frames to either side: linear interpolation when the sequence
+    grows, anti-aliased averaging when it shrinks, the identity when T = `length`. Each row of weights
+    sums to 1 over real frames; padding weighs nothing; a sequence without frames gets zeros.
+    """
+    sizes = lengths[:, None, None].float()  # (B, 1, 1)
+    steps = torch.arange(length, device=lengths.device)[None, :, None]
+    frames = torch.arange(longest, device=lengths.device)[None, None, :]
+    centres = (steps + 0.5) * sizes / length - 0.5  # (B, length, 1)
+    reach = (sizes / length).clamp(min=1.0)
+    weights = (1.0 - (frames - centres).abs() / reach).clamp(min=0.0)  # (B, length, longest)
+    weights = weights * (frames < sizes)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)
+
+
+def mean_weights(mask: Tensor) -> Tensor:
+    """Weights (B, 1, T) of the mean over the real frames of `mask` (B, T); zeros where there is none."""
+    return (mask / mask.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(1)
+
+
+def worked_rows(mask: Tensor, training: bool = True) -> Tensor:
+    """Numbers (R,) of the rows to work on: those of `mask` (N,) bool, and maybe more, whose result is not to be used.
+
+    On a CPU work is what costs, and it is done where it is needed. Elsewhere small kernels cost the same for all rows,
+    and to learn how many are needed one would have to wait for the device: a training step works on all rows there, so
+    that it never waits, and its shapes do not depend on the masks; nor may they in a step that is compiled.
+    """
+    if training and (mask.device.type != "cpu" or torch.compiler.is_compiling()):
+        return torch.arange(len(mask), device=mask.device)
+    return mask.nonzero().squeeze(1)

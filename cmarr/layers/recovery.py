@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cmarr.layers.channel_attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing, bits_per_dimension
-from cmarr.layers.rows import worked_rows
+from cmarr.layers.ragged import worked_rows
 
 Through = Literal["flow", "mean", "zeros"]
 Averaging = Literal["equal", "precision"]

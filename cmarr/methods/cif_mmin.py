@@ -5,6 +5,7 @@ between the modalities of an utterance trains. Stage 2 (`CIFMMIN`) gives what th
 masked input, H', to every block of the cascade, and asks it to stay what it is with complete data.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -12,16 +13,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.cascade import GuidedCascade
-from cmarr.layers.classifier import classifier
-from cmarr.layers.sequence_encoders import UtteranceEncoders
-from cmarr.losses.instance_contrast import instance_contrast
+from cmarr.layers.cascade import GuidedCascade, classifier
 from cmarr.losses.recognition import recognition_loss
+from cmarr.methods._mmin import UtteranceEncoders, guided_losses, masked_view, utterance_encoders
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
-from cmarr.methods.first_stage import Frozen
-from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
-from cmarr.methods.protocol import Prediction
+from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
+
+SCALE = math.e
+"""What cosines are multiplied by before the softmax."""
+
+
+def instance_contrast(first: Tensor, second: Tensor, counted: Tensor, scale: float = SCALE) -> Tensor:
+    """InfoNCE within the batch, the mean of both directions; the positive is left out of the denominator.
+
+        L = -mean_i (s_ii - log sum_{k != i} exp(s_ik)),    s_ik = scale * cos(first_i, second_k)
+
+    first, second (B, d), L2-normalised; counted (B,) bool: the utterances that have both modalities, the
+    others are neither positives nor negatives. With fewer than two of them the loss is 0.
+    """
+    if int(counted.sum()) < 2:
+        return (first.sum() + second.sum()) * 0
+    similarity = scale * first[counted].float() @ second[counted].float().T  # (R, R)
+    positive = similarity.diagonal()
+    negatives = similarity.masked_fill(
+        torch.eye(len(similarity), dtype=torch.bool, device=similarity.device), -torch.inf
+    )
+    there = negatives.logsumexp(1) - positive
+    back = negatives.logsumexp(0) - positive
+    return (there.mean() + back.mean()) / 2
+
 
 PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}
 """Two modalities -> the weight of their contrast in stage 1."""

@@ -17,7 +17,6 @@ from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
 from cmarr.layers.representation import Encoded, FlowInput, Representation, stacked_gaussians
-from cmarr.losses.combination_contrast import CombinationContrast
 from cmarr.losses.distribution_contrast import (
     Contrast,
     Directions,
@@ -28,8 +27,8 @@ from cmarr.losses.distribution_contrast import (
 )
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
+from cmarr.losses.regularisation import CombinationContrast, Direction, UncertaintyWeights
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
-from cmarr.losses.uncertainty_weights import Direction, UncertaintyWeights
 from cmarr.methods.branches import (
     check_sizes,
     distinct,

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.cascade import ResidualCascade
-from cmarr.layers.classifier import classifier
-from cmarr.layers.pooling import mean_over_time
+from cmarr.layers.cascade import ResidualCascade, classifier
+from cmarr.layers.ragged import mean_over_time
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Prediction

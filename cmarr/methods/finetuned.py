@@ -17,6 +17,7 @@ from cmarr.methods.protocol import (
     Diagnosed,
     Method,
     Prediction,
+    Recovers,
     Represents,
     Spread,
     Stage,
@@ -24,7 +25,6 @@ from cmarr.methods.protocol import (
     Started,
     WarmedUp,
 )
-from cmarr.methods.recoveries import Recovers
 
 
 class FineTuned(nn.Module):
@@ -76,7 +76,7 @@ class FineTuned(nn.Module):
         return self.method.spreads(self._features(batch)) if isinstance(self.method, Spread) else {}
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
-        """As `cmarr.methods.recoveries.Recovers`, of a method that has them."""
+        """As `cmarr.methods.protocol.Recovers`, of a method that has them."""
         return cast(Recovers, self.method).truths(self._features(batch))
 
     def start_from(self, first: Any) -> None:

@@ -5,21 +5,49 @@ its outputs alike by their central moments. Stage 2 (`IFMMIN`) gives S of the ma
 block of the cascade, and asks H' to stay what it is with complete data.
 """
 
+import itertools
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.cascade import GuidedCascade
-from cmarr.layers.classifier import classifier
-from cmarr.losses.moment_discrepancy import pairwise_discrepancy
+from cmarr.layers.cascade import GuidedCascade, classifier
 from cmarr.losses.recognition import recognition_loss
+from cmarr.methods._mmin import guided_losses, masked_view, utterance_encoders
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
-from cmarr.methods.first_stage import Frozen
-from cmarr.methods.imagination import guided_losses, masked_view, utterance_encoders
-from cmarr.methods.protocol import Prediction
+from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
+
+ORDER = 5
+"""Central moments up to this one are compared."""
+
+
+def central_moment_discrepancy(first: Tensor, second: Tensor, order: int = ORDER) -> Tensor:
+    """||E(X) - E(Y)|| + sum over k = 2 ... `order` of ||c_k(X) - c_k(Y)||; a scalar.
+
+    c_k is the mean of (X - E(X))^k, channel by channel; first (N, d), second (M, d).
+    """
+    mean_first, mean_second = first.mean(0), second.mean(0)
+    centred_first, centred_second = first - mean_first, second - mean_second
+    total = torch.linalg.vector_norm(mean_first - mean_second)
+    for k in range(2, order + 1):
+        total = total + torch.linalg.vector_norm(centred_first.pow(k).mean(0) - centred_second.pow(k).mean(0))
+    return total
+
+
+def pairwise_discrepancy(vectors: Tensor, counted: Tensor, order: int = ORDER) -> Tensor:
+    """Mean over the pairs of modalities of their discrepancy; 0 without any pair.
+
+    vectors (B, M, d); counted (B, M) bool, which of them exist. A modality that nobody has in the batch
+    is in no pair.
+    """
+    pairs = [
+        central_moment_discrepancy(vectors[counted[:, n], n], vectors[counted[:, m], m], order)
+        for n, m in itertools.combinations(range(vectors.shape[1]), 2)
+        if counted[:, n].any() and counted[:, m].any()
+    ]
+    return torch.stack(pairs).mean() if pairs else vectors.sum() * 0
 
 
 def shared_encoder(d: int) -> nn.Sequential:

@@ -6,30 +6,219 @@ choice is a switch. docs/mcur.md says which is which.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import second_draw
 from cmarr.errors import UserError
-from cmarr.layers.modality_tokens import Missing, TokenBackbone, Tokens
-from cmarr.losses.combination_contrast import CombinationContrast
-from cmarr.losses.distillation import (
-    Feature,
-    answer_distance,
-    feature_distance,
-    similarity_distance,
-)
+from cmarr.layers.attention import TransformerLayer, attend, feed_forward
+from cmarr.layers.ragged import Layout
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
+from cmarr.losses.regularisation import CombinationContrast, Direction, Source, UncertaintyWeights
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
-from cmarr.losses.uncertainty_weights import Direction, Source, UncertaintyWeights
 from cmarr.methods.branches import by_name, check_sizes, modalities_of, usable_in, usable_under
-from cmarr.methods.first_stage import Frozen
-from cmarr.methods.protocol import Prediction
+from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
+
+
+class ResamplerLayer(nn.Module):
+    """Queries read frames and each other, then a feed-forward network; norm before, residual around."""
+
+    def __init__(self, d: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm_frames = nn.LayerNorm(d)
+        self.norm_queries = nn.LayerNorm(d)
+        self.query = nn.Linear(d, d, bias=False)
+        self.key_value = nn.Linear(d, 2 * d, bias=False)
+        self.out = nn.Linear(d, d, bias=False)
+        self.norm_step = nn.LayerNorm(d)
+        self.step = feed_forward(d)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Tensor, frames: Tensor, readable: Tensor) -> Tensor:
+        """queries (B, Q, d), frames (B, T, d), readable (B, T + Q) bool -> (B, Q, d)."""
+        asked = self.norm_queries(queries)
+        context = torch.cat([self.norm_frames(frames), asked], dim=1)  # (B, T + Q, d)
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        read = attend(self.query(asked), key, value, self.heads, readable)
+        queries = queries + self.dropout(self.out(read))
+        return queries + self.dropout(self.step(self.norm_step(queries)))
+
+
+class PerceiverResampler(nn.Module):
+    """(B, T, d) -> (B, Q, d): what `latents` learned queries read of each sequence in `layers` layers.
+
+    The resampler of Flamingo (Alayrac et al. 2022) after the Perceiver (Jaegle et al. 2021), without its
+    time embedding: the convolution before it is all that sees an order.
+    """
+
+    def __init__(self, d: int, latents: int, layers: int, heads: int, dropout: float):
+        super().__init__()
+        self.latents = nn.Parameter(torch.randn(latents, d) * d**-0.5)
+        self.layers = nn.ModuleList(ResamplerLayer(d, heads, dropout) for _ in range(layers))
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """frames (B, T, d); mask (B, T) bool, True on real frames, of which there may be none."""
+        queries = self.latents.expand(len(frames), -1, -1)  # (B, Q, d)
+        readable = torch.cat([mask, mask.new_ones(queries.shape[:2])], dim=1)  # (B, T + Q)
+        for layer in self.layers:
+            queries = layer(queries, frames, readable)
+        return queries
+
+
+Missing = Literal["zeros", "learned"]
+
+KERNELS = {"t": 3, "s": 1, "v": 1}
+"""Frames that the convolution of a modality sees."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """vectors: (B, M, d), a token a modality; blank: (M, d), what stands for a missing one."""
+
+    vectors: Tensor
+    blank: Tensor
+
+
+class TokenEncoder(nn.Module):
+    """A sequence to one token: convolution without bias, Perceiver resampler, mean of its queries, layer norm."""
+
+    def __init__(self, dim: int, d: int, kernel: int, latents: int, layers: int, heads: int, dropout: float):
+        super().__init__()
+        self.convolution = nn.Conv1d(dim, d, kernel, padding=kernel // 2, bias=False)
+        self.resampler = PerceiverResampler(d, latents, layers, heads, dropout)
+        self.norm = nn.LayerNorm(d)
+
+    def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
+        """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, d); `longest` as for `Layout`."""
+        layout = Layout(lengths, len(frames), longest)
+        # One product with the weights of every offset, on real frames only; what comes behind them is not read.
+        weights = self.convolution.weight.permute(2, 0, 1)  # (kernel, d, D)
+        offsets = layout.pad(F.linear(frames, weights.flatten(0, 1))).chunk(
+            len(weights), dim=-1
+        )  # (B, T, d) each
+        middle = len(offsets) // 2
+        x = offsets[middle]
+        for place, own in enumerate(offsets):
+            if place != middle:
+                x = x + F.pad(own, (0, 0, middle - place, place - middle))
+        return self.norm(self.resampler(x, layout.mask).mean(1))
+
+
+class TokenBackbone(nn.Module):
+    """From features to the fused representation h of an utterance, for any set of usable modalities.
+
+    The network inferred for MCUR from CMAD (Zhuang et al. 2025), see docs/mcur.md: a `TokenEncoder` a modality,
+    a transformer over the modality axis, concatenation, Linear + dropout + ReLU.
+
+    missing: what stands for a modality that may not be used: "zeros", the token of a single frame of zeros
+             (CMAD's zeroed input, which betrays no length), or a "learned" vector
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        d: int,
+        *,
+        latents: int,
+        resampler_layers: int,
+        depth: int,
+        heads: int,
+        dropout: float,
+        missing: Missing = "zeros",
+    ):
+        super().__init__()
+        self.modalities = tuple(dims)
+        self.encoders = nn.ModuleDict(
+            {
+                m: TokenEncoder(dims[m], d, KERNELS[m], latents, resampler_layers, heads, dropout)
+                for m in self.modalities
+            }
+        )
+        self.layers = nn.ModuleList(TransformerLayer(d, heads, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(d)
+        self.join = nn.Sequential(nn.Linear(len(dims) * d, d), nn.Dropout(dropout), nn.ReLU())
+        self.blank = nn.Parameter(torch.zeros(len(dims), d)) if missing == "learned" else None
+
+    def encode(
+        self,
+        values: Mapping[str, Tensor],
+        lengths: Mapping[str, Tensor],
+        longest: Mapping[str, int] | None = None,
+    ) -> Tokens:
+        """Ragged features (N, D) a modality and their lengths (B,) -> tokens, whatever may be used of them.
+
+        longest: as for `Layout`, a modality.
+        """
+        read = []
+        for m in self.modalities:
+            frames, sizes = values[m], lengths[m]
+            if self.blank is None:  # one utterance more, of a single frame of zeros
+                frames = torch.cat([frames, frames.new_zeros(1, frames.shape[1])])
+                sizes = torch.cat([sizes, sizes.new_ones(1)])
+            known = (longest or {}).get(m)
+            read.append(self.encoders[m](frames, sizes, None if known is None else max(known, 1)))
+        tokens = torch.stack(read, dim=1)  # (B, M, d), or one row more
+        if self.blank is None:
+            return Tokens(tokens[:-1], tokens[-1])
+        return Tokens(tokens, self.blank)
+
+    def fuse(self, tokens: Tokens, usable: Tensor) -> Tensor:
+        """h (..., B, d) under each of some patterns `usable` (..., B, M) bool."""
+        x = torch.where(usable[..., None], tokens.vectors, tokens.blank).flatten(0, -3)  # (P B, M, d)
+        for layer in self.layers:
+            x = layer(x, x)
+        return self.join(self.norm(x).flatten(1)).view(*usable.shape[:-1], -1)
+
+
+Feature = Literal["mse", "cosine"]
+
+
+def feature_distance(student: Tensor, teacher: Tensor, kind: Feature) -> Tensor:
+    """(N,) distance of two representations (N, d): their mean squared error, or 1 - their cosine.
+
+    No gradient flows into the teacher.
+    """
+    target = teacher.detach().float()
+    if kind == "cosine":
+        return 1 - F.cosine_similarity(student.float(), target, dim=-1)
+    return (student.float() - target).square().mean(-1)
+
+
+def similarity_distance(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
+    """How differently student and teacher see the batch (Tung and Mori 2019); a scalar.
+
+        G = h h^T, rows L2-normalised;     ||G_student - G_teacher||_F^2 / R^2
+
+    student, teacher (N, d); counted (N,) bool: the R rows that are compared. 0 without any.
+    """
+    if not counted.any():
+        return student.sum() * 0
+    mine, target = student[counted].float(), teacher[counted].detach().float()
+    difference = F.normalize(mine @ mine.T, dim=1) - F.normalize(target @ target.T, dim=1)  # (R, R)
+    return difference.square().mean()
+
+
+def answer_distance(student: Tensor, teacher: Tensor, regression: bool, temperature: float) -> Tensor:
+    """(N,) distance of two answers (N, K); no gradient flows into the teacher.
+
+    Classes: T^2 KL(teacher || student) of the softmaxes at temperature T (Hinton et al. 2015).
+    Scores: |y_student - y_teacher|, which has no temperature.
+    """
+    target = teacher.detach().float()
+    if regression:
+        return (student.float() - target).abs().squeeze(1)
+    log_student = (student.float() / temperature).log_softmax(1)
+    log_teacher = (target / temperature).log_softmax(1)
+    return temperature**2 * (log_teacher.exp() * (log_teacher - log_student)).sum(1)
+
 
 From = Literal["pretrained", "self", "average", "none"]
 Terms = Literal["all", "recognition"]

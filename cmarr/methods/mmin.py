@@ -11,14 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.cascade import ResidualCascade
-from cmarr.layers.classifier import classifier
-from cmarr.losses.imagination import imagination_loss
+from cmarr.layers.cascade import ResidualCascade, classifier
 from cmarr.losses.recognition import recognition_loss
+from cmarr.methods._mmin import imagination_loss, masked_view, utterance_encoders
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
-from cmarr.methods.first_stage import Frozen
-from cmarr.methods.imagination import masked_view, utterance_encoders
-from cmarr.methods.protocol import Prediction
+from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
 

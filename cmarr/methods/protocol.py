@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 
@@ -139,6 +139,15 @@ class Represents(Protocol):
 
 
 @runtime_checkable
+class Recovers(Protocol):
+    """A method whose recovered representations can be compared with true ones."""
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """The true representations, modality -> (B, L, d), zero where it is not available."""
+        ...
+
+
+@runtime_checkable
 class ClosedForm(Protocol):
     """A method that is fitted in one step, by its own solver, instead of by gradient descent."""
 
@@ -149,3 +158,29 @@ class ClosedForm(Protocol):
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """As for `Method`."""
         ...
+
+
+T = TypeVar("T", bound=nn.Module)
+
+
+class Frozen(Generic[T]):
+    """A stage-1 model that its method looks things up in, and never trains.
+
+    Not a module on purpose: the frozen weights are neither among the method's parameters nor saved with
+    it; they are an output of their own.
+    """
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self._model: T | None = None
+
+    def keep(self, model: T) -> None:
+        """Freeze `model`, in evaluation mode, and keep it."""
+        self._model = model.eval().requires_grad_(False)
+
+    @property
+    def model(self) -> T:
+        """The frozen model. Raises RuntimeError before `keep`: training needs it, answering does not."""
+        if self._model is None:
+            raise RuntimeError(f"{self.method} trains from a stage-1 model: call start_from first")
+        return self._model

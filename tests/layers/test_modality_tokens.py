@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from cmarr.layers.modality_tokens import TokenBackbone, TokenEncoder
-from cmarr.layers.perceiver import PerceiverResampler
 from cmarr.layers.ragged import Layout
+from cmarr.methods.mcur import PerceiverResampler, TokenBackbone, TokenEncoder
 
 DIMS = {"s": 3, "v": 4, "t": 5}
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from cmarr.layers.pooling import mean_and_deviation, mean_over_time
+from cmarr.layers.ragged import mean_and_deviation, mean_over_time
 
 FRAMES = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]])
 LENGTHS = torch.tensor([2, 0, 1])

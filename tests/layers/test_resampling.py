@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmarr.layers.resample import mean_weights, resampling_weights
+from cmarr.layers.ragged import mean_weights, resampling_weights
 
 
 def resampled(sequence: list[float], length: int, longest: int | None = None) -> list[float]:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cmarr.layers.sequence_encoders import LSTMEncoder, TextCNN, UtteranceEncoders
+from cmarr.methods._mmin import LSTMEncoder, TextCNN, UtteranceEncoders
 
 LENGTHS = torch.tensor([7, 1, 4])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmarr.layers.transformer import MultimodalTransformer, Transformer, positions
+from cmarr.methods.dicmor import MultimodalTransformer, Transformer, positions
 
 
 def test_positions_by_hand():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from cmarr.layers.trees import Trees
+from cmarr.methods.gbdt import Trees
 
 ROUNDS, LEAVES = 20, 6
 OPTIONS = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "min_samples_leaf": 3, "early_stopping": False}

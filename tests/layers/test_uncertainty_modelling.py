@@ -3,7 +3,7 @@
 import torch
 
 from cmarr.layers.ragged import Layout
-from cmarr.layers.uncertainty import LOG_SIGMA_RANGE, UncertaintyModelling
+from cmarr.layers.representation import LOG_SIGMA_RANGE, UncertaintyModelling
 
 LENGTHS = torch.tensor([3, 1, 0, 4])
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cmarr.losses.combination_contrast import CombinationContrast
+from cmarr.losses.regularisation import CombinationContrast
 from cmarr.losses.supervised_contrast import score_classes, supervised_contrast
 
 SPEECH, BOTH, NOTHING = [True, False], [True, True], [False, False]

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from cmarr.losses.distillation import answer_distance, feature_distance, similarity_distance
 from cmarr.losses.recognition import counted_mean
+from cmarr.methods.mcur import answer_distance, feature_distance, similarity_distance
 
 
 def test_features_by_hand():

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from cmarr.losses.class_likelihood import ClassPriors
-from cmarr.losses.imagination import imagination_loss
-from cmarr.losses.instance_contrast import instance_contrast
-from cmarr.losses.moment_discrepancy import central_moment_discrepancy, pairwise_discrepancy
+from cmarr.methods._mmin import imagination_loss
+from cmarr.methods.cif_mmin import instance_contrast
+from cmarr.methods.dicmor import ClassPriors
+from cmarr.methods.if_mmin import central_moment_discrepancy, pairwise_discrepancy
 
 
 class TestImagination:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cmarr.errors import UserError
-from cmarr.losses.uncertainty_weights import UncertaintyWeights
+from cmarr.losses.regularisation import UncertaintyWeights
 
 ALL = torch.ones(3, dtype=torch.bool)
 

@@ -3,7 +3,7 @@
 import torch
 
 from cmarr.data.batch import visibility
-from cmarr.layers.pooling import mean_over_time
+from cmarr.layers.ragged import mean_over_time
 
 
 def test_what_is_hidden_is_reconstructed_from_what_is_not(small):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import visibility
-from cmarr.losses.imagination import imagination_loss
+from cmarr.methods._mmin import imagination_loss
 from cmarr.methods.protocol import Diagnosed, Started
 from cmarr.methods.registry import build_method
 from cmarr.modalities import MODALITIES
@@ -173,7 +173,7 @@ def test_if_mmin_s_stage_one_makes_the_modalities_alike(small):
 
 def test_cif_mmin_s_stage_one_weighs_its_pairs(small):
     """0.25 L(t, v) + 0.25 L(t, s) + 0.5 L(v, s): without text only the half of the last is left."""
-    from cmarr.losses.instance_contrast import instance_contrast
+    from cmarr.methods.cif_mmin import instance_contrast
 
     first, batch = small.first_stage("cif_mmin").eval(), small.batch(absent=0.0)
     visible = visibility("sv", 10)

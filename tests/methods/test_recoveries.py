@@ -5,8 +5,8 @@ from torch import nn
 
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
+from cmarr.methods.inference import recoveries
 from cmarr.methods.protocol import Prediction
-from cmarr.methods.recoveries import recoveries
 
 
 class Copies(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.layers.rows import worked_rows
+from cmarr.layers.ragged import worked_rows
 from cmarr.methods.protocol import Started
 from cmarr.methods.registry import FIRST_STAGES, build_method
 from cmarr.task import Task

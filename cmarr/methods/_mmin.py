@@ -1,14 +1,20 @@
-"""From the sequence of one modality to one vector: the encoders of the MMIN family (Zhao et al. 2021)."""
+"""What MMIN and the methods that grew out of it share: encoders (Zhao et al. 2021), the view of a masked batch, losses.
+
+Their first stage learns from complete data; their second imagines, from what may be used, what the frozen encoders
+of the first make of the rest.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmarr.layers.ragged import Layout
-from cmarr.layers.rows import worked_rows
+from cmarr.data.batch import Batch
+from cmarr.layers.ragged import Layout, worked_rows
+from cmarr.methods.branches import modalities_of, usable_in
 
 TextEncoder = Literal["cnn", "lstm"]
 
@@ -146,3 +152,74 @@ def _windows(parts: Tensor, kernel: int) -> Tensor:
         if shift < offset.shape[1]:
             total = total + F.pad(offset[:, shift:], (0, 0, 0, shift))
     return total
+
+
+def imagination_loss(imagined: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Mean over the entries that count of (imagined - target)^2; a scalar, 0 when nothing counts.
+
+    imagined, target: (B, M, d), a vector a modality; counted (B, M) bool. No gradient flows into the
+    target.
+    """
+    squares = (imagined.float() - target.detach().float()).square().mean(-1)  # (B, M)
+    return (squares * counted).sum() / counted.sum().clamp(min=1)
+
+
+def utterance_encoders(
+    dims: Mapping[str, int], d: int, text_dropout: float, text: TextEncoder = "cnn"
+) -> UtteranceEncoders:
+    """An encoder for every modality that the corpus has, (B, T, D) to (B, d) each."""
+    return UtteranceEncoders({m: dims[m] for m in modalities_of(dims)}, d, text_dropout, text=text)
+
+
+@dataclass(frozen=True)
+class MaskedView:
+    """A batch as the second stage sees it; (B, M) bool each, in the order of the method's modalities.
+
+    available: what exists
+    usable:    what of it may be used
+    """
+
+    available: Tensor
+    usable: Tensor
+
+    @property
+    def hidden(self) -> Tensor:
+        """What exists and may not be used: it serves as a detached target alone."""
+        return self.available & ~self.usable
+
+    @property
+    def answerable(self) -> Tensor:
+        """(B,), the rows in which something may be used."""
+        return self.usable.any(1)
+
+    @property
+    def imagined(self) -> Tensor:
+        """Where imagination is measured: what exists, in answerable rows that hide something."""
+        return self.available & (self.answerable & self.hidden.any(1))[:, None]
+
+
+def masked_view(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> MaskedView:
+    """The view of a batch under a visibility (B, 3)."""
+    return MaskedView(*usable_in(batch, visible, modalities))
+
+
+def guided_losses(
+    view: MaskedView,
+    *,
+    imagined: Tensor,
+    reverse: Tensor,
+    invariant: Tensor,
+    kept: Tensor,
+    imagination_weight: float,
+    invariance_weight: float,
+) -> dict[str, Tensor]:
+    """The two losses of IF-MMIN and CIF-MMIN beside recognition, weighted; all tensors (B, M, d).
+
+    imagination: of what was `imagined` for what the frozen encoders make of the hidden modalities, `reverse`
+    invariance:  of the `invariant` features of the masked input for those of the complete one, `kept`
+    """
+    stays = view.available & view.answerable[:, None]
+    return {
+        "imagination": imagination_weight * imagination_loss(imagined, reverse, view.imagined),
+        "invariance": invariance_weight * imagination_loss(invariant, kept, stays),
+    }
