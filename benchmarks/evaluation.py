@@ -37,7 +37,7 @@ from cmarr.evaluation.answering import answers, asked_of
 from cmarr.masks.draw import Tested, draw
 from cmarr.methods.model import Model
 from cmarr.methods.protocol import ClosedForm
-from cmarr.methods.registry import METHODS, build_method
+from cmarr.methods.registry import build_method, method_names
 from cmarr.modalities import CONDITIONS
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.settings.resolve import resolve
@@ -70,11 +70,11 @@ def random_store(rows: int, seed: int, absent: float) -> Store:
 
 def sizes(preset: str) -> dict[str, dict[str, Any]]:
     """Method -> its keywords under a preset."""
-    params = read_yaml(ROOT / "params.yaml") | {"preset": preset, "methods": list(METHODS)}
+    params = read_yaml(ROOT / "params.yaml") | {"preset": preset, "methods": list(method_names())}
     with tempfile.TemporaryDirectory() as folder:
         YAML().dump(params, Path(folder) / "params.yaml")
         files = resolve(load_settings(Path(folder) / "params.yaml", ROOT / "presets"))
-    return {name: files[name]["settings"] for name in METHODS}
+    return {name: files[name]["settings"] for name in method_names()}
 
 
 def build(name: str, settings: dict[str, Any]) -> Model:
@@ -165,7 +165,11 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3, help="evaluations of each kind a method")
     parser.add_argument(
-        "--only", nargs="*", default=list(METHODS), choices=list(METHODS), help="rows of the table"
+        "--only",
+        nargs="*",
+        default=list(method_names()),
+        choices=list(method_names()),
+        help="rows of the table",
     )
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()

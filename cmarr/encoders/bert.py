@@ -113,3 +113,6 @@ def word_pieces(tokenizer: Any, text: str) -> list[int]:
 def readable(text: str) -> str:
     """The text with U+FFFD for halves of surrogate pairs, which no tokenizer takes."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+ENCODER = Bert

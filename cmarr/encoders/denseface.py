@@ -94,3 +94,6 @@ class DensefaceRows:
             features, _ = self.network(faces)
             rows = features.float().cpu().numpy()  # (sum T, 342)
         return np.split(rows, np.cumsum([len(part) for part in inputs])[:-1])
+
+
+ENCODER = DensefaceRows

@@ -68,3 +68,6 @@ class Hashing:
         ]
         parts = dict.fromkeys(grams, 1 / math.sqrt(len(grams)) if grams else 0.0)
         return {f"g {gram}": weight for gram, weight in parts.items()} | {f"w {token}": 1.0}
+
+
+ENCODER = Hashing

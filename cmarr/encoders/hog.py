@@ -58,3 +58,6 @@ class Hog:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
         return clip_answers(utterances, "v", self.reader, self.workers, self.seconds)
+
+
+ENCODER = Hog

@@ -37,3 +37,6 @@ class LogMel:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
         return clip_answers(utterances, "s", self.reader, self.workers, self.seconds)
+
+
+ENCODER = LogMel

@@ -157,3 +157,6 @@ def require_rate(preparation: Any) -> None:
             f"encoders.wav2vec2.model: this model wants {preparation.sampling_rate} Hz, cmarr gives {RATE} Hz; "
             "take another one"
         )
+
+
+ENCODER = Wav2vec2

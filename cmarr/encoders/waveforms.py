@@ -65,3 +65,6 @@ class Waveforms:
                 frames = to_frames(answer)
                 times = (np.arange(len(frames), dtype=np.float32) + 0.5) * FRAME / RATE
                 yield FeatureSequence(utterance.id, frames, times)
+
+
+ENCODER = Waveforms

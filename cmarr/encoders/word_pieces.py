@@ -78,3 +78,6 @@ def _saved(path: str) -> Callable[[str], list[int]]:
     except Exception as error:  # the library raises nothing more special
         raise UserError(f"{path}: is no tokenizer, or is damaged ({error}); export the model again") from None
     return lambda text: tokenizer.encode(readable(text), add_special_tokens=False).ids
+
+
+ENCODER = WordPieces

@@ -105,6 +105,8 @@ class Contrasted(nn.Module):
 class CIFMMIN(nn.Module):
     """Stage 2, without the heads of stage 1. Obeys `Method`; starts from a `Contrasted`."""
 
+    first_stage = Contrasted
+
     def __init__(
         self,
         dims: Mapping[str, int],
@@ -188,3 +190,6 @@ def spreads(encoders: UtteranceEncoders, batch: Batch, modalities: tuple[str, ..
 
 def _head(d: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(d, d), nn.LeakyReLU(), nn.LayerNorm(d), nn.Linear(d, d), nn.LeakyReLU())
+
+
+METHOD = CIFMMIN

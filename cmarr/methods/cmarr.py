@@ -359,3 +359,6 @@ class CMARR(nn.Module):
         ]
         every = torch.cat(bits)
         return every.sum() / max(len(every), 1)
+
+
+METHOD = CMARR

@@ -94,3 +94,6 @@ def _encoder(dim: int, d: int, dropout: float) -> nn.Sequential:
 
 def _decoder(width: int, d: int, dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, dim))
+
+
+METHOD = CRA

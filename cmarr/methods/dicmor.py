@@ -217,6 +217,8 @@ class Complete(nn.Module):
 class DiCMoR(nn.Module):
     """The whole method. Obeys `cmarr.methods.protocol.Method`; starts from a `Complete`."""
 
+    first_stage = Complete
+
     def __init__(
         self,
         dims: Mapping[str, int],
@@ -383,3 +385,6 @@ class DiCMoR(nn.Module):
         first, second = (inverted[k] for k in range(2))
         alone = torch.where(sources[:, 0, None, None], first, second)
         return torch.where(sources.all(1)[:, None, None], both, alone)
+
+
+METHOD = DiCMoR

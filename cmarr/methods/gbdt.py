@@ -172,3 +172,6 @@ class GBDT(nn.Module):
         widths = torch.tensor([2 * dim for dim in self.dims.values()], device=usable.device)
         columns = usable.repeat_interleave(widths, dim=1)  # (B, W)
         return torch.where(columns, pooled, torch.nan)
+
+
+METHOD = GBDT

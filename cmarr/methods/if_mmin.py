@@ -101,6 +101,8 @@ class Shared(nn.Module):
 class IFMMIN(nn.Module):
     """Stage 2. Obeys `cmarr.methods.protocol.Method`; starts from a `Shared`."""
 
+    first_stage = Shared
+
     def __init__(
         self,
         dims: Mapping[str, int],
@@ -168,3 +170,6 @@ class IFMMIN(nn.Module):
         _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))
         logits = self.classifier(latents)  # (P, B, K)
         return by_name(visible, logits)
+
+
+METHOD = IFMMIN

@@ -113,3 +113,6 @@ class Linear(nn.Module):
     def _columns(self, usable: Tensor) -> Tensor:
         parts = [usable[:, [MODALITIES.index(m)]].expand(-1, 2 * dim) for m, dim in self.dims.items()]
         return torch.cat(parts, 1).cpu()
+
+
+METHOD = Linear

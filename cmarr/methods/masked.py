@@ -80,3 +80,6 @@ class Masked(nn.Module):
     def _kept(self, x: Mapping[str, Tensor], usable: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         kept = {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
         return kept, torch.zeros_like(usable)
+
+
+METHOD = Masked

@@ -303,6 +303,8 @@ class Teacher(nn.Module):
 class MCUR(nn.Module):
     """The student, with its losses. Obeys `cmarr.methods.protocol.Method`; may start from a `Teacher`."""
 
+    first_stage = Teacher
+
     def __init__(
         self,
         dims: Mapping[str, int],
@@ -531,3 +533,6 @@ def _towards(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
             mean.lerp_(now, taken.to(now.dtype))
 
     return average
+
+
+METHOD = MCUR

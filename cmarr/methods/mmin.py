@@ -55,6 +55,8 @@ class Complete(nn.Module):
 class MMIN(nn.Module):
     """Stage 2. Obeys `cmarr.methods.protocol.Method`; starts from a `Complete`."""
 
+    first_stage = Complete
+
     def __init__(
         self,
         dims: Mapping[str, int],
@@ -116,3 +118,6 @@ class MMIN(nn.Module):
         _, latents = self.cascade(h.flatten(2))  # (P, B, blocks d / 2)
         logits = self.classifier(latents)  # (P, B, K)
         return by_name(visible, logits)
+
+
+METHOD = MMIN

@@ -71,7 +71,7 @@ class Spread(Protocol):
 
 @runtime_checkable
 class Started(Protocol):
-    """A method that starts from a model trained on complete data (`registry.FIRST_STAGES`).
+    """A method that starts from a model trained on complete data (its class attribute `first_stage`).
 
     That model obeys the same protocol, is trained by the same loop, and is an output of its own.
     """

@@ -1,36 +1,32 @@
-"""Which methods there are. A method's file is imported only when that method runs."""
+"""Methods by name, as params.yaml has it. A method's file is imported only when that method is asked for."""
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from cmarr.errors import UserError
+from cmarr.plugins import METHODS, load, names
 from cmarr.task import Task
+from cmarr.validation import validate
 
-METHODS = {
-    "cmarr": "CMARR",
-    "masked": "Masked",
-    "linear": "Linear",
-    "gbdt": "GBDT",
-    "cra": "CRA",
-    "mmin": "MMIN",
-    "if_mmin": "IFMMIN",
-    "cif_mmin": "CIFMMIN",
-    "dicmor": "DiCMoR",
-    "mcur": "MCUR",
-}
-"""Key in params.yaml, which is also the module's name in this folder -> class."""
 
-FIRST_STAGES = {
-    "mmin": "Complete",
-    "if_mmin": "Shared",
-    "cif_mmin": "Contrasted",
-    "dicmor": "Complete",
-    "mcur": "Teacher",
-}
-"""Method that starts from a model trained on complete data -> that model's class, in the method's module."""
+def method_names() -> tuple[str, ...]:
+    """Every method there is."""
+    return names(METHODS)
+
+
+def method_class(name: str, *, first_stage: bool = False) -> Any:
+    """The class of a method, or of the model that it starts from.
+
+    Raises UserError for a name that does not exist, and for a method that starts from nothing.
+    """
+    made = load(METHODS, name)
+    if not first_stage:
+        return made
+    if getattr(made, "first_stage", None) is None:
+        raise UserError(f"methods: {name} starts from no other model")
+    return made.first_stage
 
 
 def build_method(
@@ -41,12 +37,13 @@ def build_method(
     *,
     first_stage: bool = False,
 ) -> nn.Module:
-    """Construct a method by its key, or the model that it starts from, which obeys the same protocol.
+    """Construct a method by its name, or the model that it starts from, which obeys the same protocol.
 
-    Raises UserError for a key that does not exist.
+    settings: values of what the class declares in its `Settings`; the others are as declared there.
+
+    Raises UserError for a name that does not exist, and for settings that the class does not have or cannot take.
     """
-    classes = FIRST_STAGES if first_stage else METHODS
-    if name not in classes:
-        raise UserError(f"methods: {name!r} is not a method; there are {', '.join(classes)}")
-    module = importlib.import_module(f"cmarr.methods.{name}")
-    return getattr(module, classes[name])(dims=dims, task=task, **settings)
+    made = method_class(name, first_stage=first_stage)
+    if not hasattr(made, "Settings"):  # not declared yet: plain keywords
+        return made(dims=dims, task=task, **settings)
+    return made(dims, task, validate(made.Settings, settings, f"method.{name}"))

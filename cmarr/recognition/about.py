@@ -8,7 +8,7 @@ from pydantic import Field
 from cmarr.errors import UserError
 from cmarr.files import read_json
 from cmarr.settings.schema import Encoders, Names, Section
-from cmarr.settings.validation import validate
+from cmarr.validation import validate
 
 FORMAT = 1
 """Of the exported folder; a reader refuses another one."""

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.schema import Settings
-from cmarr.settings.validation import refuse_unknown_keys, refuse_what_json_lacks, validate
+from cmarr.validation import refuse_unknown_keys, refuse_what_json_lacks, validate
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 """What a dataset may be called."""

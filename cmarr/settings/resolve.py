@@ -11,8 +11,8 @@ from cmarr.settings.crossing import crossed
 from cmarr.settings.idle import refuse_idle_switches
 from cmarr.settings.schema import Dataset, Methods, Settings, Train
 from cmarr.settings.tune import trials
-from cmarr.settings.validation import validate
 from cmarr.settings.variants import check_variants, varied
+from cmarr.validation import validate
 
 ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "text": ("hashing", "bert")}
 """What may encode a modality: sections of `encoders`."""

@@ -7,7 +7,7 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.settings.load import read_yaml
 from cmarr.settings.schema import Ablation, Methods, Settings, Train
-from cmarr.settings.validation import validate
+from cmarr.validation import validate
 
 OBJECTIVE = ("alpha", "beta", "lambda")
 """The weights of CM-ARR's objective, which stand at the top of params.yaml."""

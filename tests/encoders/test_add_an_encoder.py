@@ -7,13 +7,14 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from cmarr import plugins
 from cmarr.encoders import registry
 from cmarr.encoders.protocol import Encoder, is_absence
 from cmarr.settings import schema
 from cmarr.utterance import Rejected, Utterance
 
 sys.path.append(str(Path(__file__).parents[1]))
-from documented import blocks, entry, module_of
+from documented import blocks
 
 PAGE = "add-an-encoder.md"
 
@@ -22,9 +23,10 @@ PAGE = "add-an-encoder.md"
 def letters(tmp_path, monkeypatch):
     """The encoder of the page, registered, and the section of its settings."""
     module, line, section = blocks(PAGE, "python")
-    key, name = entry(line)
-    module_of(module, f"cmarr.encoders.{key}", tmp_path, monkeypatch)
-    monkeypatch.setitem(registry.ENCODERS, key, name)
+    (tmp_path / "letters.py").write_text(module + line)
+    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path / "letters.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    key, name = "letters", "Letters"
     names = dict(vars(schema))
     exec(section, names)
     return key, names[name]

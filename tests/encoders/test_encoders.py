@@ -4,7 +4,7 @@ import pytest
 
 from cmarr.encoders.hog import Hog
 from cmarr.encoders.protocol import Encoder
-from cmarr.encoders.registry import ENCODERS, build_encoder
+from cmarr.encoders.registry import build_encoder, encoder_names
 from cmarr.errors import UserError
 
 OTHER = {
@@ -51,7 +51,7 @@ def build(speech_model, text_model, face_weights):
     return make
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", encoder_names())
 def test_every_encoder_obeys_the_protocol(name, build):
     encoder = build(name)
     assert isinstance(encoder, Encoder)
@@ -60,7 +60,7 @@ def test_every_encoder_obeys_the_protocol(name, build):
     assert list(encoder.encode([])) == []
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", encoder_names())
 def test_the_description_tells_what_decides_the_features(name, build):
     plain = build(name).describe()
     assert plain["encoder"] == name
@@ -69,7 +69,7 @@ def test_the_description_tells_what_decides_the_features(name, build):
     assert all(other != plain for other in others)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", encoder_names())
 def test_what_changes_the_speed_only_is_not_in_it(name, build):
     assert build(name, **FASTER[name]).describe() == build(name).describe()
 

@@ -9,7 +9,7 @@ from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.waveform_frames import NOTHING
 from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
-from cmarr.methods.registry import FIRST_STAGES, METHODS, build_method
+from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 from cmarr.task import Task
 from cmarr.training.optimisation import limit_gradients, parts
@@ -35,7 +35,7 @@ def tuned(encoders):
         networks = encoders(**how)
         torch.manual_seed(0)
         method = with_encoders(build_method(name, DIMS, TASK, SMALL.get(name, {})), networks, 1e-3)
-        if name in FIRST_STAGES:
+        if hasattr(method_class(name), "first_stage"):
             first = build_method(name, DIMS, TASK, FIRST[name], first_stage=True)
             method.start_from(with_encoders(first, encoders(**how), 1e-3))
         return method
@@ -212,6 +212,8 @@ class TestLearning:
 
     def test_every_registered_method_is_wrapped_one_way_or_the_other(self, encoders):
         networks = encoders()
-        kinds = {name: type(with_encoders(build_method(name, DIMS, TASK, {}), networks)) for name in METHODS}
+        kinds = {
+            name: type(with_encoders(build_method(name, DIMS, TASK, {}), networks)) for name in method_names()
+        }
         assert {name for name, kind in kinds.items() if kind is Encoded} == {"linear", "gbdt"}
         assert all(kind in (Encoded, FineTuned) for kind in kinds.values())

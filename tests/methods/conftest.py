@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.methods.protocol import ClosedForm
-from cmarr.methods.registry import FIRST_STAGES, build_method
+from cmarr.methods.registry import build_method, method_class
 from cmarr.modalities import MODALITIES
 from cmarr.task import Task
 
@@ -102,7 +102,7 @@ def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES,
     """A small method, ready to train; one that is solved in closed form is fitted on a batch already."""
     torch.manual_seed(0)
     method = build_method(name, dims, task, {**SETTINGS.get(name, {}), **settings})
-    if name in FIRST_STAGES:
+    if hasattr(method_class(name), "first_stage"):
         method.start_from(make_first_stage(name, dims, task))
     if isinstance(method, ClosedForm):
         method.fit(make_batch(60, seed=5, dims=dims, regression=task.regression), torch.Generator())

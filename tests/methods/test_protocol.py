@@ -1,20 +1,14 @@
 """What every method promises, whatever it does inside."""
 
-import importlib
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from cmarr.data.batch import visibility
-from cmarr.methods.registry import METHODS
+from cmarr.methods.registry import method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 
-
-def method_class(name: str) -> type:
-    return getattr(importlib.import_module(f"cmarr.methods.{name}"), METHODS[name])
-
-
+METHODS = method_names()
 TRAINED = [name for name in METHODS if hasattr(method_class(name), "training_losses")]
 
 

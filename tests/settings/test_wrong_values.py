@@ -9,7 +9,7 @@ import pytest
 from cmarr.errors import UserError
 from cmarr.settings.load import read_preset, read_yaml
 from cmarr.settings.schema import Settings
-from cmarr.settings.validation import refuse_what_json_lacks, validate
+from cmarr.validation import refuse_what_json_lacks, validate
 from tests.settings.test_load import CLASSES, PRESETS, ROOT, edited, load_settings, resolve
 
 WRONG = (None, "x", -1, [], ["x"], {"a": 1})

@@ -1,0 +1,205 @@
+"""Which methods, encoders and readers of corpora there are: the product's own, and those that a user brings.
+
+A file becomes one by a line at its end, such as `METHOD = Average`; its name is that of the file. The product's own are
+found by that line, and imported only when they are asked for. A user's stand in a file or an importable module that
+`plugins` in params.yaml names, or that an installed package declares as an entry point (groups `cmarr.methods`,
+`cmarr.encoders`, `cmarr.readers`). The environment variable CMARR_PLUGINS names them where there is no params.yaml, and
+tells the processes that this one starts.
+"""
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cmarr
+from cmarr.errors import UserError, did_you_mean
+
+VARIABLE = "CMARR_PLUGINS"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the things that can be added: `marker` is the line that makes a file one, `package` where ours lie."""
+
+    what: str
+    marker: str
+    package: str
+    group: str
+
+    def marked(self, text: str) -> str | None:
+        """What the marker line of a source text assigns; None without one."""
+        found = re.search(rf"^{self.marker} = (.+?)(?:  #.*)?$", text, re.MULTILINE)
+        return found[1] if found else None
+
+
+METHODS = Kind("method", "METHOD", "cmarr.methods", "cmarr.methods")
+ENCODERS = Kind("encoder", "ENCODER", "cmarr.encoders", "cmarr.encoders")
+READERS = Kind("kind of corpus", "READER", "cmarr.corpora", "cmarr.readers")
+KINDS = (METHODS, ENCODERS, READERS)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where something stands: the module to import and its file."""
+
+    module: str
+    file: Path
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Every name of a kind: ours first, then the user's."""
+    return tuple(_all(kind, _given()))
+
+
+def own_names(kind: Kind) -> tuple[str, ...]:
+    """The names of the product's own."""
+    return tuple(_built_in(kind))
+
+
+def file_of(kind: Kind, name: str, key: str = "") -> Path:
+    """The file that something stands in. Raises UserError for an unknown name."""
+    return _found(kind, name, key).file
+
+
+def module_of(kind: Kind, name: str, key: str = "") -> ModuleType:
+    """The module that something stands in, imported. `key`: of params.yaml, for the message.
+
+    Raises UserError for an unknown name, with the nearest known one, and for a plugin that cannot be imported.
+    """
+    found = _found(kind, name, key)
+    if name in _built_in(kind):
+        return importlib.import_module(found.module)
+    try:
+        module = importlib.import_module(found.module)
+    except Exception as error:
+        raise UserError(
+            f"plugins: {found.file} cannot be imported ({type(error).__name__}: {error}); mend it, or take it out of "
+            "plugins"
+        ) from error
+    if Path(module.__file__ or "").resolve() != found.file.resolve():
+        raise UserError(
+            f"plugins: {found.file}: another module is called {found.module} ({module.__file__}); give the file "
+            "another name"
+        )
+    return module
+
+
+def load(kind: Kind, name: str, key: str = "") -> Any:
+    """What the marker line of a file assigns, such as the class of a method. Raises UserError as `module_of` does."""
+    return getattr(module_of(kind, name, key), kind.marker)
+
+
+def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
+    """From now on know these plugins, here and in the processes that this one starts.
+
+    plugins: files, absolute or relative to `folder`, or importable modules, instead of those of the last call.
+    Raises UserError for one that is not there, is none of the kinds, or has a name that is taken.
+    """
+    given = [str(Path(folder, Path(p).expanduser()).resolve()) if _is_file(p) else p for p in plugins]
+    given = list(dict.fromkeys([*_OUTER, *given]))
+    for kind in KINDS:
+        _all(kind, tuple(given))
+    os.environ[VARIABLE] = os.pathsep.join(given)
+    for plugin in filter(_is_file, given):
+        if (parent := str(Path(plugin).parent)) not in sys.path:
+            sys.path.append(parent)
+
+
+def _given() -> tuple[str, ...]:
+    return tuple(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
+
+
+_OUTER = _given()
+"""What was in the environment when this process began."""
+
+
+def _is_file(plugin: str) -> bool:
+    return plugin.endswith(".py") or "/" in plugin or os.sep in plugin
+
+
+def _found(kind: Kind, name: str, key: str) -> Found:
+    known = _all(kind, _given())
+    if name not in known:
+        raise UserError(
+            f"{key or kind.marker.lower() + 's'}: {name!r} is not a{'n' if kind is ENCODERS else ''} {kind.what}; "
+            f"there are {', '.join(known)}{did_you_mean(name, known)}"
+        )
+    return known[name]
+
+
+@cache
+def _built_in(kind: Kind) -> dict[str, Found]:
+    folder = Path(cmarr.__file__).parent
+    found = {}
+    for path in sorted(folder.joinpath(*kind.package.split(".")[1:]).rglob("*.py")):
+        if marked := kind.marked(path.read_text(encoding="utf-8")):
+            name = marked.strip("\"'") if marked[0] in "\"'" else path.stem
+            module = ".".join(("cmarr", *path.relative_to(folder).with_suffix("").parts))
+            found[name] = Found(module, path)
+    return found
+
+
+@cache
+def _all(kind: Kind, given: tuple[str, ...]) -> dict[str, Found]:
+    found = dict(_built_in(kind))
+    for plugin in given:
+        file = _file_of_plugin(plugin)
+        text = file.read_text(encoding="utf-8")
+        if not any(k.marked(text) for k in KINDS):
+            lines = ", ".join(f"{k.marker} = ..." for k in KINDS)
+            raise UserError(
+                f"plugins: {plugin} has none of the lines {lines}; write the one that says what it is"
+            )
+        if kind.marked(text):
+            module = file.stem if _is_file(plugin) else plugin
+            _add(
+                found,
+                kind,
+                file.stem if _is_file(plugin) else plugin.rpartition(".")[2],
+                module,
+                file,
+                plugin,
+            )
+    for entry in entry_points(group=kind.group):
+        spec = importlib.util.find_spec(entry.module)
+        if spec and spec.origin:
+            _add(found, kind, entry.name, entry.module, Path(spec.origin), f"the entry point {entry.name}")
+    return found
+
+
+def _add(found: dict[str, Found], kind: Kind, name: str, module: str, file: Path, source: str) -> None:
+    if name in found and found[name].file.resolve() == file.resolve():
+        return
+    if name in found:
+        raise UserError(
+            f"plugins: {source}: there is a{'n' if kind is ENCODERS else ''} {kind.what} {name!r} already "
+            f"({found[name].file}); give it another name"
+        )
+    if not (name.isidentifier() and name.isascii()):
+        raise UserError(f"plugins: {source}: {name!r} names files and stages; use letters, digits and '_'")
+    found[name] = Found(module, file)
+
+
+def _file_of_plugin(plugin: str) -> Path:
+    if _is_file(plugin):
+        if not Path(plugin).is_file():
+            raise UserError(f"plugins: {plugin} does not exist; give the file, relative to params.yaml")
+        return Path(plugin)
+    try:
+        spec = importlib.util.find_spec(plugin)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin:
+        raise UserError(
+            f"plugins: there is no module {plugin!r} here; install it, or name its file, ending in .py"
+        )
+    return Path(spec.origin)
