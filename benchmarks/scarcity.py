@@ -31,7 +31,7 @@ from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.predictions import predictions_path, read_predictions, told_of, write_predictions
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.tallies import levels
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import folder_digest, write_csv
 from cmarr.folds.files import Fold, read_folds, write_folds
 from cmarr.masks.files import read_masks

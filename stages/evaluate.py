@@ -17,7 +17,7 @@ from cmarr.evaluation.robustness import damage_summaries, protocol_json, protoco
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table, summarise
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks

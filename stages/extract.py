@@ -12,8 +12,7 @@ from cmarr.encoders.registry import build_encoder
 from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.execution.jobs import device_of
 from cmarr.execution.local import worker_count
-from cmarr.features.extract import extract
-from cmarr.features.making import Make, on_cluster
+from cmarr.features.extract import Make, extract, on_cluster
 from cmarr.files import file_digest
 from cmarr.media.faces_file import NAME, write_faces
 from cmarr.modalities import LETTERS

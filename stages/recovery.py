@@ -9,7 +9,7 @@ from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.evaluation.recovery import Pair, measure, ridge_answer
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
 from cmarr.methods.inference import Recoveries, recoveries

@@ -14,7 +14,7 @@ from cmarr.evaluation.clusters import silhouette_table
 from cmarr.evaluation.damage_study import Finding, examine
 from cmarr.evaluation.recovery import recovery_table
 from cmarr.evaluation.spread import read_spread
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_text
 from cmarr.folds.files import read_folds, read_rule
 from cmarr.modalities import LETTERS, MODALITIES, NAMES

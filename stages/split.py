@@ -2,9 +2,8 @@
 
 from cmarr.corpora.manifest import read_manifest
 from cmarr.errors import many
-from cmarr.folds.check import describe_rule
 from cmarr.folds.files import write_folds
-from cmarr.folds.split import split
+from cmarr.folds.split import describe_rule, split
 from stages.paths import Paths
 from stages.stage import run
 

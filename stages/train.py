@@ -8,7 +8,7 @@ from typing import Any
 from cmarr.device import memory_limit
 from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.local import worker_count
-from cmarr.features.tables import size_of_features
+from cmarr.features.shards import size_of_features
 from cmarr.files import atomic, file_digest, folder_digest
 from cmarr.folds.files import read_folds
 from cmarr.task import Task

@@ -17,7 +17,7 @@ from cmarr.evaluation.predictions import (
     usable_counts,
     write_predictions,
 )
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
 from cmarr.methods.inference import answer, representations

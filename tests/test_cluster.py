@@ -24,8 +24,7 @@ from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError
 from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.ray import Cluster
-from cmarr.features.extract import extract
-from cmarr.features.making import ShardJob, make_shard, on_cluster
+from cmarr.features.extract import ShardJob, extract, make_shard, on_cluster
 from cmarr.files import write_json
 from cmarr.training.job import run_job
 from cmarr.utterance import Utterance

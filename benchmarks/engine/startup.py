@@ -13,8 +13,7 @@ import numpy as np
 from benchmarks.engine.stores import IEMOCAP, fitted, random_store, size_in_bytes
 from benchmarks.records import markdown
 from cmarr.data.store import Store, build_store
-from cmarr.features.shards import shard_path, write_shard
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features, shard_path, write_shard
 from cmarr.modalities import NAMES
 from cmarr.sequence import FeatureSequence
 

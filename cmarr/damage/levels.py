@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cmarr.damage.hurt import damaged
+from cmarr.damage.corruptions import damaged, vocabulary, word_error_rate
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import LEVELS, level_folder
-from cmarr.damage.word_errors import vocabulary, word_error_rate
 from cmarr.encoders.protocol import Encoder
 from cmarr.features.extract import Summary, extract
 from cmarr.files import write_json

@@ -11,8 +11,7 @@ from cmarr.corpora.labels import select_labels
 from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
 from cmarr.doctor.media import media_findings
 from cmarr.errors import UserError, many
-from cmarr.folds.check import describe_rule
-from cmarr.folds.split import split
+from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.utterance import Rejected, Utterance
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from cmarr.errors import UserError
 from cmarr.files import atomic
+from cmarr.modalities import NAMES
 from cmarr.sequence import FeatureSequence
 
 HALF_LIMIT = 6e4
@@ -83,7 +84,8 @@ def read_ids(path: str | Path) -> list[str]:
 
     Raises UserError when it is missing, damaged, or no shard.
     """
-    return _read(path)["id"].to_pylist()
+    ids: list[str] = _read(path)["id"].to_pylist()
+    return ids
 
 
 def read_lengths(folder: str | Path) -> dict[str, int]:
@@ -112,7 +114,7 @@ class FeatureTable:
     @property
     def dim(self) -> int:
         """Width D of a feature vector."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
 
 def read_features(folder: str | Path) -> FeatureTable | None:
@@ -216,3 +218,28 @@ def _read(path: str | Path, columns: list[str] | None = None) -> pa.Table:
         raise UserError(
             f"{path} cannot be read ({reason}); remove it and run the extraction again"
         ) from error
+
+
+def load_features(folder: str | Path, unpacked: str | Path | None = None) -> dict[str, FeatureTable]:
+    """Letter -> table for each modality that has at least one sequence under `folder`/<modality>/.
+
+    unpacked: a folder to unpack the features to, from where they are mapped instead of held in memory.
+    Raises UserError when no modality has any.
+    """
+    tables = {
+        letter: read_features(Path(folder) / name)
+        if unpacked is None
+        else map_features(Path(folder) / name, Path(unpacked) / name)
+        for letter, name in NAMES.items()
+    }
+    found = {letter: table for letter, table in tables.items() if table is not None}
+    if not found:
+        raise UserError(
+            f"{folder}: no modality has any features; look at the quarantine lists in its folders"
+        )
+    return found
+
+
+def size_of_features(folder: str | Path) -> int:
+    """Bytes of the features of all modalities under `folder`, as they are held in memory."""
+    return sum(features_size(Path(folder) / name) for name in NAMES.values())

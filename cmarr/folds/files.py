@@ -47,4 +47,5 @@ def read_folds(path: str | Path) -> list[Fold]:
 
 def read_rule(path: str | Path) -> str:
     """The sentence that says how these folds were made."""
-    return (pq.read_schema(path).metadata or {}).get(b"rule", b"").decode()
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(b"rule", b"").decode()

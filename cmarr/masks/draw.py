@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cmarr.masks.cells import generator, hide, hide_batches, hide_groups, rising
 from cmarr.masks.files import packed
+from cmarr.masks.patterns import (
+    generator,
+    hide,
+    hide_batches,
+    hide_groups,
+    keep_alone,
+    keep_in_bursts,
+    rising,
+)
 from cmarr.masks.protocols import CELLS, DICMOR, STEPS, UNBALANCED
-from cmarr.masks.steps import keep_alone, keep_in_bursts
 from cmarr.modalities import COMPLETE, CONDITION_OF, MODALITIES, NAMES
 
 SIGNS = ("negative", "zero", "positive")

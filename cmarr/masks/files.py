@@ -54,7 +54,8 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "protocols.json"
     if not path.is_file():
         raise UserError(f"{path}: does not exist; draw the mask sets first (dvc repro masks)")
-    return read_json(path)
+    description: dict[str, Any] = read_json(path)
+    return description
 
 
 def read_masks(folder: str | Path, name: str) -> pd.DataFrame:

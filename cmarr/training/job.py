@@ -15,7 +15,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.finetuned import with_encoders

@@ -9,8 +9,7 @@ import pytest
 from cmarr.corpora.meld import published
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
-from cmarr.folds.check import describe_rule
-from cmarr.folds.split import split
+from cmarr.folds.split import describe_rule, split
 
 
 def read(root):

@@ -9,7 +9,7 @@ import soundfile
 from recordings import face, tone, write_video
 
 from cmarr.corpora.manifest import read_manifest, write_manifest
-from cmarr.damage.hurt import damaged
+from cmarr.damage.corruptions import damaged
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.levels import extract_levels
 from cmarr.damage.tables import level_folder, read_levels

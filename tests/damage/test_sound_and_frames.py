@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmarr.damage.noise import TALKERS, Babble, WhiteNoise, choose_talkers
-from cmarr.damage.picture import READ_NOISE, Blur, Dark, Occlusion
+from cmarr.damage.corruptions import (
+    READ_NOISE,
+    TALKERS,
+    Babble,
+    Blur,
+    Dark,
+    Occlusion,
+    WhiteNoise,
+    choose_talkers,
+)
 from cmarr.errors import Unreadable
 from cmarr.media.audio import read_audio
 from cmarr.media.clips import Clip

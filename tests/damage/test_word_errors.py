@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmarr.damage.word_errors import ERRORS, vocabulary, with_word_errors, word_error_rate
+from cmarr.damage.corruptions import ERRORS, vocabulary, with_word_errors, word_error_rate
 
 WORDS = vocabulary(["the train is late again", "the cat", None, ""])
 SAID = [" ".join(f"w{i}x{j}" for j in range(1 + i % 12)) for i in range(400)]

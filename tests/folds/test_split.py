@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
-from cmarr.folds.check import check_folds, describe_rule, recurring_speakers
 from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
-from cmarr.folds.split import split
+from cmarr.folds.split import check_folds, describe_rule, recurring_speakers, split
 from cmarr.utterance import Utterance
 
 DATA = Path(__file__).parents[3] / "shared/data"

@@ -6,8 +6,7 @@ import torch
 
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Frames, Store, build_store
-from cmarr.features.shards import shard_path, write_shard
-from cmarr.features.tables import load_features, size_of_features
+from cmarr.features.shards import load_features, shard_path, size_of_features, write_shard
 from cmarr.methods.masked import Masked
 from cmarr.modalities import NAMES
 from cmarr.sequence import FeatureSequence

@@ -10,8 +10,7 @@ import torch
 
 from cmarr.corpora.manifest import read_manifest, write_manifest
 from cmarr.data.load import by_id
-from cmarr.features.shards import read_features, shard_path, write_shard
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features, read_features, shard_path, write_shard
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
 from cmarr.modalities import NAMES

@@ -15,8 +15,7 @@ from cmarr.errors import UserError
 from cmarr.evaluation import answering
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.evaluation.robustness import COLUMNS
-from cmarr.features.shards import read_features, shard_path, write_shard
-from cmarr.features.tables import load_features
+from cmarr.features.shards import load_features, read_features, shard_path, write_shard
 from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
