@@ -4,8 +4,6 @@ VENV := .venv
 # The first Python on the PATH that really is 3.11 or 3.12; name another with `make PYTHON=...`.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
-# The dataset of params.yaml, whose settings lie in data/<dataset>/settings.
-DATASET = $$(python -c 'from cmarr.settings.load import read_yaml; print(read_yaml("params.yaml")["dataset"])')
 # uv unpacks side by side, in two thirds of pip's time; pip knows what uv does not, such as an index of pip's own configuration.
 PINNED = --quiet --require-hashes --no-deps -r
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile $(PINNED)
@@ -71,12 +69,10 @@ sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
 	@dvc repro
 
 denseface: env ## train Denseface on FER+, or go on with it (docs/denseface.md)
-	@dvc repro --quiet settings
-	@python -m stages.denseface $(DATASET)
+	@python -m denseface.train
 
 card: env ## score Denseface's best weights on FER+'s test faces, ship them, write docs/denseface.md
-	@dvc repro --quiet settings
-	@python -m stages.card $(DATASET)
+	@python -m denseface.score
 
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1

@@ -24,6 +24,16 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, 
 """What it says when a place is not this user's to write, or is taken by something else."""
 
 
+def refusal(error: OSError) -> str | None:
+    """What to do about a file or folder that the system refuses; None for an error of another kind."""
+    if error.errno not in REFUSED or not error.filename:
+        return None
+    return (
+        f"{error.filename2 or error.filename} cannot be used ({error.strerror}); mend its permissions, or move away "
+        "what lies there"
+    )
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.

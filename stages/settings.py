@@ -33,11 +33,11 @@ def main(dataset: str) -> None:
 def stage_files(resolved: Mapping[str, dict[str, Any]]) -> Files:
     """`<stage>` or `<stage>/<item>` -> its settings, and as `code` the digest of what it runs with them.
 
-    `run`, `track` and `denseface` have none: no stage depends on them.
+    `run` and `track` have none: no stage depends on them.
     """
     report = resolved["report"]
     ablations = [ablation["name"] for ablation in report["ablations"]]
-    files = {name: resolved[name] for name in ("run", "track", "denseface")}
+    files = {name: resolved[name] for name in ("run", "track")}
     files |= {name: _with_code(resolved[name], name) for name in ("split", "masks")}
     files["report"] = _with_code(report | {"corpus": resolved["corpus"]}, "report")
     files |= _from_raw(resolved)

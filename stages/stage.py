@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmarr.errors import UserError
-from cmarr.files import REFUSED, read_json, write_json
+from cmarr.files import read_json, refusal, write_json
 from stages import STARTED
 
 
@@ -52,9 +52,7 @@ def run(stage: Callable[..., None]) -> None:
     except UserError as error:
         sys.exit(f"{label}: {error}")
     except OSError as error:
-        if error.errno not in REFUSED or not error.filename:
+        told = refusal(error)
+        if told is None:
             raise
-        sys.exit(
-            f"{label}: {error.filename2 or error.filename} cannot be used ({error.strerror}); mend its permissions, or "
-            "move away what lies there"
-        )
+        sys.exit(f"{label}: {told}")

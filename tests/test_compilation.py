@@ -40,8 +40,8 @@ def test_a_missing_compiler_is_a_sentence(with_compiler):
         raise InvalidCxxCompiler
 
     with_compiler(missing)
-    call = compiled(lambda x: x.sin() + 1, "ferplus.compile", dynamic=False)
+    call = compiled(lambda x: x.sin() + 1, "train.compile", dynamic=False)
     with pytest.raises(
-        UserError, match=r"^ferplus.compile: torch.compile failed \(.*\); install a C\+\+ compiler.*=false$"
+        UserError, match=r"^train.compile: torch.compile failed \(.*\); install a C\+\+ compiler.*=false$"
     ):
         call(torch.ones(3))

@@ -30,7 +30,7 @@ SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
 
-    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `transfer`, `report`, `denseface`; the first five
+    `corpus`, `prepare`, `speech`, `video`, `text`, `split`, `masks`, `transfer`, `report`; the first five
     again for each corpus under `cross`, as `cross/<corpus>/...`; `damage/<kind>` for every kind; two entries a method
     (itself, and `pretrain/<method>`, what it starts from) and one an ablation that is asked for. `run` holds what
     changes how fast things go but never what comes out, `track` what is told to MLflow; no stage depends on either.
@@ -47,7 +47,6 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         **_from_raw(settings),
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
-        "denseface": settings.ferplus.model_dump() | {"device": settings.device},
         "run": {
             "workers": settings.workers,
             "device": settings.device,

@@ -24,7 +24,6 @@ from cmarr.declaration import (
 )
 from cmarr.masks.protocols import DICMOR
 
-Side = Annotated[int, Field(ge=16, le=64, strict=True)]
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
 Layers = Literal["last", "all"] | Annotated[tuple[CountOrZero, ...], Field(min_length=1)]
 
@@ -131,56 +130,6 @@ class Extraction(Section):
     shard_size: Count
     max_rejected: Share
     time_limit: Positive
-
-
-class Augment(Section):
-    """How far the faces of FER+ are changed in training."""
-
-    shift: Share
-    zoom: NotNegative
-    rotation: NotNegative
-    flip: Share
-    contrast: NotNegative
-    light: Share
-    erase: Share
-    erase_area: Share
-
-
-class FERPlus(Section):
-    """Denseface's own training."""
-
-    root: str
-    epochs: Count
-    batch_size: AtLeastTwo
-    lr: Positive
-    schedule: Literal["cosine", "step"]
-    restarts: tuple[Count, ...]
-    sides: Annotated[tuple[Side, ...], Field(min_length=1)]
-    side_shares: tuple[Share, ...]
-    warmup: NotNegative
-    momentum: Probability
-    weight_decay: NotNegative
-    average: Probability
-    seed: Seed
-    augment: Augment
-    precision: Literal["bf16", "fp32"]
-    compile: Flag
-    threads: Count
-    save_minutes: Positive
-
-    @model_validator(mode="after")
-    def _course(self) -> "FERPlus":
-        if list(self.restarts) != sorted(set(self.restarts)) or max(self.restarts, default=0) >= self.epochs:
-            raise ValueError(
-                f"restarts must rise and stay below epochs = {self.epochs}, not be {list(self.restarts)}"
-            )
-        if self.sides[-1] != 64:
-            raise ValueError(
-                f"sides must end with 64, the size that Denseface is used at, not with {self.sides[-1]}"
-            )
-        if len(self.side_shares) != len(self.sides) or abs(sum(self.side_shares) - 1) > 1e-6:
-            raise ValueError(f"side_shares must be {len(self.sides)} shares, one a side, that add up to 1")
-        return self
 
 
 class Train(Section):
@@ -603,7 +552,6 @@ class Settings(Section):
     encoders: Encoders
     finetune: Finetune
     extraction: Extraction
-    ferplus: FERPlus
     train: Train
     tune: Tune
     method: Methods

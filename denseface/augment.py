@@ -1,33 +1,26 @@
 """Faces as they might have looked: turned, moved, mirrored, lit and covered otherwise, a whole batch at a time."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from cmarr.declaration import NotNegative, Section, Share
 from cmarr.encoders.face_network import SIDE, scaled
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a face may be changed.
+class Augmentation(Section):
+    """How far a face may be changed; denseface/params.yaml says what each number means."""
 
-    shift: of the crop, as a share of the face's side, either way. zoom: of the crop's size, 0.1 = from 1/1.1 to 1.1.
-    rotation: degrees, either way. flip: probability. contrast: 0.4 = from 1/1.4 to 1.4 times. light: share of the
-    range from black to white, either way. erase: probability that a rectangle is covered, of at most `erase_area` of
-    the face.
-    """
-
-    shift: float = 0.1
-    zoom: float = 0.1
-    rotation: float = 15.0
-    flip: float = 0.5
-    contrast: float = 0.4
-    light: float = 0.1
-    erase: float = 0.3
-    erase_area: float = 0.2
+    shift: Share
+    zoom: NotNegative
+    rotation: NotNegative
+    flip: Share
+    contrast: NotNegative
+    light: Share
+    erase: Share
+    erase_area: Share
 
     def __call__(self, faces: Tensor, generator: torch.Generator, side: int = SIDE) -> Tensor:
         """Faces (B, 48, 48) uint8 -> (B, 1, side, side) float32 from -1 to 1.

@@ -7,7 +7,7 @@ import torch
 from torchvision.models.densenet import _DenseBlock
 
 from cmarr.encoders.face_network import Denseface
-from cmarr.ferplus.dense_block import dense_block, training_logits
+from denseface.dense_block import dense_block, training_logits
 
 
 def block(layers=4, channels=6, growth=3, dtype=torch.float64):

@@ -5,48 +5,38 @@ from pathlib import Path
 
 import pytest
 
-import stages.card
-import stages.denseface
+import denseface.score
+import denseface.train
 from cmarr.encoders.face_network import load_denseface
 from cmarr.errors import UserError
 from cmarr.files import file_digest, read_json, write_json
-from cmarr.report.face_card import BEGIN, END
-from cmarr.settings.load import load_settings
-from cmarr.settings.resolve import resolve
-from stages.stage import run
+from cmarr.settings.load import read_yaml
+from denseface.card import BEGIN, END
+from denseface.recipe import PARAMS, load_settings
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = Path("data/demo/settings/denseface.json")
 
 
-def write_settings(**changed):
-    write_json(SETTINGS, read_json(SETTINGS) | changed)
+def write_recipe(**changed):
+    given = read_yaml(PARAMS)
+    write_json(PARAMS, given | {"recipe": given["recipe"] | changed})
 
 
 @pytest.fixture
 def project(ferplus, tmp_path, monkeypatch):
     """A folder to work in, with settings for a short training and an empty card; MLflow is told, not reached."""
-    settings = resolve(load_settings(ROOT / "params.yaml", ROOT / "presets"))["denseface"]
-    short = {
-        "root": str(ferplus),
-        "epochs": 1,
-        "restarts": [],
-        "batch_size": 8,
-        "threads": 1,
-        "precision": "fp32",
-    }
-    write_json(tmp_path / SETTINGS, settings | short)
+    given = read_yaml(ROOT / PARAMS)
+    short = {"epochs": 1, "restarts": [], "batch_size": 8, "precision": "fp32"}
+    recipe = given["recipe"] | short
+    write_json(tmp_path / PARAMS, given | {"root": str(ferplus), "threads": 1, "recipe": recipe})
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/denseface.md").write_text(f"# Card\n\n{BEGIN}\n{END}\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    for module in ("cmarr.ferplus.training", "stages.card"):
+    for module in ("denseface.training", "denseface.score"):
         monkeypatch.setattr(f"{module}.SHIPPED", tmp_path / "package/denseface.safetensors")
-    monkeypatch.setattr(
-        "cmarr.ferplus.card.milliseconds", lambda network, batch: 1.0
-    )  # seconds, to measure it
+    monkeypatch.setattr("denseface.card.milliseconds", lambda network, batch: 1.0)  # seconds, to measure it
     told = []
-    for module in (stages.denseface, stages.card):
+    for module in (denseface.train, denseface.score):
         monkeypatch.setattr(module, "track", lambda result, root: told.append(result))
     return tmp_path, told
 
@@ -54,10 +44,10 @@ def project(ferplus, tmp_path, monkeypatch):
 def test_train_then_ship(project, capsys):
     folder, told = project
     with pytest.raises(UserError, match="does not exist; train with `make denseface`"):
-        stages.card.main("demo")
-    stages.denseface.main("demo")
+        denseface.score.main()
+    denseface.train.main()
     assert "epoch 1 of 1 done" in capsys.readouterr().out
-    stages.card.main("demo")
+    denseface.score.main()
     numbers = read_json(folder / "package/denseface.json")
     assert numbers["weights"]["sha256"] == file_digest(folder / "package/denseface.safetensors")
     assert numbers["test"]["faces"] == 8
@@ -70,45 +60,45 @@ def test_train_then_ship(project, capsys):
     assert scored.metrics["UAR"]["test"]["mean"] == numbers["test"]["plain"]["all"]["UAR"][0]
 
     (folder / "FER2013Test.zip").unlink()  # read once, and not again
-    stages.card.main("demo")
+    denseface.score.main()
     assert "were scored before" in capsys.readouterr().out
-    stages.denseface.main("demo")
+    denseface.train.main()
     assert "nothing is left to do" in capsys.readouterr().out
 
 
 def test_a_fresh_clone_goes_on_from_the_state_and_the_shipped_weights(project):
     folder, _ = project
-    stages.denseface.main("demo")
-    stages.card.main("demo")
+    denseface.train.main()
+    denseface.score.main()
     (folder / "data/denseface/best.safetensors").unlink()
-    stages.denseface.main("demo")
+    denseface.train.main()
     shutil.rmtree(folder / "package")
     (folder / "data/denseface/best.safetensors").unlink()
     with pytest.raises(UserError, match="the best so far, are not there"):
-        stages.denseface.main("demo")
+        denseface.train.main()
 
 
 def test_a_fresh_clone_ships_the_best_epoch_and_not_this_moment(project, capsys):
     folder, _ = project
-    write_settings(epochs=3, sides=[64], side_shares=[1.0])
-    training = stages.denseface.begin(read_json(SETTINGS))
+    write_recipe(epochs=3, sides=[64], side_shares=[1.0])
+    training = denseface.train.begin(load_settings())
     training.run(60, tell=print, epochs=1)
-    stages.card.main("demo")
+    denseface.score.main()
     shipped = file_digest(folder / "package/denseface.safetensors")
     training.step()
     training.save()
     for name in ("best.safetensors", "best.safetensors.sha256"):
         (folder / "data/denseface" / name).unlink()
-    stages.card.main("demo")
+    denseface.score.main()
     assert "were scored before" in capsys.readouterr().out
     assert file_digest(folder / "package/denseface.safetensors") == shipped
-    stages.denseface.begin(read_json(SETTINGS))  # can go on
+    denseface.train.begin(load_settings())  # can go on
 
 
 def test_what_is_shipped_can_be_scored_without_its_training(project, capsys):
     folder, told = project
-    stages.denseface.main("demo")
-    stages.card.main("demo")
+    denseface.train.main()
+    denseface.score.main()
     package, card = folder / "package", folder / "docs/denseface.md"
     shipped, numbers, text = (
         file_digest(package / "denseface.safetensors"),
@@ -120,7 +110,7 @@ def test_what_is_shipped_can_be_scored_without_its_training(project, capsys):
     card.write_text(f"# Card\n\n{BEGIN}\n{END}\n")
     told.clear()
     capsys.readouterr()
-    stages.card.main("demo")
+    denseface.score.main()
     assert "those that cmarr brings along" in capsys.readouterr().out
     assert file_digest(package / "denseface.safetensors") == shipped
     assert read_json(package / "denseface.json") == numbers
@@ -131,88 +121,88 @@ def test_what_is_shipped_can_be_scored_without_its_training(project, capsys):
 def test_a_training_that_is_not_as_far_replaces_nothing(project):
     folder, _ = project
     package = folder / "package"
-    stages.denseface.main("demo")
-    stages.card.main("demo")
+    denseface.train.main()
+    denseface.score.main()
     shipped, numbers = file_digest(package / "denseface.safetensors"), read_json(package / "denseface.json")
     numbers["validation"]["plain"]["all"] |= {"accuracy": [1.0, 1.0, 1.0], "UAR": [1.0, 1.0, 1.0]}
     write_json(package / "denseface.json", numbers)
 
     shutil.rmtree(folder / "data/denseface")
-    write_settings(seed=1, epochs=2)
-    begun = stages.denseface.begin(read_json(SETTINGS))
+    write_recipe(seed=1, epochs=2)
+    begun = denseface.train.begin(load_settings())
     begun.step()
     begun.save()
     with pytest.raises(UserError, match=r"are not chosen yet, those .* have 1\.0000"):
-        stages.card.main("demo")
+        denseface.score.main()
     begun.run(60, tell=print)
     with pytest.raises(
         UserError, match=r"state.safetensors: its best weights have 0\.\d+, those .* have 1.0000"
     ):
-        stages.card.main("demo")
+        denseface.score.main()
     assert file_digest(package / "denseface.safetensors") == shipped
     (package / "denseface.json").unlink()
-    stages.card.main("demo")
+    denseface.score.main()
     assert file_digest(package / "denseface.safetensors") != shipped
 
 
 def test_what_is_shipped_is_checked_before_its_card_is_written(project):
     folder, _ = project
     package = folder / "package"
-    stages.denseface.main("demo")
-    stages.card.main("demo")
+    denseface.train.main()
+    denseface.score.main()
     shutil.rmtree(folder / "data/denseface")
     text = (package / "denseface.json").read_text()
     lacking = text.replace('"accuracy": [', '"accuracy": [], "was": [')
     for damaged in (text[:100], "[]", text.replace('"mirrored"', '"other"'), lacking):
         (package / "denseface.json").write_text(damaged)
         with pytest.raises(UserError, match=r"denseface.json: is damaged or of another version; restore it"):
-            stages.card.main("demo")
+            denseface.score.main()
     (package / "denseface.json").write_text(text)
     (package / "denseface.safetensors.sha256").unlink()
     with pytest.raises(UserError, match="sha256 is missing"):
-        stages.card.main("demo")
+        denseface.score.main()
 
 
 def test_two_trainings_do_not_write_one_state(project):
-    for stage in (stages.denseface, stages.card):
+    for stage in (denseface.train, denseface.score):
         with (
-            stages.denseface.alone(),
+            denseface.train.alone(),
             pytest.raises(UserError, match=r"is at work in .*denseface; wait for it"),
         ):
-            stage.main("demo")
-    stages.denseface.main("demo")  # the first is over
+            stage.main()
+    denseface.train.main()  # the first is over
 
 
 def test_a_training_that_is_stopped_by_hand_says_how_to_go_on(project, monkeypatch):
     def stop(self, minutes, tell):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cmarr.ferplus.training.Training.run", stop)
+    monkeypatch.setattr("denseface.training.Training.run", stop)
     with pytest.raises(UserError, match=r"stopped; `make denseface` goes on .* at most 10 minutes ago"):
-        stages.denseface.main("demo")
+        denseface.train.main()
 
 
 def test_a_place_that_is_taken_is_a_sentence(project, monkeypatch):
     folder, _ = project
+    (folder / "data").mkdir()
     (folder / "data/denseface").write_text("a file")
-    monkeypatch.setattr("sys.argv", ["stages/denseface.py", "demo"])
-    monkeypatch.setattr("cmarr.ferplus.training.Training.step", lambda self: self.save())
+    monkeypatch.setattr("denseface.training.Training.step", lambda self: self.save())
     with pytest.raises(
         SystemExit, match=r"^denseface: .*denseface cannot be used \(File exists\); mend its permiss"
     ):
-        run(stages.denseface.main)
+        denseface.train.run("denseface", denseface.train.main)
 
 
 def test_weights_of_a_moment_can_be_scored(project, capsys):
     folder, _ = project
-    training = stages.denseface.begin(read_json(SETTINGS))
+    training = denseface.train.begin(load_settings())
     training.step()
     training.save()
-    stages.card.main("demo")
+    denseface.score.main()
     assert "no epoch is done yet" in capsys.readouterr().out
     assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.33
     training.step()
     training.save()
     (folder / "package/denseface.json").unlink()
-    stages.card.main("demo")  # another moment, other weights
+    denseface.score.main()  # another moment, other weights
     assert read_json(folder / "package/denseface.json")["weights"]["epoch"] == 0.67

@@ -7,7 +7,7 @@ import zipfile
 import cv2
 import numpy as np
 
-from cmarr.ferplus.faces import FaceSet
+from denseface.ferplus import FaceSet
 
 
 def png(image: np.ndarray) -> bytes:

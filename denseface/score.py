@@ -1,48 +1,43 @@
-"""Read FER+'s test faces once, write the model card of Denseface, ship its best weights."""
+"""Read FER+'s test faces once, write the model card of Denseface, ship its best weights: `make card`."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 from cmarr.encoders.face_network import SHIPPED, copy_weights, load_denseface
 from cmarr.errors import UserError
-from cmarr.ferplus.answers import selection
-from cmarr.ferplus.card import card_numbers
-from cmarr.ferplus.reader import read_part
-from cmarr.ferplus.state import read_state
 from cmarr.files import file_digest, read_json, write_json
-from cmarr.report.face_card import card_text, write_card
 from cmarr.tracking.mirror import track
-from stages.denseface import FOLDER, alone, begin, tracked
-from stages.paths import Paths, corpus_root
-from stages.stage import root, run
+from denseface.card import card_numbers, card_text, write_card
+from denseface.ferplus import read_part
+from denseface.recipe import Settings, load_settings
+from denseface.scoring import selection
+from denseface.state import read_state
+from denseface.train import FOLDER, alone, begin, run, tracked
 
 CARD = Path("docs", "denseface.md")
 
 
-def main(dataset: str) -> None:
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+def main() -> None:
+    """Score while nobody else trains or scores."""
     with alone():
-        score(Paths(dataset).settings("denseface"))
+        score(load_settings())
 
 
-def score(settings: dict[str, Any]) -> None:
+def score(settings: Settings) -> None:
     """Score the best weights, unless that was done before; ship them and write the card."""
-    state, numbers_file = root() / FOLDER / "state.safetensors", SHIPPED.with_suffix(".json")
+    state, numbers_file = FOLDER.resolve() / "state.safetensors", SHIPPED.with_suffix(".json")
     known = _known(numbers_file)
     best = _best_weights(settings, state, known)
     if known and known["weights"]["sha256"] == file_digest(best):
         print("card: these weights were scored before; the card is written from what was found then")
     else:
-        faces = corpus_root(settings["root"])
-        known = card_numbers(best, read_part(faces, "valid"), read_part(faces, "test"))
+        known = card_numbers(best, read_part(settings.faces, "valid"), read_part(settings.faces, "test"))
         if best != SHIPPED:
             copy_weights(best, SHIPPED)
         write_json(numbers_file, known)
-    write_card(root() / CARD, known)
+    write_card(CARD, known)
     if state.is_file():
-        track(tracked(state, _scores(known), note=card_text(known)), root=root())
+        track(tracked(state, _scores(known), note=card_text(known)), root=Path.cwd())
     for way in ("plain", "balanced"):
         found = known["test"][way]["all"]
         print(f"{way}: test accuracy {100 * found['accuracy'][0]:.2f} %, UAR {100 * found['UAR'][0]:.2f} %")
@@ -53,7 +48,7 @@ def _known(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        numbers = read_json(path)
+        numbers: dict[str, Any] = read_json(path)
         card_text(numbers)
         _selection(numbers)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -69,7 +64,7 @@ def _selection(numbers: dict[str, Any]) -> float:
     return selection(found["accuracy"][0], found["UAR"][0])
 
 
-def _best_weights(settings: dict[str, Any], state: Path, shipped: dict[str, Any] | None) -> Path:
+def _best_weights(settings: Settings, state: Path, shipped: dict[str, Any] | None) -> Path:
     """The best weights of a training so far, or of this moment where no epoch at full size is done.
 
     Without a training, what is shipped. A clone of an unfinished training has the state, but not the weights that it
@@ -114,4 +109,4 @@ def _scores(numbers: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("card", main)

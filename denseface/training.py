@@ -1,9 +1,8 @@
 """Denseface trained on the votes of FER+, resumable at any step."""
 
 import hashlib
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,36 +15,12 @@ from torch.nn.functional import cross_entropy
 from cmarr.compilation import compiled
 from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, remove_weights, save_weights
 from cmarr.errors import UserError
-from cmarr.ferplus.answers import log_probabilities, validation_scores
-from cmarr.ferplus.augment import Augmentation
-from cmarr.ferplus.average import Average
-from cmarr.ferplus.balance import best_strength, class_shares
-from cmarr.ferplus.dense_block import training_logits
-from cmarr.ferplus.faces import FaceSet
-from cmarr.ferplus.schedule import Schedule, cycle, rate, side
-from cmarr.ferplus.state import read_state, restore, write_state
-from cmarr.ferplus.votes import distribution
 from cmarr.files import digest, file_digest
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the weights, besides the faces: the section `ferplus` of params.yaml explains each."""
-
-    seed: int
-    epochs: int
-    restarts: Sequence[int]
-    sides: Sequence[int]
-    side_shares: Sequence[float]
-    batch_size: int
-    lr: float
-    schedule: Schedule
-    warmup: float
-    momentum: float
-    weight_decay: float
-    average: float
-    precision: str
-    augment: Augmentation
+from denseface.dense_block import training_logits
+from denseface.ferplus import FaceSet, distribution
+from denseface.recipe import PARAMS, Recipe, cycle, rate, side
+from denseface.scoring import best_strength, class_shares, log_probabilities, validation_scores
+from denseface.state import read_state, restore, write_state
 
 
 @dataclass
@@ -60,6 +35,25 @@ class Progress:
     best_score: float = -1.0
     best_sha256: str = ""
     curves: list[dict[str, float]] = field(default_factory=list)
+
+
+class Average:
+    """Exponential moving average of every floating-point tensor of a network, running statistics included.
+
+    `decay` is what a step keeps of the average; over the first steps it keeps less, (1 + n) / (10 + n) at the n-th.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], decay: float):
+        self.tensors = {
+            name: value.detach().clone() for name, value in tensors.items() if value.is_floating_point()
+        }
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Move towards the tensors after step number `step`, counted from 0."""
+        kept = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.tensors.values()), [tensors[name] for name in self.tensors], 1 - kept)
 
 
 class Training:
@@ -96,13 +90,15 @@ class Training:
         self.targets = torch.from_numpy(distribution(train.votes)).to(device)
         self.shares = class_shares(train)
         self.identity = {
-            "recipe": json.loads(json.dumps(asdict(recipe))),
+            "recipe": recipe.model_dump(mode="json"),
             "faces": _digest(train),
             "validation": _digest(validation),
         }
         self.batches = len(train) // recipe.batch_size
         if not self.batches:
-            raise UserError(f"ferplus.batch_size: {recipe.batch_size} is more than the {len(train)} faces")
+            raise UserError(
+                f"{PARAMS}: recipe.batch_size: {recipe.batch_size} is more than the {len(train)} faces"
+            )
         torch.manual_seed(recipe.seed)
         self.network = _placed(Denseface(), self.device).train()
         # changed in place by every step: what is here is current
@@ -177,21 +173,21 @@ class Training:
             logits = self.logits(faces.contiguous(memory_format=torch.channels_last))  # (B, 8)
         loss = cross_entropy(logits.float(), self.targets[rows])
         self.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimiser.step()
         self.average.update(self.weights, self.steps)
         at.loss += float(loss.detach())
         at.batch += 1
         if not np.isfinite(at.loss):
             raise UserError(
-                f"the loss is not finite in epoch {at.epoch + 1}: training diverged; lower ferplus.lr"
+                f"the loss is not finite in epoch {at.epoch + 1}: training diverged; lower recipe.lr"
             )
 
     def _forward(self, compile: bool) -> Callable[[Tensor], Tensor]:
         """Faces -> logits. On a CPU the blocks' own steps are faster than the plain network, compiled or not."""
         if compile or self.device.type != "cpu":
             network = self.network
-            forward = compiled(network, "ferplus.compile", dynamic=False) if compile else network
+            forward = compiled(network, "compile", dynamic=False) if compile else network
             return lambda faces: forward(faces)[1]
         spare: list[Tensor] = []
         return lambda faces: training_logits(self.network, faces, spare)
@@ -295,7 +291,8 @@ class Training:
 
 
 def _placed(network: Denseface, device: torch.device) -> Denseface:
-    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    placed: Denseface = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
 
 
 def _optimiser(network: Denseface, recipe: Recipe) -> torch.optim.SGD:
@@ -330,13 +327,11 @@ def _digest(faces: FaceSet) -> str:
 
 def _another(path: Path, key: str, then: Any, now: Any) -> str:
     if key != "recipe":
-        return (
-            f"{path}: was trained on other faces; set ferplus.root to those, or remove the file to begin anew"
-        )
+        return f"{path}: was trained on other faces; set `root` to those, or remove the file to begin anew"
     then, now = ({**recipe, **_named("augment", recipe.get("augment", {}))} for recipe in (then, now))
     changed = [name for name in {**now, **then} if name != "augment" and then.get(name) != now.get(name)]
     told = ", ".join(f"{name} was {then.get(name)}, now {now.get(name)}" for name in changed)
-    return f"{path}: was trained with other settings (ferplus: {told}); set them back, or remove the file to begin anew"
+    return f"{path}: was trained with other settings (recipe: {told}); set them back, or remove the file to begin anew"
 
 
 def _named(section: str, keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,25 +1,25 @@
 """A training in miniature: it learns, a kill changes no bit, and what it says when it cannot go on."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from miniature import faces
 
 from cmarr.encoders.face_network import load_denseface, read_notes
 from cmarr.errors import UserError
-from cmarr.ferplus.augment import Augmentation
-from cmarr.ferplus.average import Average
-from cmarr.ferplus.state import read_state, write_state
-from cmarr.ferplus.training import Recipe, Training
 from cmarr.files import file_digest
+from denseface.state import read_state, write_state
+from denseface.training import Average, Recipe, Training
 
+AUGMENT = {
+    "shift": 0.1, "zoom": 0.1, "rotation": 15.0, "flip": 0.5,
+    "contrast": 0.4, "light": 0.1, "erase": 0.3, "erase_area": 0.2,
+}  # fmt: skip
 RECIPE = Recipe(
     seed=3,
     epochs=2,
-    restarts=[],
-    sides=[64],
-    side_shares=[1.0],
+    restarts=(),
+    sides=(64,),
+    side_shares=(1.0,),
     batch_size=4,
     lr=0.05,
     schedule="cosine",
@@ -28,8 +28,12 @@ RECIPE = Recipe(
     weight_decay=5e-4,
     average=0.9,
     precision="fp32",
-    augment=Augmentation(),
+    augment=AUGMENT,
 )
+
+
+def replace(recipe, **changed):
+    return Recipe(**(recipe.model_dump() | changed))
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +77,7 @@ def test_stopped_at_any_step_and_continued_it_gives_the_same_bits(tmp_path):
 
 def test_it_learns_and_says_how_it_goes(tmp_path):
     told = []
-    one = training(tmp_path, replace(RECIPE, epochs=4, warmup=0.0, augment=Augmentation(erase=0.0)))
+    one = training(tmp_path, replace(RECIPE, epochs=4, warmup=0.0, augment=AUGMENT | {"erase": 0.0}))
     one.run(minutes=60, tell=told.append)
     losses = [curve["loss"] for curve in one.progress.curves]
     assert losses[-1] < losses[0] - 0.1
@@ -90,7 +94,7 @@ def test_the_time_left_knows_that_larger_faces_take_longer(tmp_path, monkeypatch
         step()
 
     monkeypatch.setattr(one, "step", timed)
-    monkeypatch.setattr("cmarr.ferplus.training.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("denseface.training.time.monotonic", lambda: clock[0])
     one.run(minutes=6000, tell=told.append)
     assert one.batches == 3 and [line.rsplit("; ")[1] for line in told] == ["12.0 h left", "0.0 h left"]
 
@@ -126,9 +130,9 @@ def saved(tmp_path):
 
 def test_a_state_of_other_settings_or_faces_is_refused(tmp_path):
     saved(tmp_path)
-    with pytest.raises(UserError, match=r"other settings \(ferplus: lr was 0\.05, now 0\.1\); set them back"):
+    with pytest.raises(UserError, match=r"other settings \(recipe: lr was 0\.05, now 0\.1\); set them back"):
         training(tmp_path, replace(RECIPE, lr=0.1))
-    with pytest.raises(UserError, match=r"was trained on other faces; set ferplus\.root to those"):
+    with pytest.raises(UserError, match=r"was trained on other faces; set `root` to those"):
         training(tmp_path, train=faces(12, seed=5))
 
 
@@ -159,8 +163,8 @@ def test_a_state_that_says_too_little_is_refused(tmp_path):
 
 def test_of_other_settings_only_those_are_named_that_differ(tmp_path):
     saved(tmp_path)
-    with pytest.raises(UserError, match=r"\(ferplus: augment\.flip was 0\.5, now 0\.25\)"):
-        training(tmp_path, replace(RECIPE, augment=Augmentation(flip=0.25)))
+    with pytest.raises(UserError, match=r"\(recipe: augment\.flip was 0\.5, now 0\.25\)"):
+        training(tmp_path, replace(RECIPE, augment=AUGMENT | {"flip": 0.25}))
 
 
 def test_without_momentum(tmp_path):
@@ -209,7 +213,7 @@ def test_shipped_weights_stand_in_for_the_best_if_they_are_the_same(tmp_path, mo
     one = training(tmp_path)
     one.run(minutes=60, tell=silent, epochs=1)
     shipped = one.best.rename(tmp_path / "shipped.safetensors")
-    monkeypatch.setattr("cmarr.ferplus.training.SHIPPED", shipped)
+    monkeypatch.setattr("denseface.training.SHIPPED", shipped)
     training(tmp_path)
     assert file_digest(one.best) == file_digest(shipped)
     load_denseface(str(one.best))
@@ -220,13 +224,13 @@ def test_a_state_is_small_enough_for_git(tmp_path):
 
 
 def test_more_faces_a_step_than_there_are(tmp_path):
-    with pytest.raises(UserError, match=r"ferplus\.batch_size: 13 is more than the 12 faces"):
+    with pytest.raises(UserError, match=r"recipe\.batch_size: 13 is more than the 12 faces"):
         training(tmp_path, replace(RECIPE, batch_size=13))
 
 
 def test_a_training_that_diverges_says_so(tmp_path):
     one = training(tmp_path, replace(RECIPE, lr=1e30, warmup=0.0))
-    with pytest.raises(UserError, match=r"not finite in epoch 1: training diverged; lower ferplus\.lr"):
+    with pytest.raises(UserError, match=r"not finite in epoch 1: training diverged; lower recipe\.lr"):
         one.run(minutes=60, tell=silent)
 
 

@@ -5,9 +5,8 @@ import pytest
 from miniature import faces
 
 from cmarr.encoders.face_network import EMOTIONS
-from cmarr.ferplus.balance import balanced, best_strength, class_shares
-from cmarr.ferplus.scores import calibration, part_scores
-from cmarr.ferplus.votes import label
+from denseface.ferplus import label
+from denseface.scoring import balanced, best_strength, calibration, class_shares, part_scores
 
 EVEN = np.full(8, 1 / 8)
 

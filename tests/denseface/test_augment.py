@@ -1,13 +1,18 @@
 """Augmentation by what it does to faces whose result can be told in advance."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from cmarr.ferplus.augment import Augmentation, plain
+from denseface.augment import Augmentation, plain
 
-NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Augmentation.model_validate(dict.fromkeys(Augmentation.model_fields, 0.0))
+EVERYTHING = Augmentation(
+    shift=0.1, zoom=0.1, rotation=15.0, flip=0.5, contrast=0.4, light=0.1, erase=0.3, erase_area=0.2
+)
+
+
+def replace(augmentation, **changed):
+    return augmentation.model_copy(update=changed)
 
 
 def pictures(count: int = 6) -> torch.Tensor:
@@ -83,16 +88,15 @@ def test_erasing_covers_a_rectangle_of_one_gray_no_larger_than_allowed():
 
 
 def test_the_generator_decides_everything():
-    everything = Augmentation()
     torch.testing.assert_close(
-        drawn(everything, pictures(), 1), drawn(everything, pictures(), 1), atol=0, rtol=0
+        drawn(EVERYTHING, pictures(), 1), drawn(EVERYTHING, pictures(), 1), atol=0, rtol=0
     )
-    assert not torch.equal(drawn(everything, pictures(), 1), drawn(everything, pictures(), 2))
+    assert not torch.equal(drawn(EVERYTHING, pictures(), 1), drawn(EVERYTHING, pictures(), 2))
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_shapes(count):
-    changed = drawn(Augmentation(), pictures(count))
+    changed = drawn(EVERYTHING, pictures(count))
     assert changed.shape == (count, 1, 64, 64) and changed.dtype == torch.float32
     generator = torch.Generator().manual_seed(0)
-    assert Augmentation()(pictures(count), generator, 32).shape == plain(pictures(count), 32).shape
+    assert EVERYTHING(pictures(count), generator, 32).shape == plain(pictures(count), 32).shape

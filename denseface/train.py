@@ -1,8 +1,8 @@
-"""Train Denseface on FER+, or go on with a training that was stopped."""
+"""Train Denseface on FER+, or go on with a training that was stopped: `make denseface`."""
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,32 +13,28 @@ from filelock import FileLock, Timeout
 from cmarr.device import choose_device
 from cmarr.encoders.face_network import EMOTIONS
 from cmarr.errors import UserError
-from cmarr.ferplus.augment import Augmentation
-from cmarr.ferplus.reader import read_part
-from cmarr.ferplus.state import read_state
-from cmarr.ferplus.training import Recipe, Training
-from cmarr.files import digest
+from cmarr.files import digest, refusal
 from cmarr.tracking.mirror import track
 from cmarr.tracking.results import FoldResult, Results
-from stages.paths import Paths, corpus_root
-from stages.stage import root, run, work_folder
+from denseface.ferplus import read_part
+from denseface.recipe import Settings, load_settings
+from denseface.state import read_state
+from denseface.training import Training
 
 FOLDER = Path("data", "denseface")
 """Where the state and the best weights lie. Git ignores the weights, not the state: a training may take days."""
 
-RECIPE = (
-    "seed", "epochs", "restarts", "sides", "side_shares", "batch_size", "lr", "schedule", "warmup", "momentum",
-    "weight_decay", "average", "precision",
-)  # fmt: skip
+LOCK = Path(".cmarr", "denseface.lock")
+"""Held by whoever trains or scores."""
 
 
-def main(dataset: str) -> None:
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+def main() -> None:
+    """Train while nobody else trains or scores."""
     with alone():
-        train(Paths(dataset).settings("denseface"))
+        train(load_settings())
 
 
-def train(settings: Mapping[str, Any]) -> None:
+def train(settings: Settings) -> None:
     """Train to the end; MLflow hears how it went."""
     training = begin(settings)
     if training.done:
@@ -48,45 +44,43 @@ def train(settings: Mapping[str, Any]) -> None:
             f"denseface: from epoch {training.progress.epoch}, batch {training.progress.batch} on", flush=True
         )
         try:
-            training.run(settings["save_minutes"], tell=lambda told: print(told, flush=True))
+            training.run(settings.save_minutes, tell=lambda told: print(told, flush=True))
         except KeyboardInterrupt:
             raise UserError(
                 "stopped; `make denseface` goes on from the state that was saved last, at most "
-                f"{settings['save_minutes']:g} minutes ago"
+                f"{settings.save_minutes:g} minutes ago"
             ) from None
     # there is one: the last epoch is at full size
     best = training.progress.curves[training.progress.best_epoch - 1]
     scores = {name: {"validation": {"mean": best[f"validation/{name}"]}} for name in ("accuracy", "UAR")}
-    track(tracked(training.state, scores), root=root())
+    track(tracked(training.state, scores), root=Path.cwd())
 
 
 @contextmanager
 def alone() -> Iterator[None]:
     """Keep others that train or score out of this folder: they would write the same files. A dead one holds no lock."""
-    path = work_folder("denseface.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    LOCK.parent.mkdir(exist_ok=True)
     try:
-        with FileLock(path, blocking=False):
+        with FileLock(LOCK, blocking=False):
             yield
     except Timeout:
         raise UserError(
-            f"another `make denseface` or `make card` is at work in {root() / FOLDER}; wait for it, or stop it"
+            f"another `make denseface` or `make card` is at work in {FOLDER.resolve()}; wait for it, or stop it"
         ) from None
 
 
-def begin(settings: Mapping[str, Any]) -> Training:
+def begin(settings: Settings) -> Training:
     """The training as its state left it, or a new one."""
-    torch.set_num_threads(settings["threads"])
+    torch.set_num_threads(settings.threads)
     # on a GPU, too, a training that was stopped goes on to the same bits
     torch.backends.cudnn.deterministic = True
-    faces = corpus_root(settings["root"])
     return Training(
-        Recipe(**{key: settings[key] for key in RECIPE}, augment=Augmentation(**settings["augment"])),
-        read_part(faces, "train").real(),
-        read_part(faces, "valid").real(),
-        root() / FOLDER,
-        device=choose_device(settings["device"]),
-        compile=settings["compile"],
+        settings.recipe,
+        read_part(settings.faces, "train").real(),
+        read_part(settings.faces, "valid").real(),
+        FOLDER.resolve(),
+        device=choose_device(settings.device),
+        compile=settings.compile,
     )
 
 
@@ -110,5 +104,19 @@ def tracked(state: Path, scores: Mapping[str, Any], **shown: Any) -> Results:
     )
 
 
+def run(name: str, command: Callable[[], None]) -> None:
+    """Call a command; what a user can mend becomes a sentence on standard error and exit status 1."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    try:
+        command()
+    except UserError as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        told = refusal(error)
+        if told is None:
+            raise
+        sys.exit(f"{name}: {told}")
+
+
 if __name__ == "__main__":
-    run(main)
+    run("denseface", main)

@@ -1,19 +1,66 @@
-"""FER+ in each of its layouts, and what is said when something in it is broken."""
+"""FER+ in each of its layouts, what its votes mean, and what is said when something in it is broken."""
 
 import contextlib
 import csv
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from miniature import faces, png, write_zip
 
 from cmarr.errors import UserError
-from cmarr.ferplus.reader import read_part
-from cmarr.ferplus.tables import PIXELS, VOTES
-from cmarr.ferplus.votes import COLUMNS
+from denseface.ferplus import (
+    COLUMNS,
+    PIXELS,
+    VOTES,
+    distribution,
+    has_majority,
+    is_face,
+    is_tied,
+    label,
+    read_part,
+)  # fmt: skip
+
+
+def row(**votes: int) -> list[int]:
+    return [votes.get(name, 0) for name in COLUMNS]
+
+
+def test_the_columns_are_those_of_the_table():
+    assert COLUMNS[:2] == ("neutral", "happiness") and COLUMNS[-3:] == ("contempt", "unknown", "NF")
+
+
+def test_votes_become_shares_of_the_emotions_alone():
+    votes = np.array([row(neutral=4, anger=1, disgust=3, unknown=2)])
+    np.testing.assert_allclose(distribution(votes)[0], np.array([4, 0, 0, 0, 1, 3, 0, 0]) / 8)
+
+
+def test_the_label_is_the_first_column_on_ties_and_unknown_is_none():
+    votes = np.array([row(sadness=4, neutral=4, anger=2), row(unknown=6, fear=4), row(contempt=9, neutral=1)])
+    assert label(votes).tolist() == [0, 6, 7]
+    assert is_tied(votes).tolist() == [True, False, False]
+
+
+def test_one_vote_for_no_face_is_enough_and_so_is_no_emotion():
+    votes = np.array([row(happiness=10), row(happiness=9, NF=1), row(unknown=10)])
+    assert is_face(votes).tolist() == [True, False, False]
+
+
+def test_a_majority_is_more_than_half_of_the_votes_that_do_not_stand_alone():
+    votes = np.array(
+        [
+            row(neutral=6, anger=4),
+            row(neutral=5, anger=5),
+            row(neutral=5, anger=3, fear=1, sadness=1),  # 5 of 8
+            row(neutral=4, anger=3, fear=3),
+            row(unknown=6, anger=4),
+            row(neutral=1, anger=1, fear=1),  # all alone
+        ]
+    )
+    assert has_majority(votes).tolist() == [True, False, True, False, False, False]
 
 
 def same(found, expected):
@@ -122,11 +169,9 @@ def test_a_column_that_is_missing(tmp_path):
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match=r"holds neither FER2013Valid\.zip .* nor fer2013\.csv"):
         read_part(tmp_path, "valid")
-    with pytest.raises(UserError, match=r"ferplus\.root: .*nowhere does not exist; set it to the folder"):
+    with pytest.raises(UserError, match=r"root: .*nowhere does not exist; set it to the folder"):
         read_part(tmp_path / "nowhere", "valid")
-    with pytest.raises(
-        UserError, match=r"ferplus\.root: .*FER2013Test\.zip is no folder; set it to the folder"
-    ):
+    with pytest.raises(UserError, match=r"root: .*FER2013Test\.zip is no folder; set it to the folder"):
         read_part(write_zip(tmp_path / "FER2013Test.zip", faces(2)), "test")
 
 
@@ -255,3 +300,16 @@ def test_lines_may_end_as_any_system_ends_them(tmp_path, ferplus, request):
     request.addfinalizer(lambda: csv.field_size_limit(before))
     with pytest.raises(UserError, match=r"label\.csv, line 9: is no row of a table"):
         read_part(tmp_path / "own", "valid")
+
+
+FERPLUS = Path(__file__).parents[2] / "../shared/data/ferplus"
+
+
+@pytest.mark.skipif(not FERPLUS.is_dir(), reason="FER+ is not at ../shared/data/ferplus")
+def test_the_faces_of_the_test_part():
+    test = read_part(FERPLUS, "test")
+    real = test.real()
+    assert (len(test), len(real)) == (3573, 3512)
+    assert np.bincount(label(real.votes)).tolist() == [1255, 916, 441, 441, 316, 21, 92, 30]
+    assert int(has_majority(test.votes).sum()) == 3137  # as in the papers that score it
+    assert int(is_tied(real.votes).sum()) == 165

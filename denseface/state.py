@@ -49,8 +49,10 @@ def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str
 
 
 def _checked(notes: Any) -> dict[str, Any]:
+    if not isinstance(notes, dict):
+        raise ValueError("it has no notes")
     for key, kind in NOTES.items():
-        if not isinstance(notes, dict) or not isinstance(notes.get(key), kind):
+        if not isinstance(notes.get(key), kind):
             raise ValueError(f"its notes lack {key!r}")
     return notes
 

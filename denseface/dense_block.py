@@ -51,7 +51,8 @@ def dense_block(block: _DenseBlock, maps: Tensor, spare: list[Tensor]) -> Tensor
         torch._foreach_add_(
             [n.num_batches_tracked for layer in layers for n in (layer.norm1, layer.norm2)], 1
         )
-    return _Block.apply(maps, layers, spare, *weights)
+    out: Tensor = _Block.apply(maps, layers, spare, *weights)  # type: ignore[no-untyped-call]
+    return out
 
 
 class _Block(torch.autograd.Function):
@@ -155,7 +156,7 @@ def _memory(spare: list[Tensor], size: int, like: Tensor) -> Tensor:
 def _rows(memory: Tensor, ends: Sequence[int], length: int) -> list[Tensor]:
     """Pieces (end, length) of one memory."""
     sizes = [end * length for end in ends]
-    return [piece.view(-1, length) for piece in memory[: sum(sizes)].split(sizes)]
+    return [piece.view(-1, length) for piece in torch.split(memory[: sum(sizes)], sizes)]
 
 
 def _measure(x: Tensor, statistics: Tensor) -> None:
@@ -166,22 +167,15 @@ def _measure(x: Tensor, statistics: Tensor) -> None:
 
 def _affine(x: Tensor, scale: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:
     """scale * x + shift for rows x (C, N): a norm whose mean is 0 and variance 1, which rounds once and is fast."""
-    zero, one, none = torch.zeros_like(scale), torch.ones_like(scale), scale.new_empty(0)
+    plain = (x[None], scale, shift, torch.zeros_like(scale), torch.ones_like(scale), False, 0.0, 0.0)
     if out is None:
-        return aten.native_batch_norm(x[None], scale, shift, zero, one, False, 0.0, 0.0)[0][0]
-    return aten.native_batch_norm.out(
-        x[None],
-        scale,
-        shift,
-        zero,
-        one,
-        False,
-        0.0,
-        0.0,
-        out=out[None],
-        save_mean=none,
-        save_invstd=none.clone(),
-    )[0][0]
+        made: Tensor = aten.native_batch_norm(*plain)[0][0]
+    else:
+        none = scale.new_empty(0)
+        made = aten.native_batch_norm.out(*plain, out=out[None], save_mean=none, save_invstd=none.clone())[0][
+            0
+        ]
+    return made
 
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}

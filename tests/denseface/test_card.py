@@ -10,11 +10,10 @@ from miniature import faces
 
 from cmarr.encoders.face_network import SHIPPED, Denseface, load_denseface, save_weights
 from cmarr.errors import UserError
-from cmarr.ferplus.answers import both_ways, log_probabilities, validation_scores
-from cmarr.ferplus.card import card_numbers, drawn_faces, first_faces
-from cmarr.ferplus.reader import read_part
 from cmarr.files import file_digest, read_json, write_json
-from cmarr.report.face_card import BEGIN, END, card_text, write_card
+from denseface.card import BEGIN, END, card_numbers, card_text, drawn_faces, first_faces, write_card
+from denseface.ferplus import read_part
+from denseface.scoring import both_ways, log_probabilities, validation_scores
 
 ROOT = Path(__file__).parents[2]
 FERPLUS = ROOT / "../shared/data/ferplus"
