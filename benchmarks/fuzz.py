@@ -17,8 +17,7 @@ from cmarr import Recognizer
 from cmarr.media.audio import Samples
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.faces import FaceReader
-from cmarr.media.standing import STANDING
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import IDLE, decode
 from cmarr.recognition.answer import Refusal
 from cmarr.recognition.inputs import clip_from
 from cmarr.recognition.limits import Limits
@@ -80,7 +79,7 @@ def memory() -> float:
 
 def children() -> float:
     """Most megabytes that any worker that has ended held."""
-    STANDING.end()
+    IDLE.end()
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
 
 

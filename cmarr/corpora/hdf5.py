@@ -11,7 +11,7 @@ import numpy as np
 
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import decode
 
 MEMORY = 8 * 2**30
 """Bytes of address space a worker may take, so that a false size in a file costs the worker alone."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Failure, require_file
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import decode
 from cmarr.progress import progress
 
 SOUND = (".wav", ".flac", ".ogg", ".aif", ".aiff")

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 
 from cmarr.damage.kinds import KINDS
-from cmarr.encoders.answers import clip_of
 from cmarr.errors import Unreadable
 from cmarr.media.audio import read_audio
-from cmarr.media.clips import Clip
+from cmarr.media.clips import Clip, clip_of
 from cmarr.utterance import Utterance
 
 

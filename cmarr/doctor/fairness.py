@@ -153,13 +153,13 @@ def _pool(features: FeatureTable | Sequence[FeatureSequence], row: Mapping[str, 
 def _standardise(x: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Standardise on the training rows; columns that never vary there become zero."""
     mean, deviation = np.nanmean(x[train], axis=0), np.nanstd(x[train], axis=0)
-    return (x - mean) / np.where(deviation > 1e-9, deviation, np.inf)
+    return np.asarray((x - mean) / np.where(deviation > 1e-9, deviation, np.inf))
 
 
 def _span(x: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Coordinates within the span of the training rows: a linear model with a squared penalty is the same."""
     *_, axes = np.linalg.svd(x[train], full_matrices=False)
-    return x @ axes.T
+    return np.asarray(x @ axes.T)
 
 
 def _war(parts: list[np.ndarray], labels: np.ndarray, sessions: np.ndarray) -> float:
@@ -222,4 +222,4 @@ def _penalty(x: np.ndarray, y: np.ndarray, sessions: np.ndarray) -> float:
 def _ridge(x: np.ndarray, y: np.ndarray, penalty: float, new: np.ndarray) -> np.ndarray:
     """Predictions of ridge regression without intercept, in its dual form: (n, n) whatever the width."""
     weights = np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), y)
-    return (new @ x.T) @ weights
+    return np.asarray((new @ x.T) @ weights)

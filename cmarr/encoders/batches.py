@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cmarr.media.ahead import ahead
+from cmarr.encoders.networks import like_sized
+from cmarr.media.prefetch import prefetch
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected
 
@@ -17,11 +18,11 @@ HELD = 1 << 28
 """Bytes of input after which a window is closed early: very long utterances must not fill the memory."""
 
 Network = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-"""Inputs of several pieces -> the rows (size, D) of each, float32."""
+"""Inputs of several chunks -> the rows (size, D) of each, float32."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """What a network reads in one go: it gives `size` rows, of which those in `keep` count."""
 
     inputs: np.ndarray
@@ -31,24 +32,24 @@ class Piece:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An utterance ready for the network: its pieces, whose kept rows follow one another at `times` (T,) seconds."""
+    """An utterance ready for the network: its chunks, whose kept rows follow one another at `times` (T,) seconds."""
 
     id: str
-    pieces: Sequence[Piece]
+    chunks: Sequence[Chunk]
     times: np.ndarray
 
 
 Ready = Prepared | Rejected
-Answer = FeatureSequence | Rejected
+Result = FeatureSequence | Rejected
 
 
 def in_batches(
     prepared: Iterable[Ready], network: Network, *, window: int, budget: int, threads: int
-) -> Iterator[Answer]:
-    """One answer a prepared utterance, in order.
+) -> Iterator[Result]:
+    """One result a prepared utterance, in order.
 
     `window` utterances at a time are sorted by length and cut into batches of at most `budget` rows, padding included
-    (a longer piece goes alone). Batches run side by side in `threads` threads that use one core each, so that sums
+    (a longer chunk goes alone). Batches run side by side in `threads` threads that use one core each, so that sums
     are the same whatever their number; the next window is read meanwhile. What waits is bounded by two windows.
     """
     before = torch.get_num_threads()
@@ -56,14 +57,14 @@ def in_batches(
         threads, thread_name_prefix="network", initializer=torch.set_num_threads, initargs=(1,)
     )
     under_way: deque[_Window] = deque()
-    source = ahead(prepared, window)
+    source = prefetch(prepared, window)
     try:
         for group in _windows(source, window):
             under_way.append(_Window(group, network, budget, pool))
             if len(under_way) > 1:
-                yield from under_way.popleft().answers()
+                yield from under_way.popleft().results()
         while under_way:
-            yield from under_way.popleft().answers()
+            yield from under_way.popleft().results()
     finally:
         source.close()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -75,19 +76,18 @@ class _Window:
 
     def __init__(self, group: Sequence[Ready], network: Network, budget: int, pool: ThreadPoolExecutor):
         self.group = group
-        pieces = [
-            (ready.id, number, piece)
+        chunks = [
+            (ready.id, number, chunk)
             for ready in group
             if isinstance(ready, Prepared)
-            for number, piece in enumerate(ready.pieces)
+            for number, chunk in enumerate(ready.chunks)
         ]
-        pieces.sort(key=lambda entry: -entry[2].size)
-        self.futures: list[tuple[list[tuple[str, int, slice]], Future]] = []
-        for batch in _cut(pieces, budget):
-            places = [(name, number, piece.keep) for name, number, piece in batch]
-            self.futures.append((places, pool.submit(network, [piece.inputs for _, _, piece in batch])))
+        self.futures: list[tuple[list[tuple[str, int, slice]], Future[Sequence[np.ndarray]]]] = []
+        for batch in like_sized([chunk.size for _, _, chunk in chunks], budget):
+            places = [(name, number, chunk.keep) for name, number, chunk in (chunks[i] for i in batch)]
+            self.futures.append((places, pool.submit(network, [chunks[i][2].inputs for i in batch])))
 
-    def answers(self) -> Iterator[Answer]:
+    def results(self) -> Iterator[Result]:
         rows: dict[tuple[str, int], np.ndarray] = {}
         for places, future in self.futures:
             for (name, number, keep), given in zip(places, future.result(), strict=True):
@@ -96,7 +96,7 @@ class _Window:
             if isinstance(ready, Rejected):
                 yield ready
             else:
-                parts = [rows.pop((ready.id, number)) for number in range(len(ready.pieces))]
+                parts = [rows.pop((ready.id, number)) for number in range(len(ready.chunks))]
                 yield FeatureSequence(ready.id, np.concatenate(parts), ready.times)
 
 
@@ -107,21 +107,9 @@ def _windows(prepared: Iterator[Ready], size: int) -> Iterator[list[Ready]]:
         held = 0
         for ready in itertools.chain(head, itertools.islice(prepared, size - 1)):
             group.append(ready)
-            held += sum(p.inputs.nbytes for p in ready.pieces) if isinstance(ready, Prepared) else 0
+            held += sum(p.inputs.nbytes for p in ready.chunks) if isinstance(ready, Prepared) else 0
             if held > HELD:
                 yield group
                 group, held = [], 0
         if group:
             yield group
-
-
-def _cut(pieces: Sequence[tuple[str, int, Piece]], budget: int) -> Iterator[list[tuple[str, int, Piece]]]:
-    """Batches of pieces, largest first, padded size at most `budget` rows."""
-    batch: list[tuple[str, int, Piece]] = []
-    for entry in pieces:
-        if batch and (len(batch) + 1) * batch[0][2].size > budget:
-            yield batch
-            batch = []
-        batch.append(entry)
-    if batch:
-        yield batch

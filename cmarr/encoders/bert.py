@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
-from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
-from cmarr.encoders.hidden_layers import LayerChoice, Layers
-from cmarr.encoders.precision import Arithmetic, Precision
+from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
+from cmarr.encoders.networks import TEXT_FAMILIES, LayerChoice, Layers, TextNetwork, framing
+from cmarr.encoders.pretrained import Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
-from cmarr.encoders.text_network import TEXT_FAMILIES, TextNetwork, framing
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
@@ -23,8 +21,8 @@ class Bert:
 
     The special tokens stay, as in MMSA's feature files: [CLS] is what BERT was trained to sum a sentence up in.
     `model` is an id on the hub, at `revision`, or a folder; `layers` 'last', 'all' or numbers to average. A text with
-    more word pieces than the model can take is read in equal stretches that overlap by a quarter, each framed by the
-    special tokens, each row taken from the stretch in which it lies further from an end.
+    more word pieces than the model can take is read in equal chunks that overlap by a quarter, each framed by the
+    special tokens, each row taken from the chunk in which it lies further from an end.
 
     In float32 a row differs by less than 1e-5 from what transformers gives for the text alone. `batch_pieces`
     bounds the word pieces that go through the network at once, `workers` the threads that compute, `window` how many
@@ -73,17 +71,17 @@ class Bert:
         )
 
     def prepared(self, utterance: Utterance) -> Ready:
-        """The text as numbers of word pieces, in stretches that the model can take."""
+        """The text as numbers of word pieces, in chunks that the model can take."""
         ids = self.network.pieces(utterance.text or "")
         if not ids:
             return Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
         framing = self.network.framing
-        pieces = []
-        for first, last, keep in framing.stretches(len(ids)):
+        chunks = []
+        for first, last, keep in framing.chunks(len(ids)):
             framed = np.array([*framing.before, *ids[first:last], *framing.after], dtype=np.int64)
-            pieces.append(Piece(framed, len(framed), keep))
-        total = sum(piece.keep.stop - piece.keep.start for piece in pieces)
-        return Prepared(utterance.id, pieces, np.arange(total, dtype=np.float32))
+            chunks.append(Chunk(framed, len(framed), keep))
+        total = sum(chunk.keep.stop - chunk.keep.start for chunk in chunks)
+        return Prepared(utterance.id, chunks, np.arange(total, dtype=np.float32))
 
 
 class TextRows:
@@ -107,7 +105,9 @@ class TextRows:
 
 def word_pieces(tokenizer: Any, text: str) -> list[int]:
     """Numbers of the word pieces of a text, without special tokens."""
-    return tokenizer(readable(text), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    options = {"add_special_tokens": False, "truncation": False, "verbose": False}
+    ids: list[int] = tokenizer(readable(text), **options)["input_ids"]
+    return ids
 
 
 def readable(text: str) -> str:

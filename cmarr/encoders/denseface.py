@@ -5,16 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from cmarr.encoders.answers import clip_of
-from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
-from cmarr.encoders.checkpoints import libraries
+from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
+from cmarr.encoders.decoding import decoded
 from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, prepared, weights_file
 from cmarr.encoders.face_settings import FaceSettings
-from cmarr.encoders.precision import Arithmetic, Precision
-from cmarr.encoders.protocol import STAGE
+from cmarr.encoders.pretrained import Arithmetic, Precision, libraries
 from cmarr.files import file_digest
-from cmarr.media.clips import Failure, by_file
-from cmarr.media.workers import decode
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
@@ -75,20 +71,16 @@ class DensefaceRows:
 
     def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
         """The faces of each utterance, found in worker processes."""
-        groups = by_file(clip_of(utterance, "v") for utterance in utterances)
-        answers = decode(self.reader, groups, self.workers, self.seconds)
-        for utterance, answer in zip(utterances, answers, strict=True):
-            if isinstance(answer, Failure):
-                yield Rejected(utterance.id, "v", STAGE, answer.reason)
+        for utterance, faces in decoded(utterances, "v", self.reader, self.workers, self.seconds):
+            if isinstance(faces, Rejected):
+                yield faces
                 continue
-            firsts = range(0, len(answer.patches), self.batch_faces)
-            parts = [answer.patches[first : first + self.batch_faces] for first in firsts]
-            yield Prepared(
-                utterance.id, [Piece(part, len(part), slice(None)) for part in parts], answer.times
-            )
+            firsts = range(0, len(faces.patches), self.batch_faces)
+            parts = [faces.patches[first : first + self.batch_faces] for first in firsts]
+            yield Prepared(utterance.id, [Chunk(part, len(part), slice(None)) for part in parts], faces.times)
 
     def rows(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Patches (T, 64, 64) of several pieces -> features (T, 342) float32 of each."""
+        """Patches (T, 64, 64) of several chunks -> features (T, 342) float32 of each."""
         with self.arithmetic():
             faces = prepared(np.concatenate(inputs)).to(self.arithmetic.device)  # (sum T, 1, 64, 64)
             features, _ = self.network(faces)

@@ -59,7 +59,8 @@ class Denseface(nn.Module):
 
     def probabilities(self, faces: Tensor) -> Tensor:
         """Faces (B, 1, 64, 64) -> probabilities (B, 8) of `EMOTIONS`."""
-        return self(faces)[1].softmax(dim=-1)
+        logits: Tensor = self(faces)[1]
+        return logits.softmax(dim=-1)
 
 
 def faces_at_once(device: torch.device | str) -> int:
@@ -111,7 +112,8 @@ def remove_weights(path: Path) -> None:
 def read_notes(weights: str | Path) -> dict[str, Any]:
     """The notes in a file that `save_weights` wrote."""
     with safe_open(str(weights), framework="np") as opened:
-        return json.loads((opened.metadata() or {}).get("denseface", "{}"))
+        notes: dict[str, Any] = json.loads((opened.metadata() or {}).get("denseface", "{}"))
+    return notes
 
 
 def weights_file(weights: str | Path = "") -> Path:

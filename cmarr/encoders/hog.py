@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
-from cmarr.encoders.answers import clip_answers
+from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.face_settings import FaceSettings
 from cmarr.errors import UserError
 from cmarr.media.faces import SIZE
@@ -57,7 +57,7 @@ class Hog:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T at most ceil(rate x duration)."""
-        return clip_answers(utterances, "v", self.reader, self.workers, self.seconds)
+        return clip_features(utterances, "v", self.reader, self.workers, self.seconds)
 
 
 ENCODER = Hog

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
-from cmarr.encoders.answers import clip_answers
+from cmarr.encoders.decoding import clip_features
 from cmarr.media.spectrum import LogMelRows
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -36,7 +36,7 @@ class LogMel:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
-        return clip_answers(utterances, "s", self.reader, self.workers, self.seconds)
+        return clip_features(utterances, "s", self.reader, self.workers, self.seconds)
 
 
 ENCODER = LogMel

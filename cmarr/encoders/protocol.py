@@ -29,7 +29,7 @@ class Encoder(Protocol):
     neighbours, the number of workers or the order.
 
     An encoder of media has, besides, `reader`: the factory of what runs in its worker processes
-    (`cmarr.media.workers.decode`), by which a program that encodes clip after clip keeps them running.
+    (`cmarr.media.worker_pool.decode`), by which a program that encodes clip after clip keeps them running.
     It has `workers` and `seconds`, processes and time limit, which may be changed between two calls.
     """
 

@@ -5,12 +5,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cmarr.encoders.answers import clip_of
-from cmarr.media.clips import by_file
+from cmarr.encoders.decoding import decoded
 from cmarr.media.faces import SIZE, FaceReader, Faces
 from cmarr.media.faces_file import SeenFaces
-from cmarr.media.workers import decode
-from cmarr.utterance import Utterance
+from cmarr.utterance import Rejected, Utterance
 
 UTTERANCES, FACES = 40, 5
 """Utterances of a sample, and faces of each."""
@@ -46,18 +44,15 @@ def spread(utterances: Sequence[Utterance], count: int = UTTERANCES) -> list[Utt
 def see_faces(
     utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
 ) -> list[SeenFaces]:
-    """Some faces of each utterance, as `reader` finds them in worker processes; see `cmarr.media.workers.decode`."""
-    groups = by_file(clip_of(utterance, "v") for utterance in utterances)
-    answers = decode(reader, groups, workers, seconds)
-    return [_seen(utterance, answer) for utterance, answer in zip(utterances, answers, strict=True)]
+    """Some faces of each utterance, as `reader` finds them in worker processes, each within `seconds`."""
+    return [_seen(*found) for found in decoded(utterances, "v", reader, workers, seconds)]
 
 
-def _seen(utterance: Utterance, answer: object) -> SeenFaces:
+def _seen(utterance: Utterance, faces: Faces | Rejected) -> SeenFaces:
     who = utterance.id, utterance.speaker, utterance.label
-    if not isinstance(answer, Faces):
+    if isinstance(faces, Rejected):
         nothing = np.zeros((0, SIZE, SIZE), np.uint8)
-        reason = str(getattr(answer, "reason", "")).replace(str(utterance.video), "the file")
-        return SeenFaces(*who, nothing, reason=reason)
-    found = len(answer.patches)
+        return SeenFaces(*who, nothing, reason=faces.reason.replace(str(utterance.video), "the file"))
+    found = len(faces.patches)
     places = np.unique(np.linspace(0, found - 1, FACES).round().astype(int))
-    return SeenFaces(*who, answer.patches[places], found, answer.n_frames)
+    return SeenFaces(*who, faces.patches[places], found, faces.n_frames)

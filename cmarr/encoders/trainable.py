@@ -1,6 +1,6 @@
 """Pretrained networks that are trained with a method: from what the shards hold to rows, with gradients.
 
-The rows are those that extraction would write: the same network, stretches, layers and pooling.
+The rows are those that extraction would write: the same network, chunks, layers and pooling.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +10,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from cmarr.encoders.checkpoints import architecture, configuration, load_checkpoint
-from cmarr.encoders.hidden_layers import LayerChoice, Layers
-from cmarr.encoders.precision import Precision
-from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
-from cmarr.encoders.text_network import TEXT_FAMILIES, Framing, TextNetwork, framing
-from cmarr.encoders.waveform_frames import FRAME, FRAMES_A_SECOND, to_samples
+from cmarr.encoders.networks import (
+    FRAME,
+    FRAMES_A_SECOND,
+    SPEECH_FAMILIES,
+    TEXT_FAMILIES,
+    Framing,
+    LayerChoice,
+    Layers,
+    SpeechNetwork,
+    TextNetwork,
+    framing,
+    like_sized,
+    to_samples,
+)
+from cmarr.encoders.pretrained import Precision, architecture, configuration, load_checkpoint
 
 Name = Literal["wav2vec2", "bert"]
 
 VARIANCE_FLOOR = 1e-7
 """Added to the variance of an utterance's samples, as transformers' feature extractor does."""
 
-Stretch = tuple[Tensor, int, slice]
+Chunk = tuple[Tensor, int, slice]
 """What a network reads in one go, how many rows it gives, and which of them count."""
 
 
@@ -55,11 +64,11 @@ class TrainableSpeech(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Ragged frames (sum T, 320), lengths (B,) -> rows (sum T', D) float32, lengths (B,)."""
-        pieces = [self._stretches(frames) for frames in values.split(lengths.tolist())]
-        rows, counts = _through(self.network, pieces, self.budget, self.precision, self.width, values)
+        chunks = [self._chunks(frames) for frames in torch.split(values, lengths.tolist())]
+        rows, counts = _through(self.network, chunks, self.budget, self.precision, self.width, values)
         return _averaged(rows, counts, self.pool) if self.pool > 1 else (rows, counts)
 
-    def _stretches(self, frames: Tensor) -> list[Stretch]:
+    def _chunks(self, frames: Tensor) -> list[Chunk]:
         if not len(frames):
             return []
         samples = to_samples(frames)
@@ -67,7 +76,7 @@ class TrainableSpeech(nn.Module):
             samples = (samples - samples.mean()) / (samples.var(correction=0) + VARIANCE_FLOOR).sqrt()
         # A protocol that drops steps may leave less than the network can read: silence fills it up.
         samples = pad(samples, (0, max(self.network.field - len(samples), 0)))
-        cut = self.network.stretches(len(samples), self.longest)
+        cut = self.network.chunks(len(samples), self.longest)
         return [(samples[first:last], rows, keep) for first, last, rows, keep in cut]
 
     def front_end(self) -> list[nn.Parameter]:
@@ -93,14 +102,14 @@ class TrainableText(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Ragged numbers (sum T, 1), lengths (B,) -> rows (sum T', D) float32, lengths (B,)."""
-        pieces = [self._stretches(ids) for ids in values.long().squeeze(1).split(lengths.tolist())]
-        return _through(self.network, pieces, self.budget, self.precision, self.width, values)
+        chunks = [self._chunks(ids) for ids in torch.split(values.long().squeeze(1), lengths.tolist())]
+        return _through(self.network, chunks, self.budget, self.precision, self.width, values)
 
-    def _stretches(self, ids: Tensor) -> list[Stretch]:
+    def _chunks(self, ids: Tensor) -> list[Chunk]:
         if not len(ids):
             return []
         before, after = (ids.new_tensor(special) for special in (self.framing.before, self.framing.after))
-        cut = self.framing.stretches(len(ids))
+        cut = self.framing.chunks(len(ids))
         framed = [(torch.cat([before, ids[first:last], after]), keep) for first, last, keep in cut]
         return [(inputs, len(inputs), keep) for inputs, keep in framed]
 
@@ -170,44 +179,38 @@ def _built(network: Any, description: Mapping[str, Any]) -> Trainable:
 
 def _through(
     network: nn.Module,
-    utterances: Sequence[Sequence[Stretch]],
+    utterances: Sequence[Sequence[Chunk]],
     budget: int,
     precision: Precision,
     width: int,
     like: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The rows that count of every utterance's stretches, one after another, (sum T', width), and lengths (B,)."""
-    pieces = [piece for utterance in utterances for piece in utterance]
+    """The rows that count of every utterance's chunks, one after another, (sum T', width), and lengths (B,)."""
+    chunks = [chunk for utterance in utterances for chunk in utterance]
     found: dict[int, Tensor] = {}
     with torch.autocast(like.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        for batch in _batches(pieces, budget):
-            for place, rows in zip(batch, network([pieces[i][0] for i in batch]), strict=True):
-                found[place] = rows[pieces[place][2]].float()
-    ordered = [found[i] for i in range(len(pieces))]
+        for batch in _batches(chunks, budget):
+            for place, rows in zip(batch, network([chunks[i][0] for i in batch]), strict=True):
+                found[place] = rows[chunks[place][2]].float()
+    ordered = [found[i] for i in range(len(chunks))]
     counts = iter([len(rows) for rows in ordered])
     lengths = [sum(next(counts) for _ in utterance) for utterance in utterances]
     rows = torch.cat(ordered) if ordered else like.new_zeros(0, width, dtype=torch.float32)
     return rows, torch.tensor(lengths, device=like.device)
 
 
-def _batches(pieces: Sequence[Stretch], budget: int) -> Iterator[list[int]]:
-    """Places of the pieces that go through the network together, of like size where there are several batches."""
-    if torch.is_grad_enabled():
-        if pieces:
-            yield list(range(len(pieces)))
-        return
-    batch: list[int] = []
-    for place in sorted(range(len(pieces)), key=lambda i: -pieces[i][1]):
-        if batch and (len(batch) + 1) * pieces[batch[0]][1] > budget:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+def _batches(chunks: Sequence[Chunk], budget: int) -> Iterator[list[int]]:
+    """Places of the chunks that go through the network together; with gradients, all of them."""
+    if not torch.is_grad_enabled():
+        yield from like_sized([size for _, size, _ in chunks], budget)
+    elif chunks:
+        yield list(range(len(chunks)))
 
 
 def _averaged(rows: Tensor, lengths: Tensor, pool: int) -> tuple[Tensor, Tensor]:
     """`pool` neighbours of an utterance averaged into one row; its last row averages what is left."""
-    parts = [part for own in rows.split(lengths.tolist()) for part in own.split(pool) if len(part)]
+    parts = [
+        part for own in torch.split(rows, lengths.tolist()) for part in torch.split(own, pool) if len(part)
+    ]
     shorter = lengths.add(pool - 1).div(pool, rounding_mode="floor")
     return torch.stack([part.mean(0) for part in parts]) if parts else rows, shorter

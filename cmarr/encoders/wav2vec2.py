@@ -6,18 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmarr.encoders.answers import clip_of
-from cmarr.encoders.batches import Piece, Prepared, Ready, in_batches
-from cmarr.encoders.checkpoints import Checkpoint, libraries, load_checkpoint
-from cmarr.encoders.hidden_layers import LayerChoice, Layers
-from cmarr.encoders.precision import Arithmetic, Precision
+from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
+from cmarr.encoders.decoding import decoded
+from cmarr.encoders.networks import SPEECH_FAMILIES, LayerChoice, Layers, SpeechNetwork
+from cmarr.encoders.pretrained import Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
 from cmarr.encoders.protocol import STAGE
-from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
 from cmarr.errors import UserError
 from cmarr.media.audio import RATE, Samples
-from cmarr.media.clips import Failure, by_file
-from cmarr.media.spectrum import averaged
-from cmarr.media.workers import decode
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
@@ -28,8 +23,8 @@ class Wav2vec2:
     """One row every 20 ms, (T, D): T = floor((N - 400) / 320) + 1 for N samples at 16 kHz.
 
     `model` is an id on the hub, at `revision`, or a folder; `layers` 'last', 'all' or numbers to average; `pool`
-    rows are averaged into one. An utterance longer than `longest` seconds is read in equal stretches that overlap by
-    a quarter, each row taken from the stretch in which it lies further from an end; its samples are normalised as a
+    rows are averaged into one. An utterance longer than `longest` seconds is read in equal chunks that overlap by
+    a quarter, each row taken from the chunk in which it lies further from an end; its samples are normalised as a
     whole, as always.
 
     In float32 a row differs by less than 1e-5 from what transformers gives for the utterance alone. `batch_seconds`
@@ -78,33 +73,32 @@ class Wav2vec2:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (ceil(T / pool), dim)."""
-        answers = in_batches(
+        results = in_batches(
             self.prepared(utterances),
             self.network,
             window=self.window,
             budget=max(int(self.batch_seconds * RATE / self.network.stride), 1),
             threads=self.arithmetic.threads(self.workers),
         )
-        for answer in answers:
-            if isinstance(answer, Rejected) or self.pool == 1:
-                yield answer
+        for result in results:
+            if isinstance(result, Rejected) or self.pool == 1:
+                yield result
             else:
-                yield FeatureSequence(answer.id, *averaged(answer.frames, answer.times, self.pool))
+                yield FeatureSequence(result.id, *averaged(result.frames, result.times, self.pool))
 
     def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
-        """Decoded, normalised, cut into stretches where they are long."""
-        answers = heard(utterances, self.network.field, self.workers, self.seconds)
-        for utterance, answer in zip(utterances, answers, strict=True):
-            yield answer if isinstance(answer, Rejected) else self.cut(utterance.id, answer)
+        """Decoded, normalised, cut into chunks where they are long."""
+        for utterance, samples in recorded(utterances, self.network.field, self.workers, self.seconds):
+            yield samples if isinstance(samples, Rejected) else self.cut(utterance.id, samples)
 
     def cut(self, name: str, samples: np.ndarray) -> Prepared:
-        """Samples (N,) as the network wants them, in stretches of at most `longest` seconds."""
+        """Samples (N,) as the network wants them, in chunks of at most `longest` seconds."""
         stride, field = self.network.stride, self.network.field
         values = self.network.normalised(samples)
-        stretches = self.network.module.stretches(len(values), int(self.longest * RATE))
-        pieces = [Piece(values[first:last], rows, keep) for first, last, rows, keep in stretches]
+        cuts = self.network.module.chunks(len(values), int(self.longest * RATE))
+        chunks = [Chunk(values[first:last], rows, keep) for first, last, rows, keep in cuts]
         total = (len(values) - field) // stride + 1
-        return Prepared(name, pieces, (np.arange(total, dtype=np.float32) * stride + field / 2) / RATE)
+        return Prepared(name, chunks, (np.arange(total, dtype=np.float32) * stride + field / 2) / RATE)
 
 
 class SpeechRows:
@@ -119,7 +113,8 @@ class SpeechRows:
     def normalised(self, samples: np.ndarray) -> np.ndarray:
         """Samples (N,) with the mean and variance that the checkpoint was trained on."""
         given = self.preparation(samples, sampling_rate=RATE, return_tensors="np")
-        return given["input_values"][0].astype(np.float32, copy=False)
+        values: np.ndarray = given["input_values"][0]
+        return values.astype(np.float32, copy=False)
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Normalised samples (N,) of each utterance -> rows (T, D) float32 of each."""
@@ -128,26 +123,28 @@ class SpeechRows:
             return [row.float().cpu().numpy() for row in rows]
 
 
-def heard(
+def recorded(
     utterances: Sequence[Utterance], least: int, workers: int, seconds: float
-) -> Iterator[np.ndarray | Rejected]:
-    """Samples (N,) at 16 kHz of each utterance, N at least `least`, in order; decoded in worker processes."""
-    groups = by_file(clip_of(utterance, "s") for utterance in utterances)
-    answers = decode(Samples, groups, workers, seconds)
-    for utterance, answer in zip(utterances, answers, strict=True):
-        if isinstance(answer, Failure):
-            yield Rejected(utterance.id, "s", STAGE, answer.reason)
-        elif len(answer) < least:
-            lasts, wanted = (1000 * n / RATE for n in (len(answer), least))
-            yield Rejected(
-                utterance.id,
-                "s",
-                STAGE,
+) -> Iterator[tuple[Utterance, np.ndarray | Rejected]]:
+    """Each utterance with its samples (N,) at 16 kHz, N at least `least`; decoded in worker processes."""
+    for utterance, samples in decoded(utterances, "s", Samples, workers, seconds):
+        if not isinstance(samples, Rejected) and len(samples) < least:
+            lasts, wanted = (1000 * n / RATE for n in (len(samples), least))
+            reason = (
                 f"{utterance.audio}: the utterance lasts {lasts:.0f} ms, shorter than the {wanted:.0f} ms of one "
-                "frame; check `start` and `end`, or leave its path empty",
+                "frame; check `start` and `end`, or leave its path empty"
             )
+            yield utterance, Rejected(utterance.id, "s", STAGE, reason)
         else:
-            yield answer
+            yield utterance, samples
+
+
+def averaged(rows: np.ndarray, times: np.ndarray, pool: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (T, D) and times (T,), each `pool` neighbours averaged into one; the last row averages what is left."""
+    firsts = np.arange(0, len(rows), pool)
+    counts = np.diff([*firsts, len(rows)])
+    mean = np.add.reduceat(rows, firsts, axis=0) / counts[:, None]
+    return mean.astype(np.float32), (np.add.reduceat(times, firsts) / counts).astype(np.float32)
 
 
 def require_rate(preparation: Any) -> None:

@@ -4,11 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cmarr.encoders.checkpoints import libraries, load_checkpoint
-from cmarr.encoders.hidden_layers import LayerChoice
-from cmarr.encoders.speech_network import SPEECH_FAMILIES, SpeechNetwork
-from cmarr.encoders.wav2vec2 import MODEL, REVISION, heard, require_rate
-from cmarr.encoders.waveform_frames import FRAME, to_frames
+from cmarr.encoders.networks import FRAME, SPEECH_FAMILIES, LayerChoice, SpeechNetwork, to_frames
+from cmarr.encoders.pretrained import libraries, load_checkpoint
+from cmarr.encoders.wav2vec2 import MODEL, REVISION, recorded, require_rate
 from cmarr.media.audio import RATE, Samples
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -57,12 +55,11 @@ class Waveforms:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance; `times` are the middles of its frames."""
-        answers = heard(utterances, self.least, self.workers, self.seconds)
-        for utterance, answer in zip(utterances, answers, strict=True):
-            if isinstance(answer, Rejected):
-                yield answer
+        for utterance, samples in recorded(utterances, self.least, self.workers, self.seconds):
+            if isinstance(samples, Rejected):
+                yield samples
             else:
-                frames = to_frames(answer)
+                frames = to_frames(samples)
                 times = (np.arange(len(frames), dtype=np.float32) + 0.5) * FRAME / RATE
                 yield FeatureSequence(utterance.id, frames, times)
 

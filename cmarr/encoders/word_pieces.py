@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cmarr.encoders.bert import MODEL, REVISION, readable, word_pieces
-from cmarr.encoders.checkpoints import libraries, load_checkpoint
+from cmarr.encoders.networks import TEXT_FAMILIES, framing
+from cmarr.encoders.pretrained import libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
-from cmarr.encoders.text_network import TEXT_FAMILIES, framing
 from cmarr.errors import UserError
 from cmarr.files import write_text
 from cmarr.sequence import FeatureSequence

@@ -1,6 +1,7 @@
-"""Audio files to mono samples: soundfile for WAV and FLAC, PyAV for everything else."""
+"""Audio files to mono samples: soundfile for WAV and FLAC, PyAV for everything else. How loud they were recorded."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, Failure, one_by_one, require_file, require_span
-from cmarr.media.containers import open_media
+from cmarr.media.containers import decoded_frames, open_media
 
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
@@ -78,7 +79,7 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     # The filter bank has as many rows as the reduced ratio's denominator. Rates that share no large
     # factor with 16 kHz are approximated (at most 1 ms drift in a minute) instead of filling the memory.
     ratio = Fraction(rate, RATE).limit_denominator(1000)
-    return sinc(torch.from_numpy(samples), ratio.numerator, ratio.denominator).numpy()
+    return np.asarray(sinc(torch.from_numpy(samples), ratio.numerator, ratio.denominator))
 
 
 def _decode(clip: Clip) -> tuple[np.ndarray, int]:
@@ -129,7 +130,7 @@ def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
         planar = av.AudioResampler(format="fltp")
         blocks: list[np.ndarray] = []
         rate, beginning, time = RATE, 0.0, 0.0
-        for frame in _frames(container, stream):
+        for frame in decoded_frames(container, stream):
             if not blocks:
                 rate = frame.sample_rate
                 time = beginning = max(frame.time - origin, 0.0) if frame.time is not None else 0.0
@@ -145,15 +146,41 @@ def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
     return samples[first:last], rate
 
 
-def _frames(container, stream):
-    """Decoded frames; a damaged packet is passed over, a damaged container ends the file."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        try:
-            yield from packet.decode()
-        except av.error.FFmpegError:
-            continue
+CEILING = 0.985
+"""Share of full scale, or of the loudest sample, that a clipped sample comes close to."""
+
+RUN = 3
+"""Neighbouring samples at one value, of either sign, that make a flat top: music and speech have none."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Seconds that could be decoded, and the share of the samples that lies on flat tops."""
+
+    seconds: float
+    clipped: float
+
+
+class LevelReader:
+    """Clips -> Levels, in a worker process."""
+
+    def __call__(self, clips: Sequence[Clip]) -> list[Levels | Failure]:
+        """One answer a clip."""
+        return one_by_one(levels, clips)
+
+
+def levels(clip: Clip) -> Levels:
+    """Look at the samples as recorded, before any resampling. Raises Unreadable where there are none."""
+    samples, rate = read_samples(clip)
+    return Levels(len(samples) / rate, clipped_share(samples))
+
+
+def clipped_share(samples: np.ndarray) -> float:
+    """Share of the samples (N,) that lie in runs of `RUN` or more equal ones near the loudest of all."""
+    loudest = float(np.abs(samples).max(initial=0.0))
+    if loudest < 0.1:  # nothing that quiet was cut off by a converter
+        return 0.0
+    flat = (np.abs(samples[1:] - samples[:-1]) < 1e-3 * loudest) & (np.abs(samples[1:]) > CEILING * loudest)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat.astype(np.int8), [0]])))
+    runs = edges[1::2] - edges[::2] + 1  # samples, one more than the equal pairs
+    return float(runs[runs >= RUN].sum() / max(len(samples), 1))

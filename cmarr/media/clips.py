@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from cmarr.errors import Unreadable
+from cmarr.utterance import Utterance
 
 GROUP_LIMIT = 256
 """Most clips of one file that are decoded in one pass; bounds what waits in memory. The longest dialogue of IEMOCAP
@@ -55,6 +56,15 @@ class Failure:
     """Why there is no answer for a clip, as one sentence."""
 
     reason: str
+
+
+def clip_of(utterance: Utterance, modality: str) -> Clip:
+    """The part of the audio ('s') or video ('v') file that an utterance occupies."""
+    path = utterance.audio if modality == "s" else utterance.video
+    if path is None:
+        raise ValueError(f"utterance {utterance.id} has no modality {modality!r}")
+    crop = utterance.crop if modality == "v" else None
+    return Clip(path, *utterance.span(modality), crop, utterance.damage)
 
 
 def one_by_one(function: Callable[[Clip], A], clips: Sequence[Clip]) -> list[A | Failure]:

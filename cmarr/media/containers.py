@@ -1,6 +1,8 @@
 """Opening a media file so that it can name no other file, and claim no frame that fills the memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -30,3 +32,18 @@ def open_media(path: str | Path) -> InputContainer:
         if stream.codec_context is not None:
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     return container
+
+
+def decoded_frames(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """The frames of a stream; a damaged packet is passed over, a damaged container ends the file."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        yield from frames

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cmarr.media.ahead import ahead
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.detectors import Box, Detector, build_detector
+from cmarr.media.prefetch import prefetch
 from cmarr.media.video import read_frames
 
 SIZE = 64
@@ -17,7 +17,7 @@ SIZE = 64
 LONGEST = 480
 """Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
 
-AHEAD = 4
+PREFETCHED = 4
 """Frames that may wait while a face is sought."""
 
 
@@ -125,7 +125,7 @@ class FaceReader:
         looked = [0] * len(clips)
         frames = ((*frame, *_reduced(frame[2])) for frame in read_frames(clips, self.rate))
         # The next frame is decoded while a face is sought in this one: a clip that comes alone has a core to spare.
-        for index, time, gray, small, scale in ahead(frames, AHEAD):
+        for index, time, gray, small, scale in prefetch(frames, PREFETCHED):
             looked[index] += 1
             box = followers[index].find(time, small)
             if box is not None:

@@ -50,15 +50,7 @@ class LogMelRows:
         power = torch.fft.rfft(frames, n=FFT).abs().square()  # (F, 257)
         bands = torch.log(power @ self.bank + FLOOR)  # (F, bands)
         both = torch.cat([bands, compute_deltas(bands.T).T], dim=1)  # (F, 2 bands)
-        rows = torch.stack([part.mean(dim=0) for part in both.split(self.pool)])  # (T, 2 bands)
+        rows = torch.stack([part.mean(dim=0) for part in torch.split(both, self.pool)])  # (T, 2 bands)
         middles = (torch.arange(len(both)) * STEP + FRAME / 2) / RATE  # (F,) seconds
-        times = torch.stack([part.mean() for part in middles.split(self.pool)])  # (T,)
+        times = torch.stack([part.mean() for part in torch.split(middles, self.pool)])  # (T,)
         return rows.numpy(), times.numpy()
-
-
-def averaged(rows: np.ndarray, times: np.ndarray, pool: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (T, D) and times (T,), each `pool` neighbours averaged into one; the last row averages what is left."""
-    firsts = np.arange(0, len(rows), pool)
-    counts = np.diff([*firsts, len(rows)])
-    mean = np.add.reduceat(rows, firsts, axis=0) / counts[:, None]
-    return mean.astype(np.float32), (np.add.reduceat(times, firsts) / counts).astype(np.float32)

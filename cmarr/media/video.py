@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, require_file, require_span
-from cmarr.media.containers import open_media
+from cmarr.media.containers import decoded_frames, open_media
 
 SEEK_FROM = 2.0
 """Seconds: a clip that begins later is reached by seeking to the key frame before it."""
@@ -91,7 +92,9 @@ def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.Vi
         ) from error
 
 
-def _until(first, frames, stop: float) -> Iterator[tuple[float, av.VideoFrame]]:
+def _until(
+    first: tuple[float, av.VideoFrame], frames: Iterator[tuple[float, av.VideoFrame]], stop: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
     yield first
     for time, frame in frames:
         if time >= stop:
@@ -99,7 +102,9 @@ def _until(first, frames, stop: float) -> Iterator[tuple[float, av.VideoFrame]]:
         yield time, frame
 
 
-def timed_frames(container, path: str, seek: float | None) -> Iterator[tuple[float, av.VideoFrame]]:
+def timed_frames(
+    container: InputContainer, path: str, seek: float | None
+) -> Iterator[tuple[float, av.VideoFrame]]:
     """Every frame that is decoded of an open file, with its second; from the key frame before `seek`, if given."""
     if not container.streams.video:
         raise Unreadable(f"{path} holds no video track; leave its video path empty")
@@ -112,23 +117,13 @@ def timed_frames(container, path: str, seek: float | None) -> Iterator[tuple[flo
     if seek is not None:
         container.seek(int((seek + origin) * av.time_base))
     last = None if seek is not None else -step
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            continue
-        for frame in frames:
-            time = None if frame.time is None else frame.time - origin
-            if last is not None and (time is None or time <= last):
-                time = last + step  # some AVI files give no timestamp, or one twice
-            if time is not None:  # just after a seek, a frame without a timestamp cannot be placed
-                last = time
-                yield time, frame
+    for frame in decoded_frames(container, stream):
+        time = None if frame.time is None else frame.time - origin
+        if last is not None and (time is None or time <= last):
+            time = last + step  # some AVI files give no timestamp, or one twice
+        if time is not None:  # just after a seek, a frame without a timestamp cannot be placed
+            last = time
+            yield time, frame
 
 
 def _seen(frame: av.VideoFrame, clip: Clip, time: float) -> np.ndarray:

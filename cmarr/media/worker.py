@@ -21,7 +21,7 @@ PARENTS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(connection: Connection) -> None:
-    """Answer groups of clips until the other end closes."""
+    """Serve groups of clips until the other end closes."""
     # A server still finishes what is under way. Should the parent end, so does this process.
     for number in PARENTS:
         signal.signal(number, signal.SIG_IGN)
@@ -43,13 +43,13 @@ def _serve(connection: Connection) -> None:
         # The parent ends a worker that takes too long. Should the parent itself be gone, the alarm,
         # whose default action ends the process whatever native code is running, does.
         signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 10)
-        answers = answer(function, clips)
+        found = results(function, clips)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send(answers)
+        connection.send(found)
 
 
-def answer(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:
-    """One answer a clip; an exception becomes a Failure, so that one bad file never ends the run."""
+def results(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:
+    """One result a clip; an exception becomes a Failure, so that one bad file never ends the run."""
     try:
         return list(function(clips))
     except UserError as error:

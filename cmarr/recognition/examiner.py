@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cmarr.corpora.headers import Header, MediaFile, Opener
+from cmarr.media.audio import LevelReader, Levels
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.levels import LevelReader, Levels
 
 
 class Examiner:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from cmarr.corpora.headers import Header, MediaFile
-from cmarr.encoders.answers import clip_of
 from cmarr.encoders.protocol import Encoder
 from cmarr.features.shards import HALF_LIMIT
-from cmarr.media.clips import Failure, by_file
-from cmarr.media.levels import Levels
-from cmarr.media.workers import decode
+from cmarr.media.audio import Levels
+from cmarr.media.clips import Failure, by_file, clip_of
+from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.examiner import Examiner
 from cmarr.recognition.inputs import Given

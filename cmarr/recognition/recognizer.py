@@ -17,7 +17,7 @@ from cmarr.data.batch import Batch
 from cmarr.device import choose_device
 from cmarr.errors import Unreadable, UserError
 from cmarr.execution.local import worker_count
-from cmarr.media.workers import keep_workers
+from cmarr.media.worker_pool import keep_workers
 from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.answer import Answer, Refusal, retold

@@ -17,7 +17,7 @@ from cmarr.corpora.headers import Header, read_headers
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
 from cmarr.media.clips import Failure
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import decode
 
 COUNTS = [100, pytest.param(1000, marks=pytest.mark.slow)]
 

@@ -10,10 +10,9 @@ from cmarr.corpora.iemocap import published, who
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, resolved, write_manifest
 from cmarr.corpora.registry import corpus_inventory, read_corpus
-from cmarr.encoders.answers import clip_of
 from cmarr.errors import UserError
 from cmarr.folds.split import split
-from cmarr.media.clips import Clip
+from cmarr.media.clips import Clip, clip_of
 
 
 def read(root):

@@ -13,13 +13,12 @@ from cmarr.damage.corruptions import damaged
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.levels import extract_levels
 from cmarr.damage.tables import level_folder, read_levels
-from cmarr.encoders.answers import clip_of
 from cmarr.encoders.hashing import Hashing
 from cmarr.encoders.logmel import LogMel
 from cmarr.features.shards import read_features, read_metadata, shard_path
 from cmarr.folds.files import Fold
 from cmarr.media.audio import read_audio
-from cmarr.media.clips import Failure
+from cmarr.media.clips import Failure, clip_of
 from cmarr.media.faces import SIZE, FaceReader
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance

@@ -1,4 +1,4 @@
-"""Batches of like size, made ahead: nothing lost, nothing out of order, nothing left behind."""
+"""Batches of like size, prefetched: nothing lost, nothing out of order, nothing left behind."""
 
 import threading
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cmarr.encoders import batches
-from cmarr.encoders.batches import Piece, Prepared, in_batches
-from cmarr.encoders.stretches import spans
-from cmarr.media.ahead import ahead
+from cmarr.encoders.batches import Chunk, Prepared, in_batches
+from cmarr.encoders.networks import spans
+from cmarr.media.prefetch import prefetch
 from cmarr.utterance import Rejected
 
 
@@ -16,7 +16,7 @@ def prepared(name, *sizes):
     """An utterance of one or more pieces, whose inputs are numbered rows."""
     firsts = np.cumsum([0, *sizes])
     pieces = [
-        Piece(np.arange(a, a + n, dtype=np.float32), n, slice(None))
+        Chunk(np.arange(a, a + n, dtype=np.float32), n, slice(None))
         for a, n in zip(firsts, sizes, strict=False)
     ]
     return Prepared(name, pieces, np.arange(sum(sizes), dtype=np.float32))
@@ -86,7 +86,7 @@ def test_a_failing_network_ends_the_run():
         run([prepared("a", 3)], broken)
 
 
-def test_stretches_cover_everything_once():
+def test_chunks_cover_everything_once():
     for total in (1, 9, 10, 11, 25, 100, 101):
         cut = spans(total, 10, 4)
         assert all(0 < last - first <= 10 for first, last, _ in cut)
@@ -98,11 +98,11 @@ def test_stretches_cover_everything_once():
 
 def test_ahead_keeps_order_and_is_bounded():
     drawn = []
-    items = ahead((drawn.append(i) or i for i in range(10**9)), depth=3)
+    items = prefetch((drawn.append(i) or i for i in range(10**9)), depth=3)
     assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
     items.close()
     assert len(drawn) <= 5 + 3 + 1
-    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
 def test_an_error_ahead_is_raised_where_the_items_are_used():
@@ -110,7 +110,7 @@ def test_an_error_ahead_is_raised_where_the_items_are_used():
         yield 1
         raise ValueError("no more")
 
-    items = ahead(source(), depth=3)
+    items = prefetch(source(), depth=3)
     assert next(items) == 1
     with pytest.raises(ValueError, match="no more"):
         next(items)
@@ -126,7 +126,7 @@ def test_closing_closes_the_source():
         finally:
             closed.append(True)
 
-    items = ahead(source(), depth=2)
+    items = prefetch(source(), depth=2)
     next(items)
     items.close()
     assert closed == [True]

@@ -38,13 +38,13 @@ def test_a_batch_gives_what_each_text_gives_alone(kind, text_model, settings):
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
-    """A model of 40 positions, 38 of them for word pieces: 100 pieces are read in four overlapping stretches."""
+    """A model of 40 positions, 38 of them for word pieces: 100 pieces are read in four overlapping chunks."""
     encoder = Bert(text_model[kind], device="cpu")
     assert encoder.network.framing.limit == 40
     letters = " ".join("abcdefghij"[i % 10] for i in range(100))
     (answer,) = encoder.encode(utterances(letters))
     assert answer.frames.shape == (102, 32)  # with [CLS] and [SEP], once
-    pieces = encoder.prepared(Utterance("u", text=letters)).pieces
+    pieces = encoder.prepared(Utterance("u", text=letters)).chunks
     assert len(pieces) == 4 and max(len(piece.inputs) for piece in pieces) <= 40
     kept = np.concatenate([piece.inputs[piece.keep] for piece in pieces])
     np.testing.assert_array_equal(kept, encoder.network.tokenizer(letters, verbose=False)["input_ids"])
@@ -52,7 +52,7 @@ def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
 
 def test_a_text_that_just_fits_is_read_whole(text_model):
     encoder = Bert(text_model["bert"], device="cpu")
-    counts = [len(encoder.prepared(Utterance("u", text="a " * n)).pieces) for n in (38, 39)]
+    counts = [len(encoder.prepared(Utterance("u", text="a " * n)).chunks) for n in (38, 39)]
     assert counts == [1, 2]
 
 

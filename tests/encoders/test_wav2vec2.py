@@ -155,12 +155,12 @@ def test_a_span_that_cannot_be_read_costs_no_neighbour_in_the_same_file(corpus, 
     assert "holds no sound between 5 s and 6 s" in outside.reason
 
 
-def test_a_long_utterance_is_read_in_stretches(corpus, speech_model):
+def test_a_long_utterance_is_read_in_chunks(corpus, speech_model):
     (utterance,) = corpus(160_000)
     whole, cut = (
         Wav2vec2(speech_model["wav2vec2"], longest=seconds, device="cpu") for seconds in (60.0, 3.0)
     )
-    pieces = cut.cut("u", sounds(160_000)[0]).pieces
+    pieces = cut.cut("u", sounds(160_000)[0]).chunks
     assert len(pieces) == 5 and all(piece.size <= 150 for piece in pieces)
     (expected,), (given,) = whole.encode([utterance]), cut.encode([utterance])
     assert given.frames.shape == expected.frames.shape == (499, 32)  # no row lost, none twice
@@ -172,7 +172,7 @@ def test_a_long_utterance_is_read_in_stretches(corpus, speech_model):
 
 def test_half_an_hour_is_cut_into_pieces_that_fit():
     """By arithmetic alone: what goes through the network at once does not grow with the utterance."""
-    from cmarr.encoders.stretches import spans
+    from cmarr.encoders.networks import spans
 
     total, longest = (1800 * RATE - 400) // 320 + 1, 2999
     cut = spans(total, longest, longest // 4)

@@ -12,8 +12,8 @@ sys.path.append(str(Path(__file__).parents[1] / "encoders"))
 import checkpoints
 
 from cmarr.data.batch import Batch
+from cmarr.encoders.networks import to_frames
 from cmarr.encoders.trainable import from_checkpoint, learning
-from cmarr.encoders.waveform_frames import to_frames
 
 torch.set_num_threads(1)
 

@@ -7,7 +7,7 @@ import torch
 
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
-from cmarr.encoders.waveform_frames import NOTHING
+from cmarr.encoders.networks import NOTHING
 from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES

@@ -7,9 +7,9 @@ import torch
 from checkpoints import SPEECH_KINDS, TEXT_KINDS
 
 from cmarr.encoders.bert import Bert
+from cmarr.encoders.networks import FRAME, FRAMES_A_SECOND, NOTHING, to_frames, to_samples
 from cmarr.encoders.trainable import from_description
 from cmarr.encoders.wav2vec2 import Wav2vec2
-from cmarr.encoders.waveform_frames import FRAME, FRAMES_A_SECOND, NOTHING, to_frames, to_samples
 from cmarr.encoders.waveforms import Waveforms
 from cmarr.encoders.word_pieces import WordPieces
 from cmarr.media.audio import RATE
@@ -83,7 +83,7 @@ class TestBeforeItLearns:
     @pytest.mark.parametrize(
         "settings", [{"layers": "all", "pool": 4}, {"layers": [1, 3], "longest": 0.3}], ids=str
     )
-    def test_layers_pooling_and_stretches_are_those_of_extraction(self, settings, clips, folder, trainable):
+    def test_layers_pooling_and_chunks_are_those_of_extraction(self, settings, clips, folder, trainable):
         utterances = clips(12_000, 400)
         stored = list(Waveforms(folder("wav2vec2"), workers=1).encode(utterances))
         expected = Wav2vec2(folder("wav2vec2"), device="cpu", workers=1, **settings).encode(utterances)

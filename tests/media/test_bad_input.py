@@ -13,7 +13,7 @@ from cmarr.errors import Unreadable
 from cmarr.media.audio import RATE, Samples, read_audio
 from cmarr.media.clips import Clip, Failure, by_file
 from cmarr.media.faces import FaceReader, Faces
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import decode
 
 
 def film(path, seconds_of_video, seconds_of_sound, codec="mpeg4"):

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 from recordings import tone
 
+from cmarr.media.audio import Levels, clipped_share, levels
 from cmarr.media.clips import Clip
-from cmarr.media.levels import Levels, clipped_share, levels
 
 
 def test_a_flat_top_counts_and_a_round_one_does_not():

@@ -11,7 +11,7 @@ from stand_in_decoders import ByName, DiesWhileStarting, SecondClipKills, Withou
 
 from cmarr.errors import UserError
 from cmarr.media.clips import GROUP_LIMIT, Clip, Failure, by_file
-from cmarr.media.workers import AHEAD, decode
+from cmarr.media.worker_pool import IN_FLIGHT, decode
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def test_look_ahead_is_bounded(tmp_path):
     answers = decode(ByName, endless(), workers=2)
     next(answers)  # while the first waits for the other worker to be ahead, that one does not run away
     answers.close()
-    assert 4 <= len(drawn) <= 2 * AHEAD
+    assert 4 <= len(drawn) <= 2 * IN_FLIGHT
 
 
 def test_no_process_outlives_the_answers():
@@ -112,7 +112,7 @@ def test_neighbouring_clips_of_a_file_are_decoded_together():
 
 def test_long_dialogues_keep_every_worker_busy():
     """Files of more clips than may otherwise wait: the second is not put off until the first is done."""
-    dialogues = [[Clip(name, start) for start in range(3 * AHEAD)] for name in ("one", "two", "three")]
+    dialogues = [[Clip(name, start) for start in range(3 * IN_FLIGHT)] for name in ("one", "two", "three")]
     answers = list(decode(ByName, dialogues, workers=2))
     assert [clip for clip, _ in answers] == [clip for group in dialogues for clip in group]
     assert len({process for _, process in answers}) == 2

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from cmarr import Recognizer
 from cmarr.corpora.headers import read_headers
 from cmarr.corpora.pickles import load_pickle
-from cmarr.encoders.checkpoints import load_checkpoint
 from cmarr.encoders.face_network import load_denseface
+from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.media.audio import Samples
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.workers import decode
+from cmarr.media.worker_pool import decode
 from cmarr.recognition.answer import Refusal
 from cmarr.recognition.export import export
 from cmarr.recognition.sources import find_clips

@@ -156,9 +156,9 @@ def test_every_limit_says_which_one_it_is(project, recognizer, clips, limit, mes
 def test_the_workers_stay_and_close_ends_them(project, clips):
     with Recognizer.of_study("demo", "masked", root=project, workers=1) as own:
         own.predict(audio=clips / "a.wav")
-        from cmarr.media.standing import STANDING
+        from cmarr.media.worker_pool import IDLE
 
-        idle = [worker for workers in STANDING._idle.values() for worker in workers]
+        idle = [worker for workers in IDLE._idle.values() for worker in workers]
         assert idle and all(worker.alive() for worker in idle)
     # `recognizer` of the session may still keep its own
     assert own.predict(audio=clips / "a.wav").used == ("speech",)

@@ -5,27 +5,28 @@ The workers are plain child processes and not a `multiprocessing` pool, because 
 neither one stuck nor one dead worker, and because its children import the parent's main script.
 """
 
+import atexit
 import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from typing import Any, cast
+from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.standing import STANDING
 from cmarr.media.worker import PARENTS, READY
 
-AHEAD = 16
-"""Clips per worker that may be under way, or answered and waiting for an earlier one. Two groups per worker may be so
+IN_FLIGHT = 16
+"""Clips per worker that may be under way, or done and waiting for an earlier one. Two groups per worker may be so
 in any case, or long dialogues would keep all workers but one waiting."""
 
 START_LIMIT = 300.0
@@ -40,28 +41,28 @@ def decode(
     workers: int = 2,
     seconds: float = 60.0,
 ) -> Iterator[Any]:
-    """Answers of `factory()` for all clips, in order, computed in `workers` single-threaded processes.
+    """Results of `factory()` for all clips, in order, computed in `workers` single-threaded processes.
 
     factory: picklable and importable by name; called once in each worker, it returns the function
-        that turns a group of clips (all of one file) into one answer a clip
+        that turns a group of clips (all of one file) into one result a clip
     seconds: time limit per clip; a group may take this times its size
 
-    An answer is what the function gave, or a Failure with one sentence: the function raised, the
+    A result is what the function gave, or a Failure with one sentence: the function raised, the
     worker died, or it took too long. A group that ends its worker is tried again clip by clip, so that
-    one bad clip does not cost its neighbours; the worker is replaced. Groups are drawn as answers are
-    taken, so memory does not grow with their number. The workers end with the answers, unless
+    one bad clip does not cost its neighbours; the worker is replaced. Groups are drawn as results are
+    taken, so memory does not grow with their number. The workers end with the results, unless
     `keep_workers` has asked for them. Raises UserError when a worker cannot start.
     """
     source, key = iter(groups), pickle.dumps(factory)
     pool: list[_Worker] = []
     waiting: deque[_Job] = deque()
-    answers: dict[int, Any] = {}
+    results: dict[int, Any] = {}
     ends: deque[int] = deque()  # where each group ends that has not been given whole
     drawn = given = 0
     try:
         while True:
             while sum(worker.job is not None for worker in pool) < workers:
-                room = drawn - given < AHEAD * workers or len(ends) < 2 * workers
+                room = drawn - given < IN_FLIGHT * workers or len(ends) < 2 * workers
                 if not waiting and room and (group := next(source, None)):
                     waiting.append(_Job(drawn, group))
                     drawn += len(group)
@@ -70,27 +71,27 @@ def decode(
                     break
                 idle = next((worker for worker in pool if worker.job is None), None)
                 if idle is None:
-                    pool.append(idle := cast(_Worker | None, STANDING.take(key)) or _Worker(key))
+                    pool.append(idle := IDLE.take(key) or _Worker(key))
                 idle.take(waiting.popleft(), seconds)
             if given == drawn:
                 return
-            if given not in answers:
+            if given not in results:
                 for job, outcome in _collect(pool):
                     if not isinstance(outcome, Failure):
-                        answers.update(enumerate(outcome, job.first))
+                        results.update(enumerate(outcome, job.first))
                     elif len(job.clips) == 1:
-                        answers[job.first] = outcome
+                        results[job.first] = outcome
                     else:
                         waiting.extend(_Job(job.first + i, [clip]) for i, clip in enumerate(job.clips))
-            while given in answers:
-                yield answers.pop(given)
+            while given in results:
+                yield results.pop(given)
                 given += 1
                 if given == ends[0]:
                     ends.popleft()
     finally:
         for worker in pool:
             if worker.job is None:
-                STANDING.give(key, worker)
+                IDLE.give(key, worker)
             else:
                 worker.end()
 
@@ -103,14 +104,14 @@ def keep_workers(factories: Sequence[Callable[[], Function]], workers: int) -> I
     """
     keys = [pickle.dumps(factory) for factory in factories]
     for key in keys:
-        STANDING.keep(key, workers)
+        IDLE.keep(key, workers)
     try:
         for key in keys:
-            STANDING.give(key, _Worker(key))
+            IDLE.give(key, _Worker(key))
         yield
     finally:
         for key in keys:
-            STANDING.release(key, workers)
+            IDLE.release(key, workers)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class _Worker:
             self.connection.send((job.clips, self.seconds))
 
     def receive(self) -> list[Any] | Failure | None:
-        """The answers of the job, why there are none, or None while there is nothing yet.
+        """The results of the job, why there are none, or None while there is nothing yet.
 
         Call it when the connection is ready, or the deadline has passed.
         """
@@ -172,7 +173,8 @@ class _Worker:
                 raise UserError(f"a worker process ended while starting ({self._ending()})") from None
             return Failure(f"the decoder crashed ({self._ending()}) on {self.job.clips[0].path}")
         if self.started:
-            return message
+            results: list[Any] = message
+            return results
         if message != READY:
             user_error, text = message
             raise UserError(text) if user_error else RuntimeError(f"a worker could not start:\n{text}")
@@ -226,3 +228,64 @@ def _collect(pool: list[_Worker]) -> Iterator[tuple[_Job, list[Any] | Failure]]:
             pool.remove(worker)
         assert job is not None
         yield job, outcome
+
+
+class IdleWorkers:
+    """Idle workers by the factory they were started with, as many as somebody has asked to keep.
+
+    Nothing is kept of a factory that nobody has asked for: a run over a corpus leaves no process behind.
+    Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._most: dict[bytes, list[int]] = defaultdict(list)
+        self._idle: dict[bytes, list[_Worker]] = defaultdict(list)
+
+    def keep(self, key: bytes, most: int) -> None:
+        """From now on up to `most` idle workers of the factory `key` are kept."""
+        with self._lock:
+            self._most[key].append(most)
+
+    def release(self, key: bytes, most: int) -> None:
+        """Undo one `keep`; the workers that nobody asks for any more are ended."""
+        with self._lock:
+            self._most[key].remove(most)
+            kept = max(self._most[key], default=0)
+            surplus = self._idle[key][kept:]
+            del self._idle[key][kept:]
+        for worker in surplus:
+            worker.end()
+
+    def take(self, key: bytes) -> _Worker | None:
+        """An idle worker that is alive, the one used last first; None where there is none."""
+        while True:
+            with self._lock:
+                if not self._idle[key]:
+                    return None
+                worker = self._idle[key].pop()
+            if worker.alive():
+                return worker
+            worker.end()
+
+    def give(self, key: bytes, worker: _Worker) -> None:
+        """Hand over a worker that is idle; it is kept, or ended."""
+        with self._lock:
+            if len(self._idle[key]) < max(self._most[key], default=0) and worker.alive():
+                self._idle[key].append(worker)
+                return
+        worker.end()
+
+    def end(self) -> None:
+        """End every idle worker."""
+        with self._lock:
+            workers = [worker for idle in self._idle.values() for worker in idle]
+            self._idle.clear()
+        for worker in workers:
+            worker.end()
+
+
+IDLE = IdleWorkers()
+"""Those of this process."""
+
+atexit.register(IDLE.end)

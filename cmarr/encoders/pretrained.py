@@ -1,16 +1,22 @@
-"""Pretrained networks, from the model hub or from a folder, with errors that say what to do."""
+"""Pretrained networks, from the model hub or from a folder, with errors that say what to do; where they run and how."""
 
 import json
 import os
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 
@@ -57,10 +63,9 @@ def load_checkpoint(
     not there, cannot be reached, is damaged, or is of another family.
     """
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # it would talk to the hub from a thread
-    import transformers
     from safetensors import SafetensorError
 
-    _quiet(transformers)
+    transformers = _transformers()
     key = f"encoders.{encoder}.model"
     folder = Path(model).expanduser()
     if _looks_like_a_folder(model) and not folder.is_dir():
@@ -107,22 +112,26 @@ def configuration(network: Any) -> dict[str, Any]:
 
 def architecture(config: Mapping[str, Any]) -> Any:
     """A network of that configuration with random weights, float32, on the CPU. Nothing is fetched."""
-    import transformers
-
-    _quiet(transformers)
+    transformers = _transformers()
     own = dict(config)
     return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(own.pop("model_type"), **own))
 
 
-def _quiet(transformers: Any) -> None:
+def _transformers() -> Any:
+    """The library, made to say nothing but its errors."""
+    import transformers
+
     warnings.filterwarnings(
         "ignore", "Support for mismatched key_padding_mask", UserWarning
     )  # WavLM's, of torch
     from huggingface_hub.utils import logging as hub_logging
 
-    hub_logging.set_verbosity_error()  # it announces each of its attempts to reach the hub
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    hub: Any = hub_logging
+    hub.set_verbosity_error()  # it announces each of its attempts to reach the hub
+    logging: Any = transformers.utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return transformers
 
 
 def _looks_like_a_folder(model: str) -> bool:
@@ -194,3 +203,43 @@ def _require_weights(key: str, model: str, loaded: Mapping[str, Any]) -> None:
 def _folder_revision(folder: Path) -> str:
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _ENDINGS)
     return f"sha256:{digest({p.name: file_digest(p) for p in files})[:16]}"
+
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Arithmetic:
+    """Device and precision of a network.
+
+    bf16 is autocast: matrix products and convolutions in bfloat16, the rest as torch decides. Their weights are
+    converted once, where plain autocast converts them anew in every batch.
+    """
+
+    def __init__(self, device: str, precision: Precision):
+        self.device = torch.device(choose_device(device))
+        self.precision = precision
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: torch's default rounds convolutions
+
+    def threads(self, workers: int) -> int:
+        """How many batches to run side by side: one a core, or one on a GPU."""
+        return workers if self.device.type == "cpu" else 1
+
+    def place(self, network: Any) -> Any:
+        """The network, moved and converted; weights that are computed from others are computed once."""
+        for module in network.modules():
+            if parametrize.is_parametrized(module):
+                for name in list(module.parametrizations):
+                    parametrize.remove_parametrizations(module, name)
+        if self.precision == "bf16":
+            for module in network.modules():
+                if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+                    module.to(torch.bfloat16)
+        return network.to(self.device)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Everything inside runs without gradients, in this precision. It holds for the thread that enters."""
+        bf16 = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            yield

@@ -1,4 +1,4 @@
-"""Work ahead in a thread: what comes next is made while what came last is used."""
+"""Prefetching in a thread: what comes next is made while what came last is used."""
 
 import threading
 from collections.abc import Generator, Iterable
@@ -12,13 +12,13 @@ _BREATH = 0.1
 """Seconds between looks whether the other side is still there."""
 
 
-def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """The same items in the same order, drawn in a thread of their own, at most `depth` of them waiting.
 
     An exception raised by `items` is raised here. Closing this generator ends the thread after the item that it is
     making, and closes `items`.
     """
-    ready: Queue = Queue(depth)
+    ready: Queue[object] = Queue(depth)
     given_up = threading.Event()
     failure: list[BaseException] = []
 
@@ -44,7 +44,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
                 iterator.close()  # ends worker processes, from the thread that talks to them
             put(_END)
 
-    thread = threading.Thread(target=draw, name="ahead", daemon=True)
+    thread = threading.Thread(target=draw, name="prefetch", daemon=True)
     thread.start()
     try:
         while (item := _next(ready, thread)) is not _END:
@@ -56,7 +56,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         thread.join(timeout=5.0)  # a file that takes longer is the time limit's to end
 
 
-def _next(ready: Queue, thread: threading.Thread) -> Any:
+def _next(ready: Queue[object], thread: threading.Thread) -> Any:
     while True:
         try:
             return ready.get(timeout=_BREATH if thread.is_alive() else 0)

@@ -1,0 +1,40 @@
+"""Utterances through the worker processes that decode media."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from cmarr.encoders.protocol import STAGE
+from cmarr.media.clips import Failure, by_file, clip_of
+from cmarr.media.worker_pool import Function, decode
+from cmarr.sequence import FeatureSequence
+from cmarr.utterance import Rejected, Utterance
+
+
+def decoded(
+    utterances: Sequence[Utterance],
+    modality: str,
+    factory: Callable[[], Function],
+    workers: int,
+    seconds: float,
+) -> Iterator[tuple[Utterance, Any]]:
+    """Each utterance with what the workers made of its clip in a modality ('s', 'v'), or its Rejected, in order.
+
+    factory, workers and seconds are those of `cmarr.media.worker_pool.decode`.
+    """
+    groups = by_file(clip_of(utterance, modality) for utterance in utterances)
+    results = decode(factory, groups, workers, seconds)
+    for utterance, result in zip(utterances, results, strict=True):
+        failed = isinstance(result, Failure)
+        yield utterance, Rejected(utterance.id, modality, STAGE, result.reason) if failed else result
+
+
+def clip_features(
+    utterances: Sequence[Utterance],
+    modality: str,
+    factory: Callable[[], Function],
+    workers: int,
+    seconds: float,
+) -> Iterator[FeatureSequence | Rejected]:
+    """The features of workers that give (frames, times) for each clip, one result an utterance, in order."""
+    for utterance, result in decoded(utterances, modality, factory, workers, seconds):
+        yield result if isinstance(result, Rejected) else FeatureSequence(utterance.id, *result)
