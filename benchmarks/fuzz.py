@@ -18,9 +18,9 @@ from cmarr.media.audio import Samples
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.faces import FaceReader
 from cmarr.media.worker_pool import IDLE, decode
-from cmarr.recognition.answer import Refusal
-from cmarr.recognition.inputs import clip_from
-from cmarr.recognition.limits import Limits
+from cmarr.recognition.clips import clip_from
+from cmarr.recognition.prediction import Refusal
+from cmarr.recognition.reading import Limits
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "media"))
 from damaged_media import KINDS, hostile, mutated, seeds

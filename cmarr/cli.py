@@ -240,8 +240,8 @@ def predict(
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
     0 all answered, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
     """
-    from cmarr.recognition.limits import Limits
-    from cmarr.recognition.session import Request, run
+    from cmarr.recognition.predict import Request, run
+    from cmarr.recognition.reading import Limits
 
     try:
         request = Request(
@@ -307,7 +307,7 @@ def serve(
     POST /invocations takes {"inputs": [{"text": "..."}, {"audio": "<base64>"}]}, as `mlflow models serve` does.
     SIGTERM or Ctrl-C let the requests that are under way finish.
     """
-    from cmarr.serving.bounds import bounds
+    from cmarr.serving.requests import bounds
 
     try:
         limits, most = bounds(

@@ -9,7 +9,7 @@ from cmarr.encoders.registry import build_encoder, keywords
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from cmarr.recognition.about import FILES, TOKENIZER, EncoderAbout
+from cmarr.recognition.trained import FILES, TOKENIZER, EncoderAbout
 
 DECIDE = ("encoder", "revision", "parameters")
 """What of a provenance must be the same, or the features mean something else."""

@@ -1,15 +1,16 @@
 """One folder that holds a trained model whole: weights, description, model card."""
 
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cmarr.encoders.protocol import Encoder
-from cmarr.errors import UserError
+from cmarr.errors import UserError, many
 from cmarr.files import atomic, file_digest, write_json, write_text
-from cmarr.recognition.about import TOKENIZER, About
-from cmarr.recognition.card import model_card
+from cmarr.modalities import CONDITIONS
 from cmarr.recognition.encoding import encoders_for
-from cmarr.recognition.trained import DESCRIPTION, Trained
+from cmarr.recognition.trained import DESCRIPTION, TOKENIZER, About, Trained
 
 CARD = "README.md"
 
@@ -86,3 +87,97 @@ def _known(encoder: Encoder) -> dict[str, str]:
     """Without the place where the network lay."""
     told = encoder.describe()
     return {"model": told["model"], "revision": told["revision"]}
+
+
+_PLAIN = ("MAE", "Corr")
+"""Metrics that are no shares, and are printed as they are."""
+
+
+def model_card(about: About) -> str:
+    """Markdown; test scores are the whole method's, over all folds and seeds, as the study's report has them."""
+    return "\n".join(_lines(about)) + "\n"
+
+
+def _lines(about: About) -> Iterator[str]:
+    many = len(about.models) > 1
+    yield f"# {about.method} on {about.dataset}"
+    yield ""
+    told = f"the classes {', '.join(about.classes)}" if about.classes else "a sentiment score"
+    yield f"Trained with cmarr {about.product} to answer with {told}, from whichever of these a clip has:"
+    yield ""
+    yield "| modality | encoder | revision | settings |"
+    yield "|---|---|---|---|"
+    for modality, encoder in about.encoders.items():
+        made = encoder.provenance
+        which = " ".join(x for x in (encoder.name or "features of the corpus", made.get("model")) if x)
+        yield f"| {modality} | {which} | {made.get('revision', '-')} | {made.get('parameters', '-')} |"
+    yield ""
+    yield "```python"
+    yield "from cmarr import Recognizer"
+    yield ""
+    yield 'recognizer = Recognizer.load("this folder")'
+    yield 'print(recognizer.predict("clip.mp4", text="what is said in it"))'
+    yield "```"
+    yield ""
+    yield "## Which training this is"
+    yield ""
+    yield (
+        "The probabilities of all these models are averaged:"
+        if many
+        else "Of the folds and seeds of the study the one with the best validation score, unless one was asked for:"
+    )
+    yield ""
+    yield "| file | fold | seed | epoch | validation score |"
+    yield "|---|--:|--:|--:|--:|"
+    for m in about.models:
+        yield f"| {m.file} | {m.fold} | {m.seed} | {m.epoch} | {m.score:.4f} |"
+    yield ""
+    yield (
+        "The validation score is the mean UAR over the conditions that choose the epoch."
+        if about.classes
+        else "The validation score is minus the mean MAE over the conditions that choose the epoch."
+    )
+    yield ""
+    yield "## Test scores of the method"
+    yield ""
+    yield from _scores(about.metrics)
+    yield ""
+    yield "## Before you use it"
+    yield ""
+    yield (
+        "- It has learnt how the speakers of this corpus express what the corpus' annotators call these classes. On "
+        "other people, languages, rooms and cameras it does worse than the table says, by how much nobody knows."
+    )
+    yield "- A probability is not the share of such clips in which it is right: nothing here was calibrated."
+    yield (
+        "- It judges expression, not feeling. It must not decide about people: the European Union's AI Act, for one, "
+        "forbids emotion recognition at work and in schools."
+    )
+    yield "- The corpus' licence binds the model, too; see where the corpus comes from."
+    yield "- The exact settings stand in model.json."
+
+
+def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
+    names = [name for name in metrics if name != "meta"]
+    if not names:
+        yield "The study's scores were not at hand when this was written."
+        return
+    yield (
+        "By the modalities that were available (s speech, v video, t text; avg6 is the mean of the incomplete six), "
+        f"over {many(metrics['meta']['folds'], 'fold')} and {many(metrics['meta']['seeds'], 'seed')}; "
+        "95 % intervals in brackets."
+    )
+    yield ""
+    yield f"| available | {' | '.join(names)} |"
+    yield f"|---|{'--:|' * len(names)}"
+    for row in (*CONDITIONS, "avg6", "avg7"):
+        yield f"| {row} | {' | '.join(_cell(metrics[name].get(row, {}), name) for name in names)} |"
+
+
+def _cell(cell: Mapping[str, Any], name: str) -> str:
+    numbers = [cell.get(key) for key in ("mean", "lo", "hi")]
+    factor, digits = (1, 3) if name in _PLAIN else (100, 1)
+    told = [f"{number * factor:.{digits}f}" for number in numbers if number is not None]
+    if numbers[0] is None:
+        return "-"
+    return told[0] if len(told) < 3 else f"{told[0]} [{told[1]}, {told[2]}]"

@@ -20,14 +20,11 @@ from cmarr.execution.local import worker_count
 from cmarr.media.worker_pool import keep_workers
 from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.recognition.answer import Answer, Refusal, retold
+from cmarr.recognition.clips import Given, Media, check_windows, clip_from, cut_windows, letter_of
 from cmarr.recognition.encoding import encoders_for
-from cmarr.recognition.examiner import Examiner
-from cmarr.recognition.inputs import Given, Media, clip_from, letter_of
-from cmarr.recognition.limits import Limits
-from cmarr.recognition.reading import Reader, Reading, absolute
+from cmarr.recognition.prediction import Answer, Refusal, retold
+from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
-from cmarr.recognition.windows import check_windows, cut_windows
 from cmarr.utterance import Utterance
 
 ROWS = 32
@@ -178,7 +175,7 @@ class Recognizer:
     def windows(self, clips: Iterable[Utterance], window: float, hop: float) -> list[Utterance]:
         """Long recordings cut into windows of `window` seconds, one every `hop`, for `predict_all`.
 
-        See `cmarr.recognition.windows.cut_windows`. Raises UserError for windows that cannot be.
+        See `cmarr.recognition.clips.cut_windows`. Raises UserError for windows that cannot be.
         """
         check_windows(window, hop)
         whole = [absolute(clip) for clip in clips]

@@ -8,9 +8,9 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
-from cmarr.serving.shape import Clip, Reply
+from cmarr.serving.requests import Clip, Reply
 
 
 class Refused(MlflowException):

@@ -10,11 +10,9 @@ from typing import Any
 
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
-from cmarr.recognition.answer import Refusal, retold
+from cmarr.recognition.prediction import Refusal, retold
 from cmarr.recognition.recognizer import Recognizer
-from cmarr.serving.bounds import DEFAULTS, LIMITED, MOST, bounds
-from cmarr.serving.request import given, read_clips
-from cmarr.serving.shape import EXAMPLE
+from cmarr.serving.requests import DEFAULTS, EXAMPLE, LIMITED, MOST, bounds, given, read_clips
 
 
 class Service:
@@ -34,7 +32,7 @@ class Service:
             self.answers([EXAMPLE])
 
     def answers(self, inputs: object) -> list[dict[str, Any]]:
-        """One reply a clip, in order, as `cmarr.serving.shape.Reply` has it.
+        """One reply a clip, in order, as `cmarr.serving.requests.Reply` has it.
 
         A clip that cannot be answered does not cost the others theirs. Raises UserError for a request that
         is not one, and Unreadable where no clip of it can be answered.

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs and artifacts, and how its database comes into being safely.
+"""Where MLflow keeps runs and artifacts, how its database comes into being safely, and which results it holds.
 
 Everything is anchored on one folder that the caller names and never on the working folder: an
 experiment may run in a temporary copy of the repository, and what is kept there is lost with it.
@@ -150,7 +150,7 @@ def _current(database: Path) -> bool:
 
     engine = schema.create_sqlalchemy_engine(f"{SQLITE}{database}")
     try:
-        return schema._get_schema_version(engine) == schema._get_latest_schema_revision()
+        return bool(schema._get_schema_version(engine) == schema._get_latest_schema_revision())
     finally:
         engine.dispose()
 
@@ -163,3 +163,29 @@ def _upgrade(database: Path) -> None:
         schema._upgrade_db(engine)
     finally:
         engine.dispose()
+
+
+HASH_TAG = "content_hash"
+"""The tag by which a parent run names its result."""
+
+FINISHED = f"""
+    SELECT tags.value FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid
+    WHERE tags.key = '{HASH_TAG}' AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+"""
+
+
+def finished_hashes(store: Store) -> set[str]:
+    """Content hashes of the finished runs of a SQLite store; empty where this cannot be told.
+
+    Importing MLflow takes seconds, and most of the time there is nothing to log. An answer that
+    misses runs costs only these seconds: whoever logs asks MLflow itself before it writes.
+    """
+    if store.database is None or not store.database.exists():
+        return set()
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            return {value for (value,) in connection.execute(FINISHED)}
+    except sqlite3.Error:
+        return set()

@@ -4,9 +4,9 @@ import pytest
 
 from cmarr.corpora.headers import Header
 from cmarr.errors import UserError
-from cmarr.recognition.answer import Answer, Refusal
-from cmarr.recognition.windows import cut_windows
-from cmarr.report.course import draw_course
+from cmarr.recognition.clips import cut_windows
+from cmarr.recognition.course import draw_course
+from cmarr.recognition.prediction import Answer, Refusal
 from cmarr.utterance import Utterance
 
 CLASSES = ("calm", "tense")

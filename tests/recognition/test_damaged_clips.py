@@ -5,9 +5,9 @@
 
 from damaged_media import hostile
 
-from cmarr.recognition.answer import Answer, Refusal
-from cmarr.recognition.inputs import clip_from
-from cmarr.recognition.limits import Limits
+from cmarr.recognition.clips import clip_from
+from cmarr.recognition.prediction import Answer, Refusal
+from cmarr.recognition.reading import Limits
 
 
 def test_no_file_takes_prediction_down(recognizer, tmp_path, monkeypatch):

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cmarr import cli
-from cmarr.recognition.answer import Answer
-from cmarr.recognition.output import table
-from cmarr.serving.shape import Clip, Reply
+from cmarr.recognition.prediction import Answer, table
+from cmarr.serving.requests import Clip, Reply
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODALITIES = ("speech", "video", "text")
@@ -76,7 +75,7 @@ def test_the_limits_are_those_of_the_options(page, command):
 
 
 def test_mlflow_and_the_server_have_the_same_limits():
-    from cmarr.serving.bounds import LIMITED
+    from cmarr.serving.requests import LIMITED
 
     defaults = {name: p.default for name, p in inspect.signature(cli.serve).parameters.items()}
     assert LIMITED.items() <= defaults.items()

@@ -22,11 +22,11 @@ from cmarr.files import file_digest
 from cmarr.media.audio import Samples
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.worker_pool import decode
-from cmarr.recognition.answer import Refusal
+from cmarr.recognition.clips import find_clips
 from cmarr.recognition.export import export
-from cmarr.recognition.sources import find_clips
+from cmarr.recognition.prediction import Refusal
 from cmarr.recognition.trained import of_study
-from cmarr.serving.package import write_mlflow_model
+from cmarr.serving.register import write_mlflow_model
 from cmarr.settings.load import read_yaml
 from cmarr.training.checkpoint import Checkpoint
 

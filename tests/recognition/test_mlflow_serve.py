@@ -18,7 +18,7 @@ import pytest
 from recordings import face, write_video
 
 from cmarr.recognition.trained import of_study
-from cmarr.serving.package import write_mlflow_model
+from cmarr.serving.register import write_mlflow_model
 from tests.recognition.under_way import PATIENCE, answered, ask
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import torch
 import cmarr
 from cmarr import Recognizer
 from cmarr.errors import Unreadable, UserError
-from cmarr.recognition.answer import Answer, Refusal
-from cmarr.recognition.inputs import Given
-from cmarr.recognition.limits import Limits
+from cmarr.recognition.clips import Given
+from cmarr.recognition.prediction import Answer, Refusal
+from cmarr.recognition.reading import Limits
 from cmarr.recognition.trained import of_study
 from cmarr.utterance import Utterance
 

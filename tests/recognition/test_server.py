@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from cmarr.cli import app
 from cmarr.recognition.export import export
 from cmarr.recognition.trained import of_study
-from cmarr.serving.shape import Reply
+from cmarr.serving.requests import Reply
 from tests.recognition.under_way import PATIENCE, answered, ask
 
 sys.path.append(str(Path(__file__).parents[1]))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from cmarr.tracking import mirror, runs
+from cmarr.tracking import mirror
 from cmarr.tracking.mirror import Tracked, track
 from cmarr.tracking.results import STUDY, content_hash
 from cmarr.tracking.store import configure
@@ -182,7 +182,7 @@ def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_log_data", killed)
+        patch.setattr(mirror, "_log_data", killed)
         with pytest.raises(KeyboardInterrupt):
             track(example(), root=root)
     (half,) = parents(root)
@@ -200,7 +200,7 @@ def test_a_half_logged_run_goes_even_if_its_result_is_no_longer_current(example,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_log_data", killed)
+        patch.setattr(mirror, "_log_data", killed)
         with pytest.raises(KeyboardInterrupt):
             track(example(beta=0.1), root=root)
     track(example(beta=0.5), root=root)

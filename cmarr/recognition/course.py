@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmarr.errors import UserError
-from cmarr.recognition.answer import Answer, Refusal
+from cmarr.recognition.prediction import Answer, Refusal
 from cmarr.report.style import COLOURS, FAINT, GRID, horizontal_grid, save_figure, style
 
 MOST = 12

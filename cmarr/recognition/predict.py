@@ -8,12 +8,9 @@ from typing import TextIO
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
 from cmarr.progress import progress
-from cmarr.recognition.answer import Answer, Refusal
-from cmarr.recognition.inputs import Given
-from cmarr.recognition.output import ENDINGS, FORMATS, json_lines, table, write_parquet
+from cmarr.recognition.clips import Given, check_windows, find_clips
+from cmarr.recognition.prediction import ENDINGS, FORMATS, Answer, Refusal, json_lines, table, write_parquet
 from cmarr.recognition.recognizer import Recognizer
-from cmarr.recognition.sources import find_clips
-from cmarr.recognition.windows import check_windows
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
         request.paths, text=request.text, transcript=request.transcript, allow_outside=request.allow_outside
     )
     if request.picture is not None:
-        from cmarr.report.course import draw_course, require_few
+        from cmarr.recognition.course import draw_course, require_few
 
         require_few(len(found))
     answers = list(_answers(request, recognizer, found))

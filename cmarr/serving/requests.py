@@ -1,18 +1,89 @@
-"""What a request holds: clips as plain JSON, media in base64. Nothing in it is a path; everything in it is checked."""
+"""A request: what it may hold, how much of it, and the clips in it. Nothing in it is a path; everything is checked."""
 
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cmarr.declaration import Section
 from cmarr.errors import UserError
-from cmarr.recognition.inputs import Given, clip_from, letter_of
-from cmarr.recognition.limits import Limits
-from cmarr.serving.shape import Clip
-from cmarr.settings.load import validate
+from cmarr.modalities import LETTERS
+from cmarr.recognition.clips import Given, clip_from, letter_of
+from cmarr.recognition.reading import Limits
+from cmarr.validation import validate
+
+
+class Clip(Section):
+    """One clip of a request; whatever it lacks is simply missing.
+
+    id:           comes back with the answer; without one, its number in the request
+    clip:         base64 of a media file whose sound and picture are both used
+    audio, video: base64 of media files, in place of what `clip` holds
+    text:         what is said
+    features:     'speech', 'video' or 'text' -> rows of numbers, in place of what an encoder would make
+    hide:         modalities that must not be used
+    start, end:   seconds of the media that are meant
+    """
+
+    id: str | None = None
+    clip: str | None = None
+    audio: str | None = None
+    video: str | None = None
+    text: str | None = None
+    features: dict[str, list[list[float]]] | None = None
+    hide: list[str] | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+class Reply(Section):
+    """What is said about one clip: `cmarr.recognition.prediction.Answer` as plain values.
+
+    Where a clip could not be answered, `refused` says why, and there are no probabilities.
+    """
+
+    id: str
+    start: float | None = None
+    end: float | None = None
+    winner: str | None = None
+    score: float | None = None
+    probabilities: dict[str, float]
+    uncertainty: float | None = None
+    used: list[str]
+    recovered: list[str]
+    missing: dict[str, str]
+    warnings: list[str]
+    refused: str | None = None
+
+
+EXAMPLE = {"id": "greeting", "text": "I did not expect that"}
+"""A request that every model with text can answer."""
+
+
+MOST = 32
+"""Clips of one request, unless told otherwise."""
+
+SERVED = Limits(max_megabytes=64.0, max_seconds=300.0, max_frames=20_000)
+"""Limits of a server: what a stranger may ask is less than what a user asks of files of his own."""
+
+LIMITED = {"max_clips": MOST, **asdict(SERVED)}
+DEFAULTS = {"device": "auto", "workers": "auto", **{f"weights_{m}": "" for m in LETTERS}, **LIMITED}
+"""What an MLflow model's `model_config` holds unless told otherwise."""
+
+
+def bounds(values: Mapping[str, Any]) -> tuple[Limits, int]:
+    """(limits, most clips of a request) from numbers by name. Raises UserError for one that cannot be."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise UserError(f"{name}: {value!r} is no limit; give a number above 0")
+    own = dict(values)
+    most = int(own.pop("max_clips", MOST))
+    return replace(SERVED, **own), most
+
 
 LONGEST = 300
 """Characters of a complaint: a message must not send a megabyte of base64 back."""

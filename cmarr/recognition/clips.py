@@ -1,0 +1,293 @@
+"""What a user hands over (paths, bytes, samples, a text, folders, manifests) as clips, and long clips as windows."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmarr.corpora.captions import ENDINGS, read_captions, said_between
+from cmarr.corpora.clips import read as read_manifest
+from cmarr.corpora.headers import FILM, SOUND, Header
+from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.transcripts import read_text
+from cmarr.errors import Unreadable, UserError, did_you_mean
+from cmarr.media.clips import Failure
+from cmarr.modalities import LETTERS, NAMES
+from cmarr.recognition.prediction import Refusal, shown
+from cmarr.utterance import Utterance
+
+Media = str | Path | bytes | tuple[Any, int]
+"""A path, a file's bytes, or samples and their rate."""
+
+AUDIO = (*SOUND, ".mp3", ".m4a", ".aac", ".opus", ".oga", ".wma")
+"""Endings of files that are sound alone; a picture in one of them is a cover."""
+
+VIDEO = (*(s for s in FILM if s not in AUDIO), ".mpg", ".mpeg", ".m4v", ".wmv", ".3gp", ".ts")
+TEXTS = (".txt", *ENDINGS)
+"""Endings of transcripts, the most telling last."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A clip to be read.
+
+    features: letter -> (T, D) array that stands for a modality of the utterance
+    unread:   letter -> why what was there for a modality could not be read; nothing of it is in the utterance
+    """
+
+    utterance: Utterance
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+def clip_from(
+    clip: str | Path | None,
+    *,
+    audio: Media | None = None,
+    video: Media | None = None,
+    text: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    scratch: Path,
+) -> Given:
+    """One clip; bytes and samples are put into the folder `scratch`. Arguments as in `Recognizer.predict`.
+
+    Raises UserError for arguments that are no media, and for times that cannot be.
+    """
+    sound = picture = said = None
+    if clip is not None:
+        sound, picture = media_of(clip)
+        said = sidecar(Path(clip))
+    if audio is not None:
+        sound = _media_file(audio, "audio", scratch)
+    if video is not None:
+        picture = _media_file(video, "video", scratch)
+    if not 0 <= (start or 0.0) < (float("inf") if end is None else end):
+        raise UserError(
+            f"start = {start} and end = {end} are not the beginning and end of a clip, in seconds"
+        )
+    name = next((shown(p) for p in (clip, sound, picture) if p is not None), "text")
+    utterance = Utterance(name, audio=sound, video=picture, start=start, end=end)
+    if text is not None:
+        return Given(replace(utterance, text=text))
+    return beside(utterance, said) if said is not None else Given(utterance)
+
+
+def media_of(path: str | Path) -> tuple[str | None, str | None]:
+    """(audio, video) of a media file: both may be in it, unless its ending says that it is sound alone."""
+    place = str(path)
+    return (place, None) if Path(place).suffix.lower() in AUDIO else (place, place)
+
+
+def sidecar(path: Path) -> Path | None:
+    """The transcript beside a media file, under the same name; captions before plain text."""
+    for ending in reversed(TEXTS):
+        found = path.with_suffix(ending)
+        if found != path and found.is_file():
+            return found
+    return None
+
+
+def beside(utterance: Utterance, path: Path) -> Given:
+    """The utterance with the text of the file beside it; one that cannot be read costs it that text alone."""
+    try:
+        return Given(with_transcript(utterance, path))
+    except Unreadable as error:
+        return Given(utterance, unread={"t": shown(error)})
+
+
+def with_transcript(utterance: Utterance, path: Path) -> Utterance:
+    """The utterance with the text of a file; of captions, what is said between its start and end.
+
+    Raises Unreadable for a file that cannot be read.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        return replace(utterance, text=read_text(path).strip())
+    begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
+    lines = tuple(line for line in read_captions(path) if begin <= (line[1] + line[2]) / 2 < end)
+    return replace(utterance, text=" ".join(said for said, _, _ in lines), words=lines)
+
+
+def letter_of(modality: str) -> str:
+    """'s' of 'speech', and so on; a letter stays. Raises UserError for what is no modality."""
+    letter = LETTERS.get(modality, modality)
+    if letter not in NAMES:
+        raise UserError(
+            f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{did_you_mean(modality, LETTERS)}"
+        )
+    return letter
+
+
+def _media_file(media: Media, kind: str, scratch: Path) -> str:
+    if isinstance(media, str | Path):
+        return str(media)
+    path = scratch / kind
+    if isinstance(media, bytes | bytearray | memoryview):
+        path.write_bytes(media)
+        return str(path)
+    if kind == "audio" and isinstance(media, tuple) and len(media) == 2:
+        import soundfile
+
+        samples, rate = np.asarray(media[0], np.float32), int(media[1])
+        if samples.ndim in (1, 2) and rate > 0:
+            soundfile.write(path, samples, rate, format="WAV", subtype="FLOAT")
+            return str(path)
+    raise UserError(
+        f"{kind}: give a path or the bytes of a file" + (", or (samples, rate)" if kind == "audio" else "")
+    )
+
+
+TABLES = (".csv", ".parquet")
+OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
+
+
+def find_clips(
+    paths: Iterable[str | Path],
+    *,
+    text: str | None = None,
+    transcript: str | Path | None = None,
+    allow_outside: bool = False,
+) -> list[Given | Refusal]:
+    """The clips that some paths name, and what is refused of them before it is opened, in the order found.
+
+    A media file is one clip; so is a text file. A folder gives one clip for each name below it that sound,
+    video or text files share. A CSV or Parquet file is a manifest as for a corpus of one's own. `text`, or
+    the text of the file `transcript`, belongs to the one clip there is. A transcript beside a media file,
+    under the same name, is found; one that cannot be read costs the clip its text alone, and the clip says so.
+    What a folder or manifest names outside itself, by a link or a path, is refused unless `allow_outside`.
+
+    Raises UserError for a path that does not exist, for a text where there are several clips, and for a
+    `transcript` that cannot be read.
+    """
+    clips: list[Given | Refusal] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f"{shown(path)} does not exist")
+        if path.is_dir():
+            clips += _folder(path, allow_outside)
+        elif path.suffix.lower() in TABLES:
+            clips += _manifest(path, allow_outside)
+        else:
+            clips.append(_file(path, allow_outside))
+    if text is None and transcript is None:
+        return clips
+    if len(clips) > 1:
+        raise UserError(
+            f"there are {len(clips)} clips and one text; put the texts beside them (.txt, .srt), or into a manifest"
+        )
+    clip: Given | Refusal = clips[0] if clips else Given(Utterance("text"))
+    if isinstance(clip, Refusal):
+        return [clip]
+    utterance = clip.utterance
+    if transcript is not None:
+        utterance = with_transcript(utterance, Path(transcript))
+    if text is not None:
+        utterance = replace(utterance, text=text, words=())
+    return [Given(utterance)]
+
+
+def _file(path: Path, allow_outside: bool) -> Given:
+    name = shown(path)
+    if path.suffix.lower() in TEXTS:
+        return beside(Utterance(name), path)
+    audio, video = media_of(path)
+    utterance = Utterance(name, audio=audio, video=video)
+    said = sidecar(path)
+    if said is None:
+        return Given(utterance)
+    if not (allow_outside or _inside(said, path.parent)):
+        return Given(utterance, unread={"t": f"{shown(said)} {OUTSIDE}"})
+    return beside(utterance, said)
+
+
+def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
+    groups: dict[str, dict[str, Path]] = {}
+    files = corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS})
+    for path in files:
+        kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
+        stem = os.path.relpath(path, folder).removesuffix(path.suffix)
+        if not allow_outside and not _inside(path, folder):
+            yield Refusal(shown(path), f"it {OUTSIDE}")
+            continue
+        groups.setdefault(stem, {}).setdefault(kind, path)
+    if not files:
+        endings = " ".join((*AUDIO, *VIDEO, *TEXTS))
+        yield Refusal(shown(folder), f"it holds no media and no text ({endings})")
+    for stem, found in sorted(groups.items()):
+        video = found.get("video")
+        audio = found.get("audio", video)
+        utterance = Utterance(
+            shown(stem), audio=str(audio) if audio else None, video=str(video) if video else None
+        )
+        text = found.get("captions", found.get("text"))
+        yield beside(utterance, text) if text else Given(utterance)
+
+
+_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
+
+
+def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
+    utterances, rejected = read_manifest(path, allow_outside=allow_outside)
+    for utterance in utterances:
+        yield Given(replace(utterance, id=shown(utterance.id)))
+    for refused in rejected:
+        yield Refusal(shown(refused.id), refused.reason)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+SHORTEST_WINDOW = 0.25
+"""Share of a window below which what is left at the end of a recording is not asked about."""
+
+MOST_WINDOWS = 100_000
+"""Windows of one recording; more are a mistake in the unit."""
+
+
+def check_windows(window: float, hop: float) -> None:
+    """Raise UserError for windows that cannot be."""
+    if not (0.1 <= window < float("inf") and 0.01 <= hop <= window):
+        raise UserError(
+            f"windows of {window:g} s every {hop:g} s: a window has at least 0.1 s, a hop 0.01 s and at most a window"
+        )
+
+
+def cut_windows(
+    utterance: Utterance, headers: Mapping[str, Header | Failure], window: float, hop: float
+) -> list[Utterance]:
+    """A recording as windows of `window` seconds, one every `hop` seconds, the last one perhaps shorter.
+
+    Of a transcript with times, each window gets what is said in it; a text without times belongs to no
+    window, and is left out. A recording of unknown length, one that cannot be opened and one that is not
+    longer than a window stay as they are. Raises UserError for windows that cannot be.
+    """
+    check_windows(window, hop)
+    begin, end = utterance.start or 0.0, _end(utterance, headers)
+    if end is None or end - begin <= window:
+        return [utterance]
+    count = 1 + max(int((end - begin - window) / hop + 1e-9), 0)
+    if begin + (count - 1) * hop + window < end - SHORTEST_WINDOW * window:
+        count += 1
+    if count > MOST_WINDOWS:
+        raise UserError(f"{utterance.id}: {count} windows, more than {MOST_WINDOWS}; take a larger hop")
+    cut = []
+    for number in range(count):
+        first = begin + number * hop
+        last = min(first + window, end)
+        said = said_between(utterance.words, first, last) or None
+        cut.append(replace(utterance, start=first, end=last, text=said))
+    return cut
+
+
+def _end(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> float | None:
+    found = [headers.get(path) for path in (utterance.audio, utterance.video) if path]
+    lengths = [h.seconds for h in found if isinstance(h, Header) and h.seconds is not None]
+    if not lengths and not found and utterance.words:
+        lengths = [max(end for _, _, end in utterance.words)]
+    if not lengths:
+        return None
+    return max(lengths) if utterance.end is None else min(max(lengths), utterance.end)
