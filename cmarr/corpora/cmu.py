@@ -21,7 +21,7 @@ from pathlib import Path
 from cmarr.corpora import mmsa
 from cmarr.corpora.expected import Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.transcripts import read_text
+from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 

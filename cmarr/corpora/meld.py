@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.transcripts import read_text
+from cmarr.corpora.text_files import read_text
 from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 

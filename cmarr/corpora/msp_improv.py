@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.transcripts import read_text
+from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 

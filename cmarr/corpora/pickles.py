@@ -126,7 +126,7 @@ class _Array:
             if not isinstance(raw, bytes | bytearray) or len(raw) != count * dtype.itemsize:
                 raise ValueError(f"an array of shape {shape} does not have {count * dtype.itemsize} bytes")
             array = np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)
-        array = array.reshape(shape, order=order)  # type: ignore[call-overload]
+        array = array.reshape(shape, order=order)
         array.flags.writeable = False
         return array
 
@@ -194,7 +194,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
 # feature files have few, large items, so that the interpreter is no slower at reading them.
 class _Restricted(pickle._Unpickler):
     def __init__(self, path: Path, source: _Bounded) -> None:
-        super().__init__(source, encoding="latin1")  # type: ignore[arg-type]
+        super().__init__(source, encoding="latin1")
         self._path = path
 
     def _read_bytearray(self) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.captions import ENDINGS, read_captions, said_between
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import FILM, SOUND, Header
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.transcripts import read_text
+from cmarr.corpora.text_files import ENDINGS, read_captions, read_text, said_between
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, NAMES

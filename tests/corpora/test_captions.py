@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmarr.corpora.captions import read_captions, said_between
+from cmarr.corpora.text_files import read_captions, said_between
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cmarr.corpora.demo import content, face, performance
-from cmarr.corpora.demo.articulation import articulate, spell
+from cmarr.corpora.demo import content, face, generate
 from cmarr.corpora.demo.content import EMOTIONS, plan
-from cmarr.corpora.demo.speech import SAMPLE_RATE, synthesise
+from cmarr.corpora.demo.speech import SAMPLE_RATE, articulate, spell, synthesise
 from cmarr.media.detectors import Haar
 
 
@@ -30,7 +29,7 @@ def rng():
 
 def level(take):
     """Power of the voiced take in dB."""
-    wave = synthesise(performance.tracks(take), performance.voice(take), rng())
+    wave = synthesise(generate.tracks(take), generate.voice(take), rng())
     return 10 * np.log10(np.mean(wave**2))
 
 
@@ -91,21 +90,19 @@ def test_lips_round_for_blue_and_spread_for_tea_and_shut_for_m():
 
 
 def test_haste_shortens_the_utterance_and_leisure_lengthens_its_pauses(take):
-    hasty, leisurely = (performance.tracks(replace(take, pace=p)).seconds for p in (1.5, -1.5))
+    hasty, leisurely = (generate.tracks(replace(take, pace=p)).seconds for p in (1.5, -1.5))
     assert hasty < 0.7 * leisurely
 
 
 def test_arousal_is_loud_and_high(take):
     calm, stirred = (replace(take, affect=take.affect | {"s": (arousal, 0.0)}) for arousal in (-1.0, 1.0))
     assert level(stirred) > level(calm) + 4
-    assert performance.voice(stirred).pitch > performance.voice(calm).pitch
+    assert generate.voice(stirred).pitch > generate.voice(calm).pitch
 
 
 def test_the_voice_has_its_pitch_and_does_not_clip(take):
-    tracks = performance.tracks(take)
-    voice = replace(
-        performance.voice(take), pitch=150.0, pitch_range=0.0, final=0.0, level=10.0, breath=-60.0
-    )
+    tracks = generate.tracks(take)
+    voice = replace(generate.voice(take), pitch=150.0, pitch_range=0.0, final=0.0, level=10.0, breath=-60.0)
     wave = synthesise(tracks, voice, rng())
     assert len(wave) == round(tracks.seconds * SAMPLE_RATE)
     assert np.abs(wave).max() < 0.99
@@ -135,8 +132,8 @@ def test_a_face_is_found_from_the_front_and_not_from_behind():
 
 
 def test_doubt_tilts_the_head_and_the_jaw_follows_the_words(take):
-    tracks = performance.tracks(take)
-    sure, doubtful = (performance.expressions(replace(take, doubt=d), tracks, rng()) for d in (-1.0, 1.0))
+    tracks = generate.tracks(take)
+    sure, doubtful = (generate.expressions(replace(take, doubt=d), tracks, rng()) for d in (-1.0, 1.0))
     assert len(sure) == int(tracks.seconds * 25)
     assert np.mean([e.roll for e in doubtful]) > np.mean([e.roll for e in sure]) + 4
     jaw = np.interp((np.arange(len(sure)) + 0.5) / 25, np.arange(len(tracks.opening)) / 200, tracks.opening)

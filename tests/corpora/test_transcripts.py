@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmarr.corpora.transcripts import read_text
+from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable
 
 

@@ -7,7 +7,7 @@ question). They are why one modality can be told from another.
 
 The emotion is a point of arousal and valence. Each modality shows that point through a blur of its own:
 the voice tells arousal and hardly valence, the face valence and hardly arousal, the words a little of both.
-No modality can do without the others. The numbers here and in `performance` were chosen on what `cmarr.doctor.fairness`
+No modality can do without the others. The numbers here and in `generate` were chosen on what `cmarr.doctor.fairness`
 measures on seeds 0, 1 and 2, and on nothing else; they are not to be chosen again to please a method.
 """
 

@@ -71,7 +71,7 @@ def looks(seed: tuple[int, ...], sex: str, wall: Colour) -> Looks:
         eyes=float(rng.uniform(31, 34)),
         brow=float(rng.uniform(5, 6.5) - woman),
         mouth=float(rng.uniform(25, 29)),
-        lips=red if woman else tuple(int(0.5 * a + 0.5 * b) for a, b in zip(red, skin, strict=True)),  # type: ignore[arg-type]
+        lips=red if woman else tuple(int(0.5 * a + 0.5 * b) for a, b in zip(red, skin, strict=True)),
     )
 
 
@@ -79,7 +79,7 @@ def wall(seed: tuple[int, ...]) -> Colour:
     """Colour of the room of a session."""
     rng = np.random.default_rng([*seed, 2])
     base = rng.integers(120, 190)
-    return tuple(int(base + d) for d in rng.integers(-18, 18, size=3))  # type: ignore[return-value]
+    return tuple(int(base + d) for d in rng.integers(-18, 18, size=3))
 
 
 class Portrait:
@@ -145,7 +145,7 @@ def _head(looks: Looks, facing: bool) -> np.ndarray:
         parts.append((x, y + 64, w + 9, h * 0.72, looks.hair))
     neck = tuple(int(0.72 * c) for c in looks.skin)
     parts.append((x, y + h + 82, 118, 62, looks.shirt))
-    parts.append((x, y + h + 4, w * 0.52, 42, neck))  # type: ignore[arg-type]
+    parts.append((x, y + h + 4, w * 0.52, 42, neck))
     parts.append((x - w, y + 8, 9, 19, looks.skin))
     parts.append((x + w, y + 8, 9, 19, looks.skin))
     parts.append((x, y - 16, w + 7, h + 4, looks.hair))

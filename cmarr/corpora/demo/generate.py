@@ -15,14 +15,18 @@ import av
 import cv2
 import numpy as np
 import soundfile
+from scipy.ndimage import gaussian_filter1d
 
-from cmarr.corpora.demo import face, performance, speech
+from cmarr.corpora.demo import face, speech
 from cmarr.corpora.demo.content import EMOTIONS, Speaker, Take, plan
 from cmarr.corpora.demo.reader import COLUMNS, LABELS
+from cmarr.corpora.demo.speech import FRAME_RATE, Tracks, Voice, articulate
 from cmarr.errors import UserError
 from cmarr.execution.jobs import run_jobs
 from cmarr.execution.ray import Cluster
 from cmarr.files import atomic, write_text
+
+FRAMES_PER_SECOND = 25
 
 MARKER = ".generated"
 """File that says a folder is the generator's own."""
@@ -88,11 +92,11 @@ def _render(folder: Path, take: Take, tick: Callable[[], None]) -> dict[str, str
     """Write the media of one take and return its row of the table."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([*take.seed, 1])
-    track = performance.tracks(take)
+    track = tracks(take)
     audio = video = ""
     if "s" not in take.absent:
         audio = f"audio/{take.id}.wav"
-        wave = speech.synthesise(track, performance.voice(take), rng)
+        wave = speech.synthesise(track, voice(take), rng)
         with atomic(folder / audio) as temporary:
             soundfile.write(
                 temporary, np.round(wave * 32767).astype(np.int16), speech.SAMPLE_RATE, format="WAV"
@@ -102,7 +106,7 @@ def _render(folder: Path, take: Take, tick: Callable[[], None]) -> dict[str, str
     if "v" not in take.absent or behind:
         video = f"video/{take.id}.mp4"
         portrait = _portrait(take.speaker, not behind)
-        frames = [portrait.frame(e) for e in performance.expressions(take, track, rng)]
+        frames = [portrait.frame(e) for e in expressions(take, track, rng)]
         with atomic(folder / video) as temporary:
             _write_video(temporary, frames)
     tick()
@@ -121,7 +125,7 @@ def _portrait(speaker: Speaker, facing: bool) -> face.Portrait:
 def _write_video(path: Path, frames: list[np.ndarray]) -> None:
     """Encode RGB frames as H.264 on one thread: more threads cut the frames into other slices."""
     with av.open(str(path), "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=performance.FRAMES_PER_SECOND)
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width = stream.height = face.SIZE
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
@@ -129,3 +133,67 @@ def _write_video(path: Path, frames: list[np.ndarray]) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())
+
+
+def tracks(take: Take) -> Tracks:
+    """What the mouth does: the pace is in the speed and in the pauses."""
+    pace = np.clip(take.pace, -2, 2)
+    return articulate(take.text, tempo=2.0 * 2 ** (0.25 * pace), pause=0.09 * 2 ** (-0.8 * pace))
+
+
+def voice(take: Take) -> Voice:
+    """Arousal is loud, high and lively; reach is projected, its lack breathy; doubt is thin and rises."""
+    arousal, valence = take.affect["s"]
+    reach, doubt = np.clip([take.reach, take.doubt], -2.2, 2.2)
+    pitch, tract = _throat(take.speaker)
+    return Voice(
+        pitch=pitch * 2 ** ((1.6 * arousal + 1.0 * doubt) / 12),
+        pitch_range=float(np.clip(2.5 + 1.2 * arousal, 0.5, 6)),
+        final=-3.0 + 3.5 * doubt,
+        tract=tract * (1 + 0.02 * valence),
+        level=3.2 * arousal,
+        tilt=-5.0 + 1.0 * arousal + 1.6 * reach,
+        breath=-20.0 - 6.0 * reach,
+        chest=-4.0 * doubt,
+        room=-66.0,
+    )
+
+
+def expressions(take: Take, track: Tracks, rng: np.random.Generator) -> list[face.Expression]:
+    """Valence is in mouth and brows; reach opens the mouth; pace the eyes; doubt tilts the head."""
+    arousal, valence = take.affect["v"]
+    pace, reach, doubt = np.clip([take.pace, take.reach, take.doubt], -2.2, 2.2)
+    count = max(1, int(track.seconds * FRAMES_PER_SECOND))
+    at = ((np.arange(count) + 0.5) / FRAMES_PER_SECOND * FRAME_RATE).astype(int)
+    liveliness = 0.5 * 2 ** (0.5 * pace + 0.2 * arousal)
+
+    def wander(size: float) -> np.ndarray:
+        slow = gaussian_filter1d(rng.standard_normal(count + 20), 6, mode="reflect")[10:-10]
+        return np.asarray(size * 3.5 * slow)
+
+    blink = np.zeros(count)
+    blink[np.flatnonzero(rng.random(count) < 0.012)] = 1
+    blink = np.minimum(gaussian_filter1d(blink, 1.0, mode="constant") * 2.6, 1)
+    smile = np.clip(0.42 * valence, -1, 1) + wander(0.04)
+    frown = np.clip(-0.35 * valence - 0.1 * doubt, -0.9, 0.9) + wander(0.05)
+    lids = np.clip(0.85 + 0.22 * pace + 0.08 * arousal, 0.35, 1.25) * (1 - 0.9 * blink)
+    opening = np.clip(track.opening[at] * 2 ** (0.5 * reach + 0.25 * arousal) * 0.75, 0, 1.2)
+    roll = np.clip(3.5 * doubt, -7, 7) + wander(0.8 * liveliness)
+    yaw = wander(0.3 * liveliness) + 0.95 * pace
+    pitch = wander(0.25 * liveliness) + 1.0 * reach + 0.6 * track.accent[at]
+    sway = np.stack([wander(1.6 * liveliness), wander(1.0 * liveliness)], 1)
+    spread = np.clip(track.spread[at] + 0.1 * valence, -1, 1.2)
+    return [
+        face.Expression(
+            float(opening[i]), float(spread[i]), float(smile[i]), float(frown[i]), float(lids[i]),
+            float(roll[i]), float(yaw[i]), float(pitch[i]), (float(sway[i, 0]), float(sway[i, 1])),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def _throat(speaker: Speaker) -> tuple[float, float]:
+    """Pitch in Hz and formant factor of a speaker at rest."""
+    rng = np.random.default_rng([*speaker.seed, 3])
+    pitch, tract = (190.0, 1.10) if speaker.sex == "f" else (118.0, 1.0)
+    return pitch * 2 ** float(rng.uniform(-1.5, 1.5) / 12), tract * float(rng.uniform(0.97, 1.03))
