@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ OWN = ("cmarr", "stages")
 """Packages whose imports are followed; besides these, only that of a start: libraries are no part of the product."""
 
 Start = str | Path
-"""The dotted name of a module, or the file of one that belongs to no package."""
+"""The dotted name of a module; or the file of one that belongs to no package, and may import what lies beside it."""
 
 
 def code_digest(*starts: Start, idle: bool = False) -> str:
@@ -57,8 +58,11 @@ def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:
     With `idle` those alone that are imported before any function runs: what a stage that finds nothing to do uses.
     Raises ModuleNotFoundError for a start that is not there.
     """
-    folders = dict.fromkeys(OWN, ROOT) | {_top(s): _folder(_top(s)) for s in starts if isinstance(s, str)}
     files = [start for start in starts if isinstance(start, Path)]
+    folders = _Folders(dict.fromkeys(OWN, ROOT), tuple(dict.fromkeys(file.parent for file in files)))
+    for start in starts:
+        if isinstance(start, str) and _top(start) not in folders.of:
+            folders.of[_top(start)] = _folder(_top(start))
     found = {file.stem: file for file in files}
     waiting = [name for path in files for name in _imports(path, _stamp(path), "", idle)]
     for start in starts:
@@ -93,21 +97,36 @@ def beside(path: Path) -> list[Path]:
     ]
 
 
+@dataclass(frozen=True)
+class _Folders:
+    """Where packages lie whose imports are followed, by name, and folders of which everything is."""
+
+    of: dict[str, Path]
+    whole: tuple[Path, ...]
+
+    def holding(self, package: str) -> Path | None:
+        return self.of.get(package) or next((f for f in self.whole if _holds(f, package)), None)
+
+
 def _top(module: str) -> str:
     return module.partition(".")[0]
+
+
+def _holds(folder: Path, package: str) -> bool:
+    return (folder / package).is_dir() or (folder / f"{package}.py").is_file()
 
 
 def _folder(package: str) -> Path:
     """Where a package or module of this name would be imported from; none of its code is run."""
     for folder in (ROOT, *map(Path, sys.path)):
-        if (folder / package).is_dir() or (folder / f"{package}.py").is_file():
+        if _holds(folder, package):
             return folder
     raise ModuleNotFoundError(f"no module is called {package}")
 
 
-def _files(module: str, folders: dict[str, Path]) -> dict[str, Path]:
+def _files(module: str, folders: _Folders) -> dict[str, Path]:
     """The files that importing `module` runs, by name: those of its packages, and its own."""
-    folder = folders.get(_top(module))
+    folder = folders.holding(_top(module))
     if folder is None:
         return {}
     parts, found = module.split("."), dict[str, Path]()
@@ -185,12 +204,17 @@ def _content(path: Path, stamp: tuple[int, int]) -> str:
     return file_digest(path)
 
 
+MEANING = "setting"
+"""The function of `cmarr.declaration` whose second argument says in prose what a setting means."""
+
 UNSAID = ("ctx", "kind", "type_comment", "type_ignores")
 """Fields of a syntax tree that say nothing about what it does, or say it again."""
 
 
 def _shape(value: Any) -> Any:
     """A syntax tree as plain tuples, without docstrings, positions, and what a version of Python adds empty."""
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == MEANING:
+        value = ast.Call(value.func, [*value.args[:1], *value.args[2:]], value.keywords)
     if isinstance(value, ast.AST):
         fields = ((field, getattr(value, field, None)) for field in value._fields if field not in UNSAID)
         return (

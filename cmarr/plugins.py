@@ -70,6 +70,15 @@ def file_of(kind: Kind, name: str, key: str = "") -> Path:
     return _found(kind, name, key).file
 
 
+def start_of(kind: Kind, name: str, key: str = "") -> str | Path:
+    """Where `cmarr.code_digest` begins with it: its module, or its file where `plugins` names that.
+
+    Raises UserError for an unknown name.
+    """
+    found = _found(kind, name, key)
+    return found.file if str(found.file) in _given() else found.module
+
+
 def module_of(kind: Kind, name: str, key: str = "") -> ModuleType:
     """The module that something stands in, imported. `key`: of params.yaml, for the message.
 

@@ -5,91 +5,127 @@ runs whenever the pipeline does, because any code may have changed; the files th
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cmarr.code_digest import code_digest
+from cmarr.code_digest import Start, code_digest
 from cmarr.corpora.registry import READERS
 from cmarr.damage.kinds import KINDS
 from cmarr.files import write_json, write_text
 from cmarr.modalities import NAMES
+from cmarr.plugins import ENCODERS, METHODS, start_of
 from cmarr.settings.grid import COLUMNS
-from cmarr.settings.load import load_settings
+from cmarr.settings.load import AUTO, load_settings
 from cmarr.settings.resolve import resolve
+from cmarr.settings.schema import Settings
 from stages.paths import Paths
 from stages.stage import run
 
-Files = dict[str, dict[str, Any]]
+ASIDE = ("run", "track")
+"""Settings that no stage of the study depends on."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage and an item of it: its settings, and what it imports by a name that stands in them.
+
+    idle: it will find nothing to do, so that only what it imports at once is its code
+    """
+
+    stage: str
+    settings: dict[str, Any]
+    late: tuple[Start, ...] = ()
+    idle: bool = False
+
+    def file(self) -> dict[str, Any]:
+        """The settings, and as `code` the digest of what the stage runs with them."""
+        return self.settings | {"code": code_digest(f"stages.{self.stage}", *self.late, idle=self.idle)}
 
 
 def main(dataset: str) -> None:
-    folder = Paths(dataset).data / "settings"
-    for name, settings in stage_files(resolve(load_settings("params.yaml", "presets"))).items():
-        write_json(folder / f"{name}.json", settings)
-    collected = Paths(dataset).metrics / "sensitivity.csv"
+    paths, settings = Paths(dataset), load_settings("params.yaml", "presets")
+    resolved = resolve(settings)
+    files = {name: work.file() for name, work in works(resolved).items()}
+    for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
+        write_json(paths.data / "settings" / f"{name}.json", file)
+    write_json(paths.metrics / "params.json", shown(settings))
+    collected = paths.metrics / "sensitivity.csv"
     if not collected.exists():  # of a corpus of one's own: the report depends on it, and git should keep it
         write_text(collected, ",".join(COLUMNS) + "\n")
 
 
-def stage_files(resolved: Mapping[str, dict[str, Any]]) -> Files:
-    """`<stage>` or `<stage>/<item>` -> its settings, and as `code` the digest of what it runs with them.
-
-    `run` and `track` have none: no stage depends on them.
-    """
+def works(resolved: Mapping[str, dict[str, Any]]) -> dict[str, Work]:
+    """`<stage>` or `<stage>/<item>` -> what its settings file is made of."""
     report = resolved["report"]
-    ablations = [ablation["name"] for ablation in report["ablations"]]
-    files = {name: resolved[name] for name in ("run", "track")}
-    files |= {name: _with_code(resolved[name], name) for name in ("split", "masks")}
-    files["report"] = _with_code(report | {"corpus": resolved["corpus"]}, "report")
-    files |= _from_raw(resolved)
+    found = {name: Work(name, resolved[name]) for name in ("split", "masks")}
+    found["report"] = Work("report", report | {"corpus": resolved["corpus"]})
+    found |= _from_raw(resolved)
     for kind in KINDS:
         own = resolved[f"damage/{kind}"]
-        encoder = [_encoder(own["extraction"])] if own["levels"] else []
-        files[f"damage/{kind}"] = _with_code(own, "damage", *encoder, idle=not own["levels"])
-    for name in [*report["methods"], *ablations]:
+        encoder = (_source(own["extraction"]),) if own["levels"] else ()
+        found[f"damage/{kind}"] = Work("damage", own, encoder, idle=not own["levels"])
+    for name in [*report["methods"], *(ablation["name"] for ablation in report["ablations"])]:
         own, first = resolved[name], resolved[f"pretrain/{name}"]
-        files[f"pretrain/{name}"] = _with_code(
-            first,
-            "pretrain",
-            *([_method(own)] if first["first_stage"] else []),
-            idle=not first["first_stage"],
-        )
+        method = (start_of(METHODS, own["method"]),)
+        if first["first_stage"]:
+            found[f"pretrain/{name}"] = Work("pretrain", first, method)
+        else:
+            found[f"pretrain/{name}"] = Work("pretrain", first, idle=True)
         asked = [stage for stage in ("recovery", "clusters") if name in report[stage]]
-        for stage in ("train", "evaluate", *asked):
-            files[f"{stage}/{name}"] = _with_code(own, stage, _method(own))
+        found |= {f"{stage}/{name}": Work(stage, own, method) for stage in ("train", "evaluate", *asked)}
+    methods = tuple(start_of(METHODS, name) for name in report["methods"])
     for other in report["cross"]:
         theirs = _from_raw(resolved, f"cross/{other}/")
-        files[f"cross/{other}"] = _with_code({"files": theirs}, "cross")
-        methods = sorted({_method(resolved[name]) for name in report["methods"]})
-        files[f"transfer/{other}"] = _with_code(resolved["transfer"], "transfer", *methods)
-    return files
+        late = dict.fromkeys(start for work in theirs.values() for start in work.late)
+        files = {name: work.file() for name, work in theirs.items()}
+        found[f"cross/{other}"] = Work("cross", {"files": files}, tuple(late))
+        found[f"transfer/{other}"] = Work("transfer", resolved["transfer"], methods)
+    return found
 
 
-def _from_raw(resolved: Mapping[str, dict[str, Any]], prefix: str = "") -> Files:
-    """The files of `corpus`, `prepare` and, a modality each, `extract`."""
+def _from_raw(resolved: Mapping[str, dict[str, Any]], prefix: str = "") -> dict[str, Work]:
+    """Those of `corpus`, `prepare` and, a modality each, `extract`."""
     reader = READERS[resolved[f"{prefix}corpus"]["kind"]]
-    files = {name: _with_code(resolved[prefix + name], name, reader) for name in ("corpus", "prepare")}
+    found = {name: Work(name, resolved[prefix + name], (reader,)) for name in ("corpus", "prepare")}
     for modality in NAMES.values():
         own = resolved[prefix + modality]
-        files[f"extract/{modality}"] = _with_code(own, "extract", _encoder(own))
-    return files
+        found[f"extract/{modality}"] = Work("extract", own, (_source(own),))
+    return found
 
 
-def _with_code(settings: dict[str, Any], stage: str, *late: str, idle: bool = False) -> dict[str, Any]:
-    """`late`: the modules that the stage looks up by the names in its settings."""
-    return settings | {"code": code_digest(f"stages.{stage}", *late, idle=idle)}
+def _source(settings: Mapping[str, Any]) -> Start:
+    """What features come from: an encoder, or the reader of a corpus that brings them along."""
+    if settings["source"] == "corpus":
+        return READERS[settings["kind"]]
+    return start_of(ENCODERS, settings["encoder"])
 
 
-def _method(settings: Mapping[str, Any]) -> str:
-    return f"cmarr.methods.{settings['method']}"
+def shown(settings: Settings) -> dict[str, Any]:
+    """params.yaml with the preset filled in, for `dvc params diff` and `dvc exp show`.
+
+    Of sections that each belong to a name, those of names that are used; no key whose value the machine decides.
+    """
+    whole = settings.model_dump(mode="json", by_alias=True)
+    used = {
+        "datasets": {settings.dataset, *settings.cross},
+        "ablations": set(settings.ablate),
+        "method": {*settings.methods, *(settings.ablations[name].method for name in settings.ablate)},
+        "encoders": {*NAMES.values(), *(whole["encoders"][modality] for modality in NAMES.values())},
+    }
+    if "all" not in settings.protocols:
+        used["protocol"] = {"seed", *settings.protocols}
+    for section, names in used.items():
+        whole[section] = {name: own for name, own in whole[section].items() if name in names}
+    return {key: value for key, value in _decided(whole).items() if key != "ray"}
 
 
-def _encoder(settings: Mapping[str, Any]) -> str:
-    """The module that features come from: an encoder's, or the reader's of a corpus that brings them along."""
-    return (
-        READERS[settings["kind"]]
-        if settings["source"] == "corpus"
-        else f"cmarr.encoders.{settings['encoder']}"
-    )
+def _decided(tree: dict[str, Any]) -> dict[str, Any]:
+    """Without the keys that are `auto`."""
+    return {
+        key: _decided(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value != AUTO
+    }
 
 
 if __name__ == "__main__":

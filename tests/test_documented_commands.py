@@ -27,6 +27,7 @@ RUN_BY = {
     r"dvc exp run (-n half )?-S beta=0\.5": "tests/pipeline/test_pipeline.py",
     r"cmarr doctor ": "tests/test_documented_commands.py",
     r"dvc exp (save -n|apply) first": "tests/pipeline/test_compare.py",
+    r"dvc (repro settings|commit -f)": "tests/pipeline/test_code_of_stages.py",
     r"dvc queue start": "tests/pipeline/test_pipeline.py",
     r"python -m pytest .*-k average": "tests/training/test_add_a_method.py",
 }

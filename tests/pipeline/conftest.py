@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.project import Project, copy_of, copy_of_the_project
+from tests.pipeline.project import NOTED, Project, copy_of, copy_of_the_project
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,9 @@ def project(tmp_path_factory, worker_id) -> Project:
 
 
 def run(target: Path) -> Project:
+    """What each stage imports and opens is noted, for the test that its closure has it all."""
     copy = copy_of_the_project(target)
-    copy.dvc("repro")
+    noted = copy.root / NOTED
+    noted.mkdir(parents=True)
+    copy.dvc("repro", more={"NOTED": str(noted), "PYTHONPATH": str(Path(__file__).with_name("noting"))})
     return copy
