@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed, UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -197,7 +197,7 @@ def predict(
         ),
     ] = None,
     window: Annotated[
-        float | None, typer.Option(help="seconds of a window; a longer recording gets an answer for each")
+        float | None, typer.Option(help="seconds of a window; a longer recording gets a prediction for each")
     ] = None,
     hop: Annotated[
         float | None, typer.Option(help="seconds from one window to the next; default: half a window")
@@ -205,7 +205,7 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="write the answers to this file; .jsonl and .parquet name the format"
+            "--output", "-o", help="write the predictions to this file; .jsonl and .parquet name the format"
         ),
     ] = None,
     format: Annotated[str | None, typer.Option(help="table, jsonl or parquet; default: a table")] = None,
@@ -231,14 +231,14 @@ def predict(
     time_limit: TimeLimit = 60.0,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Answer clips with a trained model; what a clip does not have is simply missing.
+    """Predict the emotion of clips with a trained model; what a clip does not have is simply missing.
 
     \b
     cmarr predict clip.mp4 --model exported --text "I did not expect that"
-    cmarr predict clips/ --model exported --output answers.jsonl
+    cmarr predict clips/ --model exported --output predictions.jsonl
 
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
-    0 all answered, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
+    0 all predicted, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
     """
     from cmarr.recognition.predict import Request, run
     from cmarr.recognition.reading import Limits
@@ -302,7 +302,7 @@ def serve(
     time_limit: TimeLimit = 60.0,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Answer requests over HTTP with a trained model, on this machine only unless told otherwise.
+    """Predict over HTTP with a trained model; reached from this machine only, unless --host says otherwise.
 
     POST /invocations takes {"inputs": [{"text": "..."}, {"audio": "<base64>"}]}, as `mlflow models serve` does.
     SIGTERM or Ctrl-C let the requests that are under way finish.
@@ -399,7 +399,10 @@ def _dataset(params: Path, instead: str = "") -> str:
 
 
 def _fail(command: str, error: UserError, status: int) -> NoReturn:
-    typer.secho(f"cmarr {command}: {error}", err=True, fg="red")
+    how = (
+        " (`dvc repro` computes it, `dvc checkout` brings it back)" if isinstance(error, NotComputed) else ""
+    )
+    typer.secho(f"cmarr {command}: {error}{how}", err=True, fg="red")
     raise typer.Exit(status) from None
 
 

@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class NotComputed(UserError):
+    """A result of a study that is not here, or is of an earlier version. Who runs the study knows how to compute it."""
+
+
 class Unreadable(UserError):
     """One input (a file, a modality of one utterance) that cannot be read.
 

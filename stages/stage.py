@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed, UserError
 from cmarr.files import read_json, refusal, write_json
 from stages import STARTED
 
@@ -50,7 +50,12 @@ def run(stage: Callable[..., None]) -> None:
         with _timed(arguments[0], label):
             stage(*arguments)
     except UserError as error:
-        sys.exit(f"{label}: {error}")
+        how = (
+            " (`dvc repro` computes it, `dvc checkout` brings it back)"
+            if isinstance(error, NotComputed)
+            else ""
+        )
+        sys.exit(f"{label}: {error}{how}")
     except OSError as error:
         told = refusal(error)
         if told is None:

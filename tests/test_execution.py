@@ -143,7 +143,7 @@ def come_to(job, tick):
         ("an exception that cannot be sent", RuntimeError, "ValueError: the reason", "in come_to"),
         ("an exception that cannot be made again", RuntimeError, "Pair: this and that", "in come_to"),
         ("a sentence that cannot be made again", UserError, "^this and that$", None),
-        ("a result that cannot be sent", TypeError, "cannot pickle", "in _answer"),
+        ("a result that cannot be sent", TypeError, "cannot pickle", "in _result_of"),
         (Unknown(), LookupError, "no such thing", "in _refuse_in_a_worker"),
     ],
     ids=[

@@ -109,13 +109,13 @@ def _hand_out(
     while (index := _taken(left.popleft)) is not None:
         try:
             worker.send(jobs[index])
-            while (answer := worker.recv()) is None:
+            while (result_or_error := worker.recv()) is None:
                 tick()
         except (EOFError, OSError):
-            answer = None, dead
+            result_or_error = None, dead
         except BaseException as error:  # what cannot be sent, or made again here
-            answer = None, error
-        result, failure = answer
+            result_or_error = None, error
+        result, failure = result_or_error
         if failure is not None:
             failures.append(failure)
             left.clear()
@@ -160,10 +160,10 @@ def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int, 
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # nobody waits any more
         while True:
             job = parent.recv_bytes()
-            parent.send_bytes(_answer(function, job, lambda: parent.send(None)))
+            parent.send_bytes(_result_of(function, job, lambda: parent.send(None)))
 
 
-def _answer(function: Callable[[J, Tick], Any], job: bytes, tick: Tick) -> bytes:
+def _result_of(function: Callable[[J, Tick], Any], job: bytes, tick: Tick) -> bytes:
     """(result, error) of a pickled job, pickled; the parent can make it again, whatever the job has come to."""
     try:
         return bytes(ForkingPickler.dumps((function(ForkingPickler.loads(job), tick), None)))
@@ -172,10 +172,10 @@ def _answer(function: Callable[[J, Tick], Any], job: bytes, tick: Tick) -> bytes
         if not expected:  # a defect: where it was raised would not be known there
             error.add_note(traceback.format_exc())
         try:
-            answer = bytes(ForkingPickler.dumps((None, error)))
-            ForkingPickler.loads(answer)
+            result_or_error = bytes(ForkingPickler.dumps((None, error)))
+            ForkingPickler.loads(result_or_error)
         except Exception:  # some exceptions cannot be sent, others not be made again
-            told = UserError(str(error)) if expected else RuntimeError(f"{type(error).__name__}: {error}")
-            told.__notes__ = getattr(error, "__notes__", [])
-            answer = bytes(ForkingPickler.dumps((None, told)))
-        return answer
+            plain = UserError(str(error)) if expected else RuntimeError(f"{type(error).__name__}: {error}")
+            plain.__notes__ = getattr(error, "__notes__", [])
+            result_or_error = bytes(ForkingPickler.dumps((None, plain)))
+        return result_or_error

@@ -15,7 +15,7 @@ from cmarr.corpora.text_files import ENDINGS, read_captions, read_text, said_bet
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, NAMES
-from cmarr.recognition.prediction import Refusal, shown
+from cmarr.recognition.prediction import Refusal, printable
 from cmarr.utterance import Utterance
 
 Media = str | Path | bytes | tuple[Any, int]
@@ -68,7 +68,7 @@ def clip_from(
         raise UserError(
             f"start = {start} and end = {end} are not the beginning and end of a clip, in seconds"
         )
-    name = next((shown(p) for p in (clip, sound, picture) if p is not None), "text")
+    name = next((printable(p) for p in (clip, sound, picture) if p is not None), "text")
     utterance = Utterance(name, audio=sound, video=picture, start=start, end=end)
     if text is not None:
         return Given(replace(utterance, text=text))
@@ -95,7 +95,7 @@ def beside(utterance: Utterance, path: Path) -> Given:
     try:
         return Given(with_transcript(utterance, path))
     except Unreadable as error:
-        return Given(utterance, unread={"t": shown(error)})
+        return Given(utterance, unread={"t": printable(error)})
 
 
 def with_transcript(utterance: Utterance, path: Path) -> Utterance:
@@ -164,7 +164,7 @@ def find_clips(
     clips: list[Given | Refusal] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise UserError(f"{shown(path)} does not exist")
+            raise UserError(f"{printable(path)} does not exist")
         if path.is_dir():
             clips += _folder(path, allow_outside)
         elif path.suffix.lower() in TABLES:
@@ -189,7 +189,7 @@ def find_clips(
 
 
 def _file(path: Path, allow_outside: bool) -> Given:
-    name = shown(path)
+    name = printable(path)
     if path.suffix.lower() in TEXTS:
         return beside(Utterance(name), path)
     audio, video = media_of(path)
@@ -198,7 +198,7 @@ def _file(path: Path, allow_outside: bool) -> Given:
     if said is None:
         return Given(utterance)
     if not (allow_outside or _inside(said, path.parent)):
-        return Given(utterance, unread={"t": f"{shown(said)} {OUTSIDE}"})
+        return Given(utterance, unread={"t": f"{printable(said)} {OUTSIDE}"})
     return beside(utterance, said)
 
 
@@ -209,17 +209,17 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
         kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
         stem = os.path.relpath(path, folder).removesuffix(path.suffix)
         if not allow_outside and not _inside(path, folder):
-            yield Refusal(shown(path), f"it {OUTSIDE}")
+            yield Refusal(printable(path), f"it {OUTSIDE}")
             continue
         groups.setdefault(stem, {}).setdefault(kind, path)
     if not files:
         endings = " ".join((*AUDIO, *VIDEO, *TEXTS))
-        yield Refusal(shown(folder), f"it holds no media and no text ({endings})")
+        yield Refusal(printable(folder), f"it holds no media and no text ({endings})")
     for stem, found in sorted(groups.items()):
         video = found.get("video")
         audio = found.get("audio", video)
         utterance = Utterance(
-            shown(stem), audio=str(audio) if audio else None, video=str(video) if video else None
+            printable(stem), audio=str(audio) if audio else None, video=str(video) if video else None
         )
         text = found.get("captions", found.get("text"))
         yield beside(utterance, text) if text else Given(utterance)
@@ -231,9 +231,9 @@ _KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt"
 def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     utterances, rejected = read_manifest(path, allow_outside=allow_outside)
     for utterance in utterances:
-        yield Given(replace(utterance, id=shown(utterance.id)))
+        yield Given(replace(utterance, id=printable(utterance.id)))
     for refused in rejected:
-        yield Refusal(shown(refused.id), refused.reason)
+        yield Refusal(printable(refused.id), refused.reason)
 
 
 def _inside(path: Path, folder: Path) -> bool:
@@ -241,7 +241,7 @@ def _inside(path: Path, folder: Path) -> bool:
 
 
 SHORTEST_WINDOW = 0.25
-"""Share of a window below which what is left at the end of a recording is not asked about."""
+"""Share of a window below which what is left at the end of a recording is left out."""
 
 MOST_WINDOWS = 100_000
 """Windows of one recording; more are a mistake in the unit."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmarr.errors import UserError
-from cmarr.recognition.prediction import Answer, Refusal
+from cmarr.recognition.prediction import Prediction, Refusal
 from cmarr.report.style import COLOURS, FAINT, GRID, horizontal_grid, save_figure, style
 
 MOST = 12
@@ -17,12 +17,12 @@ MOST = 12
 MODALITIES = ("speech", "video", "text")
 
 
-def draw_course(path: str | Path, answers: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
-    """Write a picture, one panel a recording: below the curves, which modalities each window was answered from.
+def draw_course(path: str | Path, results: Sequence[Prediction | Refusal], classes: Sequence[str]) -> None:
+    """Write a picture, one panel a recording: below the curves, which modalities each window rests on.
 
-    Windows without an answer leave a gap. Raises UserError where there are more than `MOST` recordings.
+    Windows without a prediction leave a gap. Raises UserError where there are more than `MOST` recordings.
     """
-    courses = [list(group) for _, group in groupby(answers, key=lambda answer: answer.id)]
+    courses = [list(group) for _, group in groupby(results, key=lambda result: result.id)]
     require_few(len(courses))
     with style():
         figure = Figure(figsize=(9, 3.2 * len(courses)), layout="constrained")
@@ -44,13 +44,13 @@ def require_few(recordings: int) -> None:
         raise UserError(f"--picture: {recordings} recordings, more than the {MOST} that one picture can show")
 
 
-def _curves(axes: Axes, course: Sequence[Answer | Refusal], classes: Sequence[str]) -> None:
+def _curves(axes: Axes, course: Sequence[Prediction | Refusal], classes: Sequence[str]) -> None:
     names = classes or ["score"]
-    middles = [_middle(answer) for answer in course]
+    middles = [_middle(result) for result in course]
     for number, name in enumerate(names):
-        values = [_value(answer, name, bool(classes)) for answer in course]
+        values = [_value(result, name, bool(classes)) for result in course]
         axes.plot(middles, values, color=COLOURS[number % len(COLOURS)], marker="o", markersize=3, label=name)
-    doubts = [_doubt(answer) for answer in course]
+    doubts = [_doubt(result) for result in course]
     if classes:
         axes.plot(middles, doubts, color=FAINT, linestyle=":", label="uncertainty")
         axes.set_ylim(-0.02, 1.02)
@@ -59,11 +59,11 @@ def _curves(axes: Axes, course: Sequence[Answer | Refusal], classes: Sequence[st
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def _modalities(axes: Axes, course: Sequence[Answer | Refusal]) -> None:
+def _modalities(axes: Axes, course: Sequence[Prediction | Refusal]) -> None:
     for row, name in enumerate(MODALITIES):
-        for answer in course:
-            used = isinstance(answer, Answer) and name in answer.used
-            begin, width = _hop(answer, course)
+        for result in course:
+            used = isinstance(result, Prediction) and name in result.used
+            begin, width = _hop(result, course)
             axes.broken_barh([(begin, width)], (2.1 - row, 0.8), color=COLOURS[0] if used else GRID)
     axes.set_yticks([2.5, 1.5, 0.5], MODALITIES)
     axes.tick_params(axis="both", length=0)
@@ -71,24 +71,24 @@ def _modalities(axes: Axes, course: Sequence[Answer | Refusal]) -> None:
         side.set_visible(False)
 
 
-def _hop(answer: Answer | Refusal, course: Sequence[Answer | Refusal]) -> tuple[float, float]:
+def _hop(result: Prediction | Refusal, course: Sequence[Prediction | Refusal]) -> tuple[float, float]:
     """The stretch that stands for a window: from its middle half a hop to both sides."""
     if len(course) == 1:
-        return answer.start or 0.0, (answer.end or 1.0) - (answer.start or 0.0)
+        return result.start or 0.0, (result.end or 1.0) - (result.start or 0.0)
     hop = (_middle(course[-1]) - _middle(course[0])) / (len(course) - 1)
-    return _middle(answer) - hop / 2, hop
+    return _middle(result) - hop / 2, hop
 
 
-def _middle(answer: Answer | Refusal) -> float:
-    return ((answer.start or 0.0) + (answer.end or 0.0)) / 2
+def _middle(result: Prediction | Refusal) -> float:
+    return ((result.start or 0.0) + (result.end or 0.0)) / 2
 
 
-def _value(answer: Answer | Refusal, name: str, classes: bool) -> float:
-    if isinstance(answer, Refusal):
+def _value(result: Prediction | Refusal, name: str, classes: bool) -> float:
+    if isinstance(result, Refusal):
         return float("nan")
-    return answer.probabilities[name] if classes else float(answer.score or 0.0)
+    return result.probabilities[name] if classes else float(result.score or 0.0)
 
 
-def _doubt(answer: Answer | Refusal) -> float:
-    unknown = isinstance(answer, Refusal) or answer.uncertainty is None
-    return float("nan") if unknown else float(answer.uncertainty)  # type: ignore[union-attr, arg-type]
+def _doubt(result: Prediction | Refusal) -> float:
+    unknown = isinstance(result, Refusal) or result.uncertainty is None
+    return float("nan") if unknown else float(result.uncertainty)  # type: ignore[union-attr, arg-type]

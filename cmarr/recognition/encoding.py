@@ -1,4 +1,4 @@
-"""The encoders that a model was trained behind, built again on this machine and compared with what they were."""
+"""The encoders of a model, built again on this machine and compared with what they were."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def encoders_for(
     places: modality ('speech', 'video', 'text') -> where its weights lie on this machine, if elsewhere
     folder: an exported model's, which may hold a tokenizer
 
-    Raises UserError for weights that are not here or are others than those the model was trained behind.
+    Raises UserError for weights that are not here or are others than those the model was trained with.
     """
     places = dict(places or {})
     unknown = [m for m in places if m not in encoders or encoders[m].name is None]
@@ -76,11 +76,11 @@ def _differences(modality: str, about: EncoderAbout, encoder: Encoder) -> list[s
         if then is not None and then != now.get(key):
             raise UserError(
                 f"{modality}: the encoder {about.name} has another {key} here ({now.get(key)}) than the model was "
-                f"trained behind ({then}); its features would mean something else"
+                f"trained with ({then}); its features would mean something else"
             )
     if about.provenance.get("libraries") not in (None, now.get("libraries")):
         return [
             f"{modality}: trained with {about.provenance['libraries']}, here is {now.get('libraries')}; "
-            "answers may differ a little"
+            "predictions may differ a little"
         ]
     return []

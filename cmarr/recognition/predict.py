@@ -1,4 +1,4 @@
-"""One run of `cmarr predict`: find the clips, answer them, write the answers."""
+"""One run of `cmarr predict`: find the clips, predict, write the predictions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,15 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
 from cmarr.progress import progress
 from cmarr.recognition.clips import Given, check_windows, find_clips
-from cmarr.recognition.prediction import ENDINGS, FORMATS, Answer, Refusal, json_lines, table, write_parquet
+from cmarr.recognition.prediction import (
+    FORMAT_OF_ENDING,
+    FORMATS,
+    Prediction,
+    Refusal,
+    json_lines,
+    table,
+    write_parquet,
+)
 from cmarr.recognition.recognizer import Recognizer
 
 
@@ -30,15 +38,15 @@ class Request:
 
     @property
     def written_as(self) -> str:
-        """The format of the answers: asked for, or that of the output's ending, or a table."""
+        """The format of the predictions: asked for, or that of the output's ending, or a table."""
         if self.format is None and self.output is not None:
-            return ENDINGS.get(self.output.suffix.lower(), "table")
+            return FORMAT_OF_ENDING.get(self.output.suffix.lower(), "table")
         return self.format or "table"
 
     def check(self) -> None:
         """Raise UserError for what cannot be done, before anything is loaded."""
         if not self.paths and self.text is None and self.transcript is None:
-            raise UserError("nothing to answer; name clips, folders or a manifest, or give --text")
+            raise UserError("nothing to predict; name clips, folders or a manifest, or give --text")
         if self.written_as not in FORMATS:
             raise UserError(
                 f"--format {self.format}: there are {', '.join(FORMATS)}{did_you_mean(self.written_as, FORMATS)}"
@@ -57,7 +65,7 @@ class Request:
 
 
 def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
-    """Answer, write or print the answers; how many were refused. Raises UserError for what cannot be done."""
+    """Predict, write or print the predictions; how many were refused. Raises UserError for what cannot be done."""
     found = find_clips(
         request.paths, text=request.text, transcript=request.transcript, allow_outside=request.allow_outside
     )
@@ -65,34 +73,34 @@ def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
         from cmarr.recognition.course import draw_course, require_few
 
         require_few(len(found))
-    answers = list(_answers(request, recognizer, found))
+    results = list(_predictions(request, recognizer, found))
     try:
-        _write(request, recognizer, answers, out)
+        _write(request, recognizer, results, out)
         if request.picture is not None:
-            draw_course(request.picture, answers, recognizer.classes)
+            draw_course(request.picture, results, recognizer.classes)
     except BrokenPipeError:
-        raise  # whoever reads the answers has read enough
+        raise  # whoever reads the predictions has read enough
     except OSError as error:
         place = error.filename2 or error.filename or request.output or request.picture
         raise UserError(f"{place} cannot be written ({error.strerror}); name another file") from None
-    return sum(isinstance(answer, Refusal) for answer in answers)
+    return sum(isinstance(result, Refusal) for result in results)
 
 
 def _write(
-    request: Request, recognizer: Recognizer, answers: Sequence[Answer | Refusal], out: TextIO
+    request: Request, recognizer: Recognizer, results: Sequence[Prediction | Refusal], out: TextIO
 ) -> None:
     if request.written_as == "parquet" and request.output is not None:
-        write_parquet(request.output, answers, recognizer.classes)
+        write_parquet(request.output, results, recognizer.classes)
     elif request.output is not None:
-        write_text(request.output, _text(request, recognizer, answers))
+        write_text(request.output, _text(request, recognizer, results))
     else:
-        out.write(_text(request, recognizer, answers))
+        out.write(_text(request, recognizer, results))
         out.flush()
 
 
-def _answers(
+def _predictions(
     request: Request, recognizer: Recognizer, found: Sequence[Given | Refusal]
-) -> Iterator[Answer | Refusal]:
+) -> Iterator[Prediction | Refusal]:
     """In the order found: a refusal stays where it is, a recording gives its windows."""
     parts: list[Given | Refusal] = []
     for clip in found:
@@ -102,12 +110,12 @@ def _answers(
             windows = recognizer.windows([clip.utterance], request.window, request.hop or request.window / 2)
             parts += [replace(clip, utterance=window) for window in windows]
     asked = [part for part in parts if isinstance(part, Given)]
-    answers = progress(recognizer.predict_all(asked, request.hide), "answering", "clip", len(asked))
+    results = progress(recognizer.predict_all(asked, request.hide), "predicting", "clip", len(asked))
     for part in parts:
-        yield part if isinstance(part, Refusal) else next(answers)
+        yield part if isinstance(part, Refusal) else next(results)
 
 
-def _text(request: Request, recognizer: Recognizer, answers: Sequence[Answer | Refusal]) -> str:
+def _text(request: Request, recognizer: Recognizer, results: Sequence[Prediction | Refusal]) -> str:
     if request.written_as == "jsonl":
-        return "".join(f"{line}\n" for line in json_lines(answers))
-    return table(answers, recognizer.classes) + "\n"
+        return "".join(f"{line}\n" for line in json_lines(results))
+    return table(results, recognizer.classes) + "\n"

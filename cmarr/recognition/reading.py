@@ -86,11 +86,11 @@ class Examiner:
         self.opener, self.listener = Opener(), LevelReader()
 
     def __call__(self, items: Sequence[MediaFile | Clip]) -> list[Any]:
-        """One answer an item: Header, Levels, or a Failure."""
-        answers: list[Header | Levels | Failure] = []
+        """One result an item: Header, Levels, or a Failure."""
+        results: list[Header | Levels | Failure] = []
         for item in items:
-            answers += self.listener([item]) if isinstance(item, Clip) else self.opener([item])
-        return answers
+            results += self.listener([item]) if isinstance(item, Clip) else self.opener([item])
+        return results
 
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
@@ -105,7 +105,7 @@ FEW_FACES = 0.5
 """Share of the video in which a face was found, below which there is a warning."""
 
 LONG = 30.0
-"""Seconds from which on a clip that is answered as one is no utterance any more."""
+"""Seconds from which on a clip is no utterance any more."""
 
 HEADER_SECONDS = 10.0
 
@@ -139,8 +139,8 @@ class Reader:
         large = {path: Failure(reason) for path in paths if (reason := self.limits.file(path))}
         files: list[Any] = [MediaFile(path) for path in paths if path not in large]
         seconds = min(HEADER_SECONDS, self.limits.time_limit)
-        answers = decode(Examiner, ([file] for file in files), self.workers, seconds)
-        return {**large, **{file.path: answer for file, answer in zip(files, answers, strict=True)}}
+        results = decode(Examiner, ([file] for file in files), self.workers, seconds)
+        return {**large, **{file.path: result for file, result in zip(files, results, strict=True)}}
 
     def read(self, clips: Sequence[Given], hide: Sequence[str] = ()) -> list[Reading]:
         """One reading a clip, in order; modalities (letters) in `hide` are not looked at."""
@@ -211,15 +211,15 @@ class Reader:
             m: [u if m == "t" else self._bounded(u) for u in utterances] for m, utterances in wanted.items()
         }
         with ThreadPoolExecutor(len(MODALITIES) + 1, thread_name_prefix="reading") as pool:
-            futures = {m: pool.submit(self._answers, m, us, headers) for m, us in bounded.items() if us}
+            futures = {m: pool.submit(self._predictions, m, us, headers) for m, us in bounded.items() if us}
             heard = pool.submit(self._levels, bounded["s"], headers)
             for modality, future in futures.items():
-                for utterance, answer in zip(bounded[modality], future.result(), strict=True):
+                for utterance, result in zip(bounded[modality], future.result(), strict=True):
                     reading = readings[int(utterance.id)]
-                    if isinstance(answer, str):
-                        reading.missing[modality] = answer
+                    if isinstance(result, str):
+                        reading.missing[modality] = result
                     else:
-                        reading.frames[modality] = answer
+                        reading.frames[modality] = result
             for utterance, found in zip(bounded["s"], heard.result(), strict=True):
                 if isinstance(found, Levels):
                     header = headers[str(utterance.audio)]
@@ -232,13 +232,13 @@ class Reader:
             return utterance
         return replace(utterance, end=(utterance.start or 0.0) + self.limits.max_seconds)
 
-    def _answers(
+    def _predictions(
         self, modality: str, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
     ) -> list[np.ndarray | str]:
         encoder = self.encoders[modality]
         if hasattr(encoder, "seconds"):
             encoder.seconds = self._seconds(utterances, modality, headers)
-        return [_checked(answer, self.dims[modality]) for answer in encoder.encode(utterances)]
+        return [_checked(result, self.dims[modality]) for result in encoder.encode(utterances)]
 
     def _levels(
         self, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
@@ -278,7 +278,7 @@ class Reader:
         longest = max((length for length in lengths if length), default=0.0)
         if longest > LONG:
             reading.warnings.append(
-                f"it lasts {longest:.0f} s and is answered as one utterance; windows would follow its course"
+                f"it lasts {longest:.0f} s and is taken as one utterance; windows would follow its course"
             )
 
 
@@ -305,10 +305,10 @@ def _about_sound(found: Levels, length: float | None) -> Iterator[str]:
         yield f"{told}; the file is damaged or cut off"
 
 
-def _checked(answer: FeatureSequence | Rejected, dim: int) -> np.ndarray | str:
-    if isinstance(answer, Rejected):
-        return answer.reason
-    return _wrong_features(answer.frames, dim) or _rounded(answer.frames)
+def _checked(result: FeatureSequence | Rejected, dim: int) -> np.ndarray | str:
+    if isinstance(result, Rejected):
+        return result.reason
+    return _wrong_features(result.frames, dim) or _rounded(result.frames)
 
 
 def _wrong_features(frames: object, dim: int) -> str | None:

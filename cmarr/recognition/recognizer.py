@@ -1,4 +1,4 @@
-"""`Recognizer`: a trained model that is handed clips and says what it hears, sees and reads in them."""
+"""`Recognizer`: a trained model with its encoders, which predicts for clips."""
 
 import os
 import tempfile
@@ -22,13 +22,13 @@ from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given, Media, check_windows, clip_from, cut_windows, letter_of
 from cmarr.recognition.encoding import encoders_for
-from cmarr.recognition.prediction import Answer, Refusal, retold
+from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
 from cmarr.utterance import Utterance
 
 ROWS = 32
-"""Clips that are read and answered together; bounds memory, never changes an answer."""
+"""Clips that are read and predicted together; bounds memory, never changes a prediction."""
 
 
 class Recognizer:
@@ -37,7 +37,7 @@ class Recognizer:
         with Recognizer.load("exported") as recognizer:
             print(recognizer.predict("clip.mp4", text="I did not expect that"))
 
-    Modalities that a clip does not have are simply missing: the method answers without them, and recovers
+    Modalities that a clip does not have are simply missing: the method does without them, and recovers
     them if it is one that does. Media are decoded in worker processes, which are kept until `close`.
     """
 
@@ -136,8 +136,8 @@ class Recognizer:
         start: float | None = None,
         end: float | None = None,
         hide: Iterable[str] = (),
-    ) -> Answer:
-        """Answer for one clip.
+    ) -> Prediction:
+        """Predict for one clip.
 
         clip:         a media file; what it holds of sound and video is used, and a transcript that lies
                       beside it under the same name (.txt, .srt, .vtt)
@@ -148,7 +148,7 @@ class Recognizer:
         start, end:   seconds of the media that are meant
         hide:         modalities that must not be used: what if the face had not been seen?
 
-        Raises Unreadable, with the reason, where nothing is left to answer from; UserError for a
+        Raises Unreadable, with the reason, where nothing is left to predict from; UserError for a
         modality that does not exist.
         """
         with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
@@ -156,21 +156,21 @@ class Recognizer:
                 clip, audio=audio, video=video, text=text, start=start, end=end, scratch=Path(scratch)
             )
             found = {letter_of(m): np.asarray(values) for m, values in (features or {}).items()}
-            (answer,) = self.predict_all([replace(given, features=found)], hide)
-        told = retold(answer, f"{scratch}{os.sep}", "the given ")
+            (result,) = self.predict_all([replace(given, features=found)], hide)
+        told = without_place(result, f"{scratch}{os.sep}", "the given ")
         if isinstance(told, Refusal):
             raise Unreadable(told.reason)
         return told
 
     def predict_all(
         self, clips: Iterable[Given | Utterance], hide: Iterable[str] = ()
-    ) -> Iterator[Answer | Refusal]:
-        """One answer, or the reason why there is none, a clip, in order and as they become ready."""
+    ) -> Iterator[Prediction | Refusal]:
+        """One prediction, or the reason why there is none, a clip, in order and as they become ready."""
         hidden = sorted({letter_of(m) for m in hide})
         waiting = iter(clips)
         while group := list(islice(waiting, ROWS)):
             given = [c if isinstance(c, Given) else Given(c) for c in group]
-            yield from self._answers(self.reader.read(given, hidden))
+            yield from self._predictions(self.reader.read(given, hidden))
 
     def windows(self, clips: Iterable[Utterance], window: float, hop: float) -> list[Utterance]:
         """Long recordings cut into windows of `window` seconds, one every `hop`, for `predict_all`.
@@ -183,7 +183,7 @@ class Recognizer:
         return [part for clip in whole for part in cut_windows(clip, headers, window, hop)]
 
     def close(self) -> None:
-        """End the worker processes; a closed recognizer still answers, and starts them anew each time."""
+        """End the worker processes; a closed recognizer still predicts, and starts them anew each time."""
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -202,7 +202,7 @@ class Recognizer:
                 )
 
     @torch.no_grad()
-    def _answers(self, readings: Sequence[Reading]) -> Iterator[Answer | Refusal]:
+    def _predictions(self, readings: Sequence[Reading]) -> Iterator[Prediction | Refusal]:
         usable = [reading for reading in readings if reading.frames]
         if usable:
             batch = _batch(usable, self.dims, self.device)
@@ -217,10 +217,10 @@ class Recognizer:
                 continue
             values, doubt, recovered = next(rows)
             if not np.isfinite(values).all():
-                yield Refusal(u.id, "the model answered NaN or infinity; its weights are damaged", **about)
+                yield Refusal(u.id, "the model gave NaN or infinity; its weights are damaged", **about)
                 continue
             named = dict(zip(self.classes, map(float, values), strict=False))
-            yield Answer(
+            yield Prediction(
                 id=u.id,
                 probabilities=named,
                 winner=max(named, key=lambda name: named[name]) if named else None,
@@ -233,7 +233,7 @@ class Recognizer:
 
 
 def _nothing(missing: Mapping[str, str]) -> str:
-    """Why a clip cannot be answered: what was there, and did not serve."""
+    """Why nothing can be predicted for a clip: what was there, and did not serve."""
     tried = {m: reason for m, reason in missing.items() if reason != "not given"}
     if not tried:
         return "it has neither sound nor video nor text"
@@ -265,7 +265,7 @@ def _predict(model: Model, batch: Batch) -> tuple[Tensor, Tensor | None, dict[st
 
 
 def _rows(outputs: Sequence[tuple[Tensor, Tensor | None, dict[str, Tensor]]], classes: bool) -> list[Row]:
-    """The models' answers averaged: one row a clip."""
+    """The models' predictions averaged: one row a clip."""
     values = torch.stack([v for v, _, _ in outputs]).mean(0)  # (B, K)
     own = [doubt for _, doubt, _ in outputs if doubt is not None]
     doubts: list[float | None] = [None] * len(values)

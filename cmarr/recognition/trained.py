@@ -11,7 +11,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from cmarr.declaration import Names, Section
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import NotComputed, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
 from cmarr.files import read_json
 from cmarr.modalities import NAMES
@@ -48,7 +48,7 @@ class Raw(Section):
 
     An exported model brings along what its input takes, so that the network need not be fetched for it:
     tokenizer: SHA-256 of the file `TOKENIZER` beside the description
-    least:     samples that the network needs to answer at all
+    least:     samples that the network needs at least
     """
 
     model: str
@@ -79,7 +79,7 @@ class Member(Section):
 
 
 class About(Section):
-    """A method's trained models, one or an ensemble, with everything that an answer depends on."""
+    """A method's trained models, one or an ensemble, with everything that a prediction depends on."""
 
     format: Literal[1]
     product: str
@@ -177,17 +177,16 @@ def of_study(
     data = root / "data" / dataset
     if not re.fullmatch(r"[\w-]+", dataset) or not (data / "settings").is_dir():
         others = [path.parent.name for path in (root / "data").glob("*/settings")]
-        raise UserError(
-            f"{data}: there is no study of {dataset!r}{did_you_mean(dataset, others)}; run it first (dvc repro), or "
-            "bring it back (dvc checkout)"
+        raise NotComputed(
+            f"{data}: there is no study of {dataset!r}{did_you_mean(dataset, others)}; run it first"
         )
     if method is None:
         method = _best_method(data, fold, seed)
     found = {p.name for p in (data / "models").glob("*") if p.is_dir()}
     if method not in found:
-        raise UserError(
+        raise NotComputed(
             f"{data / 'models'}: {method!r} has no trained models there; there are {', '.join(sorted(found)) or 'none'}"
-            f"{did_you_mean(str(method), found)} (dvc repro trains, dvc checkout brings back)"
+            f"{did_you_mean(str(method), found)}"
         )
     files = _models(data / "models" / method)
     chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)
@@ -254,7 +253,7 @@ def _description(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as opened:
             description: dict[str, Any] = json.loads((opened.metadata() or {})["cmarr"])
         if "score" not in description:
-            raise UserError(f"{path}: an earlier version of cmarr trained it; train again (dvc repro -f)")
+            raise NotComputed(f"{path}: an earlier version of cmarr trained it; train it again")
         return description
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
@@ -268,9 +267,7 @@ def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]
         settings = _settings(data, f"extract/{name}")
         made = shards(data / "features" / name)
         if not made:
-            raise UserError(
-                f"{data / 'features' / name}: the features are not there; `dvc checkout` brings them back"
-            )
+            raise NotComputed(f"{data / 'features' / name}: the features are not there; extract them first")
         own = dict(settings.get("settings", {}))
         for key in FILES:
             if own.get(key) and (place := root / Path(own[key]).expanduser()).exists():
@@ -284,7 +281,7 @@ def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]
 def _settings(data: Path, name: str) -> dict[str, Any]:
     path = data / "settings" / f"{name}.json"
     if not path.is_file():
-        raise UserError(f"{path} does not exist; run `dvc repro`, with {name} among what params.yaml runs")
+        raise NotComputed(f"{path} does not exist; run the study, with {name} among what params.yaml runs")
     settings: dict[str, Any] = read_json(path)
     return settings
 

@@ -1,6 +1,6 @@
 """MLflow's model of a trained model. MLflow copies this file beside the weights and runs it where it serves them.
 
-It needs an installed cmarr, of the version that stands in the model's requirements.txt; what answers is there.
+It needs an installed cmarr, of the version that stands in the model's requirements.txt; all that predicts is there.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ class EmotionModel(PythonModel):
         from cmarr.errors import UserError
 
         try:
-            return self.service.answers(_rows(model_input))  # type: ignore[return-value]
+            return self.service.reply(_rows(model_input))  # type: ignore[return-value]
         except UserError as error:
             raise Refused(str(error)) from None
 

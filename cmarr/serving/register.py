@@ -28,11 +28,11 @@ LIBRARIES = (
     "cmarr", "mlflow", "torch", "torchaudio", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "av",
     "soundfile", "opencv-python", "pyarrow", "pydantic", "nflows",
 )  # fmt: skip
-"""What answering needs, in the versions that are installed here."""
+"""What predicting needs, in the versions that are installed here."""
 
 
 def fingerprint(trained: Trained) -> str:
-    """SHA-256 of what the answers depend on: the weights and their description, not the scores of their study."""
+    """SHA-256 of what the predictions depend on: the weights and their description, not the scores of their study."""
     told = trained.about.model_dump(mode="json", exclude={"metrics", "product"})
     return digest({"about": told, "weights": [file_digest(path) for path in trained.weights]})
 
@@ -65,7 +65,7 @@ def write_mlflow_model(trained: Trained, folder: str | Path, **identity: Any) ->
 
 
 def example(trained: Trained) -> dict[str, Any]:
-    """A clip that this model can answer: a text, or a row of zeros where it was trained without text."""
+    """A clip that this model can predict for: a text, or a row of zeros where it was trained without text."""
     text = trained.about.encoders.get("text")
     if text is not None and text.name is not None:
         return EXAMPLE
@@ -90,7 +90,7 @@ def _metadata(trained: Trained) -> dict[str, Any]:
 
 
 def _add_example(described: Any, folder: Path, clip: dict[str, Any]) -> None:
-    # Handed to `save_model`, it would be answered at once: seconds of loading encoders for what is known already.
+    # Handed to `save_model`, it would be predicted at once: seconds of loading encoders for what is known already.
     from mlflow.models.utils import _save_example
 
     _save_example(described, [clip], str(folder))

@@ -41,9 +41,9 @@ class Clip(Section):
 
 
 class Reply(Section):
-    """What is said about one clip: `cmarr.recognition.prediction.Answer` as plain values.
+    """What is predicted for one clip: `cmarr.recognition.prediction.Prediction` as plain values.
 
-    Where a clip could not be answered, `refused` says why, and there are no probabilities.
+    Where nothing could be predicted for a clip, `refused` says why, and there are no probabilities.
     """
 
     id: str
@@ -61,18 +61,18 @@ class Reply(Section):
 
 
 EXAMPLE = {"id": "greeting", "text": "I did not expect that"}
-"""A request that every model with text can answer."""
+"""A request for every model with text."""
 
 
 MOST = 32
-"""Clips of one request, unless told otherwise."""
+"""Clips of one request, unless set otherwise."""
 
 SERVED = Limits(max_megabytes=64.0, max_seconds=300.0, max_frames=20_000)
 """Limits of a server: what a stranger may ask is less than what a user asks of files of his own."""
 
 LIMITED = {"max_clips": MOST, **asdict(SERVED)}
 DEFAULTS = {"device": "auto", "workers": "auto", **{f"weights_{m}": "" for m in LETTERS}, **LIMITED}
-"""What an MLflow model's `model_config` holds unless told otherwise."""
+"""What an MLflow model's `model_config` holds unless set otherwise."""
 
 
 def bounds(values: Mapping[str, Any]) -> tuple[Limits, int]:
@@ -141,7 +141,7 @@ def given(clips: Sequence[Clip], scratch: Path) -> Iterator[Given]:
 
 def _check(clip: Clip, place: str, limits: Limits) -> None:
     if all(getattr(clip, key) is None for key in (*MEDIA, "text")) and not clip.features:
-        raise UserError(f"{place}: holds nothing to answer; give clip, audio, video, text or features")
+        raise UserError(f"{place}: holds nothing to predict from; give clip, audio, video, text or features")
     for key in MEDIA:
         code = getattr(clip, key)
         if code is not None and len(code) * 3 / 4 > limits.max_megabytes * 1e6:

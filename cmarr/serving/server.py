@@ -45,7 +45,7 @@ def application(service: Service, max_request: float) -> Starlette:
     async def invocations(request: Request) -> Response:
         try:
             inputs = _inputs(await _body(request, max_request))
-            replies = await run_in_threadpool(service.answers, inputs)
+            replies = await run_in_threadpool(service.reply, inputs)
         except Wrong as wrong:
             return _error(wrong.status, wrong.code, str(wrong))
         except UserError as error:
@@ -87,7 +87,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(service: Service, listening: socket.socket, max_request: float) -> None:
-    """Answer until SIGTERM or Ctrl-C; then finish what is under way, and return."""
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way, and return."""
     logging.basicConfig(format="cmarr serve: %(message)s", stream=sys.stderr)
     config = uvicorn.Config(
         application(service, max_request),

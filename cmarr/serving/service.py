@@ -1,4 +1,4 @@
-"""A recognizer that answers requests: bounded, one at a time, and never with the name of a temporary file."""
+"""A recognizer for requests: bounded, one at a time, and never with the name of a temporary file."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
-from cmarr.recognition.prediction import Refusal, retold
+from cmarr.recognition.prediction import Refusal, without_place
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.serving.requests import DEFAULTS, EXAMPLE, LIMITED, MOST, bounds, given, read_clips
 
@@ -27,33 +27,32 @@ class Service:
         self._turn = threading.Lock()
 
     def warm(self) -> None:
-        """Answer something at once, so that the first request does not wait for libraries to load."""
+        """Predict something at once, so that the first request does not wait for libraries to load."""
         with contextlib.suppress(UserError):  # of a model that knows no text
-            self.answers([EXAMPLE])
+            self.reply([EXAMPLE])
 
-    def answers(self, inputs: object) -> list[dict[str, Any]]:
+    def reply(self, inputs: object) -> list[dict[str, Any]]:
         """One reply a clip, in order, as `cmarr.serving.requests.Reply` has it.
 
-        A clip that cannot be answered does not cost the others theirs. Raises UserError for a request that
-        is not one, and Unreadable where no clip of it can be answered.
+        A clip for which nothing can be predicted does not cost the others theirs. Raises UserError for a request that
+        is not one, and Unreadable where nothing can be predicted for any clip of it.
         """
         clips = read_clips(inputs, self.recognizer.limits, self.max_clips)
+        results: list[Any] = [None] * len(clips)
         with self._turn, tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
-            asked = list(given(clips, Path(scratch)))
-            told: dict[int, Any] = {}
-            for hidden in dict.fromkeys(tuple(sorted(clip.hide or ())) for clip in clips):
-                places = [i for i, clip in enumerate(clips) if tuple(sorted(clip.hide or ())) == hidden]
-                answers = self.recognizer.predict_all([asked[i] for i in places], hidden)
-                told |= dict(zip(places, answers, strict=True))
-        found = [
-            replace(retold(told[i], f"{scratch}{os.sep}{i}{os.sep}", "the given "), id=asked[i].utterance.id)
-            for i in range(len(clips))
-        ]
-        if all(isinstance(answer, Refusal) for answer in found):
-            reasons = [f"inputs[{i}]: {a.reason}" for i, a in enumerate(found) if isinstance(a, Refusal)]
+            ready = list(given(clips, Path(scratch)))
+            hidden = [tuple(sorted(clip.hide or ())) for clip in clips]
+            for hide in dict.fromkeys(hidden):
+                places = [i for i, own in enumerate(hidden) if own == hide]
+                found = self.recognizer.predict_all([ready[i] for i in places], hide)
+                for i, result in zip(places, found, strict=True):
+                    own = without_place(result, f"{scratch}{os.sep}{i}{os.sep}", "the given ")
+                    results[i] = replace(own, id=ready[i].utterance.id)
+        if all(isinstance(result, Refusal) for result in results):
+            reasons = [f"inputs[{i}]: {result.reason}" for i, result in enumerate(results)]
             more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
             raise Unreadable("; ".join(reasons[:3]) + more)
-        return [answer.as_dict() for answer in found]
+        return [result.as_dict() for result in results]
 
 
 def configured(model: str | Path, config: dict[str, Any]) -> Service:

@@ -6,7 +6,7 @@ from cmarr.corpora.headers import Header
 from cmarr.errors import UserError
 from cmarr.recognition.clips import cut_windows
 from cmarr.recognition.course import draw_course
-from cmarr.recognition.prediction import Answer, Refusal
+from cmarr.recognition.prediction import Prediction, Refusal
 from cmarr.utterance import Utterance
 
 CLASSES = ("calm", "tense")
@@ -14,7 +14,7 @@ CLASSES = ("calm", "tense")
 
 def window(start, calm=0.5, id="a", used=("speech",)):
     given = {"calm": calm, "tense": 1 - calm}
-    return Answer(id, given, "calm", None, 0.4, used, start=start, end=start + 2.0)
+    return Prediction(id, given, "calm", None, 0.4, used, start=start, end=start + 2.0)
 
 
 @pytest.mark.parametrize("ending", ["svg", "png"])
@@ -30,7 +30,7 @@ def test_names_do_not_become_formulas(tmp_path):
 
 
 def test_a_score_has_a_course_too(tmp_path):
-    scores = [Answer("a", {}, None, s, None, ("text",), start=s, end=s + 1) for s in (0.0, 1.0, 2.0)]
+    scores = [Prediction("a", {}, None, s, None, ("text",), start=s, end=s + 1) for s in (0.0, 1.0, 2.0)]
     draw_course(tmp_path / "a.png", scores, ())
 
 

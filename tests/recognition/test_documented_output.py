@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmarr import cli
-from cmarr.recognition.prediction import Answer, table
+from cmarr.recognition.prediction import Prediction, table
 from cmarr.serving.requests import Clip, Reply
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,7 +21,7 @@ def read_back(row, classes):
     name, winner, *numbers = row.split()
     *shares, doubt = map(float, numbers[:-3])
     marks = dict(zip(MODALITIES, numbers[-3:], strict=True))
-    return Answer(
+    return Prediction(
         id=name,
         probabilities=dict(zip(classes, shares, strict=True)),
         winner=winner,
@@ -50,7 +50,7 @@ def test_there_are_tables():
 def test_the_reply_that_is_shown_is_a_reply():
     (shown,) = re.findall(r"```json\n(.*?)```", (DOCS / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
     (told,) = json.loads(shown)["predictions"]
-    answer = Answer(**{key: value for key, value in told.items() if key != "refused"})
+    answer = Prediction(**{key: value for key, value in told.items() if key != "refused"})
     assert list(answer.as_dict()) == list(told), "the keys come in this order"
     assert Reply(**told).winner == max(told["probabilities"], key=told["probabilities"].get)
     assert sum(told["probabilities"].values()) == pytest.approx(1)

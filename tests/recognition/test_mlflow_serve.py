@@ -119,7 +119,7 @@ def test_text_media_and_features_are_answered(served, recognizer, clips):
         ),
         ({"txet": "hello"}, "the key 'txet' does not exist; did you mean 'text'?"),
         ({"text": "hello", "hide": ["vidoe"]}, "'vidoe' is not a modality"),
-        ({}, "holds nothing to answer"),
+        ({}, "holds nothing to predict from"),
     ],
 )
 def test_wrong_input_is_400_and_a_sentence(served, row, message):

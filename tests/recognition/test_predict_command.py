@@ -99,7 +99,7 @@ def test_windows_follow_a_long_recording(predict, clips):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to answer"),
+        ([], "nothing to predict"),
         (["nowhere.wav"], "nowhere.wav does not exist"),
         (["--text", "x", "--hide", "sound"], "'sound' is not a modality"),
         (

@@ -11,7 +11,7 @@ import cmarr
 from cmarr import Recognizer
 from cmarr.errors import Unreadable, UserError
 from cmarr.recognition.clips import Given
-from cmarr.recognition.prediction import Answer, Refusal
+from cmarr.recognition.prediction import Prediction, Refusal
 from cmarr.recognition.reading import Limits
 from cmarr.recognition.trained import of_study
 from cmarr.utterance import Utterance
@@ -112,7 +112,7 @@ def test_one_refusal_costs_nobody_else(recognizer, clips):
     given = [Utterance("x", audio=str(clips / n)) for n in ("a.wav", "absent.wav", "a.wav")]
     first, refused, last = recognizer.predict_all(given)
     assert isinstance(refused, Refusal) and "absent.wav does not exist" in refused.reason
-    assert isinstance(first, Answer) and first.probabilities == last.probabilities
+    assert isinstance(first, Prediction) and first.probabilities == last.probabilities
 
 
 def test_an_answer_does_not_depend_on_its_neighbours(recognizer, clips):

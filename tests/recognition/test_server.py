@@ -140,7 +140,7 @@ WRONG = [
     ({"inputs": [{"text": 1}]}, 400, "inputs[0]: text: input should be"),
     ({"inputs": [{"text": "a", "hide": ["vidoe"]}]}, 400, "'vidoe' is not a modality"),
     ({"inputs": [{"text": "a", "start": 3, "end": 1}]}, 400, "not the beginning and end"),
-    ({"inputs": [{"text": "a"}, {}]}, 400, "inputs[1]: holds nothing to answer; give clip, audio, video"),
+    ({"inputs": [{"text": "a"}, {}]}, 400, "inputs[1]: holds nothing to predict from; give clip, audio, video"),
     ({"inputs": ["hello"]}, 400, "inputs[0]: must hold keys and values, not str"),
     ({"inputs": [{"text": "a"}] * 5}, 400, "5 clips in one request, more than max_clips = 4 allows"),
     ({"inputs": [{"text": "x" * 100_001}]}, 400, "more than max_characters = 100000 allows"),
