@@ -33,7 +33,7 @@ from torch import nn
 
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.evaluation.answering import answers, asked_of
+from cmarr.evaluation.predicting import predictions_of, protocol_predictions
 from cmarr.masks.draw import Tested, draw
 from cmarr.methods.model import Model
 from cmarr.methods.protocol import ClosedForm
@@ -106,7 +106,7 @@ def rate_masks(store: Store) -> dict[str, pd.DataFrame]:
 def evaluated(
     model: Model, store: Store, masks: dict[str, pd.DataFrame], conditions: Sequence[str] = CONDITIONS
 ) -> pd.DataFrame:
-    ask = asked_of(
+    predict = predictions_of(
         model,
         1,
         seed=0,
@@ -115,7 +115,7 @@ def evaluated(
         clusters=list(store.ids),
         labels=[TASK.classes[i] for i in store.labels.tolist()],
     )
-    return pd.concat(list(answers(ask, store, masks, 1, conditions)), ignore_index=True)
+    return pd.concat(list(protocol_predictions(predict, store, masks, 1, conditions)), ignore_index=True)
 
 
 def timed(work: Callable[[], Any]) -> float:

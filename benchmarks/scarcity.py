@@ -26,11 +26,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmarr.data.load import by_id, load_store
-from cmarr.evaluation.answering import answers, asked_of
 from cmarr.evaluation.comparison import compare
-from cmarr.evaluation.predictions import predictions_path, read_predictions, told_of, write_predictions
+from cmarr.evaluation.predicting import predictions_of, protocol_predictions
+from cmarr.evaluation.predictions import (
+    predictions_path,
+    read_predictions,
+    utterance_columns,
+    write_predictions,
+)
 from cmarr.evaluation.scores import primary
-from cmarr.evaluation.tallies import levels
+from cmarr.evaluation.sufficient_statistics import levels
 from cmarr.features.shards import load_features
 from cmarr.files import folder_digest, write_csv
 from cmarr.folds.files import Fold, read_folds, write_folds
@@ -117,11 +122,11 @@ def tested(corpus: Corpus, model: Model, fold: Fold, seed: int) -> pd.DataFrame:
     """The model's answers for the fold's test utterances: the seven conditions, and every missing rate."""
     utterances = by_id(corpus.folder / "manifest.parquet")
     own = [utterances[i] for i in fold.test]
-    about = told_of(own, corpus.cluster, corpus.task)
-    ask = asked_of(model, fold.number, seed=seed, **about)
+    about = utterance_columns(own, corpus.cluster, corpus.task)
+    predict = predictions_of(model, fold.number, seed=seed, **about)
     store = load_store(fold.test, utterances, load_features(corpus.folder / "features"), corpus.task)
     masks = {RATE: read_masks(corpus.folder / "masks", RATE)}
-    return pd.concat(list(answers(ask, store, masks, fold.number)), ignore_index=True)
+    return pd.concat(list(protocol_predictions(predict, store, masks, fold.number)), ignore_index=True)
 
 
 def differences(

@@ -8,15 +8,14 @@ from cmarr.damage.tables import read_damaged, read_levels
 from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
-from cmarr.evaluation.answering import answers, asked_of, damaged_answers
 from cmarr.evaluation.calibration import calibration, reliability
-from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.importance import importance
-from cmarr.evaluation.predictions import predictions_path, told_of, write_predictions
+from cmarr.evaluation.predicting import damaged_predictions, predictions_of, protocol_predictions
+from cmarr.evaluation.predictions import predictions_path, utterance_columns, write_predictions
 from cmarr.evaluation.robustness import damage_summaries, protocol_json, protocol_summaries, protocol_table
 from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
-from cmarr.evaluation.summary import long_table, summarise
+from cmarr.evaluation.summary import fold_table, long_table, summarise
 from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
@@ -56,15 +55,15 @@ def main(dataset: str, name: str) -> None:
     everything, doubts, priors, closed_form = [], [], {}, False
     for fold in read_folds(paths.folds):
         store = load_store(fold.test, utterances, features, task).to(device)
-        about = told_of([utterances[i] for i in fold.test], settings["cluster"], task)
+        about = utterance_columns([utterances[i] for i in fold.test], settings["cluster"], task)
         for seed in settings["seeds"]:
             model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
             priors[fold.number] = model.prior.tolist()
             run_of = {"fold": fold.number, "seed": seed}
-            ask = asked_of(model, fold.number, seed=seed, **about)
-            parts = list(answers(ask, store, masks, fold.number))
+            predict = predictions_of(model, fold.number, seed=seed, **about)
+            parts = list(protocol_predictions(predict, store, masks, fold.number))
             if damaged:
-                rows, spread = damaged_answers(ask, model, store, damaged, run_of)
+                rows, spread = damaged_predictions(predict, model, store, damaged, run_of)
                 parts += rows
                 calm = load_store(fold.validation, utterances, features, task).to(device)
                 for role, clean in (("test", store), ("validation", calm)):

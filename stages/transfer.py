@@ -13,8 +13,8 @@ from cmarr.evaluation.consistency import consistency
 from cmarr.evaluation.predictions import (
     predictions_frame,
     predictions_path,
-    told_of,
     usable_counts,
+    utterance_columns,
     write_predictions,
 )
 from cmarr.features.shards import load_features
@@ -41,7 +41,7 @@ class Asked:
         features = as_trained(self.features, model.description["dims"], self.name)
         store = load_store(ids, self.utterances, features, self.task).to(self.device)
         available = store.available.cpu().numpy()
-        told = told_of([self.utterances[i] for i in ids], self.cluster, self.task)
+        told = utterance_columns([self.utterances[i] for i in ids], self.cluster, self.task)
         logits = {c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()}
         shared = {"ids": told["ids"], "clusters": told["clusters"], "logits": logits, "task": self.task}
         rest = {"n_usable": usable_counts(available), "prior": model.prior.tolist()}

@@ -17,8 +17,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS, gather, mean_of_known
 from cmarr.evaluation.summary import DIGITS, Frames
-from cmarr.evaluation.tallies import AVERAGES, ROWS, gather, mean_of_known
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 

@@ -15,8 +15,15 @@ import pandas as pd
 from cmarr.errors import UserError
 from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap, holm, interval, swap_p_values
 from cmarr.evaluation.scores import ERRORS, metrics_of
+from cmarr.evaluation.sufficient_statistics import (
+    ROWS,
+    SEVEN,
+    Axis,
+    SufficientStatistics,
+    gather,
+    sufficient_statistics,
+)
 from cmarr.evaluation.summary import DIGITS, Frames
-from cmarr.evaluation.tallies import ROWS, SEVEN, Axis, Tallies, gather, tally
 from cmarr.masks.protocols import FIXED
 from cmarr.task import Task
 
@@ -91,20 +98,20 @@ class _Side:
 
     def __init__(self, frame: pd.DataFrame, task: Task, axis: Axis, resamples: int, seed: int) -> None:
         self.frame, self.task, self.axis, self.resamples, self.seed = frame, task, axis, resamples, seed
-        self.tallies = tally(frame, task, axis)
+        self.statistics = sufficient_statistics(frame, task, axis)
         self._resampled: dict[int, np.ndarray] = {}
 
-    def with_seeds(self, count: int) -> Tallies:
-        """The tallies, a single seed repeated so that it stands beside each of the other's."""
-        return self.tallies if len(self.tallies.seeds) == count else self.tallies.for_seeds(count)
+    def with_seeds(self, count: int) -> SufficientStatistics:
+        """The statistics, a single seed repeated so that it stands beside each of the other's."""
+        return self.statistics if len(self.statistics.seeds) == count else self.statistics.for_seeds(count)
 
     def resampled(self, count: int) -> np.ndarray:
         """(metrics * rows, resamples) the scores of `with_seeds(count)`, clusters resampled."""
         if count not in self._resampled:
-            tallies = self.with_seeds(count)
+            statistics = self.with_seeds(count)
             self._resampled[count] = bootstrap(
-                lambda weights: tallies.drawn(weights).reshape(len(weights), -1),
-                len(tallies.clusters),
+                lambda weights: statistics.drawn(weights).reshape(len(weights), -1),
+                len(statistics.clusters),
                 resamples=self.resamples,
                 seed=self.seed,
             )
@@ -114,7 +121,7 @@ class _Side:
 def _compare(a: _Side, b: _Side) -> dict[str, Any]:
     task, axis = a.task, a.axis
     _same_utterances(a.frame, b.frame, axis)
-    seeds = _same_seeds(a.tallies, b.tallies)
+    seeds = _same_seeds(a.statistics, b.statistics)
     one, two = a.with_seeds(seeds), b.with_seeds(seeds)
     n = len(one.clusters)
     stay = np.zeros((1, n))
@@ -189,7 +196,7 @@ def _same_utterances(a: pd.DataFrame, b: pd.DataFrame, axis: Axis) -> None:
         )
 
 
-def _same_seeds(one: Tallies, two: Tallies) -> int:
+def _same_seeds(one: SufficientStatistics, two: SufficientStatistics) -> int:
     """How many seeds are compared; a single seed stands beside each of the other's. Raises UserError for others."""
     counts = len(one.seeds), len(two.seeds)
     if counts[0] != counts[1] and min(counts) > 1:

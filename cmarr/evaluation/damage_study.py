@@ -10,8 +10,8 @@ from cmarr.evaluation.choices import Choices, choices
 from cmarr.evaluation.comparison import ALPHA, compare_pairs
 from cmarr.evaluation.resampling import RESAMPLES, holm
 from cmarr.evaluation.scores import ERRORS, primary
+from cmarr.evaluation.sufficient_statistics import levels as by_level
 from cmarr.evaluation.summary import Frames, summarise
-from cmarr.evaluation.tallies import levels as by_level
 from cmarr.task import Task
 
 DECIDED = ("entropy", "sigma")

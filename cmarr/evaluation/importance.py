@@ -16,8 +16,8 @@ import pandas as pd
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import metrics_of
+from cmarr.evaluation.sufficient_statistics import ROWS, gather, sufficient_statistics
 from cmarr.evaluation.summary import DIGITS, Frames
-from cmarr.evaluation.tallies import ROWS, gather, tally
 from cmarr.modalities import CONDITION_OF, MODALITIES
 from cmarr.task import Task
 
@@ -44,29 +44,31 @@ def importance(
                    occurs in no utterance there is no game, and no value at all
     """
     frame = gather(frames, task)
-    tallies = tally(frame, task)
-    players = "".join(m for m in MODALITIES if m in tallies.reported)
+    sums = sufficient_statistics(frame, task)
+    players = "".join(m for m in MODALITIES if m in sums.reported)
     names = metrics_of(task)
-    if not players or not {CONDITION_OF[s] for s in _sets(players) if s} <= set(tallies.reported):
+    if not players or not {CONDITION_OF[s] for s in _sets(players) if s} <= set(sums.reported):
         rows = [(metric, m, *(np.nan,) * 5, players) for metric in names for m in MODALITIES]
         return pd.DataFrame(rows, columns=list(COLUMNS))
     complete = CONDITION_OF[frozenset(players)]
-    empty = tally(_answered_by_prior(frame[frame["condition"] == complete], task, priors), task)
+    empty = sufficient_statistics(
+        _answered_by_prior(frame[frame["condition"] == complete], task, priors), task
+    )
 
     def worth(weights: np.ndarray) -> dict[frozenset[str], np.ndarray]:
         """Set -> (B, metrics)."""
-        known, nothing = (t.drawn(weights) for t in (tallies, empty))
+        known, nothing = (t.drawn(weights) for t in (sums, empty))
         values = {s: known[..., ROWS.index(name)] for s, name in CONDITION_OF.items()}
         return values | {frozenset(): nothing[..., ROWS.index(complete)]}
 
     def values(weights: np.ndarray) -> np.ndarray:
         return shapley(worth(weights), players).reshape(len(weights), -1)
 
-    once = np.ones((1, len(tallies.clusters)))
+    once = np.ones((1, len(sums.clusters)))
     found = values(once).reshape(len(names), -1)
     lo, hi = (
         bound.reshape(found.shape)
-        for bound in bootstrap_interval(values, len(tallies.clusters), resamples=resamples, seed=seed)
+        for bound in bootstrap_interval(values, len(sums.clusters), resamples=resamples, seed=seed)
     )
     ends = worth(once)
     rows = []

@@ -62,7 +62,7 @@ def usable_counts(available: np.ndarray, conditions: Sequence[str] = CONDITIONS)
     return {c: (np.asarray(available, bool) & np.array(visible(c))).sum(1) for c in conditions}
 
 
-def told_of(utterances: Sequence[Utterance], cluster: str, task: Task) -> dict[str, list[Any]]:
+def utterance_columns(utterances: Sequence[Utterance], cluster: str, task: Task) -> dict[str, list[Any]]:
     """What `predictions_frame` wants to know of utterances: who speaks, clusters (`cluster` says of what), labels."""
     return {
         "ids": [u.id for u in utterances],

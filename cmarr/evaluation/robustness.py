@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cmarr.evaluation.sufficient_statistics import Axis, levels
 from cmarr.evaluation.summary import Frames, long_table, summarise
-from cmarr.evaluation.tallies import Axis, levels
 from cmarr.masks.protocols import FIXED, UNSEEN
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task

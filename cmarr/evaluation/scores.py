@@ -37,7 +37,7 @@ def primary(task: Task) -> str:
     return "MAE" if task.regression else "UAR"
 
 
-def answers(frame: pd.DataFrame, task: Task) -> np.ndarray:
+def predicted(frame: pd.DataFrame, task: Task) -> np.ndarray:
     """(N,) the predicted class names (ties to the first class), or the predicted scores."""
     values = frame[columns(task)].to_numpy(np.float64)
     return values[:, 0] if task.regression else np.array(task.classes, dtype=object)[values.argmax(1)]
@@ -78,10 +78,10 @@ def mixed_scores(frame: pd.DataFrame, task: Task, *, everyone: bool = False) -> 
 
 def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
     """Metric -> value over all rows given (at least one), whatever their conditions."""
-    truth, predicted = frame["label"].to_numpy(), answers(frame, task)
+    truth, found = frame["label"].to_numpy(), predicted(frame, task)
     if task.regression:
-        return regression_scores(truth.astype(np.float64), predicted)
-    return classification_scores(truth, predicted)
+        return regression_scores(truth.astype(np.float64), found)
+    return classification_scores(truth, found)
 
 
 def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from cmarr.evaluation.calibration import COLUMNS, by_condition, counted, rows_of, table, utterances
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
-from cmarr.evaluation.scores import answers
+from cmarr.evaluation.scores import predicted
+from cmarr.evaluation.sufficient_statistics import ROWS, gather, mean_of_known
 from cmarr.evaluation.summary import DIGITS, Frames
-from cmarr.evaluation.tallies import ROWS, gather, mean_of_known
 from cmarr.task import Task
 
 COVERAGES = np.arange(1, 21) / 20
@@ -118,11 +118,11 @@ def _ordered(run: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray]:
 
     Answers of equal uncertainty stand in no order: each gets their mean loss.
     """
-    predicted = answers(run, task)
+    found = predicted(run, task)
     if task.regression:
-        loss = np.abs(run["label"].to_numpy(np.float64) - predicted)
+        loss = np.abs(run["label"].to_numpy(np.float64) - found)
     else:
-        loss = (run["label"].to_numpy() != predicted).astype(np.float64)
+        loss = (run["label"].to_numpy() != found).astype(np.float64)
     _, place = np.unique(run["uncertainty"].to_numpy(np.float64), return_inverse=True)
     shared = np.bincount(place, weights=loss) / np.bincount(place)
     order = np.argsort(place, kind="stable")

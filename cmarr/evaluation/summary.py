@@ -8,7 +8,14 @@ import pandas as pd
 
 from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, score_rows, scores
-from cmarr.evaluation.tallies import SEVEN, Axis, gather, mean_of_known, tally
+from cmarr.evaluation.sufficient_statistics import (
+    AVERAGES,
+    SEVEN,
+    Axis,
+    gather,
+    mean_of_known,
+    sufficient_statistics,
+)
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import INCOMPLETE
 from cmarr.task import Task
@@ -30,7 +37,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Metric -> row (a condition, 'avg6' or 'avg7') -> numbers, as fractions; None where there is no number.
 
-    With another `axis` the rows are others: the levels of a protocol (`tallies.levels`), say.
+    With another `axis` the rows are others: the levels of a protocol (`sufficient_statistics.levels`), say.
 
     A cell holds
         mean   mean over the folds of the fold's score, then over the seeds
@@ -44,23 +51,23 @@ def summarise(
     Raises UserError when a fold lacks a seed.
     """
     frame = gather(frames, task, protocol)
-    tallies = tally(frame, task, axis)
+    sums = sufficient_statistics(frame, task, axis)
     sizes = _sizes(frame, axis)
-    counted, full = _scored(frame, task, axis, tallies.folds, tallies.seeds)
+    counted, full = _scored(frame, task, axis, sums.folds, sums.seeds)
     shape = len(metrics_of(task)), len(axis.rows)
     lo, hi = bootstrap_interval(
-        lambda weights: tallies.drawn(weights).reshape(len(weights), -1),
-        len(tallies.clusters),
+        lambda weights: sums.drawn(weights).reshape(len(weights), -1),
+        len(sums.clusters),
         resamples=resamples,
         seed=seed,
     )
     bounds = np.stack([lo, hi], axis=-1).reshape(*shape, 2)
-    covers = {name: [c for c in members if c in tallies.reported] for name, members in axis.averages.items()}
+    covers = {name: [c for c in members if c in sums.reported] for name, members in axis.averages.items()}
     out: dict[str, Any] = {}
     for m, metric in enumerate(metrics_of(task)):
         out[metric] = {}
         for r, row in enumerate(axis.rows):
-            members = covers.get(row, [row] if row in tallies.reported else [])
+            members = covers.get(row, [row] if row in sums.reported else [])
             n, n_all = (len(set().union(*(ids[c] for c in members))) if members else 0 for ids in sizes)
             cell: dict[str, Any] = {
                 "mean": _number(_mean(counted[metric], members)),
@@ -73,14 +80,14 @@ def summarise(
             }
             out[metric][row] = cell | ({"covers": members} if row in axis.averages else {})
     out["meta"] = {
-        "folds": len(tallies.folds),
-        "seeds": len(tallies.seeds),
-        "clusters": len(tallies.clusters),
+        "folds": len(sums.folds),
+        "seeds": len(sums.seeds),
+        "clusters": len(sums.clusters),
         "speakers": int(frame["speaker"].nunique()) or None,
         "utterances": int(frame[["fold", "id"]].drop_duplicates().shape[0]),
         "resamples": resamples,
         "level": LEVEL,
-        "std_over": "folds" if len(tallies.folds) > 1 else "seeds" if len(tallies.seeds) > 1 else None,
+        "std_over": "folds" if len(sums.folds) > 1 else "seeds" if len(sums.seeds) > 1 else None,
     }
     return out
 
@@ -123,6 +130,26 @@ def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
         for row, cell in cells.items()
     ]
     return pd.DataFrame(rows)
+
+
+def fold_table(frames: Sequence[pd.DataFrame], task: Task) -> pd.DataFrame:
+    """One row a fold, seed, metric and condition (or 'avg6', 'avg7'): fold, seed, metric, condition, value.
+
+    `frames` are the predictions, one frame a fold and seed; their fixed protocol is scored. A condition nobody
+    can meet has no value; an average is taken over those that have one.
+    """
+    rows = []
+    for frame in frames:
+        fold, seed = int(frame["fold"].iloc[0]), int(frame["seed"].iloc[0])
+        fixed = frame[frame["protocol"] == FIXED]
+        found = {str(c): scores(part, task) for c, part in fixed.groupby("condition", sort=False)}
+        for metric in metrics_of(task):
+            values = {c: s[metric] for c, s in found.items()}
+            for average, members in AVERAGES.items():
+                known = [v for c in members if (v := values.get(c)) is not None]
+                values[average] = sum(known) / len(known) if known else None
+            rows += [(fold, seed, metric, condition, value) for condition, value in values.items()]
+    return pd.DataFrame(rows, columns=["fold", "seed", "metric", "condition", "value"])
 
 
 def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set], dict[Any, set]]:

@@ -9,8 +9,8 @@ import pandas as pd
 from cmarr.evaluation.comparison import ALPHA, compare_pairs
 from cmarr.evaluation.resampling import holm
 from cmarr.evaluation.scores import ERRORS, metrics_of, primary
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import Frames, summarise
-from cmarr.evaluation.tallies import ROWS
 from cmarr.report.markdown import NOTHING, markdown_table
 from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.published import SOURCE, Published

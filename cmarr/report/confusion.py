@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from cmarr.evaluation.scores import answers, can_be_met
+from cmarr.evaluation.scores import can_be_met, predicted
+from cmarr.evaluation.sufficient_statistics import gather
 from cmarr.evaluation.summary import Frames
-from cmarr.evaluation.tallies import gather
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.style import FAINT, PAPER, small_axes, style
 from cmarr.task import Task
@@ -32,7 +32,7 @@ def confusion_rows(frames: Frames, task: Task, conditions: Sequence[str] = CONDI
             part = part[part["n_usable"] > 0]
             parts.append(
                 part[["condition", "fold", "seed", "id"]].assign(
-                    actual=part["label"], predicted=answers(part, task)
+                    actual=part["label"], predicted=predicted(part, task)
                 )
             )
     names = ["condition", "fold", "seed", "id", "actual", "predicted"]

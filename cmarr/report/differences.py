@@ -8,8 +8,8 @@ from cmarr.errors import UserError, did_you_mean, many
 from cmarr.evaluation.comparison import ALPHA, compare
 from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
-from cmarr.evaluation.tallies import ROWS
 from cmarr.report.markdown import NOTHING, plain_table
 from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
 from cmarr.report.tables import interval_text, row_label, value_text

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmarr.evaluation.scores import ERRORS
-from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
 from cmarr.report.published import Published
 from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.evaluation.comparison import Comparisons
-from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.report.markdown import NOTHING
 from cmarr.report.published import Published
 from cmarr.task import Task

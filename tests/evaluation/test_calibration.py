@@ -11,7 +11,7 @@ from cmarr.evaluation.calibration import (
     reliability,
 )
 from cmarr.evaluation.predictions import columns
-from cmarr.evaluation.tallies import ROWS, gather
+from cmarr.evaluation.sufficient_statistics import ROWS, gather
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 

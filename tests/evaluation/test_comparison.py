@@ -2,8 +2,8 @@ import pytest
 
 from cmarr.errors import UserError
 from cmarr.evaluation.comparison import compare, compare_all, corrected
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
-from cmarr.evaluation.tallies import ROWS
 from cmarr.task import Task
 
 

@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 
 from cmarr.errors import UserError
-from cmarr.evaluation.folds import fold_table
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.resampling import bootstrap_interval
 from cmarr.evaluation.scores import metrics_of, scores
-from cmarr.evaluation.summary import long_table, pooled, summarise
-from cmarr.evaluation.tallies import ROWS, gather, tally
+from cmarr.evaluation.sufficient_statistics import ROWS, gather, sufficient_statistics
+from cmarr.evaluation.summary import fold_table, long_table, pooled, summarise
 from cmarr.files import canonical_json
 from cmarr.modalities import CONDITIONS, INCOMPLETE
 from cmarr.task import Task
@@ -74,10 +73,10 @@ def test_numbers_lie_in_their_intervals_and_repeat(simulate, task):
 
 @pytest.mark.parametrize("task", [Task(("anger", "neutral", "sadness")), Task()])
 def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
-    """Tallies re-derive every metric of scikit-learn and SciPy: fold by fold, condition by condition."""
+    """SufficientStatistics re-derive every metric of scikit-learn and SciPy: fold by fold, condition by condition."""
     for frame in simulate(task=task, seeds=(1,)):
-        tallies = tally(gather(frame, task), task)
-        found = tallies.headline(tallies.totals(np.ones((1, len(tallies.clusters)))))[0]
+        sums = sufficient_statistics(gather(frame, task), task)
+        found = sums.headline(sums.totals(np.ones((1, len(sums.clusters)))))[0]
         for row, condition in ((ROWS.index(c), c) for c in CONDITIONS):
             expected = scores(frame[frame["condition"] == condition], task)
             np.testing.assert_allclose(found[:, row], list(expected.values()), atol=1e-12)
@@ -85,10 +84,10 @@ def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
 
 def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotions):
     frame = simulate(folds=1, seeds=(1,), speakers=3)[0]
-    tallies = tally(gather(frame, emotions), emotions)
+    sums = sufficient_statistics(gather(frame, emotions), emotions)
     weights = np.array([[2, 0, 1]])
-    drawn = pd.concat([frame[frame["cluster"] == tallies.clusters[i]] for i in (0, 0, 2)])
-    found = tallies.headline(tallies.totals(weights))[0]
+    drawn = pd.concat([frame[frame["cluster"] == sums.clusters[i]] for i in (0, 0, 2)])
+    found = sums.headline(sums.totals(weights))[0]
     expected = scores(drawn[drawn["condition"] == "sv"], emotions)
     np.testing.assert_allclose(found[:, ROWS.index("sv")], list(expected.values()))
 
@@ -96,9 +95,9 @@ def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotio
 def test_a_fold_counts_as_often_as_its_clusters_are_drawn(emotions, simulate):
     """A speaker a fold: folds drawn 2, 0 and 1 times have the mean (2 x first + third) / 3."""
     frames = simulate(folds=3, seeds=(1,), speakers=1, absent=0.0)
-    tallies = tally(gather(frames, emotions), emotions)
+    sums = sufficient_statistics(gather(frames, emotions), emotions)
     own = [scores(frame[frame["condition"] == "sv"], emotions)["UAR"] for frame in frames]
-    found = tallies.drawn(np.array([[2, 0, 1], [1, 1, 1]]))[
+    found = sums.drawn(np.array([[2, 0, 1], [1, 1, 1]]))[
         :, metrics_of(emotions).index("UAR"), ROWS.index("sv")
     ]
     assert found == pytest.approx([(2 * own[0] + own[2]) / 3, np.mean(own)])

@@ -3,7 +3,7 @@
 import pytest
 
 from cmarr.evaluation.scores import metrics_of
-from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import CONDITIONS
 from cmarr.report.page import Page, write_page
 from cmarr.task import Task

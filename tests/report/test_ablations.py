@@ -3,7 +3,7 @@
 import pytest
 
 from cmarr.evaluation.scores import metrics_of
-from cmarr.evaluation.tallies import ROWS
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.report.ablations import (
     Ablations,
     ablations_markdown,

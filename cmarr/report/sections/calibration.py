@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.markdown import NOTHING
 from cmarr.report.page import Block, Section

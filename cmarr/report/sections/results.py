@@ -8,7 +8,7 @@ import pandas as pd
 
 from cmarr.evaluation.comparison import ALPHA, Comparisons
 from cmarr.evaluation.scores import primary
-from cmarr.evaluation.tallies import ROWS
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.report.figures import results_figure
 from cmarr.report.markdown import NOTHING
 from cmarr.report.notes import difference

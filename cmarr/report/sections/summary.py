@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cmarr.errors import listed, many
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.evaluation.tallies import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
 from cmarr.report.notes import FEW, nothing_can_be_shown
 from cmarr.report.page import Points, Section

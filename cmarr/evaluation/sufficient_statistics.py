@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.scores import answers, binary_weighted_f1, steps
+from cmarr.evaluation.scores import binary_weighted_f1, predicted, steps
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
 from cmarr.task import Task
@@ -48,7 +48,7 @@ def levels(values: Sequence[float]) -> Axis:
 
 
 @dataclass(frozen=True)
-class Tallies:
+class SufficientStatistics:
     """Sums (F, S, P, C, M) over the utterances of a fold, seed, condition (or level) and cluster.
 
     `met` (F, P) says in which folds a condition can be met; M sums suffice for the task's metrics.
@@ -113,8 +113,8 @@ class Tallies:
         """The conditions that at least one utterance can meet (the levels at which one has something left)."""
         return tuple(c for i, c in enumerate(self.axis.values) if self.met[:, i].any())
 
-    def for_seeds(self, count: int) -> "Tallies":
-        """The same tallies with a single seed repeated `count` times."""
+    def for_seeds(self, count: int) -> "SufficientStatistics":
+        """The same with a single seed repeated `count` times."""
         return replace(self, sums=np.repeat(self.sums, count, axis=1), seeds=self.seeds * count)
 
 
@@ -146,7 +146,7 @@ def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: 
     return frame.reset_index(drop=True)
 
 
-def tally(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -> Tallies:
+def sufficient_statistics(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -> SufficientStatistics:
     """Sum up a frame from `gather`, over the utterances with at least one usable modality."""
     axes = [sorted(set(frame[name])) for name in ("fold", "seed")] + [
         list(axis.values),
@@ -169,7 +169,9 @@ def tally(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -> Tallies:
         [np.bincount(cell, weights=column, minlength=int(np.prod(shape))) for column in contributions],
         axis=-1,
     )
-    return Tallies(sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task, axis)
+    return SufficientStatistics(
+        sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task, axis
+    )
 
 
 def _met(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -179,20 +181,20 @@ def _met(frame: pd.DataFrame, column: str) -> np.ndarray:
 
 def _contributions(frame: pd.DataFrame, task: Task) -> list[np.ndarray]:
     """What each utterance adds to the M sums."""
-    predicted = answers(frame, task)
+    found = predicted(frame, task)
     if not task.regression:
         k = len(task.classes)
         true = pd.Categorical(frame["label"], categories=list(task.classes)).codes.astype(np.int64)
-        chosen = pd.Categorical(predicted, categories=list(task.classes)).codes
+        chosen = pd.Categorical(found, categories=list(task.classes)).codes
         return [(true * k + chosen == cell).astype(np.float64) for cell in range(k * k)]
     truth = frame["label"].to_numpy(np.float64)
     # Moments about the middle of all truths: sums of squares of nearly equal numbers lose their digits.
-    x, y = truth - truth.mean(), predicted - truth.mean()
-    moments = [np.ones_like(x), np.abs(truth - predicted), x, y, x * x, y * y, x * y]
-    hits = [steps(truth, limit) == steps(predicted, limit) for limit in (3, 2)]
-    polar, positive, up = truth != 0, truth > 0, predicted > 0
+    x, y = truth - truth.mean(), found - truth.mean()
+    moments = [np.ones_like(x), np.abs(truth - found), x, y, x * x, y * y, x * y]
+    hits = [steps(truth, limit) == steps(found, limit) for limit in (3, 2)]
+    polar, positive, up = truth != 0, truth > 0, found > 0
     dropped = [polar & (positive == i) & (up == j) for i in (False, True) for j in (False, True)]
-    counted = [((truth >= 0) == i) & ((predicted >= 0) == j) for i in (False, True) for j in (False, True)]
+    counted = [((truth >= 0) == i) & ((found >= 0) == j) for i in (False, True) for j in (False, True)]
     return [np.asarray(column, np.float64) for column in (*moments, *hits, *dropped, *counted)]
 
 
