@@ -36,11 +36,11 @@ def list_datasets(paths: Sequence[str | Path], seconds: float = 60.0) -> list[di
     """
     # the workers care about the path of what they are given, and no more
     files: Any = [[Entry(str(path))] for path in paths]
-    answers = list(decode(Reader, files, workers=1, seconds=seconds))
-    for answer in answers:
-        if isinstance(answer, Failure):
-            raise UserError(answer.reason)
-    return answers
+    results = list(decode(Reader, files, workers=1, seconds=seconds))
+    for result in results:
+        if isinstance(result, Failure):
+            raise UserError(result.reason)
+    return results
 
 
 def read_datasets(
@@ -71,13 +71,13 @@ class Reader:
         path = entries[0].path
         try:
             with self._h5py.File(path, "r") as opened:
-                return [self._answer(opened, entry) for entry in entries]
+                return [self._content(opened, entry) for entry in entries]
         except Exception as error:  # damaged files raise nearly every type there is
             raise Unreadable(
                 f"{path} is not a whole HDF5 file ({_first_line(error)}); fetch it again"
             ) from error
 
-    def _answer(self, opened: Any, entry: Entry) -> Any:
+    def _content(self, opened: Any, entry: Entry) -> Any:
         if entry.name is None:
             found = ((name, self._numbers(opened, name)) for name in opened)
             return {name: tuple(dataset.shape) for name, dataset in found if dataset is not None}

@@ -49,18 +49,18 @@ def read_headers(
     """Path -> its header, or why it cannot be opened; nothing is decoded. `seconds` limits one file."""
     files = [MediaFile(path) for path in dict.fromkeys(paths)]
     groups: Any = (files[i : i + _GROUP] for i in range(0, len(files), _GROUP))
-    answers = progress(decode(Opener, groups, workers, seconds), "media headers", "file", len(files))
-    return {file.path: answer for file, answer in zip(files, answers, strict=True)}
+    headers = progress(decode(Opener, groups, workers, seconds), "media headers", "file", len(files))
+    return {file.path: header for file, header in zip(files, headers, strict=True)}
 
 
 class Opener:
     """What runs in the worker: files to their headers."""
 
     def __call__(self, files: Sequence[Any]) -> list[Header | Failure]:
-        """One answer a file; one that cannot be opened costs none of the others."""
-        return [self._answer(file.path) for file in files]
+        """One result a file; one that cannot be opened costs none of the others."""
+        return [self._open(file.path) for file in files]
 
-    def _answer(self, path: str) -> Header | Failure:
+    def _open(self, path: str) -> Header | Failure:
         try:
             require_file(path)
             with Path(path).open("rb") as opened:

@@ -83,14 +83,14 @@ def with_noise(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray
 
 
 def choose_talkers(
-    id: str, speaker: str | None, heard: Sequence[tuple[str, str | None]], seed: int
+    id: str, speaker: str | None, voiced: Sequence[tuple[str, str | None]], seed: int
 ) -> list[str]:
     """Ids of `TALKERS` utterances for babble over utterance `id`, of other speakers where there are any.
 
-    heard: (id, speaker) of every utterance of the corpus that has sound, in any order.
+    voiced: (id, speaker) of every utterance of the corpus that has sound, in any order.
     """
-    others = sorted(name for name, who in heard if name != id and (who is None or who != speaker))
-    others = others or sorted(name for name, _ in heard if name != id)
+    others = sorted(name for name, who in voiced if name != id and (who is None or who != speaker))
+    others = others or sorted(name for name, _ in voiced if name != id)
     count = min(TALKERS, len(others))
     return [others[i] for i in generator(seed, "talkers", id).choice(len(others), count, replace=False)]
 
@@ -169,27 +169,24 @@ def with_word_errors(text: str, rate: float, words: Sequence[str], seed: int, id
     of a word is decided by chance whether it is hit, so that the rate is right over many utterances. The errors
     of a higher rate include those of a lower one; where none falls, the text comes back as it was.
     """
-    draw, said = generator(seed, "word_errors", id), text.split()
-    hits = min(int(rate * len(said) + draw.random()), len(said))
-    order = draw.permutation(len(said))
-    kinds = draw.choice(ERRORS, len(said))
-    places = draw.random((len(said), 2))  # in the vocabulary; before or after the word
+    draw, spoken = generator(seed, "word_errors", id), text.split()
+    hits = min(int(rate * len(spoken) + draw.random()), len(spoken))
+    order = draw.permutation(len(spoken))
+    kinds = draw.choice(ERRORS, len(spoken))
+    places = draw.random((len(spoken), 2))  # in the vocabulary; before or after the word
     if not hits or not words:
         return text
-    heard: list[list[str]] = [[word] for word in said]
+    parts: list[list[str]] = [[word] for word in spoken]
     for place in order[:hits]:
         kind, (which, side) = kinds[place], places[place]
         if kind == "deletion":
-            heard[place] = []
-            continue
-        drawn = (
-            _another(said[place], words, which) if kind == "substitution" else words[int(which * len(words))]
-        )
-        if kind == "substitution":
-            heard[place] = [drawn]
+            parts[place] = []
+        elif kind == "substitution":
+            parts[place] = [_another(spoken[place], words, which)]
         else:
-            heard[place] = [drawn, said[place]] if side < 0.5 else [said[place], drawn]
-    return " ".join(word for part in heard for word in part)
+            inserted = words[int(which * len(words))]
+            parts[place] = [inserted, spoken[place]] if side < 0.5 else [spoken[place], inserted]
+    return " ".join(word for part in parts for word in part)
 
 
 def _another(word: str, words: Sequence[str], place: float) -> str:
@@ -202,13 +199,13 @@ def _another(word: str, words: Sequence[str], place: float) -> str:
     return word
 
 
-def word_error_rate(truths: Sequence[str], heard: Sequence[str]) -> float:
-    """Edit distance in words over all utterances, divided by the words that were said."""
+def word_error_rate(truths: Sequence[str], received: Sequence[str]) -> float:
+    """Edit distance in words over all utterances, divided by the words that were spoken."""
     from torchaudio.functional import edit_distance
 
-    said = sum(len(text.split()) for text in truths)
-    wrong = sum(edit_distance(a.split(), b.split()) for a, b in zip(truths, heard, strict=True))
-    return wrong / said if said else 0.0
+    spoken = sum(len(text.split()) for text in truths)
+    wrong = sum(edit_distance(a.split(), b.split()) for a, b in zip(truths, received, strict=True))
+    return wrong / spoken if spoken else 0.0
 
 
 def damaged(

@@ -41,11 +41,11 @@ def extract_levels(
         words = dict.fromkeys(fold.test, spoken) | words
     tested = [u for u in utterances if u.id in words and u.source(modality) is not None]
     talkers = {u.id: u for u in utterances if u.audio} if sound == "babble" else None
-    summaries, told = [], []
+    summaries, outcome = [], []
     for level in KINDS[kind].ordered(levels):
-        hurt = [damaged(u, kind, level, seed=seed, words=words[u.id], talkers=talkers) for u in tested]
+        received = [damaged(u, kind, level, seed=seed, words=words[u.id], talkers=talkers) for u in tested]
         summary = extract(
-            hurt,
+            received,
             encoder,
             level_folder(folder, level),
             label=f"{kind} {level:g}",
@@ -56,7 +56,9 @@ def extract_levels(
         summaries.append(summary)
         row: dict[str, Any] = {"level": level, "utterances": len(tested), "encoded": summary.encoded}
         if kind == "word_errors":
-            row["realised"] = word_error_rate([u.text or "" for u in tested], [u.text or "" for u in hurt])
-        told.append(row)
-    write_json(Path(folder) / LEVELS, {"kind": kind, "sound": sound, "seed": seed, "levels": told})
+            row["realised"] = word_error_rate(
+                [u.text or "" for u in tested], [u.text or "" for u in received]
+            )
+        outcome.append(row)
+    write_json(Path(folder) / LEVELS, {"kind": kind, "sound": sound, "seed": seed, "levels": outcome})
     return summaries

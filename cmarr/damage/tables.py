@@ -31,12 +31,12 @@ def read_damaged(folder: str | Path, features: Mapping[str, FeatureTable]) -> Da
     """
     found: dict[str, dict[float, FeatureTable]] = {}
     for kind, of in KINDS.items():
-        told = read_levels(Path(folder) / kind)["levels"]
-        if told and of.modality in features:
+        rows = read_levels(Path(folder) / kind)["levels"]
+        if rows and of.modality in features:
             nothing = FeatureTable([], features[of.modality].values[:0], np.zeros(1, np.int64))
             found[kind] = {
                 row["level"]: read_features(level_folder(Path(folder) / kind, row["level"])) or nothing
-                for row in told
+                for row in rows
             }
     return found
 

@@ -136,14 +136,14 @@ def _agreement(
     if not off and not parts:
         return Finding("ok", f"{title}: {published.title}; every count agrees")
     if not off:
-        told = f"the whole agrees, but not by {published.by} ({', '.join(parts)})"
+        text = f"the whole agrees, but not by {published.by} ({', '.join(parts)})"
         advice = f"results do not compare with those on the published {published.by}s"
-        return Finding("note", f"{title}: {published.title}; {told}", advice)
-    told = f"{title}: {published.title}; {len(off)} of {len(published.counts)} counts differ"
+        return Finding("note", f"{title}: {published.title}; {text}", advice)
+    text = f"{title}: {published.title}; {len(off)} of {len(published.counts)} counts differ"
     own = [key for key in published.counts if set(key.split("+")) <= set(wanted)]
     if own and not set(own) & set(off):
-        return Finding("ok", f"{told}, none of them of this task's classes")
-    return Finding("note", told)
+        return Finding("ok", f"{text}, none of them of this task's classes")
+    return Finding("note", text)
 
 
 def _by_group(utterances: Sequence[Utterance], published: Published) -> list[list[str]]:
@@ -203,5 +203,5 @@ def _task(
         return [Finding("problem", str(error))]
     smallest, largest = (f(len(fold.test) for fold in cut) for f in (min, max))
     sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
-    told = f"{describe_rule(kept, cut, folds)} Test parts of {sizes} utterances."
-    return [*findings, Finding("ok", told)]
+    text = f"{describe_rule(kept, cut, folds)} Test parts of {sizes} utterances."
+    return [*findings, Finding("ok", text)]

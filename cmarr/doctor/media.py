@@ -29,12 +29,12 @@ def media_findings(
     headers = read_headers(sorted(paths), workers, seconds)
     if not headers:
         return [Finding("note", "no media files to open")]
-    broken = {path: answer.reason for path, answer in headers.items() if isinstance(answer, Failure)}
+    broken = {path: header.reason for path, header in headers.items() if isinstance(header, Failure)}
     size = sum(Path(path).stat().st_size for path in headers if Path(path).is_file())
     hours = sum(durations(utterances, headers).values()) / 3600
-    told = f"{many(len(headers), 'file')}, {_bytes(size)}, {hours:.2f} hours of utterances; "
-    told += "every header can be opened" if not broken else f"{len(broken)} cannot be opened"
-    findings = [Finding("ok" if not broken else "note", told)]
+    summary = f"{many(len(headers), 'file')}, {_bytes(size)}, {hours:.2f} hours of utterances; "
+    summary += "every header can be opened" if not broken else f"{len(broken)} cannot be opened"
+    findings = [Finding("ok" if not broken else "note", summary)]
     for modality in ("s", "v"):
         findings += _unreadable(modality, utterances, headers, max_rejected)
     beyond = [u for u in utterances if _reaches_beyond(u, headers)]

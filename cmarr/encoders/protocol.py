@@ -47,10 +47,10 @@ class Encoder(Protocol):
         ...
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One answer an utterance, in order, as it becomes ready: (T, D) float32 frames or a reason.
+        """One result an utterance, in order, as it becomes ready: (T, D) float32 frames or a reason.
 
         Every utterance given has a path or a text in this modality. Times are seconds from the
-        utterance's start. Answers are drawn one by one: an encoder may look ahead to batch or to decode a
+        utterance's start. Results are drawn one by one: an encoder may look ahead to batch or to decode a
         file once for all its utterances, but holds no more than a bounded number at a time.
         """
         ...

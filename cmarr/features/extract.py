@@ -89,22 +89,14 @@ def extract(
     units = cut_units(having, shard_size, provenance, inputs)
     earlier = [unit.find(work, folder) for unit in units]
     missing = [unit for unit, found in zip(units, earlier, strict=True) if found is None]
-
-    rejected: list[Rejected] = []
-    made = (make or in_turn(encoder))(missing, work, label or NAMES[encoder.modality])
-    try:
-        for found in earlier:
-            rejected += next(made) if found is None else found
-            if _failed(rejected) > max_rejected * len(having):
-                break
-        else:
-            next(made, None)  # lets it come to its end
-    finally:
-        made.close()
-    failed = [r for r in rejected if not is_absence(r)]
-    if len(failed) > max_rejected * len(having):
+    most = max_rejected * len(having)
+    rejected = _made(
+        earlier, (make or in_turn(encoder))(missing, work, label or NAMES[encoder.modality]), most
+    )
+    failed = _failed(rejected)
+    if len(failed) > most:
         # shards of later utterances may be there, too, and failures in them
-        known = [r for unit in units for r in unit.find(work, folder) or [] if not is_absence(r)]
+        known = _failed([r for unit in units for r in unit.find(work, folder) or []])
         forget(units, {r.id for r in known}, work, folder)
         write_quarantine(folder / "quarantine.parquet", _listed(rejected))
         raise _too_many(failed, len(having), max_rejected, encoder.modality, folder, inputs.root)
@@ -122,8 +114,25 @@ def extract(
     )
 
 
-def _failed(rejected: Sequence[Rejected]) -> int:
-    return sum(not is_absence(r) for r in rejected)
+def _made(
+    earlier: Sequence[list[Rejected] | None], made: Generator[list[Rejected], None, None], most: float
+) -> list[Rejected]:
+    """What is rejected of all units in order, those found earlier and those made; stops once `most` have failed."""
+    rejected: list[Rejected] = []
+    try:
+        for found in earlier:
+            rejected += next(made) if found is None else found
+            if len(_failed(rejected)) > most:
+                break
+        else:
+            next(made, None)  # lets it come to its end
+    finally:
+        made.close()
+    return rejected
+
+
+def _failed(rejected: Sequence[Rejected]) -> list[Rejected]:
+    return [r for r in rejected if not is_absence(r)]
 
 
 def _listed(rejected: Sequence[Rejected]) -> list[Rejected]:
@@ -158,14 +167,14 @@ def in_turn(encoder: Encoder) -> Make:
 
     def make(units: Sequence[Unit], folder: Path, label: str) -> Generator[list[Rejected], None, None]:
         utterances = [utterance for unit in units for utterance in unit.utterances]
-        answers = encoder.encode(utterances)
-        shown = progress(answers, label, "utterance", len(utterances))
+        results = encoder.encode(utterances)
+        shown = progress(results, label, "utterance", len(utterances))
         try:
             for unit in units:
                 yield unit.make(folder, shown, encoder.dim)
         finally:
-            if isinstance(answers, Generator):
-                answers.close()  # ends worker processes now, not when memory is tidied
+            if isinstance(results, Generator):
+                results.close()  # ends worker processes now, not when memory is tidied
 
     return make
 

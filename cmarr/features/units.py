@@ -113,19 +113,19 @@ class Unit:
                 return rejected
         return None
 
-    def make(self, folder: Path, answers: Iterator[FeatureSequence | Rejected], dim: int) -> list[Rejected]:
-        """Draw one answer an utterance, write the shard, return what was rejected."""
+    def make(self, folder: Path, results: Iterator[FeatureSequence | Rejected], dim: int) -> list[Rejected]:
+        """Draw one result an utterance, write the shard, return what was rejected."""
         sequences: list[FeatureSequence] = []
         rejected: list[Rejected] = []
         for utterance in self.utterances:
-            answer = _checked(next(answers), dim, self.provenance["modality"])
-            if answer.id != utterance.id:
-                raise RuntimeError(f"the encoder answered for {answer.id} where {utterance.id} was due")
-            if isinstance(answer, Rejected):
-                reason = self.inputs.localised(answer.id, answer.reason)
-                rejected.append(Rejected(answer.id, answer.modality, answer.stage, reason))
+            result = _checked(next(results), dim, self.provenance["modality"])
+            if result.id != utterance.id:
+                raise RuntimeError(f"the encoder gave {result.id} where {utterance.id} was due")
+            if isinstance(result, Rejected):
+                reason = self.inputs.localised(result.id, result.reason)
+                rejected.append(Rejected(result.id, result.modality, result.stage, reason))
             else:
-                sequences.append(answer)
+                sequences.append(result)
         rows = canonical_json([asdict(r) for r in rejected])
         write_shard(shard_path(folder, self.number), sequences, {**self._metadata(), "rejected": rows})
         return rejected
@@ -172,18 +172,18 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _checked(answer: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:
-    """The answer, or a rejection when its features cannot be used."""
-    if isinstance(answer, Rejected):
-        return answer
-    n_frames, width = answer.frames.shape
-    bad = answer.frames.size - int(np.isfinite(answer.frames).sum())
+def _checked(result: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:
+    """The result, or a rejection when its features cannot be used."""
+    if isinstance(result, Rejected):
+        return result
+    n_frames, width = result.frames.shape
+    bad = result.frames.size - int(np.isfinite(result.frames).sum())
     if width != dim:
         reason = f"its features have {width} columns where {dim} are due"
     elif not n_frames:
         reason = "its features have no frame"
     elif bad:
-        reason = f"{bad} of its {answer.frames.size} feature values are NaN or infinite"
+        reason = f"{bad} of its {result.frames.size} feature values are NaN or infinite"
     else:
-        return answer
-    return Rejected(answer.id, modality, STAGE, reason)
+        return result
+    return Rejected(result.id, modality, STAGE, reason)

@@ -65,7 +65,7 @@ class Samples:
     """Clips -> samples (N,) float32 at 16 kHz, in a worker process."""
 
     def __call__(self, clips: Sequence[Clip]) -> list[np.ndarray | Failure]:
-        """One answer a clip."""
+        """One result a clip."""
         return one_by_one(read_audio, clips)
 
 
@@ -165,7 +165,7 @@ class LevelReader:
     """Clips -> Levels, in a worker process."""
 
     def __call__(self, clips: Sequence[Clip]) -> list[Levels | Failure]:
-        """One answer a clip."""
+        """One result a clip."""
         return one_by_one(levels, clips)
 
 

@@ -53,7 +53,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer for a clip, as one sentence."""
+    """Why there is no result for a clip, as one sentence."""
 
     reason: str
 

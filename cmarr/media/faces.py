@@ -118,7 +118,7 @@ class FaceReader:
         self.detector = build_detector(detector, detector_file) if isinstance(detector, str) else detector
 
     def __call__(self, clips: Sequence[Clip]) -> list[Faces | Failure]:
-        """One answer a clip. Raises Unreadable when the file cannot be read."""
+        """One result a clip. Raises Unreadable when the file cannot be read."""
         followers = [Follower(self.detector) for _ in clips]
         patches: list[list[np.ndarray]] = [[] for _ in clips]
         times: list[list[float]] = [[] for _ in clips]

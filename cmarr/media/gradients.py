@@ -28,7 +28,7 @@ class FaceGradients:
         self.descriptor = cv2.HOGDescriptor((SIZE, SIZE), (side, side), (cell, cell), (cell, cell), BINS)
 
     def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
-        """One answer a clip. Raises Unreadable when the file cannot be read."""
+        """One result a clip. Raises Unreadable when the file cannot be read."""
         return [
             seen if isinstance(seen, Failure) else (self.rows(seen.patches), seen.times)
             for seen in self.faces(clips)

@@ -16,7 +16,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """The same items in the same order, drawn in a thread of their own, at most `depth` of them waiting.
 
     An exception raised by `items` is raised here. Closing this generator ends the thread after the item that it is
-    making, and closes `items`.
+    drawing, and closes `items`.
     """
     ready: Queue[object] = Queue(depth)
     given_up = threading.Event()

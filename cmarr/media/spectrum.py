@@ -29,7 +29,7 @@ class LogMelRows:
         self.bank = melscale_fbanks(FFT // 2 + 1, 20.0, RATE / 2, bands, RATE)  # (257, bands)
 
     def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
-        """One answer a clip."""
+        """One result a clip."""
         return one_by_one(self._clip, clips)
 
     def _clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray] | Failure:

@@ -242,9 +242,9 @@ def test_after_a_stop_what_failed_is_tried_again_and_the_rest_is_kept(corpus, ou
     assert again.asked == [str(i) for i in range(2, 10)]
 
 
-def test_an_encoder_that_answers_for_somebody_else_is_a_bug(corpus, out):
+def test_an_encoder_that_gives_another_utterance_is_a_bug(corpus, out):
     wrong = FeatureSequence("9", np.zeros((1, 2), np.float32), np.zeros(1, np.float32))
-    with pytest.raises(RuntimeError, match="answered for 9 where 0 was due"):
+    with pytest.raises(RuntimeError, match="gave 9 where 0 was due"):
         extract(corpus, Counting(answers={"0": wrong}), out)
 
 
