@@ -84,6 +84,15 @@ def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:
     return found
 
 
+def imports(module: str) -> set[str]:
+    """Dotted names of the product's modules that one of them imports itself; no packages."""
+    folders = _Folders(dict.fromkeys(OWN, ROOT), ())
+    path = _files(module, folders)[module]
+    names = _imports(path, _stamp(path), module.rpartition(".")[0], False)
+    found = (next(reversed(files), "") for name in names if (files := _files(name, folders)))
+    return {name for name in found if _files(name, folders)[name].name != "__init__.py"}
+
+
 def beside(path: Path) -> list[Path]:
     """What a module reads that is no Python: files beside it, or below a folder there, that it names and finds
     through `__file__`."""

@@ -3,11 +3,13 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
-from cmarr.code_digest import closure
+from cmarr.code_digest import closure, imports
 from cmarr.plugins import METHODS, own_names
 from tests.line_links import LINK, PAGE, with_lines
 
@@ -35,6 +37,58 @@ def test_the_library_knows_neither_dvc_nor_a_command_line():
     assert {str(p.relative_to(ROOT)): names for p, names in knowing.items() if names} == {
         "cmarr/cli.py": {"typer"}
     }
+
+
+FLOORS = [
+    *(
+        "bottom",
+        "execution",
+        "media",
+        "encoders",
+        "corpora",
+        "features",
+        "folds",
+        "masks",
+        "damage",
+        "data",
+        "layers",
+    ),
+    *(
+        "losses",
+        "methods",
+        "training",
+        "evaluation",
+        "settings",
+        "analyses",
+        "report",
+        "recognition",
+        "tracking",
+    ),
+    *("serving", "doctor", "cli"),
+]
+"""Folders of cmarr/, the lowest first. The files directly in it are the bottom, but for the command line."""
+
+
+def floor(module: str) -> int:
+    _, part, *rest = module.split(".")
+    return FLOORS.index(part if rest or part == "cli" else "bottom")
+
+
+MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in LIBRARY if p.stem != "__init__"]
+
+
+def test_a_module_imports_from_its_own_floor_and_those_below():
+    upward = {m: sorted(n for n in imports(m) if floor(n) > floor(m)) for m in MODULES}
+    assert not {module: names for module, names in upward.items() if names}
+
+
+def test_no_two_modules_need_each_other():
+    """In no folder, not by a detour, and not in a function either."""
+    graph = {m: imports(m) for m in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
 def pipeline() -> dict[str, dict]:
