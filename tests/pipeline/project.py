@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 
 NOTED = ".cmarr/noted"
@@ -46,9 +48,15 @@ class Project:
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
         return done
 
+<<<<<<< HEAD
     def dvc(self, *arguments: str, check: bool = True, more: dict[str, str] | None = None) -> str:
-        """Run DVC as a module of this interpreter; returns what it printed."""
-        return self.run(sys.executable, "-m", "dvc", *arguments, check=check, more=more).stdout
+        """Run DVC; returns what it printed."""
+        return self.run("python", "-m", "dvc", *arguments, check=check, more=more).stdout
+=======
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        """Run DVC; returns what it printed."""
+        return self.run("python", "-m", "dvc", *arguments, check=check).stdout
+>>>>>>> d4f6811 (Fork the commands of the pipeline's tests from a Python that has imported)
 
     def edit(self, **changes: str) -> None:
         """Replace text in params.yaml (the user's editor)."""
@@ -66,6 +74,8 @@ def replace(path: Path, changes: dict[str, str]) -> None:
 def environment() -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     binaries = str(Path(sys.executable).parent)
+    if sys.platform == "linux":
+        binaries = f"{warm.folder()}{os.pathsep}{binaries}"
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
     names = {f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")}
     addresses = {f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")}

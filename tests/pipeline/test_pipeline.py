@@ -150,18 +150,20 @@ def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):
     weights = {p.name: p.read_bytes() for p in (copy.root / "data/demo/models/cmarr").iterdir()}
     shutil.rmtree(copy.root / ".dvc/cache")  # or the run cache would know the answer
     shutil.rmtree(copy.root / "data/demo/models/cmarr")
-    command = [sys.executable, "-m", "stages.train", "demo", "cmarr"]
+    command = ["-m", "stages.train", "demo", "cmarr"]
     state = copy.root / ".cmarr/unfinished"
-    training = subprocess.Popen(command, cwd=copy.root, env=environment(), start_new_session=True)
+    training = subprocess.Popen(
+        [sys.executable, *command], cwd=copy.root, env=environment(), start_new_session=True
+    )
     while not list(state.glob("train-demo-cmarr-*/*")) and training.poll() is None:
         time.sleep(0.01)
     training.send_signal(signal.SIGKILL)
     training.wait()
     assert list(state.glob("train-demo-cmarr-*/*")), "nothing to go on with was saved"
-    copy.run(*command)
+    copy.run("python", *command)
     assert {p.name: p.read_bytes() for p in (copy.root / "data/demo/models/cmarr").iterdir()} == weights
     assert not list(state.glob("train-demo-cmarr-*/*")), "state of a finished training was left behind"
-    copy.run(sys.executable, "-m", "stages.evaluate", "demo", "cmarr")
+    copy.run("python", "-m", "stages.evaluate", "demo", "cmarr")
     assert metrics(copy, "cmarr") == expected
 
 
@@ -169,7 +171,7 @@ def test_a_user_error_is_one_sentence(project, tmp_path):
     copy = copy_of(project, tmp_path / "copy")
     text = (copy.root / "params.yaml").read_text()
     (copy.root / "params.yaml").write_text(text.replace("\nbeta: auto", "\nbtea: 0.5"))
-    done = copy.run(sys.executable, "-m", "stages.settings", "demo", check=False)
+    done = copy.run("python", "-m", "stages.settings", "demo", check=False)
     assert done.returncode == 1
     assert done.stdout.strip() == "settings: params.yaml: the key 'btea' does not exist; did you mean 'beta'?"
 
@@ -180,7 +182,7 @@ def test_an_unreadable_input_is_quarantined_and_counted(project, tmp_path):
     content = broken.read_bytes()
     broken.unlink()  # DVC may have linked it into its cache
     broken.write_bytes(content[:20])
-    output = copy.run(sys.executable, "-m", "stages.extract", "demo", "speech").stdout
+    output = copy.run("python", "-m", "stages.extract", "demo", "speech").stdout
     assert "1 quarantined" in output
     quarantine = pd.read_parquet(copy.root / "data/demo/features/speech/quarantine.parquet")
     assert quarantine["id"].tolist() == [broken.stem]
