@@ -151,6 +151,11 @@ def run(arguments: Sequence[str], folder: str, environment: dict[str, str]) -> i
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.orig_argv = ["python", *arguments]
+    if "PYTHONPATH" in environment:  # what Python reads first, from there
+        sys.path[:0] = environment["PYTHONPATH"].split(os.pathsep)
+        with contextlib.suppress(ImportError):
+            importlib.import_module("sitecustomize")
     match list(arguments):
         case ["-m", module, *rest]:
             sys.argv, sys.path[:0] = ["-m", *rest], [folder]

@@ -48,15 +48,9 @@ class Project:
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
         return done
 
-<<<<<<< HEAD
     def dvc(self, *arguments: str, check: bool = True, more: dict[str, str] | None = None) -> str:
         """Run DVC; returns what it printed."""
         return self.run("python", "-m", "dvc", *arguments, check=check, more=more).stdout
-=======
-    def dvc(self, *arguments: str, check: bool = True) -> str:
-        """Run DVC; returns what it printed."""
-        return self.run("python", "-m", "dvc", *arguments, check=check).stdout
->>>>>>> d4f6811 (Fork the commands of the pipeline's tests from a Python that has imported)
 
     def edit(self, **changes: str) -> None:
         """Replace text in params.yaml (the user's editor)."""
