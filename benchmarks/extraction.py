@@ -121,7 +121,8 @@ def plain_speech(folder: str, utterances: list[Utterance], device: str) -> list[
 def measure_speech(scratch: Path, count: int, device: str) -> dict[str, Any]:
     """Plain, fp32, bf16; the share of decoding."""
     model, utterances = speech_model(scratch / "speech"), speech_corpus(scratch / "wav", count)
-    encoders = {p: Wav2vec2(model, precision=p, device=device, workers=CORES) for p in ("fp32", "bf16")}
+    own = [Wav2vec2.Settings(model=model, precision=p) for p in ("fp32", "bf16")]
+    encoders = {s.precision: Wav2vec2(s, device=device, workers=CORES) for s in own}
     plain_seconds, plain = timed(lambda: plain_speech(model, utterances, device))
     result = {"utterances": count, "plain_seconds": plain_seconds, "device": device}
     for precision, encoder in encoders.items():
@@ -174,7 +175,8 @@ def plain_text(folder: str, utterances: list[Utterance], device: str) -> list[np
 def measure_text(scratch: Path, count: int, device: str) -> dict[str, Any]:
     """Plain, fp32, bf16."""
     model, utterances = text_model(scratch / "text"), text_corpus(count)
-    encoders = {p: Bert(model, precision=p, device=device, workers=CORES) for p in ("fp32", "bf16")}
+    own = [Bert.Settings(model=model, precision=p) for p in ("fp32", "bf16")]
+    encoders = {s.precision: Bert(s, device=device, workers=CORES) for s in own}
     plain_seconds, plain = timed(lambda: plain_text(model, utterances, device))
     result = {"utterances": count, "plain_seconds": plain_seconds, "device": device}
     for precision, encoder in encoders.items():
@@ -296,13 +298,13 @@ def measure_video(scratch: Path, seconds: float, count: int) -> dict[str, Any]:
     utterances = turns(path, seconds, count)
     frames = int(seconds * 25)
     plain_seconds, (plain, plain_decoded) = timed(lambda: plain_video(utterances))
-    ours_seconds, ours = timed(lambda: list(Hog(workers=CORES).encode(utterances)))
+    ours_seconds, ours = timed(lambda: list(Hog(Hog.Settings(), workers=CORES).encode(utterances)))
     found = [0 if isinstance(answer, Rejected) else len(answer.frames) for answer in ours]
     decoding, _ = timed(lambda: FaceReader(detector=lambda *_: [])(_clips(utterances)))
     reading, faces = timed(lambda: FaceReader()(_clips(utterances)))
     weights = scratch / "denseface.safetensors"
     save_weights(weights, Denseface())
-    encoder = DensefaceRows(str(weights), device="cpu", workers=CORES)
+    encoder = DensefaceRows(DensefaceRows.Settings(weights=str(weights)), device="cpu", workers=CORES)
     patches = np.concatenate([one.patches for one in faces if isinstance(one, Faces)])
     torch.set_num_threads(1)
     started = time.perf_counter()
@@ -380,7 +382,9 @@ def peak_memory(count: int) -> dict[str, float]:
         model = speech_model(folder / "model", **size, conv_dim=(64,) * 7)
         files = speech_corpus(folder / "wav", 50, seconds=2.0)
         utterances = [Utterance(f"{i:05d}", audio=files[i % len(files)].audio) for i in range(count)]
-        extract(utterances, Wav2vec2(model, device="cpu", workers=2), folder / "features")
+        extract(
+            utterances, Wav2vec2(Wav2vec2.Settings(model=model), device="cpu", workers=2), folder / "features"
+        )
     who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     main, worker = (resource.getrusage(w).ru_maxrss / 1024 for w in who)
     return {"main_MB": main, "worker_MB": worker}

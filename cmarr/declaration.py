@@ -10,7 +10,6 @@
 params.yaml, the tables of docs/ and the messages about wrong values come from these lines.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -26,8 +25,6 @@ CountOrZero = Annotated[int, Field(ge=0, strict=True)]
 AtLeastTwo = Annotated[int, Field(ge=2, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-AutoCount = Literal["auto"] | Count
-AutoPositive = Literal["auto"] | Positive
 
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -37,6 +34,24 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
             raise ValueError(f"{value!r} stands here twice")
     return values
 
+
+class Mark:
+    """Says of a type what its values are beside numbers or text."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+MACHINE, PLACE = Mark("MACHINE"), Mark("PLACE")
+AutoCount = Annotated[Literal["auto"] | Count, MACHINE]
+AutoPositive = Annotated[Literal["auto"] | Positive, MACHINE]
+"""'auto' stands for what suits the machine: MACHINE says that no preset decides it."""
+
+Place = Annotated[str, PLACE]
+"""Where something lies: a file or a folder, if there is one, relative to params.yaml; or an id on the model hub."""
 
 Names = Annotated[tuple[str, ...], AfterValidator(distinct)]
 
@@ -55,6 +70,6 @@ def setting(default: Any, meaning: str, *, alias: str | None = None) -> Any:
     return Field(default, description=meaning, alias=alias)
 
 
-def meanings(section: type[BaseModel]) -> Mapping[str, str]:
-    """Key -> what it does, of the settings that a section declares."""
-    return {field.alias or name: field.description or "" for name, field in section.model_fields.items()}
+def marked(section: type[BaseModel], mark: Mark) -> list[str]:
+    """The keys of a section that bear a mark, such as PLACE."""
+    return [name for name, field in section.model_fields.items() if mark in field.metadata]

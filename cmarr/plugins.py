@@ -113,12 +113,12 @@ def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
     plugins: files, absolute or relative to `folder`, or importable modules, instead of those of the last call.
     Raises UserError for one that is not there, is none of the kinds, or has a name that is taken.
     """
-    given = [str(Path(folder, Path(p).expanduser()).resolve()) if _is_file(p) else p for p in plugins]
+    given = [str(Path(folder, Path(p).expanduser()).resolve()) if is_file(p) else p for p in plugins]
     given = list(dict.fromkeys([*_OUTER, *given]))
     for kind in KINDS:
         _all(kind, tuple(given))
     os.environ[VARIABLE] = os.pathsep.join(given)
-    for plugin in filter(_is_file, given):
+    for plugin in filter(is_file, given):
         if (parent := str(Path(plugin).parent)) not in sys.path:
             sys.path.append(parent)
 
@@ -131,7 +131,8 @@ _OUTER = _given()
 """What was in the environment when this process began."""
 
 
-def _is_file(plugin: str) -> bool:
+def is_file(plugin: str) -> bool:
+    """Whether a plugin is named by its file, not as a module."""
     return plugin.endswith(".py") or "/" in plugin or os.sep in plugin
 
 
@@ -151,10 +152,14 @@ def _built_in(kind: Kind) -> dict[str, Found]:
     found = {}
     for path in sorted(folder.joinpath(*kind.package.split(".")[1:]).rglob("*.py")):
         if marked := kind.marked(path.read_text(encoding="utf-8")):
-            name = marked.strip("\"'") if marked[0] in "\"'" else path.stem
             module = ".".join(("cmarr", *path.relative_to(folder).with_suffix("").parts))
-            found[name] = Found(module, path)
+            found[_name(marked, module)] = Found(module, path)
     return found
+
+
+def _name(marked: str, module: str) -> str:
+    """A line that assigns a text gives the name itself; else it is that of the file."""
+    return marked.strip("\"'") if marked[0] in "\"'" else module.rpartition(".")[2]
 
 
 @cache
@@ -168,16 +173,9 @@ def _all(kind: Kind, given: tuple[str, ...]) -> dict[str, Found]:
             raise UserError(
                 f"plugins: {plugin} has none of the lines {lines}; write the one that says what it is"
             )
-        if kind.marked(text):
-            module = file.stem if _is_file(plugin) else plugin
-            _add(
-                found,
-                kind,
-                file.stem if _is_file(plugin) else plugin.rpartition(".")[2],
-                module,
-                file,
-                plugin,
-            )
+        if marked := kind.marked(text):
+            module = file.stem if is_file(plugin) else plugin
+            _add(found, kind, _name(marked, module), module, file, plugin)
     for entry in entry_points(group=kind.group):
         spec = importlib.util.find_spec(entry.module)
         if spec and spec.origin:
@@ -199,7 +197,7 @@ def _add(found: dict[str, Found], kind: Kind, name: str, module: str, file: Path
 
 
 def _file_of_plugin(plugin: str) -> Path:
-    if _is_file(plugin):
+    if is_file(plugin):
         if not Path(plugin).is_file():
             raise UserError(f"plugins: {plugin} does not exist; give the file, relative to params.yaml")
         return Path(plugin)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cmarr.errors import UserError, did_you_mean, many
@@ -118,6 +119,19 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
     if problem["type"] == "value_error":  # one of our own, which says what is wrong with what
         return f"{key}: {problem['msg']}"
     return f"{key}: {problem['msg']}, not {problem['input']!r}"
+
+
+def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
+    """The field of a model, or of a section below it, that a key belongs to; None where anything may stand."""
+    current: Any = model
+    field = None
+    for part in path:
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            current, field = get_args(current)[-1] if get_args(current) else None, None
+            continue  # dict[str, Section]: one level deeper is the section
+        field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
+        current = field.annotation if field else None
+    return field
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

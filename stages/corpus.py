@@ -51,9 +51,8 @@ def _encoded(utterances: list[Utterance], workers: int) -> dict[str, Any]:
     features = {}
     for modality in MODALITIES:
         having = [u for u in utterances if u.source(modality)]
-        limits = {} if modality == "t" else {"workers": workers}
         encoder, options = ENCODERS[modality]
-        answers = build_encoder(_name(encoder), **options, **limits).encode(having)
+        answers = build_encoder(_name(encoder), options, workers=workers).encode(having)
         features[modality] = [answer for answer in answers if not isinstance(answer, Rejected)]
     return features
 

@@ -43,7 +43,7 @@ def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
             resume=folder,
             shard_size=extraction["shard_size"],
             max_rejected=extraction["max_rejected"],
-            make=made_elsewhere(modality, extraction, machine),
+            make=made_elsewhere(extraction, machine),
         )
     for level, summary in zip(settings["levels"], summaries, strict=True):
         print(f"{paths.dataset} {kind} {level:g}{KINDS[kind].unit}: {summary}")

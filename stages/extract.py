@@ -8,7 +8,7 @@ from typing import Any
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.protocol import Encoder
-from cmarr.encoders.registry import build_encoder
+from cmarr.encoders.registry import build_encoder, place_keys, takes_device
 from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.execution.jobs import device_of
 from cmarr.execution.local import worker_count
@@ -19,9 +19,6 @@ from cmarr.modalities import LETTERS
 from stages.paths import Paths, cluster_of, corpus_root, found_files, media_root
 from stages.resume import unfinished
 from stages.stage import run
-
-NETWORKS = ("wav2vec2", "bert", "denseface")
-"""Encoders that run a network in this process, and therefore take a device."""
 
 
 def main(dataset: str, modality: str) -> None:
@@ -39,7 +36,7 @@ def main(dataset: str, modality: str) -> None:
             shard_size=settings["shard_size"],
             max_rejected=settings["max_rejected"],
             resume=folder,
-            make=made_elsewhere(modality, settings, machine),
+            make=made_elsewhere(settings, machine),
         )
     if hasattr(encoder, "faces"):
         seen = see_faces(spread(utterances), encoder.faces.reader, encoder.workers, encoder.seconds)
@@ -59,28 +56,32 @@ def encoder_of(
         )
     # on a cluster, this machine need not have the device
     device = machine["device"] if machine["executor"] == "local" else "cpu"
-    return _builder(modality, settings, worker_count(machine["workers"]), device)()
+    return _builder(settings, worker_count(machine["workers"]), device)()
 
 
-def made_elsewhere(modality: str, settings: dict[str, Any], machine: dict[str, Any]) -> Make | None:
+def made_elsewhere(settings: dict[str, Any], machine: dict[str, Any]) -> Make | None:
     """How shards are made on a cluster; None: they are made here, as are those that a corpus brings along."""
     cluster = cluster_of(machine)
     if cluster is None or settings["source"] == "corpus":
         return None
     device = "cpu"
-    if settings["encoder"] in NETWORKS:
+    if takes_device(settings["encoder"]):
         device = device_of(machine["device"], cluster)
     workers = 1 if cluster.cpus == "auto" else max(1, int(cluster.cpus))
-    return on_cluster(_builder(modality, settings, workers, device), cluster, device)
+    return on_cluster(_builder(settings, workers, device), cluster, device)
 
 
-def _builder(modality: str, settings: dict[str, Any], workers: int, device: str) -> Callable[[], Encoder]:
-    name, own, limits = settings["encoder"], found_files(settings["settings"]), dict[str, Any]()
-    if modality != "text":  # media are decoded in processes of their own, under a time limit
-        limits = {"workers": workers, "seconds": settings["time_limit"]}
-    if name in NETWORKS:  # batches are made within shards, so that a resumed run makes the same ones
-        limits |= {"workers": workers, "device": device, "window": settings["shard_size"]}
-    return partial(build_encoder, name, **own, **limits)
+def _builder(settings: dict[str, Any], workers: int, device: str) -> Callable[[], Encoder]:
+    name = settings["encoder"]
+    return partial(
+        build_encoder,
+        name,
+        found_files(settings["settings"], place_keys(name)),
+        workers=workers,
+        seconds=settings["time_limit"],
+        device=device,
+        window=settings["shard_size"],  # batches are made within shards: a resumed run makes the same ones
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Where the files of a dataset lie: the one place that knows the layout of data/ and metrics/."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from cmarr.errors import UserError
 from cmarr.execution.ray import Cluster
 from cmarr.files import read_json
-from stages.stage import root, work_folder
+from stages.stage import located, root, work_folder
 
 
 @dataclass(frozen=True)
@@ -93,30 +93,16 @@ def cluster_of(machine: Mapping[str, Any]) -> Cluster | None:
 
 
 def corpus_root(setting: str) -> Path:
-    """Where a corpus lies, absolute: `datasets.<name>.root`, if relative then to params.yaml.
-
-    An experiment runs in a temporary copy of the repository: what a stage has put into that copy is
-    found there, what lies outside the repository is looked for from the repository itself.
-    """
-    given = Path(setting).expanduser()
-    here = Path.cwd() / given
-    inside = here.resolve().is_relative_to(Path.cwd().resolve())
-    return (here if inside else root() / given).resolve()
+    """Where a corpus lies, absolute: `datasets.<name>.root`, if relative then to params.yaml."""
+    return located(setting)
 
 
-FILES = ("model", "weights", "detector_file")
-"""Settings of encoders that may name a file or folder."""
-
-
-def found_files(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an encoder, at whatever depth, with files and folders below the repository made absolute."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found[key] = found_files(value)
-        else:
-            path = root() / Path(value).expanduser() if key in FILES and value else None
-            found[key] = str(path) if path and path.exists() else value
+def found_files(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The settings of an encoder, with the files and folders below the repository that `keys` name made absolute."""
+    found = dict(settings)
+    for key in keys:
+        if found.get(key) and (path := root() / Path(found[key]).expanduser()).exists():
+            found[key] = str(path)
     return found
 
 

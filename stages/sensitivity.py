@@ -17,10 +17,11 @@ from cmarr.settings.grid import Point, curves
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from stages.paths import Paths
+from stages.stage import located
 
 
 def main() -> None:
-    settings = load_settings("params.yaml", "presets")
+    settings = load_settings("params.yaml", "presets", find=located)
     if "cmarr" not in settings.methods:
         raise UserError("methods: the parameter study runs CM-ARR; add cmarr")
     paths = Paths(settings.dataset)

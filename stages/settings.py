@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmarr.code_digest import Start, code_digest
-from cmarr.corpora.registry import READERS
 from cmarr.damage.kinds import KINDS
 from cmarr.files import write_json, write_text
 from cmarr.modalities import NAMES
-from cmarr.plugins import ENCODERS, METHODS, start_of
+from cmarr.plugins import ENCODERS, METHODS, READERS, start_of
 from cmarr.settings.grid import COLUMNS
 from cmarr.settings.load import AUTO, load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Settings
 from stages.paths import Paths
-from stages.stage import run
+from stages.stage import located, run
 
 ASIDE = ("run", "track")
 """Settings that no stage of the study depends on."""
@@ -43,7 +42,7 @@ class Work:
 
 
 def main(dataset: str) -> None:
-    paths, settings = Paths(dataset), load_settings("params.yaml", "presets")
+    paths, settings = Paths(dataset), load_settings("params.yaml", "presets", find=located)
     resolved = resolve(settings)
     files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
@@ -85,7 +84,7 @@ def works(resolved: Mapping[str, dict[str, Any]]) -> dict[str, Work]:
 
 def _from_raw(resolved: Mapping[str, dict[str, Any]], prefix: str = "") -> dict[str, Work]:
     """Those of `corpus`, `prepare` and, a modality each, `extract`."""
-    reader = READERS[resolved[f"{prefix}corpus"]["kind"]]
+    reader = start_of(READERS, resolved[f"{prefix}corpus"]["kind"])
     found = {name: Work(name, resolved[prefix + name], (reader,)) for name in ("corpus", "prepare")}
     for modality in NAMES.values():
         own = resolved[prefix + modality]
@@ -96,7 +95,7 @@ def _from_raw(resolved: Mapping[str, dict[str, Any]], prefix: str = "") -> dict[
 def _source(settings: Mapping[str, Any]) -> Start:
     """What features come from: an encoder, or the reader of a corpus that brings them along."""
     if settings["source"] == "corpus":
-        return READERS[settings["kind"]]
+        return start_of(READERS, settings["kind"])
     return start_of(ENCODERS, settings["encoder"])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cmarr import plugins
 from cmarr.errors import NotComputed, UserError
 from cmarr.files import read_json, refusal, write_json
 from stages import STARTED
@@ -16,6 +17,25 @@ from stages import STARTED
 def root() -> Path:
     """The DVC repository: the parent one also in an experiment's temporary folder."""
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+def located(setting: str) -> Path:
+    """A path in params.yaml, absolute; a relative one is relative to that file.
+
+    An experiment runs in a temporary copy of the repository: what a stage has put into that copy is
+    found there, what lies outside the repository is looked for from the repository itself.
+    """
+    given = Path(setting).expanduser()
+    here = Path.cwd() / given
+    inside = here.resolve().is_relative_to(Path.cwd().resolve())
+    return (here if inside else root() / given).resolve()
+
+
+def use_plugins(dataset: str) -> None:
+    """Know the plugins that the settings of a dataset name. Raises UserError for one that is not there any more."""
+    path = Path("data", dataset, "settings", "run.json")
+    named = read_json(path).get("plugins", []) if path.is_file() else []
+    plugins.use([str(located(p)) if plugins.is_file(p) else p for p in named])
 
 
 def work_folder(*parts: str) -> Path:
@@ -47,6 +67,8 @@ def run(stage: Callable[..., None]) -> None:
         )
     label = "@".join([name, *arguments[1:]])
     try:
+        if name != "settings":  # which reads params.yaml itself
+            use_plugins(arguments[0])
         with _timed(arguments[0], label):
             stage(*arguments)
     except UserError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.device import memory_limit
+from cmarr.encoders.registry import place_keys
 from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.local import worker_count
 from cmarr.features.shards import size_of_features
@@ -62,7 +63,12 @@ def train(
         folder_digest(starts_from) if starts_from else None,
     ]
     folds = [fold.number for fold in read_folds(paths.folds)]
-    finetune = found_files(settings.get("finetune", {}))
+    finetune = dict(settings.get("finetune", {}))
+    if finetune:
+        finetune["encoders"] = {
+            letter: own | {"settings": found_files(own["settings"], place_keys(own["encoder"]))}
+            for letter, own in finetune["encoders"].items()
+        }
     trials, seeds = settings["trials"], settings["seeds"]
     workers = 1 if device != "cpu" else worker_count(machine["workers"], threads)
     # a cluster's GPUs need not be here to be asked

@@ -218,7 +218,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @needs_ray
 def test_shards_come_out_to_the_byte_as_in_local_processes(cluster, tmp_path):
     options = {"shard_size": 2, "max_rejected": 0.2}
-    utterances, encoder = clips(tmp_path), LogMel(workers=1)
+    utterances, encoder = clips(tmp_path), LogMel(LogMel.Settings(), workers=1)
     here = extract(utterances, encoder, tmp_path / "here", **options)
     elsewhere = on_cluster(partial(build_encoder, "logmel", workers=1), cluster)
     work = tmp_path / "work"
@@ -235,7 +235,7 @@ def test_shards_come_out_to_the_byte_as_in_local_processes(cluster, tmp_path):
 
 @needs_ray
 def test_too_many_failures_stop_extraction_with_the_same_words(cluster, tmp_path):
-    utterances, encoder = clips(tmp_path), LogMel(workers=1)
+    utterances, encoder = clips(tmp_path), LogMel(LogMel.Settings(), workers=1)
     told = []
     for make in (None, on_cluster(partial(build_encoder, "logmel", workers=1), cluster)):
         with pytest.raises(UserError) as caught:

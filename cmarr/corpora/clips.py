@@ -36,6 +36,8 @@ COLUMNS = (
     "sex",
     "dialogue",
 )
+READER = "manifest"
+
 LAYOUT = f"a manifest (.csv or .parquet) with the columns {', '.join(COLUMNS[:7])}"
 
 _NUMBERS = ("start", "end", "score")

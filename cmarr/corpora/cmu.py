@@ -25,6 +25,8 @@ from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
+READER = "cmu"
+
 LAYOUT = (
     "Transcript/Segmented/<video>.annotprocessed (MOSI) or Transcript/Segmented/Combined/<video>.txt (MOSEI), "
     "recordings named after the videos, and label.csv or an MMSA pickle with the scores"

@@ -11,6 +11,8 @@ from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.utterance import Rejected, Utterance
 
+READER = "crema_d"
+
 LAYOUT = "clips named like AudioWAV/1001_DFA_ANG_XX.wav and VideoFlash/1001_DFA_ANG_XX.flv, in any folders"
 
 EMOTIONS = {

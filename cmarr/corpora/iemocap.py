@@ -21,6 +21,8 @@ from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable
 from cmarr.utterance import Rejected, Utterance
 
+READER = "iemocap"
+
 LAYOUT = "Session1 ... Session5, each with dialog/EmoEvaluation/Ses01F_impro01.txt and its like"
 
 LABELS = {

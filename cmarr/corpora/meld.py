@@ -16,6 +16,8 @@ from cmarr.corpora.text_files import read_text
 from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 
+READER = "meld"
+
 LAYOUT = (
     "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv, and clips like train_splits/dia0_utt0.mp4"
 )

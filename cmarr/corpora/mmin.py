@@ -28,6 +28,8 @@ from cmarr.modalities import MODALITIES, NAMES
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
+READER = "mmin"
+
 LAYOUT = "A/comparE.h5, V/denseface.h5, L/bert_large.h5 and target/1/trn_label.npy, trn_int2name.npy and their like"
 
 FOLDERS = {"s": "A", "v": "V", "t": "L"}

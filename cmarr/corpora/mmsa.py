@@ -22,6 +22,8 @@ from cmarr.modalities import NAMES
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
+READER = "mmsa"
+
 LAYOUT = "an MMSA pickle: train, valid and test, each with id, regression_labels and features"
 SPLITS = ("train", "valid", "test")
 COLUMNS = {"s": "audio", "v": "vision", "t": "text"}

@@ -17,6 +17,8 @@ from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
+READER = "msp_improv"
+
 LAYOUT = (
     "Evaluation.txt, the folders Audio and Video (or session1 ... session6 directly) with files like "
     "MSP-IMPROV-S01A-F01-S-FM01.wav, and All_human_transcriptions"

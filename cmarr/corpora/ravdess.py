@@ -14,6 +14,8 @@ from cmarr.corpora.inventory import corpus_files
 from cmarr.errors import UserError, did_you_mean
 from cmarr.utterance import Rejected, Utterance
 
+READER = "ravdess"
+
 LAYOUT = "clips named like Actor_12/03-01-05-02-01-01-12.wav (or .flac, .mp4), in any folders below it"
 
 EMOTIONS = {

@@ -1,6 +1,6 @@
 """Which corpora there are. A reader's file is imported only when its corpus is read.
 
-A reader is a module with `read(root, **options) -> (utterances, rejected)`; its
+A reader is a module with the line `READER = "<kind>"` and `read(root, **options) -> (utterances, rejected)`; its
 options are the parameters with a default. It may also have LAYOUT (a
 sentence: what it looks for), `files(root, **options)` (the files it uses, where that is not the whole
 folder), `features(root, modality, **options)` (an encoder, where the corpus comes as features instead of
@@ -8,7 +8,6 @@ media), `published(root, utterances, **options)` (the counts it should have, a l
 `findings(root, utterances, **options)` (what else is worth telling, a list of `Finding`).
 """
 
-import importlib
 import inspect
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,21 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
 from cmarr.errors import UserError, did_you_mean
+from cmarr.plugins import READERS, module_of
 from cmarr.utterance import Rejected, Utterance
-
-READERS = {
-    "demo": "cmarr.corpora.demo.reader",
-    "iemocap": "cmarr.corpora.iemocap",
-    "msp_improv": "cmarr.corpora.msp_improv",
-    "cmu": "cmarr.corpora.cmu",
-    "mmsa": "cmarr.corpora.mmsa",
-    "mmin": "cmarr.corpora.mmin",
-    "ravdess": "cmarr.corpora.ravdess",
-    "crema_d": "cmarr.corpora.crema_d",
-    "meld": "cmarr.corpora.meld",
-    "manifest": "cmarr.corpora.clips",
-}
-"""`datasets.<name>.kind` -> module."""
 
 _FUNCTIONS = ("read", "files", "features", "published", "findings")
 _GENERATED = {"demo": ("seed", "sessions", "utterances")}
@@ -121,11 +107,7 @@ def _extra(
 
 
 def _reader(kind: str, dataset: str) -> ModuleType:
-    if kind not in READERS:
-        raise UserError(
-            f"datasets.{dataset}.kind: {kind!r} is not a kind of corpus; there are {', '.join(READERS)}"
-        )
-    return importlib.import_module(READERS[kind])
+    return module_of(READERS, kind, f"datasets.{dataset}.kind")
 
 
 def _root(root: str | Path, dataset: str) -> Path:
@@ -142,7 +124,7 @@ def _call(
 ) -> Any:
     """Call a reader's function with those of the options it takes; the others must suit another one."""
     takes = {name: _options(reader, name) for name in _FUNCTIONS}
-    generated = next((o for kind, o in _GENERATED.items() if READERS[kind] == reader.__name__), ())
+    generated = next((o for kind, o in _GENERATED.items() if kind == reader.READER), ())
     known = sorted({*generated, *(option for options_of in takes.values() for option in options_of)})
     for name in options:
         if name not in known:

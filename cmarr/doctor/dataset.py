@@ -129,7 +129,7 @@ def _weights(modality: str, name: str, settings: Mapping[str, Any]) -> Finding:
     model, revision = settings.get("model"), settings.get("revision")
     if model is None:
         try:
-            build_encoder(name, **settings)
+            build_encoder(name, settings)
         except UserError as error:
             return Finding("problem", f"{modality}: {error}")
         return Finding("ok", f"{modality}: {name}, ready")

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from cmarr.declaration import Count, Place, Section, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
-from cmarr.encoders.networks import TEXT_FAMILIES, LayerChoice, Layers, TextNetwork, framing
-from cmarr.encoders.pretrained import Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
+from cmarr.encoders.networks import LAYERS, TEXT_FAMILIES, ChosenLayers, LayerChoice, TextNetwork, framing
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -20,34 +21,48 @@ class Bert:
     """One row a word piece, [CLS] and [SEP] included, (T, D); `times` are positions 0, 1, 2, ... and not seconds.
 
     The special tokens stay, as in MMSA's feature files: [CLS] is what BERT was trained to sum a sentence up in.
-    `model` is an id on the hub, at `revision`, or a folder; `layers` 'last', 'all' or numbers to average. A text with
-    more word pieces than the model can take is read in equal chunks that overlap by a quarter, each framed by the
-    special tokens, each row taken from the chunk in which it lies further from an end.
+    A text with more word pieces than the model can take is read in equal chunks that overlap by a quarter, each framed
+    by the special tokens, each row taken from the chunk in which it lies further from an end.
 
     In float32 a row differs by less than 1e-5 from what transformers gives for the text alone. `batch_pieces`
     bounds the word pieces that go through the network at once, `workers` the threads that compute, `window` how many
     texts are sorted by length at a time.
     """
 
-    modality = "t"
+    class Settings(Section):
+        """a pretrained network: BERT, RoBERTa or their like; a row a word piece, [CLS] and [SEP] included"""
+
+        model: Place = setting(
+            MODEL, "an id on the model hub, fetched on first use, or a folder that holds the model"
+        )
+        revision: str = setting(
+            REVISION, "commit of that id (another model has other ones); folders have none"
+        )
+        layers: ChosenLayers = setting("last", LAYERS)
+        precision: Precision = setting("fp32", PRECISION)
+        batch_pieces: Count = setting(
+            512,
+            "word pieces that go through the network at once, >= 1; changes memory and speed, rows by < 1e-5",
+        )
+
+    modality, trainable_input = "t", "word_pieces"
 
     def __init__(
         self,
-        model: str = MODEL,
-        revision: str = REVISION,
-        layers: Layers = "last",
-        precision: Precision = "fp32",
-        batch_pieces: int = 512,
+        settings: Settings,
+        *,
         device: str = "auto",
         workers: int = 2,
         window: int = 64,
     ):
-        checkpoint = load_checkpoint("bert", model, revision, families=TEXT_FAMILIES, preparation="tokenizer")
+        checkpoint = load_checkpoint(
+            "bert", settings.model, settings.revision, families=TEXT_FAMILIES, preparation="tokenizer"
+        )
         self.checkpoint = checkpoint
-        self.layers = LayerChoice("bert", layers, checkpoint.config)
-        self.arithmetic = Arithmetic(device, precision)
+        self.layers = LayerChoice("bert", settings.layers, checkpoint.config)
+        self.arithmetic = Arithmetic(device, settings.precision)
         self.network = TextRows(checkpoint, self.layers, self.arithmetic)
-        self.batch_pieces, self.workers, self.window = batch_pieces, workers, window
+        self.batch_pieces, self.workers, self.window = settings.batch_pieces, workers, window
         self.dim = self.layers.width
 
     def describe(self) -> dict[str, str]:

@@ -1,15 +1,15 @@
 """Video through Denseface: what a network trained on FER+ sees in the speaker's face."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 
+from cmarr.declaration import AutoCount, Place, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.decoding import decoded
 from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, prepared, weights_file
-from cmarr.encoders.face_settings import FaceSettings
-from cmarr.encoders.pretrained import Arithmetic, Precision, libraries
+from cmarr.encoders.face_settings import FaceSection, FaceSettings
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Precision, libraries
 from cmarr.files import file_digest
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -18,36 +18,45 @@ from cmarr.utterance import Rejected, Utterance
 class DensefaceRows:
     """One row a face (T, 342), `rate` faces a second, of the face followed through the clip.
 
-    `weights` is a safetensors file, empty for the one that cmarr brings along. The box is widened by `margin` of its
+    The box is widened by `margin` of its
     size on each side and scaled to 64 x 64 gray. A frame without a face gives no row; without any face in the clip the
     video is not available. `batch_faces` bounds what goes through the network at once (auto: what is fastest),
     `workers` the processes that decode and search and the threads that compute, `seconds` the decoding of an utterance,
     `window` how many utterances are sorted by length at a time.
     """
 
+    class Settings(FaceSection):
+        """a network trained on FER+; 342 numbers a face"""
+
+        weights: Place = setting(
+            "", "safetensors file with its .sha256 beside it; empty = the weights that cmarr brings along"
+        )
+        precision: Precision = setting("fp32", PRECISION)
+        batch_faces: AutoCount = setting(
+            "auto",
+            "faces that go through the network at once, >= 1; auto = 8 on a CPU, whose caches hold no more, and 256 "
+            "on a GPU; changes memory and speed, rows by < 1e-5",
+        )
+
     modality = "v"
     dim = WIDTH
 
     def __init__(
         self,
-        weights: str = "",
-        rate: float = 10.0,
-        margin: float = 0.1,
-        detector: str = "haar",
-        detector_file: str = "",
-        precision: Precision = "fp32",
-        batch_faces: int | Literal["auto"] = "auto",
+        settings: Settings,
+        *,
         device: str = "auto",
         workers: int = 2,
         seconds: float = 60.0,
         window: int = 64,
     ):
-        self.faces = FaceSettings(rate, margin, detector, detector_file)
+        self.faces = FaceSettings(settings)
         self.reader = self.faces.reader
-        self.arithmetic = Arithmetic(device, precision)
-        self.network = self.arithmetic.place(load_denseface(weights))
-        self.revision = f"sha256:{file_digest(weights_file(weights))[:16]}"
-        self.batch_faces = faces_at_once(self.arithmetic.device) if batch_faces == "auto" else batch_faces
+        self.arithmetic = Arithmetic(device, settings.precision)
+        self.network = self.arithmetic.place(load_denseface(settings.weights))
+        self.revision = f"sha256:{file_digest(weights_file(settings.weights))[:16]}"
+        at_once = settings.batch_faces
+        self.batch_faces = faces_at_once(self.arithmetic.device) if at_once == "auto" else at_once
         self.workers, self.seconds, self.window = workers, seconds, window
 
     def describe(self) -> dict[str, str]:

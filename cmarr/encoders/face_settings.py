@@ -1,10 +1,25 @@
 """How faces are looked for: what every encoder of faces is set by."""
 
 from functools import partial
+from typing import Literal
 
+from cmarr.declaration import NotNegative, Place, Positive, Section, setting
 from cmarr.files import file_digest
 from cmarr.media.detectors import DETECTORS, build_detector, require_model
 from cmarr.media.faces import FaceReader
+
+
+class FaceSection(Section):
+    """What every encoder of faces declares."""
+
+    rate: Positive = setting(10.0, "faces a second, > 0")
+    margin: NotNegative = setting(0.1, "border added around the detected face, as a share of its width, >= 0")
+    detector: Literal["haar", "yunet"] = setting(
+        "haar", "haar (comes with OpenCV), yunet (turned faces too; needs a file)"
+    )
+    detector_file: Place = setting(
+        "", "YuNet's ONNX file, face_detection_yunet_2023mar.onnx in OpenCV's model zoo"
+    )
 
 
 class FaceSettings:
@@ -13,9 +28,9 @@ class FaceSettings:
     Raises UserError for a detector that does not exist, or whose file does not.
     """
 
-    def __init__(
-        self, rate: float = 10.0, margin: float = 0.1, detector: str = "haar", detector_file: str = ""
-    ):
+    def __init__(self, section: FaceSection):
+        rate, margin = section.rate, section.margin
+        detector, detector_file = section.detector, section.detector_file
         if detector not in DETECTORS:
             build_detector(detector)
         if detector != "haar":

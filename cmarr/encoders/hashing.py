@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -26,10 +27,15 @@ class Hashing:
     transcript does not say when its words are spoken.
     """
 
+    class Settings(Section):
+        """words and the 2- to 4-letter pieces of words, hashed; one vector a word"""
+
+        dim: Count = setting(256, "width of a feature vector, >= 1")
+
     modality = "t"
 
-    def __init__(self, dim: int = 256, shortest: int = 2, longest: int = 4):
-        self.dim, self.shortest, self.longest = dim, shortest, longest
+    def __init__(self, settings: Settings, *, shortest: int = 2, longest: int = 4):
+        self.dim, self.shortest, self.longest = settings.dim, shortest, longest
 
     @cached_property
     def hasher(self) -> Any:

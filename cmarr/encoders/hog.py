@@ -5,7 +5,7 @@ from functools import partial
 from importlib.metadata import version
 
 from cmarr.encoders.decoding import clip_features
-from cmarr.encoders.face_settings import FaceSettings
+from cmarr.encoders.face_settings import FaceSection, FaceSettings
 from cmarr.errors import UserError
 from cmarr.media.faces import SIZE
 from cmarr.media.gradients import FaceGradients, width
@@ -22,14 +22,15 @@ class Hog:
     processes decode and compute; an utterance may take `seconds`. `detector` is 'haar', or 'yunet' with its ONNX file.
     """
 
+    class Settings(FaceSection):
+        """histogram of oriented gradients of the face"""
+
     modality = "v"
 
     def __init__(
         self,
-        rate: float = 10.0,
-        margin: float = 0.1,
-        detector: str = "haar",
-        detector_file: str = "",
+        settings: Settings,
+        *,
         cell: int = 16,
         block: int = 2,
         workers: int = 2,
@@ -40,7 +41,7 @@ class Hog:
                 f"hog: cells of {cell} pixels in blocks of {block} do not fit a face of {SIZE} pixels; "
                 f"choose a `cell` that divides {SIZE} and a `block` of at most {SIZE} / cell"
             )
-        self.faces = FaceSettings(rate, margin, detector, detector_file)
+        self.faces = FaceSettings(settings)
         self.cell, self.block = cell, block
         self.workers, self.seconds = workers, seconds
         self.dim = width(cell, block)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
+from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.decoding import clip_features
 from cmarr.media.spectrum import LogMelRows
 from cmarr.sequence import FeatureSequence
@@ -13,13 +14,19 @@ from cmarr.utterance import Rejected, Utterance
 class LogMel:
     """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames.
 
-    `pool` 5 gives 20 rows a second. `workers` processes decode and compute; an utterance may take
-    `seconds`.
+    `workers` processes decode and compute; an utterance may take `seconds`.
     """
+
+    class Settings(Section):
+        """log-mel bands of 25 ms windows every 10 ms, and their change over time"""
+
+        bands: Count = setting(80, "bands, >= 1; a feature vector holds twice as many numbers")
+        pool: Count = setting(5, "windows averaged into one frame, >= 1; 5 gives 20 frames/s")
 
     modality = "s"
 
-    def __init__(self, bands: int = 80, pool: int = 5, workers: int = 2, seconds: float = 60.0):
+    def __init__(self, settings: Settings, *, workers: int = 2, seconds: float = 60.0):
+        bands, pool = settings.bands, settings.pool
         self.bands, self.pool = bands, pool
         self.workers, self.seconds = workers, seconds
         self.dim = 2 * bands

@@ -4,16 +4,23 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, cat, nn, stack
 from torch.nn.functional import pad
 
+from cmarr.declaration import CountOrZero
 from cmarr.errors import UserError
 
 Layers = str | Sequence[int]
+ChosenLayers = Literal["last", "all"] | Annotated[tuple[CountOrZero, ...], Field(min_length=1)]
+LAYERS = (
+    "last; [9, 10, 11] = the mean of these, 0 being the input of the first; all = 0 to last side by side, for the "
+    "methods to weigh in training, and that many times as large"
+)
 
 
 class LayerChoice:

@@ -1,22 +1,38 @@
 """Encoders by name, as params.yaml has it. An encoder's file is imported only when that encoder is asked for."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+from cmarr.declaration import PLACE, marked
 from cmarr.encoders.protocol import Encoder
-from cmarr.plugins import ENCODERS, load, names
+from cmarr.plugins import ENCODERS, load
+from cmarr.validation import validate
 
 
-def encoder_names() -> tuple[str, ...]:
-    """Every encoder there is."""
-    return names(ENCODERS)
+def encoder_class(name: str) -> Any:
+    """The class of an encoder. Raises UserError for a name that does not exist."""
+    return load(ENCODERS, name)
 
 
-def build_encoder(name: str, **settings: Any) -> Encoder:
-    """Construct an encoder by its key; raises UserError for a key that does not exist."""
-    return load(ENCODERS, name)(**settings)
+def build_encoder(name: str, settings: Mapping[str, Any] | None = None, **machine: Any) -> Encoder:
+    """Construct an encoder by its name.
+
+    settings: values of what the class declares in its `Settings`; the others are as declared there
+    machine:  what the machine allows (workers, seconds, device, window), of which an encoder takes what it uses
+
+    Raises UserError for a name that does not exist, and for settings that the class does not have or cannot take.
+    """
+    made = encoder_class(name)
+    used = {key: value for key, value in machine.items() if key in inspect.signature(made).parameters}
+    return made(validate(made.Settings, settings or {}, f"encoders.{name}"), **used)
 
 
-def keywords(name: str) -> list[str]:
-    """The settings that an encoder's constructor takes; raises UserError for a key that does not exist."""
-    return list(inspect.signature(load(ENCODERS, name)).parameters)
+def takes_device(name: str) -> bool:
+    """Whether an encoder runs a network, and therefore on a device. Raises UserError as `encoder_class` does."""
+    return "device" in inspect.signature(encoder_class(name)).parameters
+
+
+def place_keys(name: str) -> list[str]:
+    """The settings of an encoder that say where something lies. Raises UserError as `encoder_class` does."""
+    return marked(encoder_class(name).Settings, PLACE)

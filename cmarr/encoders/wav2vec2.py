@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from cmarr.declaration import Count, Place, Positive, Section, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.decoding import decoded
-from cmarr.encoders.networks import SPEECH_FAMILIES, LayerChoice, Layers, SpeechNetwork
-from cmarr.encoders.pretrained import Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
+from cmarr.encoders.networks import LAYERS, SPEECH_FAMILIES, ChosenLayers, LayerChoice, SpeechNetwork
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
 from cmarr.encoders.protocol import STAGE
 from cmarr.errors import UserError
 from cmarr.media.audio import RATE, Samples
@@ -22,8 +23,7 @@ MODEL, REVISION = "facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080f
 class Wav2vec2:
     """One row every 20 ms, (T, D): T = floor((N - 400) / 320) + 1 for N samples at 16 kHz.
 
-    `model` is an id on the hub, at `revision`, or a folder; `layers` 'last', 'all' or numbers to average; `pool`
-    rows are averaged into one. An utterance longer than `longest` seconds is read in equal chunks that overlap by
+    An utterance longer than `longest` seconds is read in equal chunks that overlap by
     a quarter, each row taken from the chunk in which it lies further from an end; its samples are normalised as a
     whole, as always.
 
@@ -32,30 +32,49 @@ class Wav2vec2:
     `seconds` the decoding of an utterance, `window` how many are sorted by length at a time.
     """
 
-    modality = "s"
+    class Settings(Section):
+        """a pretrained network: wav2vec 2.0, HuBERT or WavLM; a row every 20 ms. See docs/encoders.md"""
+
+        model: Place = setting(
+            MODEL, "an id on the model hub, fetched on first use, or a folder that holds the model"
+        )
+        revision: str = setting(
+            REVISION, "commit of that id (another model has other ones); folders have none"
+        )
+        layers: ChosenLayers = setting("last", LAYERS)
+        pool: Count = setting(1, "rows averaged into one, >= 1; 2 gives 25 rows/s")
+        precision: Precision = setting("fp32", PRECISION)
+        longest: Positive = setting(
+            60.0, "seconds, > 0; a longer utterance is read in stretches that overlap by a quarter"
+        )
+        batch_seconds: Positive = setting(
+            10.0,
+            "seconds of sound that go through the network at once, > 0; changes memory and speed, rows by < 1e-5",
+        )
+
+    modality, trainable_input = "s", "waveforms"
 
     def __init__(
         self,
-        model: str = MODEL,
-        revision: str = REVISION,
-        layers: Layers = "last",
-        pool: int = 1,
-        precision: Precision = "fp32",
-        longest: float = 60.0,
-        batch_seconds: float = 10.0,
+        settings: Settings,
+        *,
         device: str = "auto",
         workers: int = 2,
         seconds: float = 60.0,
         window: int = 64,
     ):
         checkpoint = load_checkpoint(
-            "wav2vec2", model, revision, families=SPEECH_FAMILIES, preparation="feature_extractor"
+            "wav2vec2",
+            settings.model,
+            settings.revision,
+            families=SPEECH_FAMILIES,
+            preparation="feature_extractor",
         )
         self.checkpoint = checkpoint
-        self.layers = LayerChoice("wav2vec2", layers, checkpoint.config)
-        self.arithmetic = Arithmetic(device, precision)
+        self.layers = LayerChoice("wav2vec2", settings.layers, checkpoint.config)
+        self.arithmetic = Arithmetic(device, settings.precision)
         self.network = SpeechRows(checkpoint, self.layers, self.arithmetic)
-        self.pool, self.longest, self.batch_seconds = pool, longest, batch_seconds
+        self.pool, self.longest, self.batch_seconds = settings.pool, settings.longest, settings.batch_seconds
         self.workers, self.seconds, self.window = workers, seconds, window
         self.dim = self.layers.width
         self.reader = Samples

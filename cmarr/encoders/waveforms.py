@@ -1,9 +1,12 @@
 """Speech as it is: the input of a speech network that is trained with the method."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from cmarr.declaration import Place, Section, setting
 from cmarr.encoders.networks import FRAME, SPEECH_FAMILIES, LayerChoice, SpeechNetwork, to_frames
 from cmarr.encoders.pretrained import libraries, load_checkpoint
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, recorded, require_rate
@@ -15,22 +18,25 @@ from cmarr.utterance import Rejected, Utterance
 class Waveforms:
     """16 kHz mono, 16 bit, in frames of 20 ms: (T, 320) int16, T = ceil(N / 320) for N samples.
 
-    `model` and `revision` name the network that will read them: it must be there, and an utterance too short for it
-    is rejected; with `least`, the samples that it needs, it need not. `workers` processes decode, each utterance in
+    The network that will read them must be there, and an utterance too short for it is rejected; with `least` it need
+    not. `workers` processes decode, each utterance in
     at most `seconds`.
     """
 
-    modality = "s"
+    class Settings(Section):
+        """what a speech network that is trained with the method reads"""
+
+        model: Place = setting(MODEL, "the network, as in wav2vec2")
+        revision: str = setting(REVISION, "as in wav2vec2")
+        least: Annotated[int, Field(ge=0, le=2**20)] = setting(
+            0, "samples that the network needs to answer at all; 0 = ask the network"
+        )
+
+    modality, input_of = "s", "wav2vec2"
     dim = FRAME
 
-    def __init__(
-        self,
-        model: str = MODEL,
-        revision: str = REVISION,
-        least: int = 0,
-        workers: int = 2,
-        seconds: float = 60.0,
-    ):
+    def __init__(self, settings: Settings, *, workers: int = 2, seconds: float = 60.0):
+        model, revision, least = settings.model, settings.revision, settings.least
         self.model, self.revision, self.least = model, revision, least
         if not least:
             checkpoint = load_checkpoint(

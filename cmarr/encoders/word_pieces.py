@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmarr.declaration import Place, Section, setting
 from cmarr.encoders.bert import MODEL, REVISION, readable, word_pieces
 from cmarr.encoders.networks import TEXT_FAMILIES, framing
 from cmarr.encoders.pretrained import libraries, load_checkpoint
@@ -19,14 +20,21 @@ from cmarr.utterance import Rejected, Utterance
 class WordPieces:
     """One row a word piece, its number: (T, 1) whole numbers, without special tokens.
 
-    `model` and `revision` name the network that will read them, whose tokenizer cuts the text. `tokenizer` is the
-    file that `save_tokenizer` wrote of it; with one, nothing else is looked for.
+    The tokenizer of the network that will read them cuts the text.
     """
 
-    modality = "t"
+    class Settings(Section):
+        """what a text network that is trained with the method reads"""
+
+        model: Place = setting(MODEL, "the network, as in bert")
+        revision: str = setting(REVISION, "as in bert")
+        tokenizer: str = setting("", "file that `save_tokenizer` wrote; with one, nothing else is looked for")
+
+    modality, input_of = "t", "bert"
     dim = 1
 
-    def __init__(self, model: str = MODEL, revision: str = REVISION, tokenizer: str = ""):
+    def __init__(self, settings: Settings):
+        model, revision, tokenizer = settings.model, settings.revision, settings.tokenizer
         if tokenizer:
             self.model, self.revision, self.cut = model, revision, _saved(tokenizer)
             return

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.encoders.protocol import Encoder
-from cmarr.encoders.registry import build_encoder, keywords
+from cmarr.encoders.registry import build_encoder, place_keys
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.modalities import LETTERS
-from cmarr.recognition.trained import FILES, TOKENIZER, EncoderAbout
+from cmarr.recognition.trained import TOKENIZER, EncoderAbout
 
 DECIDE = ("encoder", "revision", "parameters")
 """What of a provenance must be the same, or the features mean something else."""
@@ -42,9 +42,7 @@ def encoders_for(
         settings = {**about.settings, **_place(modality, about, places)}
         if settings.get("tokenizer"):
             settings["tokenizer"] = _tokenizer(folder, settings["tokenizer"])
-        machine = {"workers": workers, "seconds": seconds, "device": device}
-        taken = keywords(about.name)
-        encoder = build_encoder(about.name, **settings, **{k: v for k, v in machine.items() if k in taken})
+        encoder = build_encoder(about.name, settings, workers=workers, seconds=seconds, device=device)
         notes += _differences(modality, about, encoder)
         found[LETTERS[modality]] = encoder
     return found, notes
@@ -54,7 +52,11 @@ def _place(modality: str, about: EncoderAbout, places: Mapping[str, str]) -> dic
     if modality not in places:
         return {}
     brought = about.settings.get("tokenizer") or about.settings.get("least")
-    key = None if brought else next((key for key in FILES if about.settings.get(key)), None)
+    key = (
+        None
+        if brought
+        else next((key for key in place_keys(about.name or "") if about.settings.get(key)), None)
+    )
     if key is None:
         raise UserError(f"weights: the encoder of {modality} ({about.name}) needs none")
     return {key: places[modality]}

@@ -11,11 +11,12 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from cmarr.declaration import Names, Section
+from cmarr.encoders.registry import encoder_class, place_keys
 from cmarr.errors import NotComputed, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
 from cmarr.files import read_json
 from cmarr.modalities import NAMES
-from cmarr.settings.schema import Encoders
+from cmarr.plugins import ENCODERS, VARIABLE, names
 from cmarr.validation import validate
 
 FORMAT = 1
@@ -27,8 +28,8 @@ LARGEST = 2**24
 TOKENIZER = "tokenizer.json"
 """File of an exported folder that cuts text into the pieces which a fine-tuned network reads."""
 
-FILES = {"model": "a folder or an id on the model hub", "weights": "a file", "detector_file": "a file"}
-"""Settings of encoders that may say where something lies."""
+DIGEST = re.compile("[0-9a-f]{64}")
+"""What stands for the tokenizer in an exported description: the SHA-256 of the file `TOKENIZER` beside it."""
 
 
 class EncoderAbout(Section):
@@ -41,28 +42,6 @@ class EncoderAbout(Section):
     name: str | None
     settings: dict[str, Any]
     provenance: dict[str, str]
-
-
-class Raw(Section):
-    """Input of a network that was trained with the method and lies in its weights: which network it is for.
-
-    An exported model brings along what its input takes, so that the network need not be fetched for it:
-    tokenizer: SHA-256 of the file `TOKENIZER` beside the description
-    least:     samples that the network needs at least
-    """
-
-    model: str
-    revision: str
-    tokenizer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    least: Annotated[int, Field(ge=0, le=2**20)] = 0
-
-
-SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Encoders.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-} | {"waveforms": Raw, "word_pieces": Raw}
-"""Encoder -> what its settings may hold."""
 
 
 class Member(Section):
@@ -106,9 +85,17 @@ def check_about(values: Any, source: str) -> About:
     for modality, encoder in about.encoders.items():
         if encoder.name is None:
             continue
-        if encoder.name not in SECTIONS:
-            raise UserError(f"{source}: encoders.{modality}.name: {encoder.name!r} is not an encoder")
-        validate(SECTIONS[encoder.name], encoder.settings, f"{source}: encoders.{modality}.settings")
+        if encoder.name not in names(ENCODERS):
+            raise UserError(
+                f"{source}: encoders.{modality}.name: {encoder.name!r} is not an encoder; if it is a plugin, name its "
+                f"file in plugins of params.yaml, or in the environment variable {VARIABLE}"
+            )
+        declared = encoder_class(encoder.name).Settings
+        validate(declared, encoder.settings, f"{source}: encoders.{modality}.settings")
+        if (tokenizer := encoder.settings.get("tokenizer")) and not DIGEST.fullmatch(tokenizer):
+            raise UserError(
+                f"{source}: encoders.{modality}.settings.tokenizer: must be a SHA-256, not {tokenizer!r}"
+            )
     return about
 
 
@@ -269,7 +256,7 @@ def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]
         if not made:
             raise NotComputed(f"{data / 'features' / name}: the features are not there; extract them first")
         own = dict(settings.get("settings", {}))
-        for key in FILES:
+        for key in place_keys(settings["encoder"]) if own else ():
             if own.get(key) and (place := root / Path(own[key]).expanduser()).exists():
                 own[key] = str(place.resolve())
         drop = ("dtype", "inputs", "rejected")

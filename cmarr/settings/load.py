@@ -1,15 +1,18 @@
 """From params.yaml and a preset to validated settings, with errors that name the key."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
+from cmarr import plugins
+from cmarr.declaration import MACHINE
 from cmarr.errors import UserError, did_you_mean
+from cmarr.settings.declared import settings_model
 from cmarr.settings.schema import Settings
-from cmarr.validation import refuse_unknown_keys, refuse_what_json_lacks, validate
+from cmarr.validation import field_at, refuse_unknown_keys, refuse_what_json_lacks, validate
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 """What a dataset may be called."""
@@ -20,24 +23,21 @@ AUTO = "auto"
 ADDED = "+"
 """Stands between a preset and those that are laid over it."""
 
-RUNTIME_AUTO = {
-    ("device",),
-    ("workers",),
-    ("memory",),
-    ("ray", "address"),
-    ("ray", "cpus"),
-    ("ray", "gpus"),
-    ("encoders", "denseface", "batch_faces"),
-}
-"""Keys whose 'auto' is decided by the machine, not by a preset."""
 
+def load_settings(
+    params: str | Path,
+    presets: str | Path,
+    dataset: str | None = None,
+    *,
+    find: Callable[[str], Path] | None = None,
+) -> Settings:
+    """Read params.yaml, fill the keys left at 'auto' from the preset or as they are declared, validate.
 
-def load_settings(params: str | Path, presets: str | Path, dataset: str | None = None) -> Settings:
-    """Read params.yaml, fill the keys left at 'auto' from the preset, validate.
+    dataset: as if that stood there: another dataset may bring another preset
+    find:    where a file lies that a setting names; by default, relative to params.yaml
 
-    With `dataset`, as if that stood there: another dataset may bring another preset.
-
-    What the user typed always wins: a preset gives a value only to a key that says 'auto'.
+    What the user typed always wins: a preset gives a value only to a key that says 'auto'. From now on this process
+    knows the plugins that params.yaml names.
 
     Raises:
         UserError: a file that is not YAML, an unknown key (with the nearest valid one), a wrong type
@@ -50,8 +50,10 @@ def load_settings(params: str | Path, presets: str | Path, dataset: str | None =
         if not isinstance(raw[key], kind):
             wanted = "a name" if kind is str else "a section"
             raise UserError(f"{params}: {key}: must be {wanted}, not {raw[key]!r}")
+    _use_plugins(raw, params, find)
+    model = settings_model()
     # Before the preset is filled in: a misspelled key would otherwise surface as a preset's fault.
-    refuse_unknown_keys(Settings, raw, str(params))
+    refuse_unknown_keys(model, raw, str(params))
     raw["dataset"] = name = dataset or raw["dataset"]
     for known in (name, *raw["datasets"]):
         # The name becomes a folder and a word of a command.
@@ -69,7 +71,16 @@ def load_settings(params: str | Path, presets: str | Path, dataset: str | None =
             raise UserError(f"{params}: datasets.{name}.preset must name a preset")
     preset = ADDED.join((preset, *more))
     filled = _fill(raw, read_preset(preset, presets), str(params), preset)
-    return validate(Settings, {**filled, "preset": preset}, str(params))
+    return validate(model, {**filled, "preset": preset}, str(params))
+
+
+def _use_plugins(
+    raw: Mapping[str, Any], params: str | Path, find: Callable[[str], Path] | None = None
+) -> None:
+    named = raw.get("plugins", [])
+    if not isinstance(named, list) or not all(isinstance(plugin, str) for plugin in named):
+        raise UserError(f"{params}: plugins: must be a list of files and modules, not {named!r}")
+    plugins.use([str(find(p)) if find and plugins.is_file(p) else p for p in named], Path(params).parent)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -147,12 +158,15 @@ def _fill_level(
         if isinstance(value, Mapping) and value:
             below = given if isinstance(given, Mapping) else {}
             out[key] = _fill_level(value, below, here, source, name)
-        elif value == AUTO and here not in RUNTIME_AUTO and here != ("preset",):
-            if given is None:
+        elif value == AUTO and not (
+            (field := field_at(settings_model(), here)) and MACHINE in field.metadata
+        ):
+            if given is not None:
+                out[key] = given
+            elif field is None or field.is_required():
                 raise UserError(
                     f"{source}: {'.'.join(here)} is 'auto', but preset {name!r} gives no value; write one"
                 )
-            out[key] = given
         else:
             out[key] = value
     return out

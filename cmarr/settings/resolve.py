@@ -1,27 +1,22 @@
 """One small settings file a stage, a method and a modality: a change re-runs exactly what it concerns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cmarr.damage.kinds import KINDS
+from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, did_you_mean
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
+from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
+from cmarr.plugins import METHODS, names
 from cmarr.settings.crossing import crossed
+from cmarr.settings.declared import own_settings, selectable
 from cmarr.settings.idle import refuse_idle_switches
-from cmarr.settings.schema import Dataset, Methods, Settings, Train
+from cmarr.settings.schema import Dataset, Settings, Train
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
 from cmarr.validation import validate
-
-ENCODERS = {"speech": ("logmel", "wav2vec2"), "video": ("hog", "denseface"), "text": ("hashing", "bert")}
-"""What may encode a modality: sections of `encoders`."""
-
-INPUTS = {"wav2vec2": "waveforms", "bert": "word_pieces"}
-"""Encoder that can be trained with a method -> the one that writes what it reads."""
-
-REPRESENTING = ("cmarr", "masked", "mcur")
-"""Methods that obey `cmarr.methods.protocol.Represents`."""
 
 SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_layers", "missing")
 """Settings of a method that the model it starts from shares: its weights go into the method's."""
@@ -53,6 +48,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
             "memory": settings.memory,
             "executor": settings.executor,
             "ray": settings.ray.model_dump(),
+            "plugins": list(settings.plugins),
         },
         "track": {"register_model": settings.register_model},
     }
@@ -62,6 +58,8 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     for name, other in others.items():
         files |= {f"cross/{name}/{stage}": own for stage, own in _from_raw(other).items()}
     for name in settings.methods:
+        if name in files:
+            raise UserError(f"methods: {name!r} is the name of a stage, too; give the plugin another name")
         files[name] = _method(settings, name, task)
         files[f"pretrain/{name}"] = _first_stage(settings, name, task)
     files["transfer"] = {
@@ -71,7 +69,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "device": settings.device,
         "classes": list(dataset.classes),
     }
-    check_variants(settings, {*files, *Methods.model_fields, "report"})
+    check_variants(settings, {*files, *names(METHODS), "report"})
     for name, ablation in settings.ablations.items():
         changed = varied(settings, name)
         variant = _method(changed, ablation.method, task)
@@ -141,7 +139,7 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
             "options": dataset.options,
         } | extraction
     encoder = getattr(settings.encoders, modality)
-    known = ENCODERS[modality]
+    known = selectable(modality)
     if encoder not in known:
         raise UserError(
             f"encoders.{modality}: {encoder!r} does not encode {modality}; there are {', '.join(known)}"
@@ -149,7 +147,10 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
         )
     section = getattr(settings.encoders, encoder).model_dump()
     if encoder in settings.finetune.encoders:
-        encoder, section = INPUTS[encoder], {key: section[key] for key in ("model", "revision")}
+        encoder, section = (
+            encoder_class(encoder).trainable_input,
+            {key: section[key] for key in ("model", "revision")},
+        )
     return {"source": "encoder", "encoder": encoder, "settings": section} | extraction
 
 
@@ -198,16 +199,19 @@ def _damage(settings: Settings, kind: str, extraction: dict[str, Any]) -> dict[s
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
-    known = list(Methods.model_fields)
+    known = names(METHODS)
     if name not in known:
         raise UserError(
             f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
         )
     own = getattr(settings.method, name).model_dump()
-    first_stage = own.pop("first_stage", None)
+    own.pop("first_stage", None)
     overrides = own.pop("train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
-    if name == "cmarr":
+    starts = _starts(settings, name)
+    if hasattr(method_class(name), "Settings"):
+        own = own_settings(settings, name).model_dump()
+    elif name == "cmarr":
         if own["coupling_hidden"] == "d":
             own["coupling_hidden"] = own["d"]
         own |= {"alpha": settings.alpha, "beta": settings.beta, "lambda_": settings.lambda_}
@@ -216,7 +220,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "settings": own,
         "train": train,
         "trials": trials(settings.tune, own, train),
-        "starts_from": name if first_stage and _starts(own) else None,
+        "starts_from": name if starts else None,
         "seeds": list(settings.seeds),
         "device": settings.device,
         **_finetune(settings),
@@ -224,24 +228,30 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
     }
 
 
-def _starts(method: Mapping[str, Any]) -> bool:
-    """Whether a method that can start from a trained model does: MCUR's teacher may be another one, or none."""
-    return method.get("teacher", "pretrained") == "pretrained"
+def _starts(settings: Settings, name: str) -> bool:
+    """Whether a method starts from a trained model, set as it is."""
+    made = method_class(name)
+    if getattr(made, "first_stage", None) is None:
+        return False
+    if hasattr(made, "starts"):
+        return bool(made.starts(own_settings(settings, name)))
+    return getattr(getattr(settings.method, name), "teacher", "pretrained") == "pretrained"
 
 
 def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
     """The model that a method starts from: its sizes are the method's, the rest is its own."""
-    own = getattr(settings.method, name).model_dump()
-    first = own.get("first_stage")
-    if first is None or not _starts(own):
+    if not _starts(settings, name):
         return {"method": name, "first_stage": False}
+    own = getattr(settings.method, name).model_dump()
+    first = own["first_stage"]
     overrides = first.pop("train")
+    takes = getattr(method_class(name), "first_stage_takes", SIZES)
     key = f"method.{name}.first_stage.train"
     train = validate(Train, settings.train.model_dump() | overrides, key).model_dump()
     return {
         "method": name,
         "first_stage": True,
-        "settings": first | {size: own[size] for size in SIZES if size in own},
+        "settings": first | {size: own[size] for size in takes if size in own},
         "train": train,
         "trials": [{}],
         "starts_from": None,
@@ -275,31 +285,32 @@ def _check_finetune(settings: Settings) -> None:
             f"{' and '.join(wanted)} have nothing to read; take another preset, paper-frozen for the same numbers, or "
             "set finetune.encoders to []"
         )
-    for modality, names in ENCODERS.items():
+    for name in wanted:
+        modality = NAMES[encoder_class(name).modality]
         used = getattr(settings.encoders, modality)
-        for name in wanted:
-            if name in names and name != used:
-                raise UserError(
-                    f"finetune.encoders: {name} cannot be fine-tuned, because encoders.{modality} is {used}; set that "
-                    f"to {name}, or take {name} out of finetune.encoders"
-                )
+        if name != used:
+            raise UserError(
+                f"finetune.encoders: {name} cannot be fine-tuned, because encoders.{modality} is {used}; set that "
+                f"to {name}, or take {name} out of finetune.encoders"
+            )
 
 
 def _recovery(settings: Settings) -> list[str]:
     """The methods and variants whose recovery is looked at; each must be trained, and recover."""
     for name, method in _looked_at(settings, "recovery", settings.recovery).items():
-        if method != "cmarr":
-            raise UserError(f"recovery: {name!r} recovers nothing; take cmarr or an ablation of it")
+        if not hasattr(method_class(method), "truths"):
+            able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), "truths"))
+            raise UserError(f"recovery: {name!r} recovers nothing; take {able} or an ablation of it")
     return list(settings.recovery)
 
 
 def _clusters(settings: Settings) -> list[str]:
     """The methods and variants whose clusters are looked at; each must be trained, and have one vector."""
     for name, method in _looked_at(settings, "clusters", settings.clusters).items():
-        if method not in REPRESENTING:
+        if not hasattr(method_class(method), "fused"):
+            able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), "fused"))
             raise UserError(
-                f"clusters: {name!r} has no single vector that it answers from; take {', '.join(REPRESENTING)} or an "
-                "ablation of them"
+                f"clusters: {name!r} has no single vector that it answers from; take {able} or an ablation of them"
             )
     return list(settings.clusters)
 

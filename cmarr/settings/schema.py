@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from cmarr.declaration import (
+    MACHINE,
     AtLeastTwo,
     AutoCount,
     AutoPositive,
@@ -25,7 +26,6 @@ from cmarr.declaration import (
 from cmarr.masks.protocols import DICMOR
 
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
-Layers = Literal["last", "all"] | Annotated[tuple[CountOrZero, ...], Field(min_length=1)]
 
 
 def _printable(name: str) -> str:
@@ -45,80 +45,18 @@ def _class_name(name: str) -> str:
 Classes = Annotated[tuple[Annotated[str, AfterValidator(_class_name)], ...], AfterValidator(distinct)]
 
 
-class Logmel(Section):
-    """Log-mel bands and their deltas."""
-
-    bands: Count
-    pool: Count
-
-
-class Hashing(Section):
-    """Hashed word and character n-grams per token."""
-
-    dim: Count
-
-
-class Hog(Section):
-    """Histograms of oriented gradients of the face crop."""
-
-    rate: Positive
-    margin: NotNegative
-    detector: Literal["haar", "yunet"]
-    detector_file: str
-
-
-class Wav2vec2(Section):
-    """A pretrained network for speech."""
-
-    model: str
-    revision: str
-    layers: Layers
-    pool: Count
-    precision: Literal["fp32", "bf16"]
-    longest: Positive
-    batch_seconds: Positive
-
-
-class Bert(Section):
-    """A pretrained network for text."""
-
-    model: str
-    revision: str
-    layers: Layers
-    precision: Literal["fp32", "bf16"]
-    batch_pieces: Count
-
-
-class Denseface(Section):
-    """A network for faces, trained on FER+."""
-
-    weights: str
-    rate: Positive
-    margin: NotNegative
-    detector: Literal["haar", "yunet"]
-    detector_file: str
-    precision: Literal["fp32", "bf16"]
-    batch_faces: AutoCount
-
-
 class Encoders(Section):
-    """Which encoder reads each modality, and how each encoder is set."""
+    """Which encoder reads each modality; beside it stands, of every encoder, the section that it declares."""
 
     speech: str
     video: str
     text: str
-    logmel: Logmel
-    hashing: Hashing
-    hog: Hog
-    wav2vec2: Wav2vec2
-    bert: Bert
-    denseface: Denseface
 
 
 class Finetune(Section):
     """Pretrained encoders that are trained with the methods."""
 
-    encoders: Annotated[tuple[Literal["wav2vec2", "bert"], ...], AfterValidator(distinct)]
+    encoders: Any
     lr: Positive
     freeze_front_end: Flag
     checkpointing: Flag
@@ -356,19 +294,19 @@ class MCUR(Section):
         return self
 
 
-class Methods(Section):
-    """One section a method; `train` holds the method's own overrides of the section `train`."""
-
-    cmarr: CMARR
-    masked: Masked
-    linear: Linear
-    gbdt: GBDT
-    cra: CRA
-    mmin: MMIN
-    if_mmin: IFMMIN
-    cif_mmin: CIFMMIN
-    dicmor: DiCMoR
-    mcur: MCUR
+UNDECLARED: dict[str, type[Section]] = {
+    "cmarr": CMARR,
+    "masked": Masked,
+    "linear": Linear,
+    "gbdt": GBDT,
+    "cra": CRA,
+    "mmin": MMIN,
+    "if_mmin": IFMMIN,
+    "cif_mmin": CIFMMIN,
+    "dicmor": DiCMoR,
+    "mcur": MCUR,
+}
+"""Methods that do not declare their settings themselves yet."""
 
 
 def _whole_above_one(value: float) -> float:
@@ -387,9 +325,9 @@ def _reachable(address: str) -> str:
 class Ray(Section):
     """The cluster on which units of work run, and what each claims of it."""
 
-    address: Annotated[str, AfterValidator(_reachable)]
-    cpus: Literal["auto"] | Positive
-    gpus: Literal["auto"] | Annotated[NotNegative, AfterValidator(_whole_above_one)]
+    address: Annotated[str, AfterValidator(_reachable), MACHINE]
+    cpus: AutoPositive
+    gpus: Annotated[Literal["auto"] | Annotated[NotNegative, AfterValidator(_whole_above_one)], MACHINE]
     retries: CountOrZero
 
 
@@ -535,12 +473,13 @@ class Settings(Section):
 
     dataset: str
     cross: Names
-    preset: str
+    preset: Annotated[str, MACHINE]
     alpha: NotNegative
     beta: NotNegative
     lambda_: NotNegative = Field(alias="lambda")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
-    device: str
+    device: Annotated[str, MACHINE]
+    plugins: Names = ()
     workers: AutoCount
     memory: AutoPositive
     register_model: Flag
@@ -549,12 +488,12 @@ class Settings(Section):
     methods: Annotated[Names, Field(min_length=1)]
     protocols: Annotated[Names, Field(min_length=1)]
     protocol: Protocols
-    encoders: Encoders
+    encoders: Any
     finetune: Finetune
     extraction: Extraction
     train: Train
     tune: Tune
-    method: Methods
+    method: Any
     ablate: Names
     ablations: dict[str, Ablation]
     recovery: Names

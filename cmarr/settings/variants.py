@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
+from cmarr.plugins import METHODS, names
+from cmarr.settings.declared import method_section, objective, settings_model
 from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.settings.load import read_yaml
-from cmarr.settings.schema import Ablation, Methods, Settings, Train
+from cmarr.settings.schema import Ablation, Settings, Train
 from cmarr.validation import validate
-
-OBJECTIVE = ("alpha", "beta", "lambda")
-"""The weights of CM-ARR's objective, which stand at the top of params.yaml."""
 
 
 def check_variants(settings: Settings, reserved: set[str]) -> None:
@@ -25,7 +24,7 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
                 f"ablations.{name}.label: {ablation.label!r} is the label of {labels[ablation.label]}, too; "
                 "a table could not tell them apart"
             )
-        if ablation.label in (*Methods.model_fields, FULL, FUSION_ALONE):
+        if ablation.label in (*names(METHODS), FULL, FUSION_ALONE):
             raise UserError(
                 f"ablations.{name}.label: {ablation.label!r} is what tables call another row; take a label of its own"
             )
@@ -34,14 +33,14 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
             raise UserError(f"ablations: {name!r} names files and stages; use letters, digits and '_'")
         if name in reserved:
             raise UserError(f"ablations.{name}: {name!r} is the name of a method or a stage; choose another")
-        if ablation.method not in Methods.model_fields:
-            known = list(Methods.model_fields)
+        if ablation.method not in names(METHODS):
+            known = names(METHODS)
             raise UserError(
                 f"ablations.{name}.method: {ablation.method!r} is not a method; there are {', '.join(known)}"
                 f"{did_you_mean(ablation.method, known)}"
             )
-        if ablation.full not in Methods.model_fields:
-            known = list(Methods.model_fields)
+        if ablation.full not in names(METHODS):
+            known = names(METHODS)
             raise UserError(
                 f"ablations.{name}.against: {ablation.full!r} is not a method; there are {', '.join(known)}"
                 f"{did_you_mean(ablation.full, known)}"
@@ -94,18 +93,14 @@ def varied(settings: Settings, name: str) -> Settings:
         section[last] = value
     if own := values["method"][ablation.method].get("train"):
         validate(Train, values["train"] | own, f"ablations.{name}.set.train")
-    return validate(Settings, values, f"ablations.{name}.set")
+    return validate(settings_model(), values, f"ablations.{name}.set")
 
 
 def concerned(method: str) -> dict[str, str]:
     """The keys that an ablation of a method may set -> where its value goes."""
-    fields = _fields(method)
+    fields = list(method_section(method).model_fields)
     keys = [f"method.{method}.{field}" for field in fields if field not in ("train", "first_stage")]
-    found = {key: key for key in [*(OBJECTIVE if method == "cmarr" else ()), *keys]}
+    found = {key: key for key in [*objective(method), *keys]}
     if "train" in fields:
         found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
     return found
-
-
-def _fields(method: str) -> list[str]:
-    return list(Methods.model_fields[method].annotation.model_fields)  # type: ignore[union-attr]

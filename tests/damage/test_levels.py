@@ -99,7 +99,7 @@ def test_no_training_utterance_is_ever_damaged_or_read(corpus, tmp_path):
 
 def test_the_same_bytes_whatever_the_order_the_company_and_the_workers(corpus, tmp_path):
     for workers in (1, 2):  # processes that decode, damage and compute
-        encoder = LogMel(bands=4, workers=workers)
+        encoder = LogMel(LogMel.Settings(bands=4), workers=workers)
         extract_levels(corpus, FOLDS, "noise", [10.0], encoder, tmp_path / f"{workers}", seed=0)
     assert bytes_below(tmp_path / "1") == bytes_below(tmp_path / "2")
 
@@ -116,7 +116,7 @@ def test_the_same_bytes_whatever_the_order_the_company_and_the_workers(corpus, t
     [("noise", 5.0), ("word_errors", 0.9), ("dark", 1.0), ("blur", 2.0), ("occlusion", 0.1)],
 )
 def test_the_harmless_level_gives_the_clean_features_and_another_one_does_not(corpus, kind, level):
-    encoder = {"s": Loudness(), "v": Patches(), "t": Hashing(dim=16)}[KINDS[kind].modality]
+    encoder = {"s": Loudness(), "v": Patches(), "t": Hashing(Hashing.Settings(dim=16))}[KINDS[kind].modality]
     harmless, harmful = (
         damaged(corpus[3], kind, x, seed=0, words=("again",)) for x in (KINDS[kind].harmless, level)
     )
@@ -133,7 +133,9 @@ def test_a_kind_changes_its_modality_alone_and_an_absent_one_stays_absent(corpus
 
 
 def test_word_errors_are_counted_and_take_their_words_from_training(corpus, tmp_path):
-    extract_levels(corpus, FOLDS, "word_errors", [0.2, 0.5], Hashing(dim=16), tmp_path, seed=1)
+    extract_levels(
+        corpus, FOLDS, "word_errors", [0.2, 0.5], Hashing(Hashing.Settings(dim=16)), tmp_path, seed=1
+    )
     told = read_levels(tmp_path)["levels"]
     assert [row["level"] for row in told] == [0.2, 0.5]
     assert 0 < told[0]["realised"] <= told[1]["realised"] <= 0.6

@@ -10,6 +10,8 @@ from cmarr.encoders.bert import Bert
 from cmarr.encoders.protocol import is_absence
 from cmarr.utterance import Rejected, Utterance
 
+Settings = Bert.Settings
+
 TEXTS = ["well", "happy, well!", "a b c d e f g", "z" * 30, "happy " * 7]
 
 
@@ -26,9 +28,9 @@ def alone(folder, text):
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
-@pytest.mark.parametrize("settings", [{}, {"batch_pieces": 20, "window": 3, "workers": 3}])
-def test_a_batch_gives_what_each_text_gives_alone(kind, text_model, settings):
-    encoder = Bert(text_model[kind], device="cpu", **settings)
+@pytest.mark.parametrize(("pieces", "speed"), [(512, {}), (20, {"window": 3, "workers": 3})])
+def test_a_batch_gives_what_each_text_gives_alone(kind, text_model, pieces, speed):
+    encoder = Bert(Settings(model=text_model[kind], batch_pieces=pieces), device="cpu", **speed)
     answers = list(encoder.encode(utterances(*TEXTS)))
     assert [answer.id for answer in answers] == [str(i) for i in range(len(TEXTS))]
     for answer, text in zip(answers, TEXTS, strict=True):
@@ -39,7 +41,7 @@ def test_a_batch_gives_what_each_text_gives_alone(kind, text_model, settings):
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
     """A model of 40 positions, 38 of them for word pieces: 100 pieces are read in four overlapping chunks."""
-    encoder = Bert(text_model[kind], device="cpu")
+    encoder = Bert(Settings(model=text_model[kind]), device="cpu")
     assert encoder.network.framing.limit == 40
     letters = " ".join("abcdefghij"[i % 10] for i in range(100))
     (answer,) = encoder.encode(utterances(letters))
@@ -51,14 +53,14 @@ def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
 
 
 def test_a_text_that_just_fits_is_read_whole(text_model):
-    encoder = Bert(text_model["bert"], device="cpu")
+    encoder = Bert(Settings(model=text_model["bert"]), device="cpu")
     counts = [len(encoder.prepared(Utterance("u", text="a " * n)).chunks) for n in (38, 39)]
     assert counts == [1, 2]
 
 
 def test_layers(text_model):
-    mean = Bert(text_model["bert"], layers=[1, 3], device="cpu")
-    every = Bert(text_model["bert"], layers="all", device="cpu")
+    mean = Bert(Settings(model=text_model["bert"], layers=[1, 3]), device="cpu")
+    every = Bert(Settings(model=text_model["bert"], layers="all"), device="cpu")
     (a,), (b,) = (encoder.encode(utterances("happy")) for encoder in (mean, every))
     first, third = b.frames[:, 32:64], b.frames[:, 96:]
     np.testing.assert_allclose(a.frames, (first + third) / 2, atol=1e-6)
@@ -67,7 +69,7 @@ def test_layers(text_model):
 
 @pytest.mark.parametrize("text", ["", "  ", "\n\t", "\x00", "\u200b"])
 def test_a_blank_transcript_is_an_absence(text_model, text):
-    (answer,) = Bert(text_model["bert"], device="cpu").encode(utterances(text))
+    (answer,) = Bert(Settings(model=text_model["bert"]), device="cpu").encode(utterances(text))
     assert isinstance(answer, Rejected) and is_absence(answer)
 
 
@@ -75,5 +77,5 @@ def test_a_blank_transcript_is_an_absence(text_model, text):
     "text", ["déjà vu", "我很高兴", "🙂", "a\x00b", "\ud83d lone", "x" * 5000, "[SEP] [CLS]", "\ufeffwell"]
 )
 def test_any_characters_give_finite_rows(text_model, text):
-    (answer,) = Bert(text_model["bert"], device="cpu").encode(utterances(text))
+    (answer,) = Bert(Settings(model=text_model["bert"]), device="cpu").encode(utterances(text))
     assert len(answer.frames) > 2 and np.isfinite(answer.frames).all()

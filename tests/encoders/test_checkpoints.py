@@ -15,11 +15,13 @@ from cmarr.encoders.bert import Bert
 from cmarr.encoders.wav2vec2 import Wav2vec2
 from cmarr.errors import UserError
 
+Settings = Bert.Settings
 
-def sentence(build, *arguments, **settings):
+
+def sentence(build, model=None):
     """What is said when an encoder cannot be built."""
     with pytest.raises(UserError) as caught:
-        build(*arguments, device="cpu", **settings)
+        build(build.Settings(**({"model": model} if model else {})), device="cpu")
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -94,12 +96,12 @@ def test_weights_that_do_not_fit_are_not_replaced_by_random_ones(copy, text_mode
 def test_torch_files_are_read_where_there_is_nothing_else(copy, text_model):
     """wav2vec2-base comes as one."""
     folder = copy(text_model["bert"])
-    plain = Bert(str(folder), device="cpu")
+    plain = Bert(Settings(model=str(folder)), device="cpu")
     torch.save(plain.network.module.network.state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     for a, b in zip(
         plain.network.module.parameters(),
-        Bert(str(folder), device="cpu").network.module.parameters(),
+        Bert(Settings(model=str(folder)), device="cpu").network.module.parameters(),
         strict=True,
     ):
         assert torch.equal(a, b)
@@ -119,8 +121,11 @@ def test_a_torch_file_cannot_run_anything(copy, text_model, tmp_path):
 
 def test_a_folder_is_known_by_its_content_and_not_by_its_place(copy, text_model, tmp_path):
     here, there = text_model["bert"], copy(text_model["bert"])
-    one, two = Bert(here, device="cpu").describe(), Bert(str(there), device="cpu").describe()
+    one, two = (
+        Bert(Settings(model=here), device="cpu").describe(),
+        Bert(Settings(model=str(there)), device="cpu").describe(),
+    )
     assert one["revision"] == two["revision"]
     assert str(tmp_path) not in str(two)
     (there / "vocab.txt").write_text((there / "vocab.txt").read_text() + "\nanother")
-    assert Bert(str(there), device="cpu").describe()["revision"] != one["revision"]
+    assert Bert(Settings(model=str(there)), device="cpu").describe()["revision"] != one["revision"]

@@ -25,6 +25,8 @@ from cmarr.media.clips import Clip
 from cmarr.media.faces import SIZE, FaceReader
 from cmarr.utterance import Rejected, Utterance
 
+Settings = DensefaceRows.Settings
+
 
 def test_channels_and_sizes_are_those_of_the_published_network():
     network = Denseface().eval()
@@ -117,11 +119,13 @@ def test_weights_of_another_architecture(tmp_path, value, message):
 
 def test_the_encoder_finds_weights_below_the_home_folder(face_weights, monkeypatch):
     monkeypatch.setenv("HOME", str(Path(face_weights).parent))
-    assert DensefaceRows("~/denseface.safetensors", device="cpu").revision.startswith("sha256:")
+    assert DensefaceRows(Settings(weights="~/denseface.safetensors"), device="cpu").revision.startswith(
+        "sha256:"
+    )
 
 
 def test_features_do_not_depend_on_the_faces_beside_them(face_weights):
-    encoder = DensefaceRows(face_weights, device="cpu")
+    encoder = DensefaceRows(Settings(weights=face_weights), device="cpu")
     faces = np.random.default_rng(0).integers(0, 256, (64, 64, 64)).astype(np.uint8)
     together = encoder.rows([faces[:1], faces[1:40], faces[40:]])
     assert [len(part) for part in together] == [1, 39, 24]
@@ -134,7 +138,7 @@ def test_a_row_a_face_whatever_the_batch(tmp_path, face_weights):
     videos = [write_video(tmp_path / f"{n}.mp4", [face(x=60 + i) for i in range(n)]) for n in (25, 10, 5)]
     nobody = write_video(tmp_path / "nobody.mp4", [np.full((120, 160), 110, np.uint8)] * 10)
     utterances = [Utterance(str(i), video=path) for i, path in enumerate([*videos, nobody])]
-    encoder = DensefaceRows(face_weights, device="cpu", batch_faces=4)
+    encoder = DensefaceRows(Settings(weights=face_weights, batch_faces=4), device="cpu")
     sizes, rows = [], encoder.rows
     encoder.rows = lambda inputs: sizes.append(sum(map(len, inputs))) or rows(inputs)
     answers = list(encoder.encode(utterances))
@@ -149,4 +153,6 @@ def test_a_row_a_face_whatever_the_batch(tmp_path, face_weights):
 
 
 def test_as_many_faces_at_once_as_a_cpu_has_room_for(face_weights):
-    assert DensefaceRows(face_weights, device="cpu").batch_faces == 8 < faces_at_once("cuda")
+    assert (
+        DensefaceRows(Settings(weights=face_weights), device="cpu").batch_faces == 8 < faces_at_once("cuda")
+    )

@@ -4,8 +4,9 @@ import pytest
 
 from cmarr.encoders.hog import Hog
 from cmarr.encoders.protocol import Encoder
-from cmarr.encoders.registry import build_encoder, encoder_names
+from cmarr.encoders.registry import build_encoder, encoder_class
 from cmarr.errors import UserError
+from cmarr.plugins import ENCODERS, names
 
 OTHER = {
     "logmel": [{"bands": 40}, {"pool": 2}],
@@ -46,12 +47,15 @@ def build(speech_model, text_model, face_weights):
 
     def make(name, **settings):
         own = {**given.get(name, {}), **settings}
-        return build_encoder(name, **own | ({"model": others[name]} if own.get("model") == "other" else {}))
+        own |= {"model": others[name]} if own.get("model") == "other" else {}
+        declared = encoder_class(name).Settings.model_fields
+        machine = {key: own.pop(key) for key in own.keys() - declared.keys()}
+        return build_encoder(name, own, **machine)
 
     return make
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", names(ENCODERS))
 def test_every_encoder_obeys_the_protocol(name, build):
     encoder = build(name)
     assert isinstance(encoder, Encoder)
@@ -60,7 +64,7 @@ def test_every_encoder_obeys_the_protocol(name, build):
     assert list(encoder.encode([])) == []
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", names(ENCODERS))
 def test_the_description_tells_what_decides_the_features(name, build):
     plain = build(name).describe()
     assert plain["encoder"] == name
@@ -69,7 +73,7 @@ def test_the_description_tells_what_decides_the_features(name, build):
     assert all(other != plain for other in others)
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", names(ENCODERS))
 def test_what_changes_the_speed_only_is_not_in_it(name, build):
     assert build(name, **FASTER[name]).describe() == build(name).describe()
 
@@ -81,6 +85,6 @@ def test_an_unknown_encoder_is_refused_with_the_nearest():
 
 def test_cells_that_do_not_fit_the_face_are_refused():
     with pytest.raises(UserError, match="cells of 24 pixels"):
-        Hog(cell=24)
+        Hog(Hog.Settings(), cell=24)
     with pytest.raises(UserError, match="blocks of 5"):
-        Hog(block=5)
+        Hog(Hog.Settings(), block=5)

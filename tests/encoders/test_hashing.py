@@ -7,14 +7,16 @@ from cmarr.encoders.hashing import Hashing
 from cmarr.encoders.protocol import is_absence
 from cmarr.utterance import Rejected, Utterance
 
+Settings = Hashing.Settings
+
 
 def rows(text, **settings):
-    (answer,) = Hashing(**settings).encode([Utterance("u", text=text)])
+    (answer,) = Hashing(Settings(**settings)).encode([Utterance("u", text=text)])
     return answer.frames
 
 
 def test_one_row_a_word_or_punctuation_mark():
-    (answer,) = Hashing(dim=128).encode([Utterance("u", text="I don't know, really!")])
+    (answer,) = Hashing(Settings(dim=128)).encode([Utterance("u", text="I don't know, really!")])
     assert answer.frames.shape == (6, 128)  # i, don't, know, the comma, really, the exclamation mark
     assert answer.frames.dtype == np.float32
     assert answer.times.tolist() == [0, 1, 2, 3, 4, 5]  # positions, not seconds
@@ -29,7 +31,7 @@ def test_rows_have_unit_length_and_signs():
 def test_the_same_word_has_the_same_row_in_any_place_and_company():
     alone = rows("happy")[0]
     np.testing.assert_array_equal(rows("so HAPPY today")[1], alone)
-    together = list(Hashing().encode([Utterance(str(i), text="happy " * i) for i in range(1, 4)]))
+    together = list(Hashing(Settings()).encode([Utterance(str(i), text="happy " * i) for i in range(1, 4)]))
     for answer in together:
         np.testing.assert_array_equal(answer.frames, np.tile(alone, (len(answer.frames), 1)))
 
@@ -49,7 +51,7 @@ def test_the_word_weighs_as_much_as_its_pieces():
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
 def test_a_blank_transcript_is_an_absence(text):
-    (answer,) = Hashing().encode([Utterance("u", text=text)])
+    (answer,) = Hashing(Settings()).encode([Utterance("u", text=text)])
     assert isinstance(answer, Rejected)
     assert is_absence(answer)
 

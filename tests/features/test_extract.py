@@ -93,7 +93,7 @@ def test_an_absent_modality_is_neither_a_row_nor_an_error(corpus, out):
 
 def test_a_blank_transcript_is_an_absence_too(out):
     utterances = [Utterance("a", text="well"), Utterance("b", text="  "), Utterance("c")]
-    summary = extract(utterances, Hashing(), out, max_rejected=0)
+    summary = extract(utterances, Hashing(Hashing.Settings()), out, max_rejected=0)
     assert (summary.encoded, summary.absent) == (1, 2)
     assert read_quarantine(out / "quarantine.parquet") == []
     assert "1 utterance encoded" in str(summary) and "2 without this modality" in str(summary)
@@ -257,7 +257,7 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
         utterances.append(Utterance(f"{i}", audio=str(path)))
     utterances.append(Utterance("lost", audio=str(tmp_path / "lost.wav")))
     for workers in (1, 2):
-        encoder = LogMel(workers=workers)
+        encoder = LogMel(LogMel.Settings(), workers=workers)
         summary = extract(utterances, encoder, tmp_path / f"{workers}", shard_size=4, max_rejected=0.2)
         assert summary.encoded == 6
     assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")

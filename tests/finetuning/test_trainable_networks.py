@@ -62,7 +62,7 @@ class TestWaveforms:
         assert FRAMES_A_SECOND * FRAME == RATE
 
     def test_the_encoder_writes_them_with_their_times(self, clips, folder):
-        encoder = Waveforms(folder("wav2vec2"), workers=1)
+        encoder = Waveforms(Waveforms.Settings(model=folder("wav2vec2")), workers=1)
         short, enough = encoder.encode(clips(399, 700))
         assert "shorter than the 25 ms of one frame" in short.reason
         assert enough.frames.shape == (3, 320)
@@ -74,8 +74,8 @@ class TestBeforeItLearns:
     @pytest.mark.parametrize("kind", SPEECH_KINDS)
     def test_speech_gives_the_rows_of_extraction(self, kind, clips, folder, trainable):
         utterances = clips(400, 5000, 9000)
-        stored = list(Waveforms(folder(kind), workers=1).encode(utterances))
-        expected = Wav2vec2(folder(kind), device="cpu", workers=1).encode(utterances)
+        stored = list(Waveforms(Waveforms.Settings(model=folder(kind)), workers=1).encode(utterances))
+        expected = Wav2vec2(Wav2vec2.Settings(model=folder(kind)), device="cpu", workers=1).encode(utterances)
         network, _ = trainable("wav2vec2", kind)
         for rows, wanted in zip(read(network, stored), expected, strict=True):
             np.testing.assert_allclose(rows, wanted.frames, rtol=0, atol=2e-5)
@@ -85,8 +85,9 @@ class TestBeforeItLearns:
     )
     def test_layers_pooling_and_chunks_are_those_of_extraction(self, settings, clips, folder, trainable):
         utterances = clips(12_000, 400)
-        stored = list(Waveforms(folder("wav2vec2"), workers=1).encode(utterances))
-        expected = Wav2vec2(folder("wav2vec2"), device="cpu", workers=1, **settings).encode(utterances)
+        stored = list(Waveforms(Waveforms.Settings(model=folder("wav2vec2")), workers=1).encode(utterances))
+        own = Wav2vec2.Settings(model=folder("wav2vec2"), **settings)
+        expected = Wav2vec2(own, device="cpu", workers=1).encode(utterances)
         network, _ = trainable("wav2vec2", **settings)
         for rows, wanted in zip(read(network, stored), expected, strict=True):
             np.testing.assert_allclose(rows, wanted.frames, rtol=0, atol=2e-5)
@@ -97,8 +98,8 @@ class TestBeforeItLearns:
         utterances = [
             Utterance(str(i), text=t) for i, t in enumerate(("well", "happy, well!", "a b c d " * 15))
         ]
-        stored = list(WordPieces(folder(kind)).encode(utterances))
-        expected = Bert(folder(kind), device="cpu", workers=1).encode(utterances)
+        stored = list(WordPieces(WordPieces.Settings(model=folder(kind))).encode(utterances))
+        expected = Bert(Bert.Settings(model=folder(kind)), device="cpu", workers=1).encode(utterances)
         network, _ = trainable("bert", kind)
         for rows, wanted in zip(read(network, stored), expected, strict=True):
             np.testing.assert_allclose(rows, wanted.frames, rtol=0, atol=2e-5)

@@ -9,6 +9,8 @@ from cmarr.errors import UserError
 from cmarr.media import detectors
 from cmarr.media.detectors import Haar, YuNet, build_detector
 
+Settings = Hog.Settings
+
 
 class StandIn:
     """What cv2.FaceDetectorYN gives: a row a face, box, landmarks and score; it insists on its input's size."""
@@ -72,17 +74,20 @@ def test_yunet_needs_its_file(tmp_path, model):
 
 def test_an_encoder_says_so_before_it_starts(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        Hog(detector="yunet", detector_file=str(tmp_path / "absent.onnx"))
+        Hog(Settings(detector="yunet", detector_file=str(tmp_path / "absent.onnx")))
     with pytest.raises(UserError, match="'cnn' is not a face detector; there are haar, yunet"):
-        Hog(detector="cnn")
+        Hog(Settings(detector="cnn"))
 
 
 def test_the_file_of_a_detector_is_known_by_its_content(model, tmp_path):
-    one = Hog(detector="yunet", detector_file=model).describe()["parameters"]
+    one = Hog(Settings(detector="yunet", detector_file=model)).describe()["parameters"]
     assert str(tmp_path) not in one and "detector=yunet:" in one
     (tmp_path / "other.onnx").write_bytes(b"another")
-    assert Hog(detector="yunet", detector_file=str(tmp_path / "other.onnx")).describe()["parameters"] != one
-    assert "detector=haar" in Hog().describe()["parameters"]
+    assert (
+        Hog(Settings(detector="yunet", detector_file=str(tmp_path / "other.onnx"))).describe()["parameters"]
+        != one
+    )
+    assert "detector=haar" in Hog(Settings()).describe()["parameters"]
 
 
 def test_haar_is_the_default():

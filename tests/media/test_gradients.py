@@ -66,7 +66,7 @@ def test_the_encoder_answers_in_order_with_rows_or_reasons(tmp_path):
         Utterance("damaged", video=str(damaged)),
         Utterance("part", video=seen, start=0.2, end=0.6),
     ]
-    encoder = Hog(rate=5.0, workers=2)
+    encoder = Hog(Hog.Settings(rate=5.0), workers=2)
     answers = list(encoder.encode(utterances))
     assert [a.id for a in answers] == ["seen", "blank", "damaged", "part"]
     assert answers[0].frames.shape == (5, encoder.dim)

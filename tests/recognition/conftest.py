@@ -38,7 +38,7 @@ def make_study(root, classes=CLASSES, scores=((0, 0, 0.5), (1, 0, 0.7)), encoder
     data = root / "data" / "demo"
     dims = {}
     for name, (encoder, settings) in ENCODERS.items():
-        built = build_encoder(encoder, **settings)
+        built = build_encoder(encoder, settings)
         dims[LETTERS[name]] = built.dim
         source = (
             {"source": "encoder", "encoder": encoder, "settings": settings}

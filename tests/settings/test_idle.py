@@ -5,9 +5,9 @@ import re
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.settings.declared import settings_model
 from cmarr.settings.idle import IDLE, refuse_idle_switches
 from cmarr.settings.load import load_settings
-from cmarr.settings.schema import Settings
 from tests.settings.test_load import PRESETS, ROOT
 from tests.settings.test_variants import ask, resolved
 
@@ -21,7 +21,7 @@ def typed():
         above = {name: switches.pop(name) for name in ("alpha", "lambda") if name in switches}
         method = shipped["method"] | {"cmarr": shipped["method"]["cmarr"] | switches}
         changed = shipped | above | {"method": method, "methods": methods}
-        refuse_idle_switches(Settings.model_validate(changed))
+        refuse_idle_switches(settings_model().model_validate(changed))
 
     return check
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.settings.declared import settings_model
 from cmarr.settings.load import read_preset, read_yaml
-from cmarr.settings.schema import Settings
 from cmarr.validation import refuse_what_json_lacks, validate
 from tests.settings.test_load import CLASSES, PRESETS, ROOT, edited, load_settings, resolve
 
@@ -45,7 +45,7 @@ def complaint(values, place, wrong):
     section[place[-1]] = wrong
     try:
         refuse_what_json_lacks(changed, "params.yaml")
-        validate(Settings, changed, "params.yaml")
+        validate(settings_model(), changed, "params.yaml")
     except UserError as error:
         return str(error)
     return ""

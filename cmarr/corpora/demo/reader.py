@@ -9,6 +9,8 @@ from cmarr.utterance import Rejected, Utterance
 
 LABELS = "labels.csv"
 COLUMNS = ("id", "text", "audio", "video", "label", "speaker", "sex", "session")
+READER = "demo"
+
 LAYOUT = f"{LABELS} with the columns {', '.join(COLUMNS)}, beside the folders audio and video"
 
 

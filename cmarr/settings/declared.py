@@ -1,0 +1,137 @@
+"""The sections of params.yaml that methods and encoders declare in their own files, and the whole of it."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ValidationError, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from cmarr.declaration import Section, distinct
+from cmarr.encoders.registry import encoder_class
+from cmarr.methods.registry import method_class
+from cmarr.modalities import NAMES
+from cmarr.plugins import ENCODERS, METHODS, file_of, names
+from cmarr.settings.schema import UNDECLARED, Encoders, Finetune, Settings
+
+Fields = dict[str, Any]
+
+
+def settings_model() -> type[Settings]:
+    """`Settings`, with a section for every method and every encoder there is."""
+    return _settings_model(_places(METHODS), _places(ENCODERS))
+
+
+def selectable(modality: str | None = None) -> tuple[str, ...]:
+    """The encoders that params.yaml may name, of one modality ('speech', 'video', 'text') or of all."""
+    found = {name: encoder_class(name) for name in names(ENCODERS)}
+    return tuple(
+        name
+        for name, encoder in found.items()
+        if not hasattr(encoder, "input_of") and modality in (None, NAMES[encoder.modality])
+    )
+
+
+def objective(method: str) -> dict[str, str]:
+    """Key at the top of params.yaml -> the setting of a method that it is: the weights of its objective."""
+    made = method_class(method)
+    if not hasattr(made, "Settings"):
+        return {"alpha": "alpha", "beta": "beta", "lambda": "lambda_"} if method == "cmarr" else {}
+    return {made.Settings.model_fields[name].alias or name: name for name in getattr(made, "objective", ())}
+
+
+@cache
+def method_section(name: str) -> type[Section]:
+    """The section `method.<name>`: what the method declares, less the weights of its objective; `train`, the keys of
+    the training loop that it overrides; `first_stage`, of the model that it starts from."""
+    made = method_class(name)
+    if not hasattr(made, "Settings"):
+        return UNDECLARED[name]
+    fields = _fields(made.Settings, without=objective(name).values())
+    if not hasattr(made, "fit"):
+        fields["train"] = (dict[str, Any], dict(getattr(made, "published_training", {})))
+    first = getattr(made, "first_stage", None)
+    if first is not None:
+        below = _fields(first.Settings, without=getattr(made, "first_stage_takes", ()))
+        below["train"] = (dict[str, Any], dict(getattr(first, "published_training", {})))
+        section = create_model(
+            f"{name}_first_stage", __base__=Section, __doc__=first.Settings.__doc__, **below
+        )
+        fields["first_stage"] = (section, section())
+    return create_model(
+        name,
+        __base__=Section,
+        __doc__=made.Settings.__doc__,
+        __validators__={"fits": model_validator(mode="after")(_fits(made.Settings))},
+        **fields,
+    )
+
+
+def own_settings(settings: Settings, name: str) -> Any:
+    """The object that a method's constructor takes."""
+    section = getattr(settings.method, name)
+    made = method_class(name).Settings
+    top = {own: getattr(settings, own) for own in objective(name).values()}
+    return made.model_validate(
+        {field: getattr(section, field) for field in made.model_fields if field not in top} | top
+    )
+
+
+def _places(kind: Any) -> tuple[tuple[str, Path], ...]:
+    return tuple((name, file_of(kind, name)) for name in names(kind))
+
+
+@cache
+def _settings_model(
+    methods: tuple[tuple[str, Path], ...], encoders: tuple[tuple[str, Path], ...]
+) -> type[Settings]:
+    sections = {name: method_section(name) for name, _ in methods}
+    known = {name: encoder_class(name) for name in selectable()}
+    trainable = tuple(name for name, encoder in known.items() if hasattr(encoder, "trainable_input"))
+    which = Annotated[tuple[Literal[trainable], ...], AfterValidator(distinct)]  # type: ignore[valid-type]
+    top: Fields = {}
+    for name in sections:
+        made = method_class(name)
+        if hasattr(made, "Settings"):
+            top |= _fields(made.Settings, only=objective(name).values())
+    return create_model(
+        "Settings",
+        __base__=Settings,
+        method=(_of("Methods", Section, {n: (s, _default(s)) for n, s in sections.items()}), ...),
+        encoders=(_of("Encoders", Encoders, {n: (e.Settings, e.Settings()) for n, e in known.items()}), ...),
+        finetune=(_of("Finetune", Finetune, {"encoders": (which, ...)}), ...),
+        **top,
+    )
+
+
+def _default(section: type[Section]) -> Any:
+    required = any(field.is_required() for field in section.model_fields.values())
+    return ... if required else section()
+
+
+def _of(name: str, base: type[Section], fields: Fields) -> type[Section]:
+    return create_model(name, __base__=base, **fields)
+
+
+def _fields(section: type[Section], without: Any = (), only: Any = None) -> Fields:
+    found: dict[str, FieldInfo] = section.model_fields
+    return {
+        name: (field.annotation, field)
+        for name, field in found.items()
+        if name not in without and (only is None or name in only)
+    }
+
+
+def _fits(declared: type[Section]) -> Any:
+    """What holds between several settings, as the method declares it."""
+
+    def fits(section: Any) -> Any:
+        try:
+            declared.model_validate(
+                {n: getattr(section, n) for n in declared.model_fields if hasattr(section, n)}
+            )
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return section
+
+    return fits
