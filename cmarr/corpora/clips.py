@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.errors import UserError, did_you_mean
 from cmarr.utterance import Rejected, Utterance
 
@@ -90,19 +90,11 @@ def files(root: Path, file: str | None = None, allow_outside: bool = False) -> l
 
 
 def _manifest(root: Path, file: str | None) -> Path:
-    if root.is_file():
-        return root
-    if file is not None:
-        if not (root / file).is_file():
-            raise UserError(f"{root / file} does not exist; options.file names the manifest inside the root")
-        return root / file
-    found = [p for p in corpus_files(root, {".csv", ".parquet"}) if p.parent == root]
-    found = [p for p in found if p.stem == "manifest"] or found
-    if len(found) != 1:
-        names = ", ".join(p.name for p in found)
-        what = f"several tables ({names}); name one with options.file" if found else "no manifest"
-        raise UserError(f"{root} holds {what}; expected {LAYOUT}")
-    return found[0]
+    found = [root]
+    if not root.is_file():
+        tables = [p for p in corpus_files(root, {".csv", ".parquet"}) if p.parent == root]
+        found = [p for p in tables if p.stem == "manifest"] or tables
+    return chosen_file(root, "file", file, found, "tables", LAYOUT)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -10,8 +10,6 @@ the whole video (`<video>.mp4`, for MOSEI, whose transcripts give times). Scores
 come from a table or a pickle in the MMSA layout that lies beside them.
 """
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping
@@ -20,8 +18,9 @@ from pathlib import Path
 
 from cmarr.corpora import mmsa
 from cmarr.corpora.expected import Published
-from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.inventory import chosen_file, corpus_files
+from cmarr.corpora.labels import sentiment
+from cmarr.corpora.text_files import read_table, read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -106,19 +105,9 @@ def _id(key: Key) -> str:
 
 
 def _label_file(root: Path, labels: str | None) -> Path:
-    if labels is not None:
-        if not (root / labels).is_file():
-            raise UserError(
-                f"{root / labels} does not exist; options.labels names the scores inside the root"
-            )
-        return root / labels
     tables = [p for p in corpus_files(root, {".csv"}) if p.name.lower() in ("label.csv", "labels.csv")]
     found = tables or corpus_files(root, {".pkl", ".pickle"})
-    if len(found) != 1:
-        names = ", ".join(str(p.relative_to(root)) for p in found)
-        what = f"several files with scores ({names})" if found else "no label.csv and no MMSA pickle"
-        raise UserError(f"{root} holds {what}; name the one with the scores with options.labels")
-    return found[0]
+    return chosen_file(root, "labels", labels, found, "files with scores", "label.csv or an MMSA pickle")
 
 
 def _labels(path: Path) -> dict[Key, _Label]:
@@ -133,24 +122,16 @@ def _labels(path: Path) -> dict[Key, _Label]:
 
 
 def _table(path: Path) -> dict[Key, _Label]:
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
     found = {}
-    try:
-        lacking = [c for c in ("video_id", "clip_id", "label") if c not in (reader.fieldnames or ())]
-        if lacking:
-            raise UserError(f"{path} lacks the column {', '.join(lacking)}; expected the labels of MMSA")
-        for row in reader:
-            try:
-                key, score = (row["video_id"], int(row["clip_id"])), float(row["label"])
-                split = _SPLITS[row["mode"].lower()] if row.get("mode") else None
-            except (ValueError, KeyError) as error:
-                raise UserError(
-                    f"{path}, line {reader.line_num}: {error} is no number or no split"
-                ) from error
-            if math.isfinite(score):
-                found[key] = _Label(score, split, row.get("text"))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; fetch the table again") from error
+    columns = ("video_id", "clip_id", "label")
+    for line, row in read_table(path, columns, "expected the labels of MMSA; fetch the table again"):
+        try:
+            key, score = (row["video_id"], int(row["clip_id"])), float(row["label"])
+            split = _SPLITS[row["mode"].lower()] if row.get("mode") else None
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{path}, line {line}: {error} is no number or no split") from error
+        if math.isfinite(score):
+            found[key] = _Label(score, split, row.get("text"))
     return found
 
 
@@ -218,7 +199,7 @@ def _utterance(key: Key, line: _Line, label: _Label, recordings: Mapping[tuple[s
         text=line.text or None,
         audio=str(audio) if audio else None,
         video=str(film) if film else None,
-        label="neutral" if label.score == 0 else "positive" if label.score > 0 else "negative",
+        label=sentiment(label.score),
         score=label.score,
         dialogue=video,
         start=line.start if placed else None,

@@ -17,7 +17,7 @@ from typing import Any
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.text_files import finite_numbers, read_text
 from cmarr.errors import Unreadable
 from cmarr.utterance import Rejected, Utterance
 
@@ -193,23 +193,11 @@ def _turn(dialogue: str, line: str, words: dict[str, str], found: _Found) -> Utt
         start=start,
         end=end,
         crop="left" if speaker == wearer else "right",
-        ratings=_ratings(match[5]),
+        ratings=finite_numbers(zip(_RATINGS, match[5].split(","), strict=False)),
         words=_aligned(found.alignments.get(id)),
         audio_whole=True,
         **who(id),
     )
-
-
-def _ratings(cells: str) -> dict[str, float]:
-    ratings = {}
-    for name, cell in zip(_RATINGS, cells.split(","), strict=False):
-        try:
-            value = float(cell)
-        except ValueError:
-            continue
-        if math.isfinite(value):
-            ratings[name] = value
-    return ratings
 
 
 def _aligned(path: Path | None) -> tuple[tuple[str, float, float], ...]:

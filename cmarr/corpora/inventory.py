@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,30 @@ def corpus_files(root: str | Path, suffixes: Collection[str] = ()) -> list[Path]
     """
     found = [Path(path) for path in _walk(str(root), set())]
     return sorted(p for p in found if not suffixes or p.suffix.lower() in suffixes)
+
+
+def chosen_file(
+    root: Path, option: str, named: str | None, found: Sequence[Path], what: str, expected: str
+) -> Path:
+    """The file that `options.<option>` names inside the root (which may be the file), or the only one found.
+
+    what: plural of such files, and `expected` what should be there, for messages. Raises UserError for a name that is
+    not there, and where not exactly one is found.
+    """
+    if named is not None and not root.is_file():
+        if not (root / named).is_file():
+            raise UserError(
+                f"{root / named} does not exist; options.{option} names one of the {what} inside the root"
+            )
+        return root / named
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(
+            f"{root} holds no {what}; expected {expected}, or the one that options.{option} names"
+        )
+    names = ", ".join(str(p.relative_to(root)) for p in found)
+    raise UserError(f"{root} holds several {what} ({names}); name one with options.{option}")
 
 
 def inventory(

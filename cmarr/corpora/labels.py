@@ -23,6 +23,15 @@ EMOTIONS = (
 """What readers call the emotions, whatever their corpus calls them, so that corpora can be crossed."""
 
 
+SENTIMENTS = ("negative", "neutral", "positive")
+"""What readers call the sign of a score."""
+
+
+def sentiment(score: float) -> str:
+    """The one of `SENTIMENTS` that a score has."""
+    return SENTIMENTS[1 + (score > 0) - (score < 0)]
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a task keeps of a corpus: utterances per class, and what was left out and why.

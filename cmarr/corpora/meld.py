@@ -4,15 +4,12 @@
 whose name says the part (train_splits, dev_splits_complete, output_repeated_splits_test).
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.text_files import read_table
 from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -59,8 +56,8 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     for part, path in sorted(tables.items()):
-        for line, row in _rows(path):
-            utterance = _utterance(part, row, clips)
+        for line, row in read_table(path, _COLUMNS):
+            utterance = _utterance(part, {column: row[column].strip() for column in _COLUMNS}, clips)
             if isinstance(utterance, str):
                 where = f"{path.name}, line {line}"
                 rejected.append(Rejected(f"{part} line {line}", None, "prepare", f"{where}: {utterance}"))
@@ -97,20 +94,6 @@ def _clips(root: Path) -> dict[tuple[str, str, str], Path]:
             name = f"dia{int(match[1])}_utt{int(match[2])}"
             clips.setdefault((part, name, path.suffix.lower()), path)
     return clips
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
-    try:
-        lacking = [c for c in _COLUMNS if c not in (reader.fieldnames or ())]
-        if lacking:
-            raise UserError(f"{path} lacks the column {', '.join(lacking)}; fetch the table again")
-        line = reader.line_num + 1
-        for row in reader:
-            here, line = line, reader.line_num + 1  # a quoted cell may run over several lines
-            yield here, {column: row[column].strip() for column in _COLUMNS}
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; fetch the table again") from error
 
 
 def _utterance(part: str, row: dict[str, str], clips: dict[tuple[str, str, str], Path]) -> Utterance | str:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
-from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.inventory import chosen_file, corpus_files
+from cmarr.corpora.labels import sentiment
 from cmarr.corpora.pickles import load_pickle
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
@@ -46,18 +47,8 @@ Split = Mapping[str, Any]
 
 def files(root: Path, file: str | None = None) -> list[Path]:
     """The pickle: `root` itself, `file` in it, or the only .pkl in it. Raises UserError when unclear."""
-    if root.is_file():
-        return [root]
-    if file is not None:
-        if not (root / file).is_file():
-            raise UserError(f"{root / file} does not exist; options.file names the pickle inside the root")
-        return [root / file]
-    found = corpus_files(root, {".pkl", ".pickle"})
-    if len(found) != 1:
-        names = ", ".join(str(p.relative_to(root)) for p in found)
-        what = f"several pickles ({names}); name one with options.file" if found else "no .pkl file"
-        raise UserError(f"{root} holds {what}; expected {LAYOUT}")
-    return found
+    found = [root] if root.is_file() else corpus_files(root, {".pkl", ".pickle"})
+    return [chosen_file(root, "file", file, found, "pickles", LAYOUT)]
 
 
 def read(root: Path, file: str | None = None) -> tuple[list[Utterance], list[Rejected]]:
@@ -85,7 +76,7 @@ def read(root: Path, file: str | None = None) -> tuple[list[Utterance], list[Rej
                     text=_text(columns, row),
                     audio=str(path) if "audio" in columns else None,
                     video=str(path) if "vision" in columns else None,
-                    label="neutral" if score == 0 else "positive" if score > 0 else "negative",
+                    label=sentiment(score),
                     # float32 in the file: the shortest decimal that means it, 2.6 and not 2.5999999
                     score=float(str(np.float32(score))),
                     dialogue=id.split("$_$")[0],

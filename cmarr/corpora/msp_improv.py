@@ -5,7 +5,6 @@ speaker F01 of session 1, scenario S (P, R, S or T), direction and turn. Labels 
 where names begin with UTD instead.
 """
 
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.text_files import finite_numbers, read_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -147,14 +146,8 @@ def _find(root: Path) -> _Found:
         if suffix == ".txt" and path.stem.lower() in ("evaluation", "evalution"):
             found.evaluation = found.evaluation or path
         elif id:
-            kind = (
-                found.text
-                if suffix == ".txt"
-                else found.audio
-                if suffix in (".wav", ".flac")
-                else found.video
-            )
-            kind.setdefault(id, path)
+            forms = {".txt": found.text, ".wav": found.audio, ".flac": found.audio}
+            forms.get(suffix, found.video).setdefault(id, path)
     return found
 
 
@@ -191,12 +184,7 @@ def _utterance(id: str, label: str | None, values: str, found: _Found) -> Uttera
 
 
 def _ratings(cells: str) -> dict[str, float]:
-    ratings = {}
-    for letter, cell in _VALUE.findall(cells):
-        try:
-            value = float(cell)
-        except ValueError:
-            continue
-        if math.isfinite(value):
-            ratings[_RATINGS[letter]] = round(_LEAST_AND_MOST - value, 6) if letter == "A" else value
+    ratings = finite_numbers((_RATINGS[letter], cell) for letter, cell in _VALUE.findall(cells))
+    if "arousal" in ratings:
+        ratings["arousal"] = round(_LEAST_AND_MOST - ratings["arousal"], 6)
     return ratings

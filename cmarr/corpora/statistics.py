@@ -6,12 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from cmarr.corpora.headers import Header, is_media, read_headers
+from cmarr.corpora.labels import SENTIMENTS, sentiment
 from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.utterance import Utterance
-
-SIGNS = ("negative", "neutral", "positive")
-"""Columns of a regression corpus, whose utterances have scores instead of classes."""
 
 _FIXED = {
     "corpus",
@@ -76,8 +74,8 @@ def corpus_table(
     if classes:
         counts = Counter(u.label for u in utterances)
     else:
-        counts = Counter(SIGNS[1 + (u.score > 0) - (u.score < 0)] for u in utterances if u.score is not None)
-    row |= {label: counts[label] for label in (classes or SIGNS)}
+        counts = Counter(sentiment(u.score) for u in utterances if u.score is not None)
+    row |= {label: counts[label] for label in (classes or SENTIMENTS)}
     row["total"] = len(utterances)
     timed = {u.id for u in utterances} & set(seconds or {})
     row["hours"] = sum((seconds or {})[id] for id in sorted(timed)) / 3600 if timed else None

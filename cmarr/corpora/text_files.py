@@ -1,9 +1,14 @@
 """Text files of corpora, in whatever encoding they were written: transcripts, label files, tables, captions."""
 
+import contextlib
+import csv
+import io
+import math
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cmarr.errors import Unreadable
+from cmarr.errors import Unreadable, UserError
 
 LARGEST = 64 * 2**20
 """Bytes; a label file or a transcript is a thousand times smaller, so more than this is something else."""
@@ -41,6 +46,36 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("cp1252", "replace")
+
+
+def read_table(
+    path: Path, columns: Sequence[str], advice: str = "fetch the table again"
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV table, each with the line it begins on; missing cells are ''.
+
+    Raises UserError, which ends in `advice`, for a table that lacks one of `columns` or is no CSV.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+    try:
+        lacking = [c for c in columns if c not in (reader.fieldnames or ())]
+        if lacking:
+            raise UserError(f"{path} lacks the column {', '.join(lacking)}; {advice}")
+        line = reader.line_num + 1
+        for row in reader:
+            yield line, row
+            line = reader.line_num + 1  # a quoted cell may run over several lines
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}; {advice}") from error
+
+
+def finite_numbers(cells: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """Name -> number, of the cells that hold a finite one."""
+    numbers = {}
+    for name, cell in cells:
+        with contextlib.suppress(ValueError):
+            if math.isfinite(value := float(cell)):
+                numbers[name] = value
+    return numbers
 
 
 ENDINGS = (".srt", ".vtt")

@@ -83,7 +83,9 @@ def test_the_scores_must_be_there_and_plain(tmp_path):
     with pytest.raises(UserError, match=r"label.csv lacks the column clip_id"):
         read(tmp_path)
     label.unlink()
-    with pytest.raises(UserError, match=r"no label.csv and no MMSA pickle; name .* options.labels"):
+    with pytest.raises(
+        UserError, match=r"no files with scores; expected label.csv or an MMSA pickle, .* options.labels"
+    ):
         read(tmp_path)
     with pytest.raises(UserError, match=r"other.csv does not exist"):
         read(tmp_path, labels="other.csv")

@@ -1,9 +1,9 @@
 """The demo corpus read into utterances."""
 
-import csv
 from pathlib import Path
 
 from cmarr.corpora.demo.content import EMOTIONS
+from cmarr.corpora.text_files import read_table
 from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -28,32 +28,27 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     lines: dict[str, int] = {}
-    with table.open(newline="", encoding="utf-8") as opened:
-        rows = csv.DictReader(opened, restval="")
-        lacking = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
-        if lacking:
-            raise UserError(f"{table} lacks the column {', '.join(lacking)}; expected {LAYOUT}")
-        for line, row in enumerate(rows, start=2):
-            id = row["id"]
-            if not id:
-                raise UserError(f"{table}, line {line}: no id; every row needs one of its own")
-            if id in lines:
-                raise UserError(f"{table}: the id {id} appears twice, in line {lines[id]} and in line {line}")
-            lines[id] = line
-            if row["label"] not in EMOTIONS:
-                reason = f"unknown label {row['label']!r}; known are {', '.join(EMOTIONS)}"
-                rejected.append(Rejected(id, None, "prepare", f"{table.name}, line {line}: {reason}"))
-                continue
-            utterances.append(
-                Utterance(
-                    id=id,
-                    text=row["text"].strip() or None,
-                    audio=str(root / row["audio"]) if row["audio"] else None,
-                    video=str(root / row["video"]) if row["video"] else None,
-                    label=row["label"],
-                    speaker=row["speaker"],
-                    sex=row["sex"],
-                    session=row["session"],
-                )
+    for line, row in read_table(table, COLUMNS, f"expected {LAYOUT}"):
+        id = row["id"]
+        if not id:
+            raise UserError(f"{table}, line {line}: no id; every row needs one of its own")
+        if id in lines:
+            raise UserError(f"{table}: the id {id} appears twice, in line {lines[id]} and in line {line}")
+        lines[id] = line
+        if row["label"] not in EMOTIONS:
+            reason = f"unknown label {row['label']!r}; known are {', '.join(EMOTIONS)}"
+            rejected.append(Rejected(id, None, "prepare", f"{table.name}, line {line}: {reason}"))
+            continue
+        utterances.append(
+            Utterance(
+                id=id,
+                text=row["text"].strip() or None,
+                audio=str(root / row["audio"]) if row["audio"] else None,
+                video=str(root / row["video"]) if row["video"] else None,
+                label=row["label"],
+                speaker=row["speaker"],
+                sex=row["sex"],
+                session=row["session"],
             )
+        )
     return utterances, rejected
