@@ -11,11 +11,24 @@ import typer
 
 from cmarr.errors import NotComputed, UserError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from cmarr import __version__
+
+        typer.echo(f"cmarr {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
+def main(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit"),
+    ] = False,
+) -> None:
     """Emotion recognition with missing modalities.
 
     A study is run by `dvc repro`; these commands look at a corpus before it, compare what came out,

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,14 @@ def test_what_the_first_stage_would_refuse_is_a_problem(project, tmp_path):
     status, output = doctor(params)
     assert status == 1
     assert "XX cross: 'nowhere' has no section under 'datasets'" in output
+
+
+def test_the_version_and_shell_completion_are_there():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"cmarr {version('cmarr')}\n")
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (ROOT / "cmarr/py.typed").is_file()
+    assert "py.typed" in (ROOT / "pyproject.toml").read_text()
