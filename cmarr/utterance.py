@@ -1,5 +1,6 @@
 """An utterance, and the refusal of one: what every floor above speaks of, whatever the corpus."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,23 @@ class Utterance:
     def span(self, modality: str) -> tuple[float | None, float | None]:
         """First and last second of a modality's file that belong to it; None: from its beginning, to its end."""
         return (None, None) if modality == "s" and self.audio_whole else (self.start, self.end)
+
+
+_SEPARATES = re.compile("[\\u200b\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f]")
+"""A zero-width space, which parts words, and control codes."""
+
+_INVISIBLE = re.compile("[\\u00ad\\u061c\\u180e\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff]")
+"""Soft hyphens, marks of direction, byte order marks: they part nothing and show nothing."""
+
+
+def readable(text: str) -> str:
+    """A text as encoders read it: invisible characters gone, U+FFFD for halves of surrogate pairs.
+
+    >>> readable("co\\u00adop \\ud83d")
+    'coop \ufffd'
+    """
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _INVISIBLE.sub("", _SEPARATES.sub(" ", whole))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cmarr.encoders.networks import LAYERS, TEXT_FAMILIES, ChosenLayers, LayerCh
 from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance, readable
 
 MODEL, REVISION = "bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 
@@ -123,11 +123,6 @@ def word_pieces(tokenizer: Any, text: str) -> list[int]:
     options = {"add_special_tokens": False, "truncation": False, "verbose": False}
     ids: list[int] = tokenizer(readable(text), **options)["input_ids"]
     return ids
-
-
-def readable(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which no tokenizer takes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 ENCODER = Bert

@@ -12,7 +12,7 @@ import numpy as np
 from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance, readable
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """A word, with its inner apostrophes, or one punctuation mark."""
@@ -56,7 +56,7 @@ class Hashing:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (number of tokens, dim); a blank transcript is rejected as such."""
         for utterance in utterances:
-            tokens = TOKEN.findall((utterance.text or "").lower())
+            tokens = TOKEN.findall(readable(utterance.text or "").lower())
             if not tokens:
                 yield Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
                 continue

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from cmarr.declaration import Place, Section, setting
-from cmarr.encoders.bert import MODEL, REVISION, readable, word_pieces
+from cmarr.encoders.bert import MODEL, REVISION, word_pieces
 from cmarr.encoders.networks import TEXT_FAMILIES, framing
 from cmarr.encoders.pretrained import libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.errors import UserError
 from cmarr.files import write_text
 from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance, readable
 
 
 class WordPieces:

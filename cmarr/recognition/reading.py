@@ -1,5 +1,6 @@
 """From clips to features: what each modality gives, what it lacks, what is odd about it, and how large it may be."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,9 @@ LONG = 30.0
 """Seconds from which on a clip is no utterance any more."""
 
 HEADER_SECONDS = 10.0
+
+HALF = re.compile("[\\ud800-\\udfff]")
+"""Half of a surrogate pair, which no UTF-8 text can hold."""
 
 
 @dataclass
@@ -259,6 +263,10 @@ class Reader:
         return self.limits.seconds_for(longest)
 
     def _warn(self, reading: Reading, headers: Mapping[str, Header | Failure]) -> None:
+        if "t" in reading.frames and HALF.search(reading.utterance.text or ""):
+            reading.warnings.append(
+                "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
+            )
         for modality, reason in reading.missing.items():
             if reason not in EXPECTED:
                 reading.warnings.append(f"{NAMES[modality]} not used: {reason}")

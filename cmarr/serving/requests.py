@@ -13,6 +13,7 @@ from cmarr.declaration import Section
 from cmarr.errors import UserError
 from cmarr.modalities import LETTERS
 from cmarr.recognition.clips import Given, clip_from, letter_of
+from cmarr.recognition.prediction import Refusal
 from cmarr.recognition.reading import Limits
 from cmarr.validation import validate
 
@@ -91,8 +92,8 @@ LONGEST = 300
 MEDIA = ("clip", "audio", "video")
 
 
-def read_clips(inputs: object, limits: Limits, most: int) -> list[Clip]:
-    """The clips of a request, checked one by one. Raises UserError, naming the clip and the key."""
+def read_clips(inputs: object, most: int) -> list[Clip]:
+    """The clips of a request, their form checked one by one. Raises UserError, naming the clip and the key."""
     if not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes) or not inputs:
         raise UserError('write {"inputs": [{"text": "..."}, ...]}, a list of one or more clips')
     if len(inputs) > most:
@@ -106,64 +107,53 @@ def read_clips(inputs: object, limits: Limits, most: int) -> list[Clip]:
             raise UserError(f"{place}: must hold keys and values, not {type(row).__name__}")
         try:
             clip = validate(Clip, {str(key): value for key, value in row.items()}, place)
+            for modality in (*(clip.hide or ()), *(clip.features or {})):
+                letter_of(modality)
         except UserError as error:
-            raise UserError(_short(str(error).splitlines()[0])) from None
-        _check(clip, place, limits)
+            sentence = str(error).splitlines()[0]
+            raise UserError(
+                _short(sentence if sentence.startswith(place) else f"{place}: {sentence}")
+            ) from None
         clips.append(clip)
     return clips
 
 
-def given(clips: Sequence[Clip], scratch: Path) -> Iterator[Given]:
-    """The clips as a recognizer takes them; their media are put into the folder `scratch`. Raises UserError."""
+def given(clips: Sequence[Clip], scratch: Path, limits: Limits) -> Iterator[Given | Refusal]:
+    """The clips as a recognizer takes them, and why one cannot be; their media are put into the folder `scratch`."""
     for number, clip in enumerate(clips):
-        own = scratch / str(number)
+        name, own = clip.id or str(number), scratch / str(number)
         own.mkdir()
-        media = {
-            key: _decoded(clip, key, f"inputs[{number}]") for key in MEDIA if getattr(clip, key) is not None
-        }
-        whole = own / "clip"
-        if "clip" in media:
-            whole.write_bytes(media.pop("clip"))
         try:
-            made = clip_from(
-                whole if whole.exists() else None,
-                **media,
-                text=clip.text,
-                start=clip.start,
-                end=clip.end,
-                scratch=own,
-            )
-            features = {letter_of(m): _array(m, values) for m, values in (clip.features or {}).items()}
+            made = _given(clip, own, limits)
+            features = {letter_of(m): _array(m, rows) for m, rows in (clip.features or {}).items()}
         except UserError as error:
-            raise UserError(f"inputs[{number}]: {error}") from None
-        yield Given(replace(made.utterance, id=clip.id or str(number)), features)
+            yield Refusal(name, str(error))
+        else:
+            yield Given(replace(made.utterance, id=name), features)
 
 
-def _check(clip: Clip, place: str, limits: Limits) -> None:
+def _given(clip: Clip, scratch: Path, limits: Limits) -> Given:
     if all(getattr(clip, key) is None for key in (*MEDIA, "text")) and not clip.features:
-        raise UserError(f"{place}: holds nothing to predict from; give clip, audio, video, text or features")
-    for key in MEDIA:
-        code = getattr(clip, key)
-        if code is not None and len(code) * 3 / 4 > limits.max_megabytes * 1e6:
-            raise UserError(
-                f"{place}.{key}: has {len(code) * 3 / 4e6:.1f} MB, more than max_megabytes = "
-                f"{limits.max_megabytes:g} allows; cut it, or raise max_megabytes"
-            )
-    try:
-        for modality in (*(clip.hide or ()), *(clip.features or {})):
-            letter_of(modality)
-    except UserError as error:
-        raise UserError(_short(f"{place}: {error}")) from None
+        raise UserError("holds nothing to predict from; give clip, audio, video, text or features")
+    media = {key: _decoded(key, code, limits) for key in MEDIA if (code := getattr(clip, key)) is not None}
+    whole = None
+    if "clip" in media:
+        whole = scratch / "clip"
+        whole.write_bytes(media.pop("clip"))
+    return clip_from(whole, **media, text=clip.text, start=clip.start, end=clip.end, scratch=scratch)
 
 
-def _decoded(clip: Clip, key: str, place: str) -> bytes:
-    code = getattr(clip, key)
+def _decoded(key: str, code: str, limits: Limits) -> bytes:
+    megabytes = len(code) * 3 / 4e6
+    if megabytes > limits.max_megabytes:
+        raise UserError(
+            f"{key}: has {megabytes:.1f} MB, more than max_megabytes = {limits.max_megabytes:g} allows; "
+            "cut it, or raise max_megabytes"
+        )
     try:
         return base64.b64decode("".join(code.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise UserError(
-            f"{place}.{key}: is not base64; encode the bytes of the file, and send no path"
-        ) from None
+        raise UserError(f"{key}: is not base64; encode the bytes of the file, and send no path") from None
 
 
 def _array(modality: str, rows: Sequence[Sequence[float]]) -> np.ndarray:

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from cmarr.errors import UserError
@@ -55,7 +55,7 @@ def application(service: Service, max_request: float) -> Starlette:
         except Exception:
             log.exception("a request failed")
             return _error(500, "INTERNAL_ERROR", "a defect of cmarr; the server's log tells more")
-        return JSONResponse({"predictions": replies})
+        return _json({"predictions": replies})
 
     async def alive(_: Request) -> Response:
         return Response("\n", media_type=JSON)
@@ -151,4 +151,9 @@ def _inputs(body: bytes) -> Any:
 
 
 def _error(status: int, code: str, sentence: str) -> Response:
-    return JSONResponse({"error_code": code, "message": sentence}, status)
+    return _json({"error_code": code, "message": sentence}, status)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    """ASCII only: what a client sent may hold what no UTF-8 can, such as half of an emoji."""
+    return Response(json.dumps(content, allow_nan=False), status, media_type=JSON)

@@ -10,6 +10,7 @@ from typing import Any
 
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
+from cmarr.recognition.clips import Given
 from cmarr.recognition.prediction import Refusal, without_place
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.serving.requests import DEFAULTS, EXAMPLE, LIMITED, MOST, bounds, given, read_clips
@@ -37,17 +38,18 @@ class Service:
         A clip for which nothing can be predicted does not cost the others theirs. Raises UserError for a request that
         is not one, and Unreadable where nothing can be predicted for any clip of it.
         """
-        clips = read_clips(inputs, self.recognizer.limits, self.max_clips)
-        results: list[Any] = [None] * len(clips)
+        clips = read_clips(inputs, self.max_clips)
         with self._turn, tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
-            ready = list(given(clips, Path(scratch)))
+            results: list[Any] = list(given(clips, Path(scratch), self.recognizer.limits))
             hidden = [tuple(sorted(clip.hide or ())) for clip in clips]
             for hide in dict.fromkeys(hidden):
-                places = [i for i, own in enumerate(hidden) if own == hide]
-                found = self.recognizer.predict_all([ready[i] for i in places], hide)
+                places = [
+                    i for i, clip in enumerate(results) if isinstance(clip, Given) and hidden[i] == hide
+                ]
+                found = self.recognizer.predict_all([results[i] for i in places], hide)
                 for i, result in zip(places, found, strict=True):
                     own = without_place(result, f"{scratch}{os.sep}{i}{os.sep}", "the given ")
-                    results[i] = replace(own, id=ready[i].utterance.id)
+                    results[i] = replace(own, id=results[i].utterance.id)
         if all(isinstance(result, Refusal) for result in results):
             reasons = [f"inputs[{i}]: {result.reason}" for i, result in enumerate(results)]
             more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""

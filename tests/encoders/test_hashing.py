@@ -49,13 +49,18 @@ def test_the_word_weighs_as_much_as_its_pieces():
     np.testing.assert_allclose(weights, [np.sqrt(1 / 12)] * 6 + [np.sqrt(1 / 2)], atol=1e-6)
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00", "\u200b\ufeff"])
 def test_a_blank_transcript_is_an_absence(text):
     (answer,) = Hashing(Settings()).encode([Utterance("u", text=text)])
     assert isinstance(answer, Rejected)
     assert is_absence(answer)
 
 
-@pytest.mark.parametrize("text", ["déjà vu", "我很高兴", "🙂", "\x00", "a" * 5000])
+@pytest.mark.parametrize("text", ["déjà vu", "我很高兴", "🙂", "a\x00b", "\ud83d", "a" * 5000])
 def test_any_characters_give_finite_rows(text):
     assert np.isfinite(rows(text)).all()
+
+
+def test_characters_that_nobody_sees_change_nothing():
+    assert np.array_equal(rows("co\u00adoperate\u200e now\ufeff"), rows("cooperate now"))
+    assert np.array_equal(rows("co\u200boperate"), rows("co operate"))  # a place where a line may break

@@ -112,7 +112,7 @@ def test_text_media_and_features_are_answered(served, recognizer, clips):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"audio": "/etc/passwd"}, "inputs[0].audio: is not base64"),
+        ({"audio": "/etc/passwd"}, "inputs[0]: audio: is not base64"),
         (
             {"audio": base64.b64encode(b"x" * 50_000).decode()},
             "inputs[0]: speech: the given audio cannot be opened",

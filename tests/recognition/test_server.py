@@ -135,12 +135,12 @@ def test_the_requests_of_the_page(server, clips, tmp_path):
 AUDIO = base64.b64encode(b"no sound at all").decode()
 WRONG = [
     ({"inputs": [{"audio": AUDIO}]}, 400, "inputs[0]: speech: the given audio cannot be opened"),
-    ({"inputs": [{"audio": "/etc/passwd"}]}, 400, "inputs[0].audio: is not base64; encode the bytes of the file"),
+    ({"inputs": [{"audio": "/etc/passwd"}]}, 400, "inputs[0]: audio: is not base64; encode the bytes of the file"),
     ({"inputs": [{"text": "a", "txet": "b"}]}, 400, "inputs[0]: the key 'txet' does not exist; did you mean 'text'?"),
     ({"inputs": [{"text": 1}]}, 400, "inputs[0]: text: input should be"),
     ({"inputs": [{"text": "a", "hide": ["vidoe"]}]}, 400, "'vidoe' is not a modality"),
     ({"inputs": [{"text": "a", "start": 3, "end": 1}]}, 400, "not the beginning and end"),
-    ({"inputs": [{"text": "a"}, {}]}, 400, "inputs[1]: holds nothing to predict from; give clip, audio, video"),
+    ({"inputs": [{}]}, 400, "inputs[0]: holds nothing to predict from; give clip, audio, video"),
     ({"inputs": ["hello"]}, 400, "inputs[0]: must hold keys and values, not str"),
     ({"inputs": [{"text": "a"}] * 5}, 400, "5 clips in one request, more than max_clips = 4 allows"),
     ({"inputs": [{"text": "x" * 100_001}]}, 400, "more than max_characters = 100000 allows"),
@@ -211,3 +211,32 @@ def test_a_port_that_is_taken(exported):
         port = str(taken.getsockname()[1])
         done = CliRunner().invoke(app, ["serve", "--model", str(exported), "--port", port])
     assert done.exit_code == 2 and "Address already in use" in done.output
+
+
+def test_half_a_character_and_invisible_ones_cost_nothing(server, recognizer):
+    rows = [
+        {"id": "a\ud83d", "text": "well done \ud83d"},
+        {"text": "he\u00adllo\ufeff"},
+        {"text": "\u200b\u2060"},
+    ]
+    status, content = server.send({"inputs": rows})
+    cut, plain, empty = content["predictions"]
+    assert status == 200 and cut["id"] == "a\ud83d"
+    assert cut["warnings"] == [
+        "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
+    ]
+    hello = dict(recognizer.predict(text="hello").probabilities)
+    assert plain["probabilities"] == pytest.approx(hello, abs=1e-6) and plain["warnings"] == []
+    assert "the transcript is blank" in empty["refused"]
+
+
+def test_a_clip_of_the_wrong_content_costs_the_others_nothing(server):
+    rows = [{"text": "a"}, {}, {"audio": "/etc/passwd"}, {"text": "a", "start": 3, "end": 1}]
+    status, content = server.send({"inputs": rows})
+    first, *others = content["predictions"]
+    assert status == 200 and first["refused"] is None
+    assert [reply["refused"].split(";")[0] for reply in others] == [
+        "holds nothing to predict from",
+        "audio: is not base64",
+        "start = 3.0 and end = 1.0 are not the beginning and end of a clip, in seconds",
+    ]
