@@ -43,5 +43,6 @@ def build(
     torch.manual_seed(0)
     made = build_method(method, dims, TASK, settings, first_stage=first_stage)
     if isinstance(made, Started):
-        made.start_from(build_method(method, dims, TASK, {}, first_stage=True))
+        taken = {key: settings[key] for key in made.first_stage_takes if key in settings}
+        made.start_from(build_method(method, dims, TASK, taken, first_stage=True))
     return made.train()

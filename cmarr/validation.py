@@ -117,7 +117,7 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
             return f"{'.'.join(path[:-1])}: the list {problem['input']!r} has too few values"
         return f"the key {key!r} is missing"
     if problem["type"] == "value_error":  # one of our own, which says what is wrong with what
-        return f"{key}: {problem['msg']}"
+        return f"{key}: {problem['msg']}" if key else problem["msg"]
     return f"{key}: {problem['msg']}, not {problem['input']!r}"
 
 

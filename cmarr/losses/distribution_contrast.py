@@ -3,9 +3,10 @@
 import itertools
 import math
 from functools import cache
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 Spread = Literal["deviation", "variance"]
@@ -17,6 +18,7 @@ FIXED_SCALE = -1 / 200
 """The scale a of MAP (Ji et al. 2023), made for d = 768."""
 
 SMALLEST_TEMPERATURE = 0.01
+Temperature = Annotated[float, Field(ge=SMALLEST_TEMPERATURE, strict=True)]
 EXCLUDED = -1e30
 """Similarity of a pair that does not exist. Finite, so that a row without any pair gives no NaN gradient."""
 

@@ -3,13 +3,16 @@ sample-wise uncertainty-guided regularization.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from cmarr.declaration import CountOrZero, NotNegative, Positive, Section, setting
 from cmarr.errors import UserError
-from cmarr.losses.supervised_contrast import log_probabilities, mean_over_anchors
+from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
+from cmarr.losses.supervised_contrast import log_probabilities, mean_over_anchors, sign_classes
 
 
 class CombinationContrast(nn.Module):
@@ -92,22 +95,28 @@ class UncertaintyWeights(nn.Module):
                "gap":      how much larger the student's loss is than the teacher's
     direction: uncertain samples count "down" (less, exp(-u)) or "up" (more, exp(u)); the paper's abstract
                says neither
+    warm_up:   epochs in which every weight is 1
 
     Raises UserError for the entropy of a score, which has no class probabilities.
     """
 
-    def __init__(self, d: int, source: Source, direction: Direction, regression: bool):
+    def __init__(self, d: int, source: Source, direction: Direction, regression: bool, warm_up: int = 0):
         super().__init__()
         if source == "entropy" and regression:
             raise UserError(
-                "sugr: entropy needs class probabilities, which the answer to a regression task has not; "
+                "sugr: entropy needs class probabilities, which a predicted score has not; "
                 "take variance (or gap, with a teacher)"
             )
         self.source, self.direction, self.regression = source, direction, regression
+        self.warm_up, self.warm = warm_up, True
         if source == "variance":
             self.log_variance = nn.Linear(d, 1)
             nn.init.zeros_(self.log_variance.weight)
             nn.init.zeros_(self.log_variance.bias)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note whether the warm-up is over in this epoch, counted from 1."""
+        self.warm = epoch > self.warm_up
 
     def forward(
         self,
@@ -117,14 +126,13 @@ class UncertaintyWeights(nn.Module):
         counted: Tensor,
         *,
         gap: Tensor | None = None,
-        warm: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weights (N,), which are 1 before `warm`, and by name the loss that trains them, if any does.
+        """The weights (N,), which are 1 in the warm-up, and by name the loss that trains them, if any does.
 
         h (N, d), logits (N, K), errors (N,) the recognition loss of each sample, counted (N,) bool.
         """
         u = self.uncertainty(h, logits, gap)
-        weights = self.weights(u, counted) if warm else torch.ones_like(errors)
+        weights = self.weights(u, counted) if self.warm else torch.ones_like(errors)
         losses = {"sugr": self.likelihood(u, errors, counted)} if self.source == "variance" else {}
         return weights, losses
 
@@ -159,3 +167,70 @@ class UncertaintyWeights(nn.Module):
         clipped = (sign * uncertainty.detach().float()).exp().clamp(*LIMITS)
         mean = (clipped * counted).sum() / counted.sum().clamp(min=1)
         return torch.where(counted, clipped / mean.clamp(min=LIMITS[0]), 1.0)
+
+
+class Regularised(Section):
+    """Switches for both parts in another method, off unless they are asked for."""
+
+    mcbcl_combination: NotNegative = setting(
+        0.0, "MCB-CL, as in mcur, on the vector that is classified; the combination is what may be used"
+    )
+    mcbcl_category: NotNegative = setting(0.0, "as in mcur")
+    mcbcl_temperature: Positive = setting(0.2, "as in mcur")
+    sugr: Literal["none", "variance", "entropy"] = setting(
+        "none", "none; variance, entropy as in mcur: weighs the recognition loss and that contrast"
+    )
+    sugr_direction: Direction = setting("down", "as in mcur")
+    sugr_warm_up: CountOrZero = setting(0, "epochs in which all weights are 1")
+
+    def idle_parts(self) -> Iterator[tuple[str, str, str]]:
+        """Of SUGR's switches those that would do nothing: the key, why, and what could be typed instead."""
+        why = "with sugr: none nothing is weighted"
+        if self.sugr == "none" and self.sugr_direction != "down":
+            yield "sugr_direction", why, "down"
+        if self.sugr == "none" and self.sugr_warm_up > 0:
+            yield "sugr_warm_up", why, "0"
+
+    def parts(self, d: int, regression: bool) -> tuple[CombinationContrast | None, UncertaintyWeights | None]:
+        """MCB-CL and SUGR for vectors of width d, each None unless it is asked for."""
+        contrast = sugr = None
+        if self.mcbcl_combination or self.mcbcl_category:
+            contrast = CombinationContrast(
+                d,
+                combination=self.mcbcl_combination,
+                category=self.mcbcl_category,
+                temperature=self.mcbcl_temperature,
+            )
+        if self.sugr != "none":
+            sugr = UncertaintyWeights(d, self.sugr, self.sugr_direction, regression, self.sugr_warm_up)
+        return contrast, sugr
+
+
+def regularised_recognition(
+    h: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    usable: Tensor,
+    regression: bool,
+    *,
+    contrast: CombinationContrast | None,
+    sugr: UncertaintyWeights | None,
+) -> dict[str, Tensor]:
+    """cls, the recognition loss, and mcbcl and sugr where they are there; SUGR weighs the other two.
+
+    h (B, d) is what the logits (B, K) are read from; labels (B,); usable (B, M) bool. A row with nothing usable has no
+    part in any of them.
+    """
+    counted = usable.any(1)  # (B,)
+    if sugr is None and contrast is None:
+        return {"cls": recognition_loss(logits, labels, counted, regression)}
+    errors = recognition_errors(logits, labels, regression)  # (B,)
+    losses: dict[str, Tensor] = {}
+    weights = None
+    if sugr is not None:
+        weights, losses = sugr(h, logits, errors, counted)
+    if contrast is not None:
+        categories = sign_classes(labels) if regression else labels
+        utterances = torch.arange(len(labels), device=labels.device)
+        losses["mcbcl"] = contrast(h, categories, usable, utterances, weights)
+    return {**losses, "cls": counted_mean(errors, counted, weights)}

@@ -6,13 +6,14 @@ of the first make of the rest.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import AtLeastTwo, Count, Probability, Section, setting
 from cmarr.layers.ragged import Layout, worked_rows
 from cmarr.methods.branches import modalities_of, usable_in
 
@@ -20,6 +21,46 @@ TextEncoder = Literal["cnn", "lstm"]
 
 KERNELS = (3, 4, 5)
 """Widths, in words, of the text encoder's convolutions."""
+
+
+class FirstStageSizes(Section):
+    """Sizes of a model on complete data; the width and the text encoder's dropout are those of the method."""
+
+    d: AtLeastTwo = setting(128, "width of a modality's vector")
+    dropout: Probability = setting(0.3, "in the classifier")
+    text_dropout: Probability = setting(0.5, "in the text encoder, of both stages")
+
+
+class Sizes(Section):
+    """Sizes of a method that imagines."""
+
+    d: AtLeastTwo = setting(128, "width of a modality's vector")
+    dropout: Probability = setting(0.5, "in the classifier")
+    text_dropout: Probability = setting(0.5, "in the text encoder, of both stages")
+    blocks: Count = setting(5, "autoencoders of a cascade")
+
+
+TAKEN = ("d", "text_dropout")
+"""Settings of a method that the model it starts from takes over: its weights go into the method's."""
+
+PUBLISHED: Mapping[str, Any] = {
+    "betas": [0.5, 0.999],
+    "schedule": "linear",
+    "decay": 0.5,
+    "clip": 1.0,
+    "clip_by": "part",
+}
+"""How the authors train the second stage, beside what differs by corpus."""
+
+PUBLISHED_FIRST: Mapping[str, Any] = {
+    "mask_conditions": ["svt"],
+    "selection": "complete",
+    "schedule": "linear",
+    "decay": 0.5,
+    "clip": 0.5,
+    "clip_by": "part",
+}
+"""How they train the first."""
 
 
 class LSTMEncoder(nn.Module):
@@ -188,14 +229,14 @@ class MaskedView:
         return self.available & ~self.usable
 
     @property
-    def answerable(self) -> Tensor:
+    def counted(self) -> Tensor:
         """(B,), the rows in which something may be used."""
         return self.usable.any(1)
 
     @property
     def imagined(self) -> Tensor:
-        """Where imagination is measured: what exists, in answerable rows that hide something."""
-        return self.available & (self.answerable & self.hidden.any(1))[:, None]
+        """Where imagination is measured: what exists, in counted rows that hide something."""
+        return self.available & (self.counted & self.hidden.any(1))[:, None]
 
 
 def masked_view(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> MaskedView:
@@ -218,7 +259,7 @@ def guided_losses(
     imagination: of what was `imagined` for what the frozen encoders make of the hidden modalities, `reverse`
     invariance:  of the `invariant` features of the masked input for those of the complete one, `kept`
     """
-    stays = view.available & view.answerable[:, None]
+    stays = view.available & view.counted[:, None]
     return {
         "imagination": imagination_weight * imagination_loss(imagined, reverse, view.imagined),
         "invariance": invariance_weight * imagination_loss(invariant, kept, stays),

@@ -1,7 +1,8 @@
 """Which modalities a method has branches for, and where it may use them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,8 +12,8 @@ from cmarr.errors import UserError
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import MODALITIES
 
-QUESTIONS = 256
-"""Questions that are answered at once; changes speed, never an answer."""
+ROWS_AT_ONCE = 256
+"""Rows that are predicted at once; changes speed, never a prediction."""
 
 
 def modalities_of(dims: Mapping[str, int]) -> tuple[str, ...]:
@@ -40,29 +41,29 @@ def usable_under(batch: Batch, visible: Mapping[str, Tensor], modalities: tuple[
 
 @dataclass(frozen=True)
 class Distinct:
-    """The different questions among P patterns of B utterances: to an utterance without video 'vt' is 't' again.
+    """The different inputs among P patterns of B utterances: to an utterance without video 'vt' is 't' again.
 
-    usable: (P, B, M) bool, empty where a pattern asks what an earlier one has asked, or nothing
-    rows:   (R,) the questions, as numbers into the P * B
-    source: (P, B) the first pattern that asks the same of an utterance
+    usable: (P, B, M) bool, empty where a pattern leaves an utterance what an earlier one has left it, or nothing
+    rows:   (R,) the different inputs, as numbers into the P * B
+    source: (P, B) the first pattern that leaves an utterance the same
     """
 
     usable: Tensor
     rows: Tensor
     source: Tensor
 
-    def answer(self, ask: Callable[[Tensor], Tensor]) -> Tensor:
-        """`ask` gives answers (n, K) to n of the questions, as numbers into the P * B; returns (P, B, K).
+    def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """`predict` gives logits (n, K) for n of the inputs, as numbers into the P * B; returns (P, B, K).
 
-        Asked part by part: what fits into the caches of a processor is done sooner. Zeros where nothing is usable.
+        Part by part: what fits into the caches of a processor is done sooner. Zeros where nothing is usable.
         """
         patterns, size = self.source.shape
-        answers = torch.cat([ask(rows) for rows in self.rows.split(QUESTIONS)])
-        every = answers.new_zeros(patterns * size, answers.shape[-1]).index_copy(0, self.rows, answers)
+        logits = torch.cat([predict(rows) for rows in self.rows.split(ROWS_AT_ONCE)])
+        every = logits.new_zeros(patterns * size, logits.shape[-1]).index_copy(0, self.rows, logits)
         return self.spread(every.view(patterns, size, -1))
 
     def spread(self, first: Tensor) -> Tensor:
-        """(P, B, ...), right where a question was asked first -> the same, right everywhere."""
+        """(P, B, ...), right where an input stands first -> the same, right everywhere."""
         size = self.source.shape[1]
         return first[self.source, torch.arange(size, device=first.device)]
 
@@ -72,22 +73,27 @@ def distinct(usable: Tensor) -> Distinct:
     patterns = torch.arange(len(usable), device=usable.device)
     same = (usable[:, None] == usable[None]).all(-1)  # (P, P, B)
     source = same.int().argmax(1)  # (P, B), the first of equals
-    asked = (source == patterns[:, None]) & usable.any(-1)
-    return Distinct(usable & asked[..., None], asked.flatten().nonzero().squeeze(1), source)
+    first = (source == patterns[:, None]) & usable.any(-1)
+    return Distinct(usable & first[..., None], first.flatten().nonzero().squeeze(1), source)
 
 
-def recoveries_of(
-    names: Sequence[str],
-    questions: Distinct,
+def by_name(visible: Mapping[str, Tensor], logits: Tensor) -> dict[str, Prediction]:
+    """Logits (P, B, K), in the order of P named visibilities -> the prediction under each name."""
+    return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+
+
+def with_recoveries(
+    names: Iterable[str],
+    inputs: Distinct,
     completed: Mapping[str, Tensor],
     recovered: Tensor,
     logits: Tensor,
 ) -> dict[str, Prediction]:
-    """Predictions by pattern: what was recovered for each, wherever its question was asked first.
+    """Predictions by pattern, with what was recovered for each, wherever its input stands first.
 
-    completed: modality -> (P, B, L, d); recovered (P, B, M) bool, both for `questions.usable`; logits (P, B, K).
+    completed: modality -> (P, B, L, d); recovered (P, B, M) bool, both for `inputs.usable`; logits (P, B, K).
     """
-    rows = questions.spread(recovered)
+    rows = inputs.spread(recovered)
     everyone = torch.arange(rows.shape[1], device=rows.device)
     predictions = {}
     for p, name in enumerate(names):
@@ -95,25 +101,18 @@ def recoveries_of(
         predictions[name] = Prediction(
             logits=logits[p],
             recovered={
-                m: x[questions.source[p], everyone] * own[m][:, None, None] for m, x in completed.items()
+                m: x[inputs.source[p], everyone] * own[m][:, None, None] for m, x in completed.items()
             },
             recovered_rows=own,
         )
     return predictions
 
 
-def by_name(visible: Mapping[str, Tensor], logits: Tensor) -> dict[str, Prediction]:
-    """Logits (P, B, K), in the order of P named visibilities -> the answer under each name."""
-    return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
+Sizes = TypeVar("Sizes", bound=Any)
 
 
-def check_sizes(method: str, *, d: int, heads: int, length: int) -> None:
-    """Refuse sizes that cannot work, with the key's name. Raises UserError."""
-    if length < 1:
-        raise UserError(f"method.{method}.length: {length} steps; there must be at least 1")
-    if heads < 2 or heads % 2:
-        raise UserError(f"method.{method}.heads: {heads} must be an even number of at least 2")
-    if d % heads:
-        raise UserError(
-            f"method.{method}.d: {d} channels cannot be divided among {heads} heads; take a multiple"
-        )
+def heads_fit(sizes: Sizes) -> Sizes:
+    """A validator of settings with `d` and `heads`. Raises ValueError where the heads do not divide d, or are odd."""
+    if sizes.heads % 2 or sizes.d % sizes.heads:
+        raise ValueError(f"heads must be even and divide d = {sizes.d}, not be {sizes.heads}")
+    return sizes

@@ -7,15 +7,27 @@ masked input, H', to every block of the cascade, and asks it to stay what it is 
 
 import math
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import NotNegative, setting
 from cmarr.layers.cascade import GuidedCascade, classifier
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods._mmin import UtteranceEncoders, guided_losses, masked_view, utterance_encoders
+from cmarr.methods._mmin import (
+    PUBLISHED,
+    PUBLISHED_FIRST,
+    TAKEN,
+    FirstStageSizes,
+    Sizes,
+    UtteranceEncoders,
+    guided_losses,
+    masked_view,
+    utterance_encoders,
+)
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
@@ -51,22 +63,20 @@ PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}
 class Contrasted(nn.Module):
     """Stage 1. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.3,
-        text_dropout: float = 0.5,
-        contrast_weight: float = 1.0,
-    ):
-        """As `cmarr.methods.mmin.Complete`; contrast_weight multiplies the sum of the pairs' contrasts."""
+    class Settings(FirstStageSizes):
+        """The model that CIF-MMIN starts from."""
+
+        contrast_weight: NotNegative = setting(1.0, "of the contrasts between the modalities")
+
+    published_training: ClassVar[Mapping[str, Any]] = {**PUBLISHED_FIRST, "decay": 0.25}
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.contrast_weight = contrast_weight
+        self.contrast_weight = settings.contrast_weight
+        d, text_dropout = settings.d, settings.text_dropout
         self.encoders = utterance_encoders(dims, d, text_dropout)
-        self.classifier = classifier(len(self.modalities) * d, d, task.outputs, dropout)
+        self.classifier = classifier(len(self.modalities) * d, d, task.outputs, settings.dropout)
         self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
         self.heads = nn.ModuleDict({m: _head(d) for m in self.modalities})
 
@@ -91,7 +101,7 @@ class Contrasted(nn.Module):
         return losses
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); the second set of encoders has no part in them."""
+        """Predictions under each named visibility (B, 3); the second set of encoders has no part in them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
@@ -105,29 +115,24 @@ class Contrasted(nn.Module):
 class CIFMMIN(nn.Module):
     """Stage 2, without the heads of stage 1. Obeys `Method`; starts from a `Contrasted`."""
 
-    first_stage = Contrasted
+    class Settings(Sizes):
+        """Sizes and weights of CIF-MMIN."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.5,
-        text_dropout: float = 0.5,
-        blocks: int = 5,
-        imagination_weight: float = 8.0,
-        invariance_weight: float = 100.0,
-    ):
-        """Build the model; keywords as for `cmarr.methods.if_mmin.IFMMIN`."""
+        imagination_weight: NotNegative = setting(8.0, "of the imagined encodings' error")
+        invariance_weight: NotNegative = setting(100.0, "of the error of the invariant features H'")
+
+    first_stage, first_stage_takes = Contrasted, TAKEN
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
+        self.settings = settings
+        d, text_dropout, width = settings.d, settings.text_dropout, len(self.modalities) * settings.d
         self.encoders = utterance_encoders(dims, d, text_dropout)
         self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
-        width = len(self.modalities) * d
-        self.cascade = GuidedCascade(width, (2 * d, d, d // 2), blocks, residual=True)
-        self.classifier = classifier(width, d, task.outputs, dropout)
+        self.cascade = GuidedCascade(width, (2 * d, d, d // 2), settings.blocks, residual=True)
+        self.classifier = classifier(width, d, task.outputs, settings.dropout)
         self.first = Frozen[Contrasted]("cif_mmin")
 
     def start_from(self, first: Contrasted) -> None:
@@ -152,22 +157,20 @@ class CIFMMIN(nn.Module):
             reverse=reverse,
             invariant=invariant,
             kept=kept,
-            imagination_weight=self.imagination_weight,
-            invariance_weight=self.invariance_weight,
+            imagination_weight=self.settings.imagination_weight,
+            invariance_weight=self.settings.invariance_weight,
         )
         return {
-            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
+            "cls": recognition_loss(logits, batch.labels, view.counted, self.task.regression),
             **losses,
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest).flatten(
-            2
-        )  # (P, B, M d)
-        invariant = self.invariant.for_patterns(batch.values, batch.lengths, usable, batch.longest).flatten(2)
-        imagined, _ = self.cascade(h, invariant)
+        read = (batch.values, batch.lengths, usable, batch.longest)
+        h = self.encoders.for_patterns(*read).flatten(2)  # (P, B, M d)
+        imagined, _ = self.cascade(h, self.invariant.for_patterns(*read).flatten(2))
         logits = self.classifier(h + imagined)  # (P, B, K)
         return by_name(visible, logits)
 

@@ -6,13 +6,15 @@ Read beside the paper: `_encode` is the alignment phase (Eq 1, the losses of Eq 
 3.3.1 and Eq 10-13), and `training_losses` adds them up (Eq 14).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import Count, Flag, NotNegative, Number, Positive, Probability, Section, setting
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
@@ -23,195 +25,250 @@ from cmarr.losses.distribution_contrast import (
     DistributionContrast,
     Scale,
     Spread,
+    Temperature,
     entropy_margin,
 )
-from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
-from cmarr.losses.regularisation import CombinationContrast, Direction, UncertaintyWeights
+from cmarr.losses.regularisation import Regularised, regularised_recognition
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
 from cmarr.methods.branches import (
-    check_sizes,
     distinct,
+    heads_fit,
     modalities_of,
-    recoveries_of,
     usable_in,
     usable_under,
+    with_recoveries,
 )
-from cmarr.methods.diagnostics import alignment_scalars, gradient_rows, gradient_shares, modality_scalars
-from cmarr.methods.protocol import Prediction, Stage
+from cmarr.methods.diagnostics import watched
+from cmarr.methods.protocol import Idle, Prediction, Stage
 from cmarr.task import Task
+
+
+class Published(Section):
+    """What CM-ARR as published has, with the choices that the paper leaves open."""
+
+    # the objective: L = alpha * L_udcl + beta * L_spcl + lambda * L_rec + L_cls (Eq 14); weight 0: not computed
+    alpha: NotNegative = setting(1.0, "weight of the distribution contrast that aligns the modalities")
+    beta: NotNegative = setting(
+        0.1,
+        "weight of the supervised contrast that refines them (the paper's section 4.2; its 4.5 finds 0.5 best)",
+    )
+    lambda_: NotNegative = setting(
+        10.0, "weight of the error of recovered modalities, the flows' training signal", alias="lambda"
+    )
+
+    # sizes
+    d: Count = setting(64, "width of every representation, a multiple of heads")
+    length: Count = setting(
+        16,
+        "steps L every modality is resampled to (Eq 7 adds latents step by step); 1 = one vector an utterance",
+    )
+    flow_steps: Count = setting(4, "steps K of each normalizing flow: ActNorm, mixing, coupling")
+    blocks: Count = setting(2, "residual channel-attention blocks n in each reconstruction module")
+    heads: Count = setting(4, "attention heads, an even number that divides d; half of UMC's feed sigma")
+    dropout: Probability = setting(0.1, "in the fusion network")
+
+    # alignment (Eq 1-5)
+    contrast: Contrast = setting(
+        "distribution", "distribution; point = on the means alone, no sigma (the ablation w/ point)"
+    )
+    sigma: Spread = setting(
+        "deviation",
+        "what Sigma of Eq 1 is: deviation, variance (the literal word; the square of the mean deviation)",
+    )
+    similarity_scale: Scale = setting(
+        "learned",
+        "a of Eq 5: learned = -exp(.), started so that the first batch's logits spread by 1; fixed = -1/200",
+    )
+    tau: Temperature = setting(
+        0.07,
+        "where the learned temperature of Eq 3-4 starts, which never falls below 0.01; with a learned only their ratio "
+        "counts",
+    )
+    directions: Directions = setting(
+        "sum", "InfoNCE from one modality to the other and back: sum (Eq 2), mean"
+    )
+    entropy_weight: NotNegative = setting(0.0, "weight of a penalty on Gaussians that collapse to points")
+    entropy_floor: Number = setting(
+        300.0,
+        "nats of entropy below which that penalty begins. 300 was made for d = 768: deviations of 1 have 1.42 * d "
+        "nats, and those of this UMC at most 4.42 * d, less than 300 for d = 64",
+    )
+    resample_first: Flag = setting(
+        False, "true = resample the features to length before alignment, not after: faster, coarser"
+    )
+
+    # reconstruction (Eq 6-9)
+    flow_input: FlowInput = setting(
+        "mu", "what the flows see: mu (the aligned means), features (the encoders' output)"
+    )
+    normalise: Flag = setting(True, "layer norm on X_n, which keeps the scale of lambda's term; false = none")
+    coupling_hidden: Literal["d"] | Count = setting(
+        "d", "hidden width of a coupling's network; d = as wide as the representations"
+    )
+    mixing: Mixing = setting("lu", "channels between couplings: lu (learned), permutation (fixed, faster)")
+    recovery: Through = setting(
+        "flow", "flow; mean = mean of the available X_n, no flow (w/o flow); zeros = nothing is recovered"
+    )
+    averaging: Averaging = setting(
+        "equal", "of the available latents (Eq 7): equal; precision = surer modalities count more"
+    )
+    reconstruction: Reduction = setting(
+        "mean_squared",
+        "scale of L_rec (Eq 9): mean_squared; frobenius_sum = the literal norm, grows with length * d",
+    )
+    zero_start: Flag = setting(
+        False,
+        "true = what is recovered begins at zero, as if nothing were, and grows from there; false = at a random image "
+        "of X~",
+    )
+    nll_weight: NotNegative = setting(
+        0.0, "weight of the flows' likelihood, bits per channel; the paper has none"
+    )
+
+    # refinement (section 3.3, Eq 10-13)
+    temperature: Positive = setting(0.07, "of the supervised contrast")
+    same_utterance: Flag = setting(False, "true = modalities of one utterance contrast with each other too")
+    fusion: Blocks = setting(
+        "three_blocks",
+        "three_blocks (the text's), two_blocks (Eq 10-13 to the letter), pooled (w/o attention)",
+    )
+    query: Query = setting(
+        "text", "what asks in the cross-attention: text; recovered = the recovered modality"
+    )
+    staged: Flag = setting(
+        False,
+        "true = a quarter of the epochs on the losses of alignment alone, a quarter with those of reconstruction, and "
+        "half on all of them; false = one joint loss throughout",
+    )
+    gradient_shares: Flag = setting(
+        True,
+        "true = log once an epoch how the losses share the gradient, for about half a training step; false = save the "
+        "time",
+    )
+
+    _heads_fit = model_validator(mode="after")(heads_fit)
 
 
 class CMARR(nn.Module):
     """The whole method; one model serves all conditions. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        alpha: float = 1.0,
-        beta: float = 0.1,
-        lambda_: float = 10.0,
-        d: int = 128,
-        length: int = 50,
-        flow_steps: int = 8,
-        coupling_hidden: int | None = None,
-        mixing: Mixing = "lu",
-        blocks: int = 4,
-        heads: int = 4,
-        dropout: float = 0.1,
-        contrast: Contrast = "distribution",
-        sigma: Spread = "deviation",
-        similarity_scale: Scale = "learned",
-        tau: float = 0.07,
-        directions: Directions = "sum",
-        entropy_weight: float = 0.0,
-        entropy_floor: float = 300.0,
-        flow_input: FlowInput = "mu",
-        resample_first: bool = False,
-        normalise: bool = True,
-        recovery: Through = "flow",
-        averaging: Averaging = "equal",
-        reconstruction: Reduction = "mean_squared",
-        nll_weight: float = 0.0,
-        zero_start: bool = False,
-        temperature: float = 0.07,
-        same_utterance: bool = False,
-        fusion: Blocks = "three_blocks",
-        query: Query = "text",
-        staged: bool = False,
-        gradient_shares: bool = True,
-        mcbcl_combination: float = 0.0,
-        mcbcl_category: float = 0.0,
-        mcbcl_temperature: float = 0.2,
-        sugr: Literal["none", "variance", "entropy"] = "none",
-        sugr_direction: Direction = "down",
-        sugr_warm_up: int = 0,
-    ):
-        """Build the model; its weights come from torch's global generator, which the caller seeds.
+    class Settings(Regularised, Published):
+        """Sizes and switches of CM-ARR."""
 
-        dims: modality ("s", "v", "t") -> width of its features; one that is absent gets no branch.
+        def idle(self) -> Iterator[Idle]:
+            """Switches that would do nothing beside the others."""
+            no_flow, no_recovery = self.recovery != "flow", self.recovery == "zeros"
+            aligns = bool(self.alpha or self.entropy_weight)
+            reconstructs = (self.nll_weight and not no_flow) or (self.lambda_ and not no_recovery)
+            plain_features = self.flow_input == "features" and self.averaging == "equal" and not aligns
+            without_flow = "without recovery: flow there are no flows "
+            if self.query == "recovered" and self.fusion == "pooled":
+                yield Idle(
+                    "query", "with fusion: pooled there is no attention in which anything asks", "text"
+                )
+            if self.query == "recovered" and no_recovery:
+                yield Idle("query", "with recovery: zeros nothing is recovered that could ask", "text")
+            if self.averaging == "precision" and no_recovery:
+                yield Idle("averaging", "with recovery: zeros no average is taken", "equal")
+            if self.nll_weight > 0 and no_flow:
+                yield Idle("nll_weight", without_flow + "with a likelihood", "0.0")
+            if self.mixing != "lu" and no_flow:
+                yield Idle("mixing", without_flow + "that mix channels", "lu")
+            if self.coupling_hidden != "d" and no_flow:
+                yield Idle("coupling_hidden", without_flow + "with couplings", "d")
+            if self.sigma == "variance" and self.contrast == "point":
+                yield Idle("sigma", "with contrast: point no sigma enters the distance", "deviation")
+            if self.resample_first and plain_features:
+                why = "with flow_input: features and no alignment the features are resampled at once anyway"
+                yield Idle("resample_first", why, "false")
+            if self.staged and not aligns and not reconstructs:
+                why = "neither alignment nor reconstruction has a loss, so there is one stage"
+                yield Idle("staged", why, "false")
+            yield from (Idle(*own) for own in self.idle_parts())
 
-        Objective, Eq 14: alpha L_udcl + beta L_spcl + lambda L_rec + L_cls.
-        alpha, beta, lambda_: the weights; a loss whose weight is 0 is not computed
+    objective = ("alpha", "beta", "lambda_")
+    beside_ablations = ("masked", "masked (fusion alone)")
 
-        Sizes:
-        d:               width of every representation; `heads` must divide it
-        length:          steps L to which every modality is resampled
-        flow_steps:      steps K of each flow
-        coupling_hidden: hidden width of a coupling's network; None: d
-        mixing:          the flows' channel mixing, "lu" (learned) or "permutation" (fixed, faster)
-        blocks:          residual channel-attention blocks n of a reconstruction module
-        heads:           attention heads, an even number (half of UMC's feed sigma)
-        dropout:         in the fusion network: after each attention and MLP, and before the classifier
-
-        Alignment, Eq 1-5:
-        contrast:         "distribution", or "point": on mu alone (ablation w/ point)
-        sigma:            Sigma of Eq 1: "deviation" or "variance"
-        similarity_scale: a of Eq 5: "learned" from a start that fits the first batch, or "fixed" -1/200
-        tau:              where the learned temperature of Eq 3-4 starts
-        directions:       "sum" (Eq 2) or "mean" of the two directions
-        entropy_weight, entropy_floor: weight and margin (nats) of a penalty on collapsing sigmas
-
-        Reconstruction, Eq 6-9:
-        flow_input:     X_n from "mu" or from the "features" R_n
-        resample_first: resample R_n to L before UMC instead of mu_n after it
-        normalise:      layer norm on X_n
-        recovery:       "flow"; "mean" (ablation w/o flow); "zeros" (nothing is recovered)
-        averaging:      of the latents, Eq 7: "equal" or by "precision"
-        reconstruction: scale of L_rec: "mean_squared" or the literal "frobenius_sum"
-        nll_weight:     weight of the flows' likelihood (bits per channel, X detached)
-        zero_start:     X^_n begins at zero, as if nothing were recovered, not at a random image of X~_n
-
-        Refinement:
-        temperature:    of the supervised contrast
-        same_utterance: let modalities of one utterance contrast with each other
-        fusion:         "three_blocks", "two_blocks" (Eq 10-13 to the letter), "pooled" (w/o attention)
-        query:          "text", or "recovered": the recovered modality asks
-
-        staged: train in three stages, each adding its phase's losses, instead of jointly; see `stages`
-        gradient_shares: have `diagnostics` measure the share of each loss in the gradient
-
-        MCUR's two parts, which CM-ARR has not:
-        mcbcl_combination, mcbcl_category: weights of `CombinationContrast` on the fused vector, at
-            mcbcl_temperature; its combination of modalities is what may be used, not what was recovered
-        sugr, sugr_direction: weigh the recognition loss and that contrast by `UncertaintyWeights`, from the
-            epoch after sugr_warm_up on
-
-        Raises UserError for sizes that do not fit together.
-        """
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
+        """Build the model; its weights come from torch's global generator, which the caller seeds."""
         super().__init__()
-        check_sizes("cmarr", d=d, heads=heads, length=length)
-        self.task = task
-        self.modalities = modalities_of(dims)
-        self.alpha, self.beta, self.lambda_ = alpha, beta, lambda_
-        self.entropy_weight, self.entropy_floor = entropy_weight, entropy_floor
-        self.nll_weight = nll_weight
-        self.reconstruction = reconstruction
-        self.temperature = temperature
-        self.same_utterance = same_utterance
-
+        self.task, self.modalities, self.settings = task, modalities_of(dims), settings
+        d, heads, length = settings.d, settings.heads, settings.length
         self.representations = nn.ModuleDict(
             {
-                m: Representation(dims[m], d, length, heads, flow_input, resample_first, normalise)
+                m: Representation(
+                    dims[m],
+                    d,
+                    length,
+                    heads,
+                    settings.flow_input,
+                    settings.resample_first,
+                    settings.normalise,
+                )
                 for m in self.modalities
             }
         )
-        self.distribution_contrast = DistributionContrast(contrast, sigma, similarity_scale, directions, tau)
+        self.distribution_contrast = DistributionContrast(
+            settings.contrast, settings.sigma, settings.similarity_scale, settings.directions, settings.tau
+        )
         self.recovery = Recovery(
             self.modalities,
             d,
-            flow_steps,
-            coupling_hidden or d,
-            mixing,
-            blocks,
-            recovery,
-            averaging,
-            zero_start,
+            settings.flow_steps,
+            d if settings.coupling_hidden == "d" else settings.coupling_hidden,
+            settings.mixing,
+            settings.blocks,
+            settings.recovery,
+            settings.averaging,
+            settings.zero_start,
         )
-        self.weighs_latents = averaging == "precision" and bool(self.recovery.reconstructions)
-        contrasts_sigma = bool(alpha) and contrast == "distribution" and len(self.modalities) > 1
-        self.trains_sigma = contrasts_sigma or bool(entropy_weight) or self.weighs_latents
-        self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion, query)
-        self.staged = staged
-        self.gradient_shares = gradient_shares
-        self.combination_contrast = None
-        if mcbcl_combination or mcbcl_category:
-            self.combination_contrast = CombinationContrast(
-                d,
-                combination=mcbcl_combination,
-                category=mcbcl_category,
-                temperature=mcbcl_temperature,
-            )
-        self.sugr = None if sugr == "none" else UncertaintyWeights(d, sugr, sugr_direction, task.regression)
-        self.sugr_warm_up, self.warm = sugr_warm_up, True
+        self.fusion = Fusion(
+            self.modalities, d, heads, settings.dropout, task.outputs, settings.fusion, settings.query
+        )
+        self.combination_contrast, self.sugr = settings.parts(
+            d, task.regression
+        )  # None and None as published
 
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Note whether SUGR's warm-up is over."""
-        self.warm = epoch > self.sugr_warm_up
+    @property
+    def weighs_latents(self) -> bool:
+        """Whether the latents are averaged by their precision."""
+        return self.settings.averaging == "precision" and bool(self.recovery.reconstructions)
+
+    @property
+    def trains_sigma(self) -> bool:
+        """Whether a loss reaches UMC's sigma."""
+        own = self.settings
+        contrasted = bool(own.alpha) and own.contrast == "distribution" and len(self.modalities) > 1
+        return contrasted or bool(own.entropy_weight) or self.weighs_latents
 
     def stages(self) -> list[Stage]:
         """One joint stage, as Eq 14 has it; or, `staged`, alignment, reconstruction and refinement in turn.
 
-        The first two take a quarter of the epochs each, and their last epoch: nothing answers yet. One
+        The first two take a quarter of the epochs each, and their last epoch: nothing predicts yet. One
         whose losses are all switched off is left out.
         """
-        if not self.staged or len(self.modalities) == 1:
+        own = self.settings
+        if not own.staged or len(self.modalities) == 1:
             return [Stage("joint")]
-        align = {"udcl": self.alpha, "entropy": self.entropy_weight}
+        align = {"udcl": own.alpha, "entropy": own.entropy_weight}
         recover = {
-            "rec": self.lambda_ and len(self.recovery.reconstructions),
-            "nll": self.nll_weight and len(self.recovery.flows),
+            "rec": own.lambda_ and len(self.recovery.reconstructions),
+            "nll": own.nll_weight and len(self.recovery.flows),
         }
         names: list[str] = []
         found = []
         for phase, weights in (("alignment", align), ("reconstruction", recover)):
-            own = [name for name, weight in weights.items() if weight]
-            names += own
-            if own:
+            switched_on = [name for name, weight in weights.items() if weight]
+            names += switched_on
+            if switched_on:
                 found.append(Stage(phase, 0.25, tuple(names), selects=False))
         return [*found, Stage("refinement", 1 - 0.25 * len(found))]
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Told to SUGR, which warms up."""
+        if self.sugr is not None:
+            self.sugr.begin_epoch(epoch)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The weighted terms of Eq 14: udcl, spcl, rec, cls (entropy, nll, mcbcl, sugr where switched on).
@@ -219,55 +276,50 @@ class CMARR(nn.Module):
         A hidden modality is seen by what aligns (udcl, entropy) and as a detached target of L_rec, and by
         nothing else; an absent one by nothing at all.
         """
+        own = self.settings
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
-        aligned = bool(self.alpha or self.entropy_weight)
+        aligned = bool(own.alpha or own.entropy_weight)
         encoded = self._encode(batch, gaussians=aligned or self.weighs_latents)
-        x = {m: encoded[m].x for m in self.modalities}
+        x = {m: encoded[m].x for m in self.modalities}  # (B, L, d) each
         if self.training:
             self.recovery.start(x, usable)
         completed = self._complete(encoded, usable[None])
-        answerable = usable.any(1)  # (B,)
-        masked = available & ~usable & answerable[:, None]  # hidden, and recovered
+        masked = available & ~usable & usable.any(1, keepdim=True)  # hidden, and recovered
         restored = {m: completed.x[m][0] for m in self.modalities}  # (B, L, d)
 
-        losses = {}
-        if aligned:
-            mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
-            if self.alpha:
-                if self.training:
-                    self.distribution_contrast.start(mu, sigma, available)
-                losses["udcl"] = self.alpha * self.distribution_contrast(mu, sigma, available)
-            if self.entropy_weight:
-                shortfall = entropy_margin(sigma, available, self.entropy_floor)
-                losses["entropy"] = self.entropy_weight * shortfall
-        if self.beta:
-            losses["spcl"] = self.beta * self._supervised_contrast(batch, restored, usable, masked)
-        if self.lambda_ and self.recovery.reconstructions:
-            losses["rec"] = self.lambda_ * reconstruction_loss(
-                torch.stack(list(restored.values())),
-                torch.stack(list(x.values())),
-                masked.T,
-                self.reconstruction,
-            )
-        if self.nll_weight and self.recovery.flows:
-            losses["nll"] = self.nll_weight * self._bits_per_dimension(x, usable)
-        h = self.fusion.represent(restored, completed.recovered[0])
-        return losses | self._recognition(h, batch, usable)
+        losses = self._alignment(encoded, available) if aligned else {}
+        if own.beta:
+            losses["spcl"] = own.beta * self._supervised_contrast(batch, restored, usable, masked)
+        if own.lambda_ and self.recovery.reconstructions:
+            found, truth = torch.stack(list(restored.values())), torch.stack(list(x.values()))  # (M, B, L, d)
+            losses["rec"] = own.lambda_ * reconstruction_loss(found, truth, masked.T, own.reconstruction)
+        if own.nll_weight and self.recovery.flows:
+            losses["nll"] = own.nll_weight * self._bits_per_dimension(x, usable)
+        h = self.fusion.represent(restored, completed.recovered[0])  # (B, d)
+        return losses | regularised_recognition(
+            h,
+            self.fusion.classify(h),
+            batch.labels,
+            usable,
+            self.task.regression,
+            contrast=self.combination_contrast,
+            sugr=self.sugr,
+        )
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); encoders and latents are shared, no question is answered twice."""
-        questions = distinct(usable_under(batch, visible, self.modalities))
-        completed = self._complete(self._encode(batch, self.weighs_latents), questions.usable)
+        """Predictions under each named visibility (B, 3); encoders and latents are shared, no input is fused twice."""
+        inputs = distinct(usable_under(batch, visible, self.modalities))
+        completed = self._complete(self._encode(batch, self.weighs_latents), inputs.usable)
         flat = {m: x.flatten(0, 1) for m, x in completed.x.items()}  # (P * B, L, d)
         recovered = completed.recovered.flatten(0, 1)  # (P * B, M)
-        logits = questions.answer(
+        logits = inputs.predict(
             lambda rows: self.fusion({m: x[rows] for m, x in flat.items()}, recovered[rows])
         )
-        return recoveries_of(list(visible), questions, completed.x, completed.recovered, logits)
+        return with_recoveries(visible, inputs, completed.x, completed.recovered, logits)
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The fused vectors (B, d) for each named visibility (B, 3)."""
-        usable = torch.stack([usable_in(batch, v, self.modalities)[1] for v in visible.values()])
+        usable = usable_under(batch, visible, self.modalities)
         completed = self._complete(self._encode(batch, self.weighs_latents), usable)
         return {
             name: self.fusion.represent({m: x[p] for m, x in completed.x.items()}, completed.recovered[p])
@@ -292,24 +344,9 @@ class CMARR(nn.Module):
         _, sigma = stacked_gaussians(self._encode(batch, gaussians=True))
         return dict(zip(self.modalities, sigma.float().mean(2), strict=True))
 
-    @torch.no_grad()
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalars worth watching once an epoch, over what is available in `batch`: those of
-        `methods.diagnostics`, the losses' shares of the gradient being taken at the encoders, on a few rows.
-
-        Raises UserError when the inverse of a flow diverges.
-        """
-        encoded = self._encode(batch, gaussians=True)
-        mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
-        x = {m: e.x for m, e in encoded.items()}
-        available, _ = usable_in(batch, batch.available, self.modalities)
-        watched = modality_scalars(x, sigma, available, self.recovery)
-        watched |= alignment_scalars(mu, sigma, available, self.distribution_contrast)
-        if self.gradient_shares and len(batch) >= 2:
-            with torch.enable_grad():
-                losses = self.training_losses(*gradient_rows(batch))
-                watched |= gradient_shares(losses, list(self.representations.parameters()))
-        return watched
+        """Scalars worth watching once an epoch: `methods.diagnostics`."""
+        return watched(self, batch)
 
     def _encode(self, batch: Batch, gaussians: bool) -> dict[str, Encoded]:
         return {
@@ -322,6 +359,19 @@ class CMARR(nn.Module):
         precision = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
         return self.recovery(x, usable, precision)
 
+    def _alignment(self, encoded: Mapping[str, Encoded], available: Tensor) -> dict[str, Tensor]:
+        """udcl, and entropy where it is switched on, over what is available (B, M)."""
+        own = self.settings
+        losses: dict[str, Tensor] = {}
+        mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
+        if own.alpha:
+            if self.training:
+                self.distribution_contrast.start(mu, sigma, available)
+            losses["udcl"] = own.alpha * self.distribution_contrast(mu, sigma, available)
+        if own.entropy_weight:
+            losses["entropy"] = own.entropy_weight * entropy_margin(sigma, available, own.entropy_floor)
+        return losses
+
     def _supervised_contrast(
         self, batch: Batch, restored: Mapping[str, Tensor], usable: Tensor, masked: Tensor
     ) -> Tensor:
@@ -333,24 +383,9 @@ class CMARR(nn.Module):
             labels.repeat(len(self.modalities)),
             torch.arange(size, device=labels.device).repeat(len(self.modalities)),
             takes_part.T.flatten(),
-            self.temperature,
-            self.same_utterance,
+            self.settings.temperature,
+            self.settings.same_utterance,
         )
-
-    def _recognition(self, h: Tensor, batch: Batch, usable: Tensor) -> dict[str, Tensor]:
-        """cls on the fused vectors h (B, d), and MCUR's mcbcl and sugr where they are switched on."""
-        logits, answerable = self.fusion.classify(h), usable.any(1)
-        if self.sugr is None and self.combination_contrast is None:
-            return {"cls": recognition_loss(logits, batch.labels, answerable, self.task.regression)}
-        errors = recognition_errors(logits, batch.labels, self.task.regression)
-        losses, weights = dict[str, Tensor](), None
-        if self.sugr is not None:
-            weights, losses = self.sugr(h, logits, errors, answerable, warm=self.warm)
-        if self.combination_contrast is not None:
-            labels = sign_classes(batch.labels) if self.task.regression else batch.labels
-            rows = torch.arange(len(batch), device=labels.device)
-            losses["mcbcl"] = self.combination_contrast(h, labels, usable, rows, weights)
-        return {**losses, "cls": counted_mean(errors, answerable, weights)}
 
     def _bits_per_dimension(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         bits = [

@@ -5,11 +5,13 @@ to the features. The classifier reads what the cascade has made of the input.
 """
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.cascade import ResidualCascade, classifier
 from cmarr.layers.ragged import mean_over_time
 from cmarr.losses.recognition import recognition_loss
@@ -21,25 +23,27 @@ from cmarr.task import Task
 class CRA(nn.Module):
     """The whole method. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.5,
-        reconstruction_weight: float = 0.1,
-    ):
-        """Build the model.
+    class Settings(Section):
+        """Sizes and weights of the cascaded residual autoencoder."""
 
-        dims:    modality -> width of its features
-        d:       width of each modality's vector
-        dropout: in the encoders and the classifier
-        reconstruction_weight: w of the reconstruction of hidden features; the authors take 0.02 to 0.8
-        """
+        d: Count = setting(128, "width of a modality's vector")
+        dropout: Probability = setting(0.5, "in encoders and classifier")
+        reconstruction_weight: NotNegative = setting(
+            0.1, "w of the error of hidden features; the authors take 0.02 to 0.8"
+        )
+
+    published_training: ClassVar[Mapping[str, Any]] = {
+        "betas": [0.5, 0.999],
+        "schedule": "linear",
+        "decay": 0.8,
+        "clip": 5.0,
+    }
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.reconstruction_weight = reconstruction_weight
+        self.reconstruction_weight = settings.reconstruction_weight
+        d, dropout = settings.d, settings.dropout
         width = len(self.modalities) * d
         self.encoders = nn.ModuleDict({m: _encoder(dims[m], d, dropout) for m in self.modalities})
         self.cascade = ResidualCascade(width, (2 * d, d), blocks=2, transition=False)
@@ -49,8 +53,8 @@ class CRA(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, and the weighted error of the hidden modalities' features, which are targets alone."""
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        answerable = usable.any(1)
-        hidden = available & ~usable & answerable[:, None]
+        counted = usable.any(1)
+        hidden = available & ~usable & counted[:, None]
         pooled = self._pooled(batch)
         completed = self.cascade(self._encode(pooled, usable[None])[0])[0]  # (B, M d)
         error = torch.stack(
@@ -59,14 +63,12 @@ class CRA(nn.Module):
         per_utterance = torch.where(hidden, error, 0.0).sum(1)
         logits = self.classifier(completed)
         return {
-            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
-            "reconstruction": self.reconstruction_weight
-            * per_utterance.sum()
-            / answerable.sum().clamp(min=1),
+            "cls": recognition_loss(logits, batch.labels, counted, self.task.regression),
+            "reconstruction": self.reconstruction_weight * per_utterance.sum() / counted.sum().clamp(min=1),
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         completed, _ = self.cascade(self._encode(self._pooled(batch), usable))  # (P, B, M d)
         logits = self.classifier(completed)

@@ -1,6 +1,7 @@
 """What is worth watching while CM-ARR trains, as scalars; and the word when the inverse of a flow diverges."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +9,39 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.errors import UserError
 from cmarr.layers.recovery import Recovery
+from cmarr.layers.representation import stacked_gaussians
 from cmarr.losses.distribution_contrast import DistributionContrast, retrieval
+from cmarr.methods.branches import usable_in
 from cmarr.modalities import INCOMPLETE, NAMES, visible
+
+if TYPE_CHECKING:
+    from cmarr.methods.cmarr import CMARR
 
 INVERSE_LIMIT = 1e-2
 """An inverse of a flow that is off by more than this share of the largest value counts as diverged."""
 
 GRADIENT_ROWS = 8
 """Utterances on which the losses' shares of the gradient are measured; they cost as much as a training step."""
+
+
+@torch.no_grad()
+def watched(method: "CMARR", batch: Batch) -> dict[str, Tensor]:
+    """Scalars worth watching once an epoch, over what is available in `batch`: those of `modality_scalars`, of
+    `alignment_scalars` and, on a few rows, of `gradient_shares`, taken at the encoders.
+
+    Raises UserError when the inverse of a flow diverges.
+    """
+    encoded = method._encode(batch, gaussians=True)
+    mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
+    x = {m: e.x for m, e in encoded.items()}
+    available, _ = usable_in(batch, batch.available, method.modalities)
+    found = modality_scalars(x, sigma, available, method.recovery)
+    found |= alignment_scalars(mu, sigma, available, method.distribution_contrast)
+    if method.settings.gradient_shares and len(batch) >= 2:
+        with torch.enable_grad():
+            losses = method.training_losses(*gradient_rows(batch))
+            found |= gradient_shares(losses, list(method.representations.parameters()))
+    return found
 
 
 def modality_scalars(

@@ -2,18 +2,20 @@
 
 A flow a modality maps its representation to a latent whose distribution depends on the class and on
 nothing else; so the latent of what is there, through the inverse flow of what is missing, is a first
-estimate of it. A reconstruction network refines the estimate, and a multimodal transformer answers.
+estimate of it. A reconstruction network refines the estimate, and a multimodal transformer classifies.
 Stage 1 (`Complete`) is the same without flows, trained on complete data.
 """
 
 import math
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.attention import TransformerLayer
 from cmarr.layers.channel_attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing
@@ -22,12 +24,12 @@ from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes
 from cmarr.methods.branches import (
-    check_sizes,
     distinct,
+    heads_fit,
     modalities_of,
-    recoveries_of,
     usable_in,
     usable_under,
+    with_recoveries,
 )
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
@@ -37,7 +39,7 @@ class Transformer(nn.Module):
     """`depth` layers and a last layer norm, on inputs scaled by sqrt(d) and marked with their positions.
 
     `transformer(x, y)` lets x read y in every layer; `transformer(x)` is self-attention. No step is kept
-    from seeing later ones: an utterance is answered when it is over.
+    from seeing later ones: an utterance is predicted when it is over.
     """
 
     def __init__(self, d: int, depth: int, heads: int, dropout: float):
@@ -169,46 +171,68 @@ class Temporal(nn.Module):
         return self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
 
 
+class Sizes(Section):
+    """Sizes that the method and the model it starts from have alike."""
+
+    d: Count = setting(32, "width of every representation, a multiple of heads")
+    length: Count = setting(16, "steps every modality is resampled to; 1 = one vector an utterance")
+    depth: Count = setting(2, "layers of each transformer; the authors' 4")
+    heads: Count = setting(4, "attention heads, an even number that divides d; the authors' 8")
+    dropout: Probability = setting(0.1, "in the transformers")
+
+    _heads_fit = model_validator(mode="after")(heads_fit)
+
+
+PUBLISHED: Mapping[str, Any] = {"schedule": "plateau", "plateau": 5, "clip": 0.6, "clip_by": "value"}
+"""How the authors train either, beside what differs by corpus."""
+
+
+def temporal_encoders(dims: Mapping[str, int], sizes: Sizes) -> nn.ModuleDict:
+    """A `Temporal` for every modality that the corpus has."""
+    return nn.ModuleDict({m: Temporal(dims[m], sizes.d, sizes.length) for m in modalities_of(dims)})
+
+
+def fusion_network(modalities: tuple[str, ...], task: Task, sizes: Sizes) -> MultimodalTransformer:
+    """The transformer that predicts from the representations of all modalities."""
+    return MultimodalTransformer(modalities, sizes.d, sizes.depth, sizes.heads, sizes.dropout, task.outputs)
+
+
+def encoded(encoders: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+    """Modality -> (B, L, d)."""
+    return {m: own(batch.values[m], batch.lengths[m], batch.longest.get(m)) for m, own in encoders.items()}
+
+
 class Complete(nn.Module):
     """Stage 1: convolutions and the multimodal transformer. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 32,
-        length: int = 50,
-        depth: int = 4,
-        heads: int = 8,
-        dropout: float = 0.1,
-    ):
-        """Build the model; keywords as for `DiCMoR`. Raises UserError for sizes that do not fit together."""
+    class Settings(Sizes):
+        """The model that DiCMoR+ starts from."""
+
+    published_training: ClassVar[Mapping[str, Any]] = {
+        **PUBLISHED,
+        "mask_conditions": ["svt"],
+        "selection": "complete",
+    }
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
-        check_sizes("dicmor", d=d, heads=heads, length=length)
         self.task, self.modalities = task, modalities_of(dims)
-        self.encoders = nn.ModuleDict({m: Temporal(dims[m], d, length) for m in self.modalities})
-        self.fusion = MultimodalTransformer(self.modalities, d, depth, heads, dropout, task.outputs)
+        self.encoders = temporal_encoders(dims, settings)
+        self.fusion = fusion_network(self.modalities, task, settings)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone."""
         _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        logits = self._answer(self._encode(batch), usable)
+        logits = self._logits(encoded(self.encoders, batch), usable)
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3), zeros for what is missing."""
-        x = self._encode(batch)
+        """Predictions under each named visibility (B, 3), zeros for what is missing."""
+        x = encoded(self.encoders, batch)
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        return {name: Prediction(self._answer(x, own)) for name, own in zip(visible, usable, strict=True)}
+        return {name: Prediction(self._logits(x, own)) for name, own in zip(visible, usable, strict=True)}
 
-    def _encode(self, batch: Batch) -> dict[str, Tensor]:
-        return {
-            m: self.encoders[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
-            for m in self.modalities
-        }
-
-    def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+    def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         return self.fusion(
             {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
         )
@@ -217,52 +241,40 @@ class Complete(nn.Module):
 class DiCMoR(nn.Module):
     """The whole method. Obeys `cmarr.methods.protocol.Method`; starts from a `Complete`."""
 
+    class Settings(Sizes):
+        """Sizes and weights of DiCMoR+."""
+
+        flow_steps: Count = setting(8, "steps of each normalizing flow; the authors' 32")
+        mixing: Mixing = setting(
+            "lu", "channels between couplings: lu (learned), permutation (fixed, faster)"
+        )
+        blocks: Count = setting(
+            4, "residual channel-attention blocks of a reconstruction network; the authors' 20"
+        )
+        likelihood_weight: NotNegative = setting(0.1, "of the flows' likelihood, bits per dimension")
+        recovery_weight: NotNegative = setting(0.1, "of the recovered representations' error")
+
     first_stage = Complete
+    first_stage_takes = ("d", "length", "depth", "heads")
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 32,
-        length: int = 50,
-        flow_steps: int = 32,
-        mixing: Mixing = "lu",
-        blocks: int = 20,
-        depth: int = 4,
-        heads: int = 8,
-        dropout: float = 0.1,
-        likelihood_weight: float = 0.1,
-        recovery_weight: float = 0.1,
-    ):
-        """Build the model.
-
-        dims:       modality -> width of its features
-        d:          width of every representation; `heads` must divide it
-        length:     steps L to which every modality is resampled
-        flow_steps: steps of each flow; mixing: of its channels, "lu" (learned) or "permutation"
-        blocks:     residual channel-attention blocks of a reconstruction network
-        depth:      layers of each transformer; heads: of its attention; dropout: in it
-        likelihood_weight, recovery_weight: of the two losses beside recognition
-
-        Raises UserError for sizes that do not fit together.
-        """
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
-        check_sizes("dicmor", d=d, heads=heads, length=length)
         self.task, self.modalities = task, modalities_of(dims)
-        self.likelihood_weight, self.recovery_weight = likelihood_weight, recovery_weight
-        self.encoders = nn.ModuleDict({m: Temporal(dims[m], d, length) for m in self.modalities})
-        self.fusion = MultimodalTransformer(self.modalities, d, depth, heads, dropout, task.outputs)
+        self.settings = settings
+        d = settings.d
+        self.encoders = temporal_encoders(dims, settings)
+        self.fusion = fusion_network(self.modalities, task, settings)
         self.priors = ClassPriors(3 if task.regression else task.outputs, d)
         self.flows = nn.ModuleDict(
             {
-                m: ChannelFlow(d, flow_steps, HIDDEN, mixing, layers=2, scaling="sigmoid")
+                m: ChannelFlow(d, settings.flow_steps, HIDDEN, settings.mixing, layers=2, scaling="sigmoid")
                 for m in self.modalities
             }
         )
         several = len(self.modalities) > 1
         self.reconstructions = nn.ModuleDict(
-            {m: Reconstruction(d, blocks) for m in self.modalities if several}
+            {m: Reconstruction(d, settings.blocks) for m in self.modalities if several}
         )
         self.joins = nn.ModuleDict(
             {m: nn.Linear(2 * d, d) for m in self.modalities if len(self.modalities) == 3}
@@ -276,9 +288,9 @@ class DiCMoR(nn.Module):
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, likelihood and rec, weighted; what is hidden serves as a detached target alone."""
         available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        answerable = usable.any(1)  # (B,)
-        hidden = available & ~usable & answerable[:, None]
-        x = self._encode(batch)
+        counted = usable.any(1)  # (B,)
+        hidden = available & ~usable & counted[:, None]
+        x = encoded(self.encoders, batch)
         for i, m in enumerate(self.modalities):
             if not self._flow(m).started:
                 self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
@@ -287,34 +299,28 @@ class DiCMoR(nn.Module):
         restored = {m: own[0] for m, own in completed.items()}  # (B, L, d)
         logits = self.fusion(restored)
         losses = {
-            "cls": recognition_loss(logits, batch.labels, answerable, self.task.regression),
-            "likelihood": self.likelihood_weight * likelihood,
+            "cls": recognition_loss(logits, batch.labels, counted, self.task.regression),
+            "likelihood": self.settings.likelihood_weight * likelihood,
         }
         if self.reconstructions:
-            losses["rec"] = self.recovery_weight * reconstruction_loss(
+            losses["rec"] = self.settings.recovery_weight * reconstruction_loss(
                 torch.stack(list(restored.values())), torch.stack(list(x.values())), hidden.T
             )
         return losses
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); encoders and latents are shared, no question is answered twice."""
-        questions = distinct(usable_under(batch, visible, self.modalities))
-        x = self._encode(batch)
-        completed, recovered = self._complete(x, self._latents(x), questions.usable)
+        """Predictions under each named visibility (B, 3); encoders and latents are shared, no input is fused twice."""
+        inputs = distinct(usable_under(batch, visible, self.modalities))
+        x = encoded(self.encoders, batch)
+        completed, recovered = self._complete(x, self._latents(x), inputs.usable)
         flat = {m: own.flatten(0, 1) for m, own in completed.items()}  # (P * B, L, d)
-        logits = questions.answer(lambda rows: self.fusion({m: own[rows] for m, own in flat.items()}))
-        return recoveries_of(list(visible), questions, completed, recovered, logits)
+        logits = inputs.predict(lambda rows: self.fusion({m: own[rows] for m, own in flat.items()}))
+        return with_recoveries(visible, inputs, completed, recovered, logits)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """The true representations, modality -> (B, L, d), zero where not available."""
         there = {m: (batch.lengths[m] > 0)[:, None, None] for m in self.modalities}
-        return {m: x * there[m] for m, x in self._encode(batch).items()}
-
-    def _encode(self, batch: Batch) -> dict[str, Tensor]:
-        return {
-            m: self.encoders[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
-            for m in self.modalities
-        }
+        return {m: x * there[m] for m, x in encoded(self.encoders, batch).items()}
 
     def _flow(self, modality: str) -> ChannelFlow:
         return cast(ChannelFlow, self.flows[modality])

@@ -5,15 +5,17 @@ time under a condition of its own, so that one set of trees learns what to do wi
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
+from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, Section, setting
 from cmarr.layers.ragged import mean_and_deviation
 from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Prediction
@@ -21,7 +23,7 @@ from cmarr.task import Task
 
 
 class Trees(nn.Module):
-    """`rounds` times `outputs` trees of at most `nodes` nodes; the answer is their sum and a start.
+    """`rounds` times `outputs` trees of at most `nodes` nodes; the prediction is their sum and a start.
 
     A saved model holds arrays of numbers only, and reading one runs nothing. Thresholds are compared in
     fp64, as where they were found. A tree that was never grown is a single leaf of value 0.
@@ -80,6 +82,8 @@ class Trees(nn.Module):
         return self.start + flat["value"][at].view(-1, rounds, outputs).sum(1)
 
 
+Bins = Annotated[int, Field(ge=2, le=255, strict=True)]
+
 NEVER = -1e4
 """Logit of a class that no training utterance has."""
 
@@ -87,45 +91,35 @@ NEVER = -1e4
 class GBDT(nn.Module):
     """scikit-learn's histogram gradient boosting, kept as arrays. Obeys `ClosedForm`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        rounds: int = 100,
-        learning_rate: float = 0.1,
-        leaves: int = 8,
-        smallest_leaf: int = 10,
-        copies: int = 4,
-        feature_share: float = 0.2,
-        bins: int = 63,
-    ):
-        """Room for the trees.
+    class Settings(Section):
+        """Gradient boosting on pooled features."""
 
-        dims:          modality -> width of its features
-        rounds:        boosting rounds; learning_rate: what each adds
-        leaves:        of a tree, at most; smallest_leaf: training rows of a leaf, at least
-        copies:        how often a training utterance enters, each time with a mask of its own
-        feature_share: features that a split chooses from, a share of all
-        bins:          values that a feature is rounded to, at most 255
-        """
+        rounds: Count = setting(100, "of boosting")
+        learning_rate: Positive = setting(0.1, "what each round adds")
+        leaves: AtLeastTwo = setting(8, "of a tree at most")
+        smallest_leaf: Count = setting(10, "training rows of a leaf at least")
+        copies: Count = setting(4, "how often a training utterance enters, each time with a mask of its own")
+        feature_share: PositiveShare = setting(0.2, "features that a split chooses from, a share of all")
+        bins: Bins = setting(63, "values that a feature is rounded to; fewer are faster")
+
+    plain = True
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
+        """Room for the trees."""
         super().__init__()
-        self.task, self.modalities = task, modalities_of(dims)
+        self.task, self.modalities, self.settings = task, modalities_of(dims), settings
         self.dims = {m: dims[m] for m in self.modalities}
-        self.rounds, self.learning_rate = rounds, learning_rate
-        self.leaves, self.smallest_leaf = leaves, smallest_leaf
-        self.copies, self.feature_share, self.bins = copies, feature_share, bins
-        self.trees = Trees(rounds, task.outputs, 2 * leaves - 1)
+        self.trees = Trees(settings.rounds, task.outputs, 2 * settings.leaves - 1)
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Grow the trees; masks and the features offered to splits come from `generator`."""
         pooled = self._pooled(train)
         rows = []
-        for _ in range(self.copies):
+        for _ in range(self.settings.copies):
             _, usable = usable_in(train, draw_visible(train.available, generator), self.modalities)
             rows.append(self._hide(pooled, usable))
         inputs = torch.cat(rows).cpu().numpy()
-        labels = train.labels.repeat(self.copies).cpu().numpy()
+        labels = train.labels.repeat(self.settings.copies).cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         self._grow(inputs, labels, seed)
 
@@ -139,12 +133,12 @@ class GBDT(nn.Module):
                 return
         kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
         model = kind(
-            max_iter=self.rounds,
-            learning_rate=self.learning_rate,
-            max_leaf_nodes=self.leaves,
-            min_samples_leaf=self.smallest_leaf,
-            max_features=self.feature_share,
-            max_bins=self.bins,
+            max_iter=self.settings.rounds,
+            learning_rate=self.settings.learning_rate,
+            max_leaf_nodes=self.settings.leaves,
+            min_samples_leaf=self.settings.smallest_leaf,
+            max_features=self.settings.feature_share,
+            max_bins=self.settings.bins,
             early_stopping=False,
             random_state=seed,
         ).fit(inputs, labels)
@@ -156,7 +150,7 @@ class GBDT(nn.Module):
                 self.trees.grow((index, int(place)), predictor.nodes)
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); the features are pooled once."""
+        """Predictions under each named visibility (B, 3); the features are pooled once."""
         pooled = self._pooled(batch)
         predictions = {}
         for name, seen in visible.items():

@@ -7,14 +7,25 @@ block of the cascade, and asks H' to stay what it is with complete data.
 
 import itertools
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import NotNegative, setting
 from cmarr.layers.cascade import GuidedCascade, classifier
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods._mmin import guided_losses, masked_view, utterance_encoders
+from cmarr.methods._mmin import (
+    PUBLISHED,
+    PUBLISHED_FIRST,
+    TAKEN,
+    FirstStageSizes,
+    Sizes,
+    guided_losses,
+    masked_view,
+    utterance_encoders,
+)
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
@@ -58,75 +69,67 @@ def shared_encoder(d: int) -> nn.Sequential:
 class Shared(nn.Module):
     """Stage 1: classifies [h, S(h_s), S(h_v), S(h_t)]. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.3,
-        text_dropout: float = 0.5,
-        discrepancy_weight: float = 1.0,
-    ):
-        """As `cmarr.methods.mmin.Complete`; discrepancy_weight is that of the moments' loss."""
+    class Settings(FirstStageSizes):
+        """The model that IF-MMIN starts from."""
+
+        discrepancy_weight: NotNegative = setting(
+            1.0, "of the central moment discrepancy between the modalities"
+        )
+
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED_FIRST
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.discrepancy_weight = discrepancy_weight
-        self.encoders = utterance_encoders(dims, d, text_dropout)
+        self.discrepancy_weight = settings.discrepancy_weight
+        d = settings.d
+        self.encoders = utterance_encoders(dims, d, settings.text_dropout)
         self.shared = shared_encoder(d)
-        self.classifier = classifier(2 * len(self.modalities) * d, d, task.outputs, dropout)
+        self.classifier = classifier(2 * len(self.modalities) * d, d, task.outputs, settings.dropout)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """Recognition, and the mean pairwise central moment discrepancy of what S makes of the modalities."""
         _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
         h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
         invariant = self.shared(h)  # (B, M, d)
-        logits = self._classify(h, invariant)
+        logits = self._logits(h, invariant)
         return {
             "cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression),
             "discrepancy": self.discrepancy_weight * pairwise_discrepancy(invariant, usable),
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        logits = self._classify(h, self.shared(h))  # (P, B, K)
+        logits = self._logits(h, self.shared(h))  # (P, B, K)
         return by_name(visible, logits)
 
-    def _classify(self, h: Tensor, invariant: Tensor) -> Tensor:
+    def _logits(self, h: Tensor, invariant: Tensor) -> Tensor:
         return self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
 
 
 class IFMMIN(nn.Module):
     """Stage 2. Obeys `cmarr.methods.protocol.Method`; starts from a `Shared`."""
 
-    first_stage = Shared
+    class Settings(Sizes):
+        """Sizes and weights of IF-MMIN."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.5,
-        text_dropout: float = 0.5,
-        blocks: int = 5,
-        imagination_weight: float = 1.0,
-        invariance_weight: float = 100.0,
-    ):
-        """Build the model; keywords as for `cmarr.methods.mmin.MMIN`.
+        imagination_weight: NotNegative = setting(1.0, "of the imagined encodings' error")
+        invariance_weight: NotNegative = setting(100.0, "of the error of the invariant features H'")
 
-        imagination_weight, invariance_weight: of the two losses beside recognition
-        """
+    first_stage, first_stage_takes = Shared, TAKEN
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.imagination_weight, self.invariance_weight = imagination_weight, invariance_weight
-        self.encoders = utterance_encoders(dims, d, text_dropout)
+        self.settings = settings
+        d, sizes = settings.d, (2 * settings.d, settings.d, settings.d // 2)
+        self.encoders = utterance_encoders(dims, d, settings.text_dropout)
         self.shared = shared_encoder(d)
-        sizes = (2 * d, d, d // 2)
-        self.cascade = GuidedCascade(len(self.modalities) * d, sizes, blocks, residual=False)
-        self.classifier = classifier(blocks * sizes[-1], d, task.outputs, dropout)
+        self.cascade = GuidedCascade(len(self.modalities) * d, sizes, settings.blocks, residual=False)
+        self.classifier = classifier(settings.blocks * sizes[-1], d, task.outputs, settings.dropout)
         self.first = Frozen[Shared]("if_mmin")
 
     def start_from(self, first: Shared) -> None:
@@ -155,16 +158,16 @@ class IFMMIN(nn.Module):
             reverse=reverse,
             invariant=invariant,
             kept=kept,
-            imagination_weight=self.imagination_weight,
-            invariance_weight=self.invariance_weight,
+            imagination_weight=self.settings.imagination_weight,
+            invariance_weight=self.settings.invariance_weight,
         )
         return {
-            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
+            "cls": recognition_loss(logits, batch.labels, view.counted, self.task.regression),
             **losses,
         }
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))

@@ -2,7 +2,7 @@
 
 The plainest rival, and hard to beat. Mean and standard deviation over time of each modality,
 standardised on the training split; a condition's model is trained on the utterances that have a
-modality of it, absent ones entering as zeros (the mean), and answers from what it may use.
+modality of it, absent ones entering as zeros (the mean), and predicts from what it may use.
 """
 
 from collections.abc import Mapping
@@ -13,31 +13,32 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import Positive, Section, setting
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES, visible
 from cmarr.task import Task
 
 
 class Linear(nn.Module):
-    """One linear model for each of the seven conditions.
+    """One linear model for each of the seven conditions. Obeys `cmarr.methods.protocol.ClosedForm`."""
 
-    Args:
-        dims: modality -> feature width.
-        task: classes, or none for ridge regression.
-        C: inverse strength of the L2 penalty (ridge: alpha = 1 / C).
-    """
+    class Settings(Section):
+        """Logistic (ridge) regression on pooled features."""
+
+        C: Positive = setting(0.1, "inverse strength of the L2 penalty (ridge: alpha = 1 / C)")
+
+    plain = True
 
     weight: Tensor
     bias: Tensor
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, dims: Mapping[str, int], task: Task, C: float = 0.1) -> None:
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings) -> None:
         super().__init__()
-        self.dims = {
-            m: dims[m] for m in MODALITIES if m in dims
-        }  # columns lie in this order, whatever the caller's
-        self.task, self.C = task, C
+        # Columns lie in this order, whatever the caller's.
+        self.dims = {m: dims[m] for m in MODALITIES if m in dims}
+        self.task, self.C = task, settings.C
         width = 2 * sum(dims.values())
         self.register_buffer("weight", torch.zeros(len(CONDITIONS), task.outputs, width))
         self.register_buffer("bias", torch.zeros(len(CONDITIONS), task.outputs))
@@ -80,14 +81,14 @@ class Linear(nn.Module):
         self.bias[index, seen] = bias.float()
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Each row is answered by the model of the condition that its usable modalities form."""
+        """Each row is predicted by the model of the condition that its usable modalities form."""
         pooled, present = self._pooled(batch)
         standard = self._standardised(pooled, present)
         return {
-            name: Prediction(self._answer(standard, batch.available & seen)) for name, seen in visible.items()
+            name: Prediction(self._logits(standard, batch.available & seen)) for name, seen in visible.items()
         }
 
-    def _answer(self, standard: Tensor, usable: Tensor) -> Tensor:
+    def _logits(self, standard: Tensor, usable: Tensor) -> Tensor:
         usable = usable.cpu()
         which = torch.zeros(len(usable), dtype=torch.long)
         for index, condition in enumerate(CONDITIONS):

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.fusion import Blocks, Fusion
+from cmarr.declaration import Count, Probability, Section, setting
+from cmarr.layers.fusion import Fusion
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import by_name, check_sizes, distinct, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, distinct, heads_fit, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -21,46 +23,43 @@ class Masked(nn.Module):
     the "baseline" of the paper's Table 3. Obeys `cmarr.methods.protocol.Method`.
     """
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        length: int = 50,
-        heads: int = 4,
-        dropout: float = 0.1,
-        fusion: Blocks = "three_blocks",
-    ):
-        """Build the model; the keywords mean what they mean for CM-ARR.
+    class Settings(Section):
+        """Sizes of the fusion network trained with masks."""
 
-        Raises UserError for sizes that do not fit together.
-        """
+        d: Count = setting(64, "width of every representation, a multiple of heads")
+        length: Count = setting(16, "steps every modality is resampled to; 1 = one vector an utterance")
+        heads: Count = setting(4, "attention heads, an even number that divides d")
+        dropout: Probability = setting(0.1, "in the fusion network")
+
+        _heads_fit = model_validator(mode="after")(heads_fit)
+
+    plain = True
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
-        check_sizes("masked", d=d, heads=heads, length=length)
-        self.task = task
-        self.modalities = modalities_of(dims)
-        self.projections = nn.ModuleDict({m: Projection(dims[m], d, length) for m in self.modalities})
-        self.fusion = Fusion(self.modalities, d, heads, dropout, task.outputs, fusion)
+        self.task, self.modalities = task, modalities_of(dims)
+        d, heads = settings.d, settings.heads
+        self.projections = nn.ModuleDict(
+            {m: Projection(dims[m], d, settings.length) for m in self.modalities}
+        )
+        self.fusion = Fusion(self.modalities, d, heads, settings.dropout, task.outputs)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone, over the rows with something usable."""
         _, usable = usable_in(batch, visible, self.modalities)
-        logits = self._answer(self._project(batch), usable)
+        logits = self._logits(self._project(batch), usable)
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); the projections are shared, no question is answered twice."""
+        """Predictions under each named visibility (B, 3); the projections are shared, no input is fused twice."""
         projected = self._project(batch)
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        questions = distinct(usable)
 
-        def ask(rows: Tensor) -> Tensor:
+        def predict(rows: Tensor) -> Tensor:
             of = rows % len(batch)
-            return self._answer({m: x[of] for m, x in projected.items()}, usable.flatten(0, 1)[rows])
+            return self._logits({m: x[of] for m, x in projected.items()}, usable.flatten(0, 1)[rows])
 
-        logits = questions.answer(ask)  # (P, B, K)
-        return by_name(visible, logits)
+        return by_name(visible, distinct(usable).predict(predict))
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The fused vectors (B, d) for each named visibility (B, 3)."""
@@ -74,7 +73,7 @@ class Masked(nn.Module):
             for m in self.modalities
         }
 
-    def _answer(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
+    def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
         return self.fusion(*self._kept(x, usable))
 
     def _kept(self, x: Mapping[str, Tensor], usable: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -7,22 +7,23 @@ choice is a switch. docs/mcur.md says which is which.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import second_draw
-from cmarr.errors import UserError
+from cmarr.declaration import Count, CountOrZero, Flag, NotNegative, Positive, Probability, Section, setting
 from cmarr.layers.attention import TransformerLayer, attend, feed_forward
 from cmarr.layers.ragged import Layout
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.regularisation import CombinationContrast, Direction, Source, UncertaintyWeights
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
-from cmarr.methods.branches import by_name, check_sizes, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import by_name, heads_fit, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
@@ -206,8 +207,8 @@ def similarity_distance(student: Tensor, teacher: Tensor, counted: Tensor) -> Te
     return difference.square().mean()
 
 
-def answer_distance(student: Tensor, teacher: Tensor, regression: bool, temperature: float) -> Tensor:
-    """(N,) distance of two answers (N, K); no gradient flows into the teacher.
+def logit_distance(student: Tensor, teacher: Tensor, regression: bool, temperature: float) -> Tensor:
+    """(N,) distance of two predictions (N, K); no gradient flows into the teacher.
 
     Classes: T^2 KL(teacher || student) of the softmaxes at temperature T (Hinton et al. 2015).
     Scores: |y_student - y_teacher|, which has no temperature.
@@ -221,6 +222,7 @@ def answer_distance(student: Tensor, teacher: Tensor, regression: bool, temperat
 
 
 From = Literal["pretrained", "self", "average", "none"]
+Views = Annotated[int, Field(ge=1, le=2, strict=True)]
 Terms = Literal["all", "recognition"]
 
 TAUGHT_ALONG = ("self", "average")
@@ -229,15 +231,38 @@ TAUGHT_ALONG = ("self", "average")
 Weights = tuple[Tensor, ...] | list[Tensor]
 
 
-class Recogniser(nn.Module):
-    """The network that teacher and student share: the backbone and a linear answer."""
+class Sizes(Section):
+    """Sizes of the network that teacher and student share."""
 
-    def __init__(self, dims: Mapping[str, int], task: Task, d: int, **sizes: object):
+    d: Count = setting(64, "width of a modality's token and of the fused vector h, a multiple of heads")
+    latents: Count = setting(4, "queries of the Perceiver resampler that reads a modality")
+    resampler_layers: Count = setting(1, "of each resampler")
+    depth: Count = setting(2, "layers of the transformer over the modalities' tokens")
+    heads: Count = setting(4, "attention heads, an even number that divides d")
+    dropout: Probability = setting(0.1, "in all of them")
+    missing: Missing = setting(
+        "zeros", "what stands for a missing modality: the token of zeros; or a learned token"
+    )
+
+    _heads_fit = model_validator(mode="after")(heads_fit)
+
+
+class Recogniser(nn.Module):
+    """The network that teacher and student share: the backbone and a linear classifier."""
+
+    def __init__(self, dims: Mapping[str, int], task: Task, sizes: Sizes):
         super().__init__()
-        self.modalities = modalities_of(dims)
-        own = {m: dims[m] for m in self.modalities}
-        self.backbone = TokenBackbone(own, d, **sizes)  # type: ignore[arg-type]
-        self.classify = nn.Linear(d, task.outputs)
+        self.backbone = TokenBackbone(
+            {m: dims[m] for m in modalities_of(dims)},
+            sizes.d,
+            latents=sizes.latents,
+            resampler_layers=sizes.resampler_layers,
+            depth=sizes.depth,
+            heads=sizes.heads,
+            dropout=sizes.dropout,
+            missing=sizes.missing,
+        )
+        self.classify = nn.Linear(sizes.d, task.outputs)
 
     def encode(self, batch: Batch) -> Tokens:
         """A token a modality, hidden or not: `forward` decides what is seen of them."""
@@ -252,34 +277,15 @@ class Recogniser(nn.Module):
 class Teacher(nn.Module):
     """The teacher on its own, trained on complete data. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 64,
-        latents: int = 4,
-        resampler_layers: int = 1,
-        depth: int = 2,
-        heads: int = 4,
-        dropout: float = 0.1,
-        missing: Missing = "zeros",
-    ):
-        """Build the model; keywords as for `MCUR`. Raises UserError for sizes that do not fit together."""
+    class Settings(Sizes):
+        """The teacher, where it is `pretrained`."""
+
+    published_training: ClassVar[Mapping[str, Any]] = {"mask_conditions": ["svt"], "selection": "complete"}
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
-        check_sizes("mcur", d=d, heads=heads, length=latents)
         self.task, self.modalities = task, modalities_of(dims)
-        self.recogniser = Recogniser(
-            dims,
-            task,
-            d,
-            latents=latents,
-            resampler_layers=resampler_layers,
-            depth=depth,
-            heads=heads,
-            dropout=dropout,
-            missing=missing,
-        )
+        self.recogniser = Recogniser(dims, task, settings)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone."""
@@ -288,7 +294,7 @@ class Teacher(nn.Module):
         return {"cls": recognition_loss(logits[0], batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         _, logits = self.recogniser(
             self.recogniser.encode(batch), usable_under(batch, visible, self.modalities)
         )
@@ -303,127 +309,121 @@ class Teacher(nn.Module):
 class MCUR(nn.Module):
     """The student, with its losses. Obeys `cmarr.methods.protocol.Method`; may start from a `Teacher`."""
 
-    first_stage = Teacher
+    class Settings(Sizes):
+        """Sizes, switches and weights of MCUR."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 64,
-        latents: int = 4,
-        resampler_layers: int = 1,
-        depth: int = 2,
-        heads: int = 4,
-        dropout: float = 0.1,
-        missing: Missing = "zeros",
-        teacher: From = "pretrained",
-        start: Literal["fresh", "teacher"] = "fresh",
-        decay: float = 0.99,
-        views: int = 2,
-        feature: Feature = "mse",
-        feature_weight: float = 0.1,
-        similarity_weight: float = 0.0,
-        logit_weight: float = 1.0,
-        logit_temperature: float = 7.0,
-        mcbcl_combination: float = 0.1,
-        mcbcl_category: float = 0.1,
-        mcbcl_temperature: float = 0.2,
-        mcbcl_projection: int = 0,
-        mcbcl_same_utterance: bool = True,
-        score_classes: ScoreClasses = "sign",
-        sugr: Source | Literal["none"] = "variance",
-        sugr_direction: Direction = "down",
-        sugr_terms: Terms = "all",
-        warm_up: int = 0,
-    ):
-        """Build the model; its weights come from torch's global generator, which the caller seeds.
-
-        dims: modality -> width of its features; one that is absent gets no branch.
-
-        Backbone:
-        d:                width of every token and of h; `heads` must divide it
-        latents:          queries of each Perceiver resampler, in resampler_layers layers
-        depth, heads:     of the transformer over the modality tokens; heads also of the resamplers
-        dropout:          in all of them
-        missing:          what stands for a missing modality: the token of "zeros", or a "learned" one
-
-        Teacher and student:
-        teacher: "pretrained": trained on complete data before, then frozen
-                 "self":       the complete view of the same batch, which becomes a view like the others
-                 "average":    the exponential average of the student's weights, on that view, which the student
-                               sees, too
-                 "none"
-        start:   the student's weights are "fresh" or the pretrained "teacher"'s
-        decay:   of the average, reached slowly: at most (1 + steps) / (10 + steps)
-        views:   masks a sample and step, 1 or 2
-        feature: distance of the representations, "mse" or "cosine", times feature_weight
-        similarity_weight: of the distance of the batch's similarities
-        logit_weight: of the distance of the answers at logit_temperature
-
-        MCB-CL and SUGR:
-        mcbcl_combination, mcbcl_category: w1 and w2, see `CombinationContrast`, as are temperature,
-                 projection and same_utterance
-        score_classes: categories in a regression task: "sign", or "rounded" to seven
-        sugr:    where uncertainty comes from, "variance", "entropy", "gap", or "none", and what it does:
-                 sugr_direction; see `UncertaintyWeights`
-        sugr_terms: what is weighted: "all" losses of a sample, or its "recognition" alone
-        warm_up: epochs in which every weight is 1, and in which a teacher that itself only learns
-                 ("self", "average") gains its influence
-
-        Raises UserError for sizes that do not fit together, and for a gap without a teacher.
-        """
-        super().__init__()
-        check_sizes("mcur", d=d, heads=heads, length=latents)
-        if views not in (1, 2):
-            raise UserError(f"method.mcur.views: {views} masks a sample; there are 1 or 2")
-        if sugr == "gap" and teacher == "none":
-            raise UserError("method.mcur.sugr: the gap to the teacher needs one; set method.mcur.teacher")
-        self.task, self.modalities = task, modalities_of(dims)
-        self.teacher, self.start, self.views = teacher, start, views
-        self.feature, self.feature_weight, self.similarity_weight = feature, feature_weight, similarity_weight
-        self.logit_weight, self.logit_temperature = logit_weight, logit_temperature
-        self.score_classes, self.sugr_terms = score_classes, sugr_terms
-        self.warm_up, self.warmed = warm_up, 1.0
-        self.recogniser = Recogniser(
-            dims,
-            task,
-            d,
-            latents=latents,
-            resampler_layers=resampler_layers,
-            depth=depth,
-            heads=heads,
-            dropout=dropout,
-            missing=missing,
+        # teacher and student
+        teacher: From = setting(
+            "pretrained",
+            "pretrained = trained on complete data before, then frozen; without a training of its own: self = the "
+            "complete view of the same batch; average = the average of the student's own weights over past steps; none",
         )
+        start: Literal["fresh", "teacher"] = setting(
+            "fresh", "the student starts with fresh weights, or with those of the pretrained teacher"
+        )
+        decay: Probability = setting(
+            0.99,
+            "of average: how much of it is kept in a step; reached slowly, at most (1 + steps) / (10 + steps)",
+        )
+        views: Views = setting(
+            2,
+            "masks that a sample gets in a step; with self and average the complete view is one more",
+        )
+        feature: Feature = setting("mse", "distance between the student's h and the teacher's")
+        feature_weight: NotNegative = setting(0.1, "of that distance")
+        similarity_weight: NotNegative = setting(
+            0.0, "of the distance between the batch's similarities as both see them"
+        )
+        logit_weight: NotNegative = setting(
+            1.0, "of the distance between their predictions: KL of the classes, L1 of scores"
+        )
+        logit_temperature: Positive = setting(7.0, "of the classes' probabilities in it")
+
+        # MCB-CL: w1 * contrast(category and combination) + w2 * contrast(category)
+        mcbcl_combination: NotNegative = setting(
+            0.1, "w1: samples of one category with the same available modalities are drawn together"
+        )
+        mcbcl_category: NotNegative = setting(0.1, "w2: samples of one category are, whatever is available")
+        mcbcl_temperature: Positive = setting(0.2, "of both contrasts")
+        mcbcl_projection: CountOrZero = setting(0, "width of a head between h and the contrast; 0 = none")
+        mcbcl_same_utterance: Flag = setting(
+            True, "whether two masks of one utterance contrast with each other; false = left out"
+        )
+        score_classes: ScoreClasses = setting(
+            "sign", "categories of scores: sign (negative, zero, positive); rounded (seven, -3 to 3)"
+        )
+
+        # SUGR: weights a sample from its uncertainty, clipped to 0.2 ... 5, then rescaled to mean 1
+        sugr: Source | Literal["none"] = setting(
+            "variance",
+            "where the uncertainty comes from: variance (a log-variance that is predicted), entropy (of the class "
+            "probabilities; not for scores), gap (student's loss minus teacher's); none = no weights",
+        )
+        sugr_direction: Direction = setting(
+            "down", "down = uncertain samples count less; up = they count more"
+        )
+        sugr_terms: Terms = setting(
+            "all", "what is weighted: all losses of a sample; recognition = that alone"
+        )
+        warm_up: CountOrZero = setting(
+            3,
+            "epochs in which all weights are 1, and in which a teacher that learns along (self, average) gains its "
+            "influence",
+        )
+
+        @model_validator(mode="after")
+        def _gap_needs_a_teacher(self) -> Self:
+            if self.sugr == "gap" and self.teacher == "none":
+                raise ValueError("sugr: gap is the gap between student and teacher, and teacher is none")
+            return self
+
+    first_stage = Teacher
+    first_stage_takes = ("d", "latents", "resampler_layers", "depth", "heads", "missing")
+
+    @staticmethod
+    def starts(settings: Settings) -> bool:
+        """Whether it starts from a trained `Teacher`, as set: the teacher may be another one, or none."""
+        return settings.teacher == "pretrained"
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
+        """Build the model; its weights come from torch's global generator, which the caller seeds."""
+        super().__init__()
+        self.task, self.modalities, self.settings = task, modalities_of(dims), settings
+        self.warmed = 1.0
+        self.recogniser = Recogniser(dims, task, settings)
         self.contrast = None
-        if mcbcl_combination or mcbcl_category:
+        if settings.mcbcl_combination or settings.mcbcl_category:
             self.contrast = CombinationContrast(
-                d,
-                combination=mcbcl_combination,
-                category=mcbcl_category,
-                temperature=mcbcl_temperature,
-                projection=mcbcl_projection,
-                same_utterance=mcbcl_same_utterance,
+                settings.d,
+                combination=settings.mcbcl_combination,
+                category=settings.mcbcl_category,
+                temperature=settings.mcbcl_temperature,
+                projection=settings.mcbcl_projection,
+                same_utterance=settings.mcbcl_same_utterance,
             )
         self.sugr = None
-        if sugr != "none":
-            self.sugr = UncertaintyWeights(d, sugr, sugr_direction, task.regression)
+        if settings.sugr != "none":
+            self.sugr = UncertaintyWeights(
+                settings.d, settings.sugr, settings.sugr_direction, task.regression, settings.warm_up
+            )
         self.average = None
-        if teacher == "average":
-            self.average = AveragedModel(self.recogniser, multi_avg_fn=_towards(decay))
+        if settings.teacher == "average":
+            self.average = AveragedModel(self.recogniser, multi_avg_fn=_towards(settings.decay))
             self.average.requires_grad_(False)
         self.first = Frozen[Teacher]("mcur")
 
     def start_from(self, first: Teacher) -> None:
         """Keep the trained teacher, frozen; with `start` "teacher" also begin with its weights."""
-        if self.start == "teacher":
+        if self.settings.start == "teacher":
             self.recogniser.load_state_dict(first.recogniser.state_dict())
         self.first.keep(first)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Note how much of the warm-up is over."""
-        self.warmed = min(1.0, (epoch - 1) / self.warm_up) if self.warm_up else 1.0
+        warm_up = self.settings.warm_up
+        self.warmed = min(1.0, (epoch - 1) / warm_up) if warm_up else 1.0
+        if self.sugr is not None:
+            self.sugr.begin_epoch(epoch)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """cls, and where switched on mcbcl, sugr, feature, similarity and logit, weighted.
@@ -431,62 +431,67 @@ class MCUR(nn.Module):
         What a mask hides is seen by the teacher, for targets, and by nothing else; with a teacher that learns
         along, also by the complete view, which learns to recognise.
         """
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        complete = available & usable.any(1, keepdim=True)
-        seen = [usable]
-        if self.views == 2:
-            seen.append(usable_in(batch, second_draw(visible, batch.available), self.modalities)[1])
-        if self.teacher in TAUGHT_ALONG:
-            seen.append(complete)
-        patterns = torch.stack(seen)  # (V, B, M)
+        patterns, complete = self._patterns(batch, visible)  # (V, B, M), (B, M)
         h, logits = self.recogniser(self.recogniser.encode(batch), patterns)
         taught = self._taught(batch, complete, h, logits)
 
-        count = len(patterns)
+        count, regression = len(patterns), self.task.regression
         labels, counted = batch.labels.repeat(count), patterns.any(2).flatten()  # (V * B,)
         h, logits = h.flatten(0, 1), logits.flatten(0, 1)
-        errors = recognition_errors(logits, labels, self.task.regression)
-        gap = None
-        if taught is not None:
-            target = recognition_errors(taught[1], batch.labels, self.task.regression)
-            gap = errors - target.repeat(count)
+        errors = recognition_errors(logits, labels, regression)
         losses: dict[str, Tensor] = {}
         weights = None
         if self.sugr is not None:
-            weights, losses = self.sugr(h, logits, errors, counted, gap=gap, warm=self.warmed >= 1)
+            gap = None
+            if taught is not None:
+                gap = errors - recognition_errors(taught[1], batch.labels, regression).repeat(count)
+            weights, losses = self.sugr(h, logits, errors, counted, gap=gap)
         losses = {"cls": counted_mean(errors, counted, weights), **losses}
-        others = weights if self.sugr_terms == "all" else None
+        others = weights if self.settings.sugr_terms == "all" else None
         if self.contrast is not None:
             rows = torch.arange(len(batch), device=labels.device).repeat(count)
-            categories = score_classes(labels, self.score_classes) if self.task.regression else labels
+            categories = score_classes(labels, self.settings.score_classes) if regression else labels
             losses["mcbcl"] = self.contrast(h, categories, patterns.flatten(0, 1), rows, others)
         if taught is not None:
-            last = self.views * len(batch)  # the complete view does not learn from itself
+            last = self.settings.views * len(batch)  # the complete view does not learn from itself
             losses |= self._distilled(
                 h[:last], logits[:last], taught, counted[:last], None if others is None else others[:last]
             )
         return losses
 
+    def _patterns(self, batch: Batch, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """What may be used in each of V views, (V, B, M), and in the complete view, (B, M)."""
+        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        complete = available & usable.any(1, keepdim=True)
+        seen = [usable]
+        if self.settings.views == 2:
+            seen.append(usable_in(batch, second_draw(visible, batch.available), self.modalities)[1])
+        if self.settings.teacher in TAUGHT_ALONG:
+            seen.append(complete)
+        return torch.stack(seen), complete
+
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
-        _, logits = self._answer(batch, visible)
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
+        _, logits = self._predicted(batch, visible)
         return by_name(visible, logits)
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """h (B, d) for each named visibility (B, 3): what MCB-CL contrasts."""
-        h, _ = self._answer(batch, visible)
+        h, _ = self._predicted(batch, visible)
         return dict(zip(visible, h, strict=True))
 
-    def _answer(self, batch: Batch, visible: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return self.recogniser(self.recogniser.encode(batch), usable_under(batch, visible, self.modalities))
+    def _predicted(self, batch: Batch, visible: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        tokens = self.recogniser.encode(batch)
+        h, logits = self.recogniser(tokens, usable_under(batch, visible, self.modalities))
+        return h, logits
 
     def _taught(
         self, batch: Batch, complete: Tensor, h: Tensor, logits: Tensor
     ) -> tuple[Tensor, Tensor] | None:
         """The teacher's h (B, d) and logits (B, K) of the complete view, or None without a teacher."""
-        if self.teacher == "none":
+        if self.settings.teacher == "none":
             return None
-        if self.teacher == "self":
+        if self.settings.teacher == "self":
             return h[-1].detach(), logits[-1].detach()
         with torch.no_grad():
             if self.average is not None:
@@ -495,8 +500,8 @@ class MCUR(nn.Module):
                 recogniser = cast(Recogniser, self.average.eval().module)
             else:
                 recogniser = self.first.model.recogniser
-            known, answer = recogniser(recogniser.encode(batch), complete[None])
-        return known[0], answer[0]
+            h, logits = recogniser(recogniser.encode(batch), complete[None])
+        return h[0], logits[0]
 
     def _distilled(
         self,
@@ -506,21 +511,22 @@ class MCUR(nn.Module):
         counted: Tensor,
         weights: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The terms that draw the student's views (V * B rows) to the teacher's answers (B rows)."""
+        """The terms that draw the student's views (V * B rows) to the teacher's (B rows)."""
         size = len(taught[0])
-        known, answer = (x.repeat(len(h) // size, 1) for x in taught)
-        ramp = self.warmed if self.teacher in TAUGHT_ALONG else 1.0
+        known, wanted = (x.repeat(len(h) // size, 1) for x in taught)
+        own = self.settings
+        ramp = self.warmed if self.settings.teacher in TAUGHT_ALONG else 1.0
         losses = {}
-        if self.feature_weight:
-            distance = feature_distance(h, known, self.feature)
-            losses["feature"] = ramp * self.feature_weight * counted_mean(distance, counted, weights)
-        if self.similarity_weight:
+        if own.feature_weight:
+            distance = feature_distance(h, known, own.feature)
+            losses["feature"] = ramp * own.feature_weight * counted_mean(distance, counted, weights)
+        if own.similarity_weight:
             views = zip(h.split(size), counted.split(size), strict=True)
-            distances = [similarity_distance(own, taught[0], rows) for own, rows in views]
-            losses["similarity"] = ramp * self.similarity_weight * torch.stack(distances).mean()
-        if self.logit_weight:
-            distance = answer_distance(logits, answer, self.task.regression, self.logit_temperature)
-            losses["logit"] = ramp * self.logit_weight * counted_mean(distance, counted, weights)
+            distances = [similarity_distance(view, taught[0], rows) for view, rows in views]
+            losses["similarity"] = ramp * own.similarity_weight * torch.stack(distances).mean()
+        if own.logit_weight:
+            distance = logit_distance(logits, wanted, self.task.regression, own.logit_temperature)
+            losses["logit"] = ramp * own.logit_weight * counted_mean(distance, counted, weights)
         return losses
 
 

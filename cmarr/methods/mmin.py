@@ -6,14 +6,25 @@ a second cascade leads back; the latents of the first are classified.
 """
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.declaration import Flag, NotNegative, setting
 from cmarr.layers.cascade import ResidualCascade, classifier
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods._mmin import imagination_loss, masked_view, utterance_encoders
+from cmarr.methods._mmin import (
+    PUBLISHED,
+    PUBLISHED_FIRST,
+    TAKEN,
+    FirstStageSizes,
+    Sizes,
+    imagination_loss,
+    masked_view,
+    utterance_encoders,
+)
 from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
@@ -22,20 +33,17 @@ from cmarr.task import Task
 class Complete(nn.Module):
     """Stage 1: an encoder a modality, concatenation, classifier. Obeys `cmarr.methods.protocol.Method`."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.3,
-        text_dropout: float = 0.5,
-    ):
-        """d: width of each modality's vector; dropout: in the classifier; text_dropout: in the TextCNN."""
+    class Settings(FirstStageSizes):
+        """The model that MMIN starts from."""
+
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED_FIRST
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.encoders = utterance_encoders(dims, d, text_dropout)
-        self.classifier = classifier(len(self.modalities) * d, d, task.outputs, dropout)
+        d = settings.d
+        self.encoders = utterance_encoders(dims, d, settings.text_dropout)
+        self.classifier = classifier(len(self.modalities) * d, d, task.outputs, settings.dropout)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone."""
@@ -45,7 +53,7 @@ class Complete(nn.Module):
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         logits = self.classifier(h.flatten(2))  # (P, B, K)
@@ -55,39 +63,31 @@ class Complete(nn.Module):
 class MMIN(nn.Module):
     """Stage 2. Obeys `cmarr.methods.protocol.Method`; starts from a `Complete`."""
 
-    first_stage = Complete
+    class Settings(Sizes):
+        """Sizes and weights of MMIN; with three modalities its cascades are 3d wide."""
 
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        task: Task,
-        *,
-        d: int = 128,
-        dropout: float = 0.5,
-        text_dropout: float = 0.5,
-        blocks: int = 5,
-        cls_weight: float = 1.0,
-        imagination_weight: float = 4.0,
-        cycle_weight: float = 2.0,
-        shared_cascade: bool = False,
-    ):
-        """Build the model.
+        cls_weight: NotNegative = setting(1.0, "of the recognition loss. 1; the authors' for MSP-IMPROV: 1")
+        imagination_weight: NotNegative = setting(
+            4.0, "of the imagined encodings' error. 4; for MSP-IMPROV 2"
+        )
+        cycle_weight: NotNegative = setting(2.0, "of the error of the way back. 2; for MSP-IMPROV 0.5")
+        shared_cascade: Flag = setting(
+            False, "true = the way back uses the weights of the way forth. false; for MSP-IMPROV true"
+        )
 
-        dims:    modality -> width of its features
-        d:       width of each modality's vector; with three modalities the cascades are 3d wide
-        dropout: in the classifier; text_dropout: in the TextCNN
-        blocks:  autoencoders of a cascade
-        cls_weight, imagination_weight, cycle_weight: of the three losses
-        shared_cascade: the way back uses the weights of the way forth (the authors', for MSP-IMPROV)
-        """
+    first_stage, first_stage_takes = Complete, TAKEN
+    published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
-        self.weights = {"cls": cls_weight, "imagination": imagination_weight, "cycle": cycle_weight}
-        self.encoders = utterance_encoders(dims, d, text_dropout)
+        self.settings = settings
+        d, blocks = settings.d, settings.blocks
+        self.encoders = utterance_encoders(dims, d, settings.text_dropout)
         width, sizes = len(self.modalities) * d, (2 * d, d, d // 2)
         self.cascade = ResidualCascade(width, sizes, blocks)
-        self.way_back = None if shared_cascade else ResidualCascade(width, sizes, blocks)
-        self.classifier = classifier(blocks * sizes[-1], d, task.outputs, dropout)
+        self.way_back = None if settings.shared_cascade else ResidualCascade(width, sizes, blocks)
+        self.classifier = classifier(blocks * sizes[-1], d, task.outputs, settings.dropout)
         self.first = Frozen[Complete]("mmin")
 
     def start_from(self, first: Complete) -> None:
@@ -104,15 +104,17 @@ class MMIN(nn.Module):
         with torch.no_grad():  # the reverse mask: what is hidden is encoded, what may be used is missing
             target = self.first.model.encoders(batch.values, batch.lengths, view.hidden, batch.longest)
         logits = self.classifier(latents)
-        losses = {
-            "cls": recognition_loss(logits, batch.labels, view.answerable, self.task.regression),
-            "imagination": imagination_loss(imagined.view_as(h), target, view.imagined),
-            "cycle": imagination_loss(back.view_as(h), h, view.imagined),
+        cls = recognition_loss(logits, batch.labels, view.counted, self.task.regression)
+        imagination = imagination_loss(imagined.view_as(h), target, view.imagined)
+        cycle = imagination_loss(back.view_as(h), h, view.imagined)
+        return {
+            "cls": self.settings.cls_weight * cls,
+            "imagination": self.settings.imagination_weight * imagination,
+            "cycle": self.settings.cycle_weight * cycle,
         }
-        return {name: self.weights[name] * loss for name, loss in losses.items()}
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers for each named visibility (B, 3); a modality is encoded once for all of them."""
+        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
         usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
         h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
         _, latents = self.cascade(h.flatten(2))  # (P, B, blocks d / 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,14 @@ class Prediction:
     recovered: Mapping[str, Tensor] = field(default_factory=dict)
     recovered_rows: Mapping[str, Tensor] = field(default_factory=dict)
     uncertainty: Tensor | None = None
+
+
+class Idle(NamedTuple):
+    """A switch of a method that does nothing beside its others: its `key`, `why`, and what could be typed `instead`."""
+
+    key: str
+    why: str
+    instead: str
 
 
 @runtime_checkable

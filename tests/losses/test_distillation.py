@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cmarr.losses.recognition import counted_mean
-from cmarr.methods.mcur import answer_distance, feature_distance, similarity_distance
+from cmarr.methods.mcur import feature_distance, logit_distance, similarity_distance
 
 
 def test_features_by_hand():
@@ -19,10 +19,10 @@ def test_features_by_hand():
 def test_answers_by_hand():
     """T = 2; teacher (0.5, 0.5), student logits 2 log 3 apart: softmax (0.75, 0.25); KL = log(2 / sqrt 3)."""
     student, teacher = torch.tensor([[2 * math.log(3), 0.0]]), torch.zeros(1, 2)
-    found = answer_distance(student, teacher, regression=False, temperature=2.0)
+    found = logit_distance(student, teacher, regression=False, temperature=2.0)
     assert found.item() == pytest.approx(4 * math.log(2 / math.sqrt(3)), abs=1e-6)
-    assert answer_distance(student, student, False, 7.0).item() == pytest.approx(0.0, abs=1e-6)
-    assert answer_distance(torch.tensor([[1.5]]), torch.tensor([[-1.0]]), True, 7.0).tolist() == [2.5]
+    assert logit_distance(student, student, False, 7.0).item() == pytest.approx(0.0, abs=1e-6)
+    assert logit_distance(torch.tensor([[1.5]]), torch.tensor([[-1.0]]), True, 7.0).tolist() == [2.5]
 
 
 def test_similarities_by_hand():
@@ -44,7 +44,7 @@ def test_the_teacher_learns_nothing():
     student, teacher = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
     every = torch.ones(3, dtype=torch.bool)
     terms = [feature_distance(student, teacher, kind).sum() for kind in ("mse", "cosine")]
-    terms += [answer_distance(student, teacher, False, 2.0).sum()]
+    terms += [logit_distance(student, teacher, False, 2.0).sum()]
     terms += [similarity_distance(student, teacher, every)]
     sum(terms).backward()
     assert teacher.grad is None

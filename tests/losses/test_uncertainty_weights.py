@@ -87,10 +87,20 @@ def test_a_log_variance_starts_at_zero_learns_and_stays_in_bounds():
 
 
 def test_before_it_is_warm_every_weight_is_one_and_the_variance_learns():
-    own = weights("variance")
-    cold, losses = own(torch.ones(3, 2), torch.zeros(3, 3), torch.tensor([0.1, 1.0, 3.0]), ALL, warm=False)
+    own = UncertaintyWeights(2, "variance", "down", False, warm_up=1)
+    own.begin_epoch(1)
+    views = (
+        torch.tensor([[0.0], [1.0], [2.0]]).expand(3, 2),
+        torch.zeros(3, 3),
+        torch.tensor([0.1, 1.0, 3.0]),
+        ALL,
+    )
+    cold, losses = own(*views)
     assert cold.tolist() == [1, 1, 1]
     assert losses["sugr"].requires_grad
+    torch.nn.init.ones_(own.log_variance.weight)
+    own.begin_epoch(2)
+    assert own(*views)[0].tolist() != [1, 1, 1]
 
 
 def test_a_score_has_no_entropy():

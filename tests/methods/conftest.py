@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,22 +20,23 @@ torch.set_num_threads(1)  # on matrices this small a second thread only waits fo
 DIMS = {"s": 6, "v": 5, "t": 7}
 CLASSES = Task(("angry", "happy", "neutral"))
 SMALL = {"d": 8, "length": 4, "heads": 2}
+"""Sizes, where a method declares them under these names; what else makes a method of ours small, by its name."""
+
 SETTINGS = {
-    "cmarr": {**SMALL, "flow_steps": 2, "blocks": 1},
-    "masked": SMALL,
+    "cmarr": {"flow_steps": 2, "blocks": 1},
     "gbdt": {"rounds": 10, "leaves": 4, "smallest_leaf": 3},
     "cra": {"d": 32},
     "mmin": {"d": 32, "blocks": 2},
     "if_mmin": {"d": 32, "blocks": 2},
     "cif_mmin": {"d": 32, "blocks": 2},
-    "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
+    "dicmor": {"flow_steps": 2, "blocks": 1, "depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
 }
 FIRST = {
     "mmin": {"d": 32},
     "if_mmin": {"d": 32},
     "cif_mmin": {"d": 32},
-    "dicmor": {**SMALL, "depth": 1},
+    "dicmor": {"depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
 }
 
@@ -98,10 +100,22 @@ def masks(batch: Batch, seed: int = 0) -> Tensor:
     return draw_visible(batch.available, torch.Generator().manual_seed(seed))
 
 
+def sizes(name: str, first_stage: bool = False) -> dict[str, Any]:
+    """What makes a method, or the model it starts from, small."""
+    declared = method_class(name, first_stage=first_stage).Settings.model_fields
+    own = (FIRST if first_stage else SETTINGS).get(name, {})
+    return {key: value for key, value in SMALL.items() if key in declared} | own
+
+
+def still(name: str) -> dict[str, Any]:
+    """What keeps a method from dropping anything out, where it does."""
+    return {"dropout": 0.0} if "dropout" in method_class(name).Settings.model_fields else {}
+
+
 def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings) -> nn.Module:
     """A small method, ready to train; one that is solved in closed form is fitted on a batch already."""
     torch.manual_seed(0)
-    method = build_method(name, dims, task, {**SETTINGS.get(name, {}), **settings})
+    method = build_method(name, dims, task, sizes(name) | settings)
     if hasattr(method_class(name), "first_stage"):
         method.start_from(make_first_stage(name, dims, task))
     if isinstance(method, ClosedForm):
@@ -113,7 +127,7 @@ def make_first_stage(
     name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings
 ) -> nn.Module:
     """The model, not trained yet, that a method starts from."""
-    return build_method(name, dims, task, {**FIRST[name], **settings}, first_stage=True)
+    return build_method(name, dims, task, sizes(name, first_stage=True) | settings, first_stage=True)
 
 
 def train(method: nn.Module, batch: Batch, visible: Tensor, steps: int, lr: float = 3e-3) -> list[float]:
@@ -135,7 +149,8 @@ def small() -> SimpleNamespace:
     """`small.batch()`, `small.method("cmarr")` and what one does with them."""
     return SimpleNamespace(
         dims=DIMS,
-        settings=SETTINGS,
+        sizes=sizes,
+        still=still,
         classes=CLASSES,
         scores=Task(),
         batch=make_batch,

@@ -92,7 +92,7 @@ class TestSizes:
         answer = method.eval().predict(batch, {"s": visibility("s", 10)})["s"]
         assert answer.recovered["t"].shape == (10, 7, 12)
 
-    @pytest.mark.parametrize(("setting", "hidden"), [(None, 8), (3, 3)])
+    @pytest.mark.parametrize(("setting", "hidden"), [("d", 8), (3, 3)])
     def test_hidden_width_of_the_couplings(self, small, setting, hidden):
         flow = small.method("cmarr", coupling_hidden=setting).recovery.flows["s"]
         assert flow.weight_in.shape == (2, hidden, 4)

@@ -64,7 +64,7 @@ class TestStages:
         assert not teacher.training
 
     def test_training_without_stage_one_says_what_is_missing(self, small, name):
-        method = build_method(name, small.dims, small.classes, small.settings[name])
+        method = build_method(name, small.dims, small.classes, small.sizes(name))
         batch = small.batch()
         with pytest.raises(RuntimeError, match=f"{name} trains from a stage-1 model"):
             method.training_losses(batch, small.masks(batch))

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cmarr.data.batch import visibility
-from cmarr.methods.registry import method_class, method_names
+from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 
 METHODS = method_names()
@@ -101,7 +101,7 @@ class TestAnswers:
             {k: v.contiguous() for k, v in method.state_dict().items()}, tmp_path / "weights.safetensors"
         )
         torch.manual_seed(7)
-        other = type(method)(dims=small.dims, task=small.classes, **small.settings.get(name, {}))
+        other = build_method(name, small.dims, small.classes, small.sizes(name))
         other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
         method.eval()
         other.eval()
@@ -161,7 +161,7 @@ class TestTraining:
 
     def test_a_few_steps_lower_the_loss(self, small, name):
         batch = small.batch(24)
-        history = small.train(small.method(name, dropout=0.0), batch, small.masks(batch), 25)
+        history = small.train(small.method(name, **small.still(name)), batch, small.masks(batch), 25)
         assert history[-1] < 0.8 * history[0]
 
     def test_the_same_seed_gives_the_same_weights(self, small, name):

@@ -53,7 +53,7 @@ def losses(device: str) -> list[float]:
     normaliser.fit(store.frames())
     task = Task(("calm", "tense"))
     torch.manual_seed(0)
-    method = CMARR(store.dims, task, **SMALL, dropout=0.0).to(device)
+    method = CMARR(store.dims, task, CMARR.Settings(**SMALL, dropout=0.0)).to(device)
     progress = fit(
         method,
         normaliser.to(device),

@@ -187,7 +187,9 @@ def linear_model(tmp_path):
 
     dims = {"s": 4}
     description = {"method": "linear", "settings": {"C": 1.0}, "dims": dims, "classes": list(TASK.classes)}
-    model = Model(Linear(dims, TASK), Normaliser(dims), torch.tensor([0.25, 0.75]), TASK, description)
+    model = Model(
+        Linear(dims, TASK, Linear.Settings()), Normaliser(dims), torch.tensor([0.25, 0.75]), TASK, description
+    )
     path = tmp_path / "model.safetensors"
     save_model(path, model)
     return path, model

@@ -46,7 +46,7 @@ def stores(folder, unpacked=None) -> tuple[Store, Store]:
 
 def trained(train: Store, validation: Store):
     torch.manual_seed(0)
-    method = Masked(WIDTHS, TASK, d=8, length=4, heads=2)
+    method = Masked(WIDTHS, TASK, Masked.Settings(d=8, length=4, heads=2))
     normaliser = Normaliser(WIDTHS)
     normaliser.fit(train.frames())
     progress = fit(
