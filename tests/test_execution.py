@@ -20,6 +20,16 @@ from cmarr.execution.local import worker_count
 OPTIONS = {"threads": 1, "label": "test", "unit": "step", "units_per_job": 1}
 
 
+@pytest.fixture(autouse=True)
+def light(tmp_path_factory, monkeypatch):
+    """Workers find an empty module under the name of torch: the real one takes a second to import."""
+    import torch  # noqa: F401  the real one, for this process
+
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "torch.py").write_text("def set_num_threads(threads): pass\n")
+    monkeypatch.syspath_prepend(folder)
+
+
 def square(job, tick):
     import torch
 
@@ -42,9 +52,10 @@ def die(marker, tick):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_jobs(workers):
+def test_results_come_in_the_order_of_the_jobs(workers, monkeypatch):
     import torch
 
+    monkeypatch.undo()  # the workers', too, is the real one
     before = torch.get_num_threads()
     try:
         results = run_jobs(square, [3, 1, 2], workers=workers, **OPTIONS)

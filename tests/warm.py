@@ -9,6 +9,7 @@ open files of who called it, and imports cmarr from where it is called.
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import functools
 import gc
 import importlib
@@ -59,19 +60,30 @@ PR_SET_PDEATHSIG = 1
 
 @functools.cache
 def folder() -> Path:
-    """Where the command lies; what it forks from ends with this process."""
-    own = Path(tempfile.mkdtemp(prefix="python-"))
-    process = subprocess.Popen([sys.executable, "-P", __file__, str(own)], stdout=subprocess.PIPE, text=True)
-    if process.stdout.readline() != "ready\n":
-        raise RuntimeError("the python that has imported did not come up")
-
-    def end() -> None:
-        process.kill()
-        process.wait()
-        shutil.rmtree(own)
-
-    atexit.register(end)
+    """Where the command lies. One process is forked from by all that test side by side; it ends with their run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    own, outlived = (
+        Path(tempfile.gettempdir(), f"python-{run or os.getpid()}"),
+        os.getppid() if run else os.getpid(),
+    )
+    own.mkdir(mode=0o700, exist_ok=True)
+    with (own / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (own / "python").exists():
+            words = [sys.executable, "-P", __file__, str(own), str(outlived)]
+            server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+            if server.stdout.readline() != "ready\n":
+                raise RuntimeError("the python that has imported did not come up")
+            STARTED.append(server)  # or it would be said at its end that nobody has waited for it
     return own
+
+
+STARTED: list[subprocess.Popen] = []
+
+
+def python() -> str:
+    """The command itself; where forks of this kind are not to be had, Python's own."""
+    return str(folder() / "python") if sys.platform == "linux" else sys.executable
 
 
 @dataclass(frozen=True)
@@ -83,9 +95,10 @@ class Call:
     caller: socket.socket
 
 
-def serve(own: Path) -> None:
-    """Import, write the command, and fork whenever it is called."""
-    die_with_the_parent()
+def serve(own: Path, outlived: int) -> None:
+    """Import, write the command, and fork whenever it is called, until the process that tests has ended."""
+    waiting = selectors.DefaultSelector()
+    waiting.register(os.pidfd_open(outlived), selectors.EVENT_READ, "the end")
     for name in IMPORTED.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -96,23 +109,22 @@ def serve(own: Path) -> None:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(own / "socket"))
     listening.listen()
-    command = own / "python"
+    waiting.register(listening, selectors.EVENT_READ, "a call")
     calling = shlex.join([sys.executable, "-I", "-S", "-c", CALL, str(own / "socket")])
-    command.write_text(f'#!/bin/sh\nexec {calling} "$@"\n')
-    command.chmod(0o755)
+    (own / "python").write_text(f'#!/bin/sh\nexec {calling} "$@"\n')
+    (own / "python").chmod(0o755)
     print("ready", flush=True)
-    waiting = selectors.DefaultSelector()
-    waiting.register(listening, selectors.EVENT_READ)
-    while True:
-        for call in {key.data for key, _ in waiting.select()}:
-            if call is None:
-                begun = begin(listening.accept()[0])
-                waiting.register(begun.ended, selectors.EVENT_READ, begun)
-                waiting.register(begun.caller, selectors.EVENT_READ, begun)
-            else:
+    while "the end" not in (ready := {key.data for key, _ in waiting.select()}):
+        for call in ready:
+            if isinstance(call, Call):
                 waiting.unregister(call.ended)
                 waiting.unregister(call.caller)
                 end(call)
+            else:
+                begun = begin(listening.accept()[0])
+                waiting.register(begun.ended, selectors.EVENT_READ, begun)
+                waiting.register(begun.caller, selectors.EVENT_READ, begun)
+    shutil.rmtree(own)
 
 
 def begin(caller: socket.socket) -> Call:
@@ -187,9 +199,9 @@ def finished(work: Callable[[], object]) -> int:
 
 
 def die_with_the_parent() -> None:
-    """Also when that is killed."""
+    """Also when that is killed: what is begun does not outlast the run of the tests."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), int(sys.argv[2]))

@@ -17,7 +17,7 @@ NOTED = ".cmarr/noted"
 SMALL = {
     "epochs: auto": "epochs: 3",
     "sessions: 5 ": "sessions: 3 ",
-    "utterances: 240": "utterances: 48",
+    "utterances: 240": "utterances: 24",
     "flow_steps: auto": "flow_steps: 1",
     "d: auto             # width": "d: 16             # width",
     "length: auto        # steps": "length: 4        # steps",

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from cmarr.recognition.trained import of_study
 from cmarr.serving.register import write_mlflow_model
 from cmarr.settings.load import read_yaml
 from cmarr.training.checkpoint import Checkpoint
+from tests.warm import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -295,7 +295,7 @@ def test_arrays_that_would_be_objects(recognizer, tmp_path, mark):
 def test_the_command_says_it_in_a_sentence(folder, tmp_path):
     (folder / "fold1-seed0.safetensors").write_bytes(b"\x00" * 64)
     words = [
-        sys.executable,
+        python(),
         "-c",
         "from cmarr.cli import app; app()",
         "predict",

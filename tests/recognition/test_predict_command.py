@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cmarr.cli import app
+from tests.warm import python
 
 
 @pytest.fixture
@@ -148,12 +149,11 @@ def test_where_nothing_can_be_written(predict, tmp_path, place, message, ending)
 def test_a_reader_that_goes_away_is_no_error(project, tmp_path):
     """`cmarr predict ... | head`: the pipe is closed before anything is written."""
     import subprocess
-    import sys
     from pathlib import Path
 
     words = ["predict", "--text", "hello", "--params", str(project / "params.yaml")]
     done = subprocess.Popen(
-        [sys.executable, "-m", "cmarr.cli", *words],
+        [python(), "-m", "cmarr.cli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

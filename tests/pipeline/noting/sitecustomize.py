@@ -20,11 +20,17 @@ if FOLDER and STAGE in os.environ:
 
     ours = f"{Path.cwd()}/cmarr/"
 
+    class Noting:
+        """Asked first for whatever is imported, in whichever way; it finds nothing."""
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name.startswith(("cmarr.", "stages.")):
+                os.write(noted, f"{name}\n".encode())
+
     def note(event, arguments):
-        first = str(arguments[0]) if event in ("import", "open") else ""
-        if (event == "import" and first.startswith(("cmarr.", "stages."))) or (
-            event == "open" and first.startswith(ours) and ".py" not in first
-        ):
+        if event == "open" and str(first := arguments[0]).startswith(ours) and ".py" not in first:
             os.write(noted, f"{first}\n".encode())
 
+    sys.meta_path.insert(0, Noting)
     sys.addaudithook(note)
