@@ -1,5 +1,6 @@
 """The command line. What a command needs is imported when it runs: torch alone takes seconds."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def compare(
             raise UserError("--method chooses a method of two experiments; with --methods the names choose")
         if methods and first == second:
             raise UserError(f"{first} is compared with itself; name two different methods")
-        name, only = dataset or _dataset(params), [method] if method else []
+        name, only = _dataset(params, dataset), [method] if method else []
         if methods:
             found = _answers(params.parent, "workspace", name, [first, second])
             pair, title = (found[first], found[second]), f"{name}: {first} - {second}"
@@ -180,7 +181,7 @@ def export(
     from cmarr.recognition.trained import of_study
 
     try:
-        name = dataset or _dataset(params)
+        name = _dataset(params, dataset)
         trained = of_study(name, method, root=params.parent, fold=fold, seed=seed, ensemble=ensemble)
         write(trained, folder, force=force)
     except UserError as error:
@@ -369,14 +370,15 @@ def _recognizer(
     choice: dict[str, Any],
     options: dict[str, Any],
 ) -> Any:
-    """The exported model, or the study's; what there is to note of it is said."""
+    """The exported model, or the study's; its notes are printed."""
     from cmarr.recognition.recognizer import Recognizer
 
     if model is not None:
+        _use_plugins_beside(params)
         found = Recognizer.load(model, **options)
     else:
         found = Recognizer.of_study(
-            dataset or _dataset(params, ", or name an exported model with --model"),
+            _dataset(params, dataset, ", or name an exported model with --model"),
             method,
             root=params.parent,
             **choice,
@@ -397,18 +399,33 @@ def _weights(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _dataset(params: Path, instead: str = "") -> str:
-    """The dataset of a project; `instead` ends the sentence that says what else would do where it is not there."""
-    from cmarr.settings.load import read_yaml
+def _dataset(params: Path, given: str | None, instead: str = "") -> str:
+    """The dataset that was given, or else the project's; the project's plugins are known from now on.
 
-    if not params.is_file():
+    `instead` ends the sentence that says what else would do where params.yaml is not there.
+    """
+    from cmarr.settings.load import read_yaml, use_plugins
+
+    if not params.is_file() and given is None:
         raise UserError(
             f"{params} is not there; run this in the project's folder, or name it with --params{instead}"
         )
-    dataset = read_yaml(params).get("dataset")
+    values = read_yaml(params) if params.is_file() else {}
+    use_plugins(values, params)
+    dataset = given or values.get("dataset")
     if not isinstance(dataset, str):
         raise UserError(f"{params}: dataset: must be a name, not {dataset!r}")
     return dataset
+
+
+def _use_plugins_beside(params: Path) -> None:
+    """Know the plugins that params.yaml names, if it is there and one of ours: an exported model needs no project."""
+    from cmarr.settings.load import read_yaml, use_plugins
+
+    values: dict[str, Any] = {}
+    with contextlib.suppress(UserError):
+        values = read_yaml(params) if params.is_file() else {}
+    use_plugins(values, params)
 
 
 def _fail(command: str, error: UserError, status: int) -> NoReturn:

@@ -31,6 +31,8 @@ class Encoder(Protocol):
     An encoder of media has, besides, `reader`: the factory of what runs in its worker processes
     (`cmarr.media.worker_pool.decode`), by which a program that encodes clip after clip keeps them running.
     It has `workers` and `seconds`, processes and time limit, which may be changed between two calls.
+    One whose network is trained with the method has `exported(file)`: the settings with which it needs no network, all
+    else that it needs being written into the file, which goes along with an exported model.
     """
 
     modality: str

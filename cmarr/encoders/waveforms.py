@@ -1,7 +1,8 @@
 """Speech as it is: the input of a speech network that is trained with the method."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -58,6 +59,10 @@ class Waveforms:
             "libraries": libraries("torchaudio", "av", "soundfile"),
             "parameters": f"rate={RATE} frame={FRAME}",
         }
+
+    def exported(self, _: Path) -> dict[str, Any]:
+        """Settings that need no network: an exported model holds it in its weights."""
+        return {"model": self.model, "revision": self.revision, "least": self.least}
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance; `times` are the middles of its frames."""

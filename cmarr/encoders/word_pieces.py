@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from cmarr.encoders.networks import TEXT_FAMILIES, framing
 from cmarr.encoders.pretrained import libraries, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
 from cmarr.errors import UserError
-from cmarr.files import write_text
+from cmarr.files import file_digest, write_text
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance, readable
 
@@ -53,6 +54,11 @@ class WordPieces:
             "libraries": libraries("transformers", "tokenizers"),
             "parameters": "special tokens: none",
         }
+
+    def exported(self, tokenizer: Path) -> dict[str, Any]:
+        """Settings that find all they need in an exported model, which this file is part of. Raises UserError."""
+        self.save_tokenizer(tokenizer)
+        return {"model": self.model, "revision": self.revision, "tokenizer": file_digest(tokenizer)}
 
     def save_tokenizer(self, path: str | Path) -> None:
         """Write all that cutting a text takes: JSON, which nothing can run from. Raises UserError."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cmarr.encoders.protocol import Encoder
+from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, many
-from cmarr.files import atomic, file_digest, write_json, write_text
+from cmarr.files import atomic, write_json, write_text
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.trained import DESCRIPTION, TOKENIZER, About, Trained
@@ -57,7 +57,7 @@ def _write(trained: Trained, folder: Path, force: bool) -> Path:
             shutil.copyfile(weights, temporary)
     about = _with_inputs(trained.about, trained.weights[0].parent, folder)
     write_text(folder / CARD, model_card(about))
-    write_json(folder / DESCRIPTION, about.model_dump(mode="json"))
+    write_json(folder / DESCRIPTION, about.as_dict())
     return folder
 
 
@@ -72,21 +72,11 @@ def _with_inputs(about: About, source: Path, folder: Path) -> About:
         if given.get("tokenizer"):  # exported before
             with atomic(folder / TOKENIZER) as temporary:
                 shutil.copyfile(source / TOKENIZER, temporary)
-        elif encoder.name == "word_pieces":
-            pieces = encoders_for({modality: encoder})[0]["t"]
-            pieces.save_tokenizer(folder / TOKENIZER)  # type: ignore[attr-defined]
-            given |= _known(pieces) | {"tokenizer": file_digest(folder / TOKENIZER)}
-        elif encoder.name == "waveforms" and not given.get("least"):
-            waveforms = encoders_for({modality: encoder})[0]["s"]
-            given |= _known(waveforms) | {"least": waveforms.least}  # type: ignore[attr-defined]
+        elif encoder.name and hasattr(encoder_class(encoder.name), "exported") and not given.get("least"):
+            (built,) = encoders_for({modality: encoder})[0].values()
+            given |= built.exported(folder / TOKENIZER)  # type: ignore[attr-defined]
         encoders[modality] = encoder.model_copy(update={"settings": given})
     return about.model_copy(update={"encoders": encoders})
-
-
-def _known(encoder: Encoder) -> dict[str, str]:
-    """Without the place where the network lay."""
-    told = encoder.describe()
-    return {"model": told["model"], "revision": told["revision"]}
 
 
 _PLAIN = ("MAE", "Corr")
@@ -154,6 +144,9 @@ def _lines(about: About) -> Iterator[str]:
         "forbids emotion recognition at work and in schools."
     )
     yield "- The corpus' licence binds the model, too; see where the corpus comes from."
+    if about.plugins:
+        files = ", ".join(f"{plugin.file} ({plugin.kind} {plugin.name})" for plugin in about.plugins)
+        yield f"- It needs code that is not part of cmarr: {files}. Without it the model is not loaded."
     yield "- The exact settings stand in model.json."
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from cmarr.errors import NotComputed, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
 from cmarr.files import read_json
 from cmarr.modalities import NAMES
-from cmarr.plugins import ENCODERS, VARIABLE, names
+from cmarr.plugins import ENCODERS, METHODS, VARIABLE, Kind, file_of, names, own_names
 from cmarr.validation import validate
 
 FORMAT = 1
@@ -57,6 +57,14 @@ class Member(Section):
     score: float
 
 
+class Plugin(Section):
+    """A method or an encoder that is not the product's own: its name, and that of the file it stood in."""
+
+    kind: Literal["method", "encoder"]
+    name: str
+    file: str
+
+
 class About(Section):
     """A method's trained models, one or an ensemble, with everything that a prediction depends on."""
 
@@ -70,6 +78,11 @@ class About(Section):
     settings: dict[str, Any]
     train: dict[str, Any]
     metrics: dict[str, Any]
+    plugins: tuple[Plugin, ...] = ()
+
+    def as_dict(self, *without: str) -> dict[str, Any]:
+        """Plain values, as a description holds them."""
+        return self.model_dump(mode="json", exclude={*without, *(() if self.plugins else ("plugins",))})
 
 
 def check_about(values: Any, source: str) -> About:
@@ -82,14 +95,10 @@ def check_about(values: Any, source: str) -> About:
             "use the version that wrote it, or export the model again"
         )
     about = validate(About, values, source)
+    _refuse_absent_plugins(about, source)
     for modality, encoder in about.encoders.items():
         if encoder.name is None:
             continue
-        if encoder.name not in names(ENCODERS):
-            raise UserError(
-                f"{source}: encoders.{modality}.name: {encoder.name!r} is not an encoder; if it is a plugin, name its "
-                f"file in plugins of params.yaml, or in the environment variable {VARIABLE}"
-            )
         declared = encoder_class(encoder.name).Settings
         validate(declared, encoder.settings, f"{source}: encoders.{modality}.settings")
         if (tokenizer := encoder.settings.get("tokenizer")) and not DIGEST.fullmatch(tokenizer):
@@ -97,6 +106,37 @@ def check_about(values: Any, source: str) -> About:
                 f"{source}: encoders.{modality}.settings.tokenizer: must be a SHA-256, not {tokenizer!r}"
             )
     return about
+
+
+def _parts(about: About) -> Iterator[tuple[Kind, str]]:
+    """What the product must know for a model to work: its method, its encoders."""
+    yield METHODS, about.method
+    for encoder in about.encoders.values():
+        if encoder.name is not None:
+            yield ENCODERS, encoder.name
+
+
+def _refuse_absent_plugins(about: About, source: str) -> None:
+    """No file that a description names is looked for: whose code runs is up to the user alone."""
+    files = {f"{plugin.kind} {plugin.name}": plugin.file for plugin in about.plugins}
+    for kind, name in _parts(about):
+        if name in names(kind):
+            continue
+        file = files.get(f"{kind.what} {name}")
+        what = f"is a plugin ({file})" if file else "is none of the product's own"
+        raise UserError(
+            f"{source}: the {kind.what} {name!r} {what} and not known here; name its file in `plugins` of params.yaml "
+            f"or in the environment variable {VARIABLE}, or install its package"
+        )
+
+
+def _with_plugins(about: About) -> About:
+    used = tuple(
+        Plugin(kind=kind.what, name=name, file=file_of(kind, name).name)  # type: ignore[arg-type]
+        for kind, name in dict.fromkeys(_parts(about))
+        if name not in own_names(kind)
+    )
+    return about.model_copy(update={"plugins": used}) if used else about
 
 
 def read_about(path: str | Path) -> About:
@@ -194,7 +234,7 @@ def of_study(
         "train": settings["train"],
         "metrics": _metrics(root / "metrics" / dataset / f"{method}.json"),
     }
-    return Trained(check_about(about, str(data)), tuple(chosen))
+    return Trained(_with_plugins(check_about(about, str(data))), tuple(chosen))
 
 
 def widths(trained: Trained) -> dict[str, int]:

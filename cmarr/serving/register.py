@@ -33,7 +33,7 @@ LIBRARIES = (
 
 def fingerprint(trained: Trained) -> str:
     """SHA-256 of what the predictions depend on: the weights and their description, not the scores of their study."""
-    told = trained.about.model_dump(mode="json", exclude={"metrics", "product"})
+    told = trained.about.as_dict("metrics", "product")
     return digest({"about": told, "weights": [file_digest(path) for path in trained.weights]})
 
 

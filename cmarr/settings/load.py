@@ -50,7 +50,7 @@ def load_settings(
         if not isinstance(raw[key], kind):
             wanted = "a name" if kind is str else "a section"
             raise UserError(f"{params}: {key}: must be {wanted}, not {raw[key]!r}")
-    _use_plugins(raw, params, find)
+    use_plugins(raw, params, find)
     model = settings_model()
     # Before the preset is filled in: a misspelled key would otherwise surface as a preset's fault.
     refuse_unknown_keys(model, raw, str(params))
@@ -74,9 +74,10 @@ def load_settings(
     return validate(model, {**filled, "preset": preset}, str(params))
 
 
-def _use_plugins(
+def use_plugins(
     raw: Mapping[str, Any], params: str | Path, find: Callable[[str], Path] | None = None
 ) -> None:
+    """Know the plugins that the values of a params.yaml name. Raises UserError for what is no list, or is not there."""
     named = raw.get("plugins", [])
     if not isinstance(named, list) or not all(isinstance(plugin, str) for plugin in named):
         raise UserError(f"{params}: plugins: must be a list of files and modules, not {named!r}")
