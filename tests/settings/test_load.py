@@ -141,7 +141,7 @@ def test_a_wrong_key_or_value_is_named(tmp_path, change, message):
 def test_a_key_left_open_says_so(tmp_path):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/demo.yaml").write_text("alpha: 1.0\n")
-    with pytest.raises(UserError, match="beta is 'auto', but preset 'demo' gives no value"):
+    with pytest.raises(UserError, match=r"encoders\.speech is 'auto', but preset 'demo' gives no value"):
         load_settings(ROOT / "params.yaml", tmp_path / "presets")
 
 
