@@ -1,6 +1,7 @@
 """Draw, once for all methods, what each protocol hides from the test utterances."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("masks")
     tested = tested_utterances(paths, settings["classes"])
     shutil.rmtree(paths.masks, ignore_errors=True)
-    told: dict[str, dict] = {}
+    drawn_sets: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
     for name, section in settings["protocols"].items():
         sets, absent = draw(tested, name, section, settings["seed"])
@@ -50,11 +51,11 @@ def main(dataset: str) -> None:
         for own, drawn in sets.items():
             write_masks(paths.masks, own, drawn.rows)
             levels = [{"level": level, "realised": realised} for level, realised in drawn.realised.items()]
-            told[own] = {"rule": drawn.rule, "levels": levels}
+            drawn_sets[own] = {"rule": drawn.rule, "levels": levels}
             print(f"{dataset} {own}: {len(levels)} levels; {drawn.rule}")
     for own, reason in missing.items():
         print(f"{dataset} {own}: left out, {reason}")
-    write_description(paths.masks, {"protocols": told, "absent": missing, "unseen": settings["unseen"]})
+    write_description(paths.masks, {"protocols": drawn_sets, "absent": missing, "unseen": settings["unseen"]})
 
 
 if __name__ == "__main__":

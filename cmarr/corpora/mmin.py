@@ -36,7 +36,7 @@ FOLDERS = {"s": "A", "v": "V", "t": "L"}
 PARTS = ("trn", "val", "tst")
 CLASSES = ("angry", "happy", "neutral", "sad")
 WIDTHS = {"s": 130, "v": 342, "t": 1024}
-"""Columns of ComParE, Denseface and BERT-large features; another width is said, and used."""
+"""Columns of ComParE, Denseface and BERT-large features; another width is reported, and used."""
 LIST_SECONDS = 300.0
 """Time limit for looking through one file; a corpus has ten thousand datasets in it."""
 
@@ -76,15 +76,15 @@ class TreeFeatures:
         return {"encoder": "mmin", "revision": self._digest, "file": self._path.name}
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One answer an utterance, in order: its frames (T, D) float32, or why there are none."""
+        """One result an utterance, in order: its frames (T, D) float32, or why there are none."""
         wanted = [u.id for u in utterances if u.id in self.shapes and self.fits(u.id)]
         arrays = read_datasets(self._path, wanted)
         for utterance in utterances:
-            answer = self._frames(utterance.id, arrays)
-            if isinstance(answer, str):
-                yield Rejected(utterance.id, self.modality, STAGE, answer)
+            result = self._frames(utterance.id, arrays)
+            if isinstance(result, str):
+                yield Rejected(utterance.id, self.modality, STAGE, result)
             else:
-                yield answer
+                yield result
 
     def _frames(self, id: str, arrays: Iterator[np.ndarray | Failure]) -> FeatureSequence | str:
         if id not in self.shapes:
@@ -130,8 +130,8 @@ def read(
     rejected: list[Rejected] = []
     for name, given in sorted(classes.items()):
         if len(given) > 1 or not 0 <= (number := min(given)) < len(labels):
-            told = " and ".join(map(str, sorted(given)))
-            reason = f"its class in target is {told}, not one of 0 to {len(labels) - 1}"
+            found = " and ".join(map(str, sorted(given)))
+            reason = f"its class in target is {found}, not one of 0 to {len(labels) - 1}"
             rejected.append(Rejected(name, None, "prepare", reason))
             continue
         sources = {m: str(path) if name in names else None for m, (path, names) in held.items()}
@@ -194,16 +194,16 @@ def findings(
             found.append(Finding("warning", f"{path} does not exist: no {NAMES[modality]}", advice))
             continue
         encoder = TreeFeatures(path, modality)
-        said = f"{path.parent.name}/{file}: {encoder.dim} columns"
+        text = f"{path.parent.name}/{file}: {encoder.dim} columns"
         if encoder.dim == WIDTHS[modality]:
-            found.append(Finding("ok", said))
+            found.append(Finding("ok", text))
         else:
-            found.append(Finding("note", f"{said}, where the family's file has {WIDTHS[modality]}"))
+            found.append(Finding("note", f"{text}, where the family's file has {WIDTHS[modality]}"))
         odd = [id for id in (u.id for u in utterances) if id in encoder.shapes and not encoder.fits(id)]
         if odd:
             shape = encoder.shapes[odd[0]]
-            told = f"{path.parent.name}/{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
-            found.append(Finding("warning", told, "they lose this modality; fetch the file again"))
+            finding = f"{path.parent.name}/{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
+            found.append(Finding("warning", finding, "they lose this modality; fetch the file again"))
     return [*found, _folds_finding(root)]
 
 

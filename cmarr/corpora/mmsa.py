@@ -111,11 +111,11 @@ def findings(root: Path, utterances: list[Utterance], file: str | None = None) -
     path = files(root, file)[0]
     known = RELEASES.get(file_digest(path))
     if known:
-        told = Finding(
+        finding = Finding(
             "ok", f"{path.name} is the {known[1]} file of {known[0]} that MMSA hands out (SHA-256)"
         )
     else:
-        told = Finding(
+        finding = Finding(
             "note",
             f"{path.name} is none of the four files that MMSA hands out (SHA-256 differs)",
             "numbers on it do not compare with published ones unless its features and split are the same",
@@ -128,7 +128,7 @@ def findings(root: Path, utterances: list[Utterance], file: str | None = None) -
         for shape in [next((s[column].shape for s in splits.values() if column in s), ())]
         if shape
     ]
-    return [told, Finding("ok", "features: " + "; ".join(widths))]
+    return [finding, Finding("ok", "features: " + "; ".join(widths))]
 
 
 def features(
@@ -180,13 +180,13 @@ class PickledFeatures:
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One answer an utterance, in order: its frames (T, D) float32, or why there are none."""
+        """One result an utterance, in order: its frames (T, D) float32, or why there are none."""
         for utterance in utterances:
-            answer = self._frames(utterance.id)
-            if isinstance(answer, str):
-                yield Rejected(utterance.id, self.modality, STAGE, answer)
+            result = self._frames(utterance.id)
+            if isinstance(result, str):
+                yield Rejected(utterance.id, self.modality, STAGE, result)
             else:
-                yield answer
+                yield result
 
     def _frames(self, id: str) -> FeatureSequence | str:
         split, row = self._rows.get(id, (None, 0))

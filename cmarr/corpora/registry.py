@@ -103,7 +103,8 @@ def _extra(
     reader = _reader(kind, dataset)
     if not hasattr(reader, function):
         return []
-    return _call(reader, function, dataset, _root(root, dataset), options, list(utterances))
+    found: list[Any] = _call(reader, function, dataset, _root(root, dataset), options, list(utterances))
+    return found
 
 
 def _reader(kind: str, dataset: str) -> ModuleType:

@@ -25,7 +25,8 @@ def build_encoder(name: str, settings: Mapping[str, Any] | None = None, **machin
     """
     made = encoder_class(name)
     used = {key: value for key, value in machine.items() if key in inspect.signature(made).parameters}
-    return made(validate(made.Settings, settings or {}, f"encoders.{name}"), **used)
+    encoder: Encoder = made(validate(made.Settings, settings or {}, f"encoders.{name}"), **used)
+    return encoder
 
 
 def takes_device(name: str) -> bool:
