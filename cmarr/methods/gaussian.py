@@ -1,0 +1,253 @@
+"""`gaussian`: one joint Gaussian of all modalities, what is missing integrated out exactly.
+
+CM-ARR's linear limit, solved in closed form. Pooled features of the three modalities are one Gaussian a class, with a
+common covariance S. Each modality is whitened by an affine map where CM-ARR has a flow; Eq 7's mean of latents becomes
+the conditional expectation E[z_missing | z_usable]; Eq 9 is minimised exactly; the posterior takes the place of
+Eq 10-13. Recovery, its uncertainty and the prediction are then one computation without a training loop. It is no
+reading of the paper, but the bound that flows have to beat.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from cmarr.data.batch import Batch
+from cmarr.declaration import Positive, PositiveShare, Section, setting
+from cmarr.methods.pooled import NEVER, Fitted, PooledFeatures, by_condition
+from cmarr.methods.protocol import Prediction
+from cmarr.modalities import CONDITIONS
+from cmarr.task import Task
+
+COLDEST, HOTTEST = 0.02, 2.0
+"""Between which the factor on the logits is looked for."""
+
+QUANTILES = 101
+"""Points of the distribution of distances that is kept of the validation utterances."""
+
+
+class Gaussian(Fitted):
+    """Linear discriminant analysis (of a score: ridge regression) on the marginal of what is usable.
+
+    Args:
+        dims: modality -> feature width.
+        task: classes, or none for the regression of a score.
+        settings: see `Settings`.
+
+    Obeys `ClosedForm` and `Calibrated`. Its recovered representations are standardised pooled features, (B, 1, 2 D).
+    """
+
+    class Settings(Section):
+        """Shrinkage and certainty of `gaussian`."""
+
+        shrink: PositiveShare = setting(
+            0.5, "share of the covariance that is replaced by a multiple of the identity"
+        )
+        temperature: Literal["auto"] | Positive = setting(
+            "auto",
+            "factor on the logits; auto = by likelihood on validation data. Changes no predicted class",
+        )
+
+    means: Tensor
+    covariance: Tensor
+    prior: Tensor
+    weight: Tensor
+    bias: Tensor
+    temperature: Tensor
+    distances: Tensor
+
+    def __init__(self, dims: Mapping[str, int], task: Task, settings: "Gaussian.Settings") -> None:
+        super().__init__()
+        self.task, self.shrink, self.automatic = task, settings.shrink, settings.temperature == "auto"
+        self.features = PooledFeatures(dims)
+        components = 1 if task.regression else task.outputs
+        self.register_buffer("means", torch.zeros(components, 0, dtype=torch.float64))  # (K, R)
+        self.register_buffer("covariance", torch.zeros(0, 0, dtype=torch.float64))  # (R, R)
+        self.register_buffer("prior", torch.zeros(components, dtype=torch.float64))  # log, (K,)
+        self.register_buffer(
+            "weight", torch.zeros(len(CONDITIONS), 0, task.outputs, dtype=torch.float64)
+        )  # (7, R, K)
+        self.register_buffer("bias", torch.zeros(len(CONDITIONS), task.outputs, dtype=torch.float64))
+        start = 1.0 if settings.temperature == "auto" else float(settings.temperature)
+        self.register_buffer("temperature", torch.tensor(start, dtype=torch.float64))
+        self.register_buffer("distances", torch.zeros(len(CONDITIONS), QUANTILES, dtype=torch.float64))
+        self._factors: dict[str, Tensor] = {}
+        self._gains: dict[tuple[str, str], Tensor] = {}
+
+    def fit(self, train: Batch, generator: torch.Generator) -> None:
+        """Means, covariance, and the linear classifier of each condition; deterministic, `generator` is not used."""
+        self._factors, self._gains = {}, {}
+        self.features.fit(train)
+        z = self.features(train)  # (n, R)
+        there = self.features.columns(train.available)  # (n, R)
+        labels = train.labels.cpu()
+        member = torch.zeros_like(labels).long() if self.task.regression else labels
+        components = len(self.means)
+        counts = torch.bincount(member, minlength=components).double()
+        self.prior.copy_(torch.where(counts > 0, (counts / counts.sum()).log(), NEVER))
+        self.means = self._class_means(z, there, member, components)
+        # Rows that lack a modality enter with zeros, each column weighted by its own count. This form is positive
+        # semi-definite whatever is absent; a block from the rows that have both of two modalities is not.
+        rows = (there.sum(0) - components).clamp(min=1).double()
+        residuals = torch.where(there, z - self.means[member], 0.0) / rows.sqrt()  # (n, R)
+        scatter = residuals.T @ residuals  # (R, R)
+        even = scatter.diagonal().mean() if scatter.any() else scatter.new_ones(())
+        identity = torch.eye(len(scatter), dtype=torch.float64)
+        self.covariance = (1 - self.shrink) * scatter + self.shrink * even * identity
+        self.weight = z.new_zeros(len(CONDITIONS), z.shape[1], self.task.outputs)
+        if self.task.regression:
+            self.bias.fill_(labels.double().mean())
+            target = (labels.double() - labels.double().mean()) / max(len(labels) - 1, 1) ** 0.5
+            moments = (1 - self.shrink) * (residuals.T @ target)[:, None]  # (R, 1)
+        for index, condition in enumerate(CONDITIONS):
+            own = self.features.of(condition)
+            if not len(own):
+                self.bias[index] = self.bias[index] if self.task.regression else self.prior
+                continue
+            centre = self.means[:, own]  # (K, R_A)
+            against = moments[own] if self.task.regression else centre.T
+            weight = torch.cholesky_solve(against, self._factor(condition))  # (R_A, K)
+            self.weight[index, own] = weight
+            if self.task.regression:
+                self.bias[index] -= centre @ weight[:, 0]
+            else:
+                self.bias[index] = self.prior - 0.5 * (centre * weight.T).sum(1)
+
+    def calibrate(self, validation: Batch) -> dict[str, float]:
+        """Choose the temperature by likelihood over all conditions; keep how far validation utterances lie.
+
+        Returns the temperature by name, for `calibrated`.
+        """
+        z, labels = self.features(validation), validation.labels.cpu()
+        everything: list[tuple[Tensor, Tensor]] = []
+        for index, condition in enumerate(CONDITIONS):
+            met = torch.stack([self.features.available(validation, m) for m in condition]).all(0)
+            if met.any():
+                everything.append((self._logits(z[met], index), labels[met]))
+                spread = self._distance(z[met], condition)
+                self.distances[index] = torch.quantile(
+                    spread, torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+                )
+        if self.task.regression or not self.automatic or not everything:
+            return {"temperature": float(self.temperature)}
+        logits = torch.cat([x for x, _ in everything])
+        truth = torch.cat([y for _, y in everything])
+
+        def loss(exponent: float) -> float:
+            return float(nn.functional.cross_entropy(logits * np.exp(exponent), truth))
+
+        found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
+        self.temperature.fill_(float(np.exp(found.x)))
+        return {"temperature": float(self.temperature)}
+
+    def calibrated(self, chosen: Mapping[str, float]) -> None:
+        """Take over what `calibrate` of another fit has chosen."""
+        self.temperature.fill_(chosen["temperature"])
+
+    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+        """Each row by the marginal of the condition that its usable modalities form; what is missing is recovered."""
+        z = self.features(batch)
+        return {name: self._prediction(z, batch.available & seen) for name, seen in visible.items()}
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """Standardised pooled features, modality -> (B, 1, 2 D), zeros where it is not available."""
+        return {
+            m: (self.features.standard(batch, m) @ self.features.basis(m) @ self.features.basis(m).T)[:, None]
+            for m in self.features.modalities
+        }
+
+    def unlikeness(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """(B,) in [0, 1]: the share of validation utterances that lie nearer to the training data under the same
+        condition; close to 1: unlike anything seen in training. NaN where nothing is usable.
+        """
+        z = self.features(batch)
+        found = {}
+        for name, seen in visible.items():
+            shares = z.new_full((len(z),), torch.nan)
+            for index, condition, rows in by_condition(batch.available & seen):
+                far = self._distance(z[rows], condition)
+                shares[rows] = torch.searchsorted(self.distances[index], far).double() / QUANTILES
+            found[name] = shares.to(batch.available.device)
+        return found
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """`unexplained/<sources>-<missing>`: the share of a modality's variance within the classes that is left when
+        the sources are known; told by the model itself, before any truth is seen.
+        """
+        shares = {}
+        for sources in CONDITIONS:
+            for missing in self.features.modalities:
+                if missing in sources or not self.features.met(sources):
+                    continue
+                a, m = self.features.of(sources), self.features.of(missing)
+                explained = self.covariance[m][:, a] @ self._gain(sources, missing)
+                whole = self.covariance[m][:, m].trace()
+                shares[f"unexplained/{sources}-{missing}"] = (whole - explained.trace()) / whole
+        return shares
+
+    def _prediction(self, z: Tensor, usable: Tensor) -> Prediction:
+        device = usable.device
+        logits = z.new_zeros(len(z), self.task.outputs)
+        recovered = {m: z.new_zeros(len(z), 1, width) for m, width in self.features.widths.items()}
+        rows_of = {m: torch.zeros(len(z), dtype=torch.bool) for m in recovered}
+        for index, condition, rows in by_condition(usable):
+            logits[rows] = self.temperature.cpu() * self._logits(z[rows], index)
+            for m in recovered:
+                if m not in condition:
+                    recovered[m][rows, 0] = self._recovered(z[rows], logits[rows], condition, m)
+                    rows_of[m] |= rows
+        return Prediction(
+            logits=logits.float().to(device),
+            recovered={m: x.float().to(device) for m, x in recovered.items()},
+            recovered_rows={m: x.to(device) for m, x in rows_of.items()},
+        )
+
+    def _logits(self, z: Tensor, index: int) -> Tensor:
+        own = self.features.of(CONDITIONS[index])
+        return z[:, own] @ self.weight.cpu()[index, own] + self.bias.cpu()[index]
+
+    def _recovered(self, z: Tensor, logits: Tensor, condition: str, missing: str) -> Tensor:
+        """E[x_missing | z_A] (B, 2 D) = sum over classes of p(k | z_A) (mu_k + gain^T (z_A - mu_Ak))."""
+        a, m, means = self.features.of(condition), self.features.of(missing), self.means.cpu()
+        gain = self._gain(condition, missing)  # (R_A, R_m)
+        share = torch.ones_like(logits[:, :1]) if self.task.regression else logits.softmax(1)  # (B, K)
+        expected = z[:, a] @ gain + share @ (means[:, m] - means[:, a] @ gain)
+        return expected @ self.features.basis(missing).T
+
+    def _distance(self, z: Tensor, condition: str) -> Tensor:
+        """Minus the log density of the usable part, up to a constant of the condition: (B,)."""
+        own, means = self.features.of(condition), self.means.cpu()
+        factor = self._factor(condition)
+        apart = (z[:, None, own] - means[None, :, own]).flatten(0, 1)  # (B * K, R_A)
+        squared = torch.linalg.solve_triangular(factor, apart.T, upper=False).square().sum(0)
+        return -torch.logsumexp(self.prior.cpu() - 0.5 * squared.view(len(z), -1), 1)
+
+    def _factor(self, condition: str) -> Tensor:
+        """Cholesky factor (R_A, R_A) of the covariance of a condition's columns."""
+        if condition not in self._factors:
+            own = self.features.of(condition)
+            self._factors[condition] = torch.linalg.cholesky(self.covariance.cpu()[own][:, own])
+        return self._factors[condition]
+
+    def _gain(self, condition: str, missing: str) -> Tensor:
+        """S_AA^-1 S_Am (R_A, R_m): what a missing modality is expected to move by."""
+        if (condition, missing) not in self._gains:
+            a, m = self.features.of(condition), self.features.of(missing)
+            cross = self.covariance.cpu()[a][:, m]
+            self._gains[condition, missing] = torch.cholesky_solve(cross, self._factor(condition))
+        return self._gains[condition, missing]
+
+    @staticmethod
+    def _class_means(z: Tensor, there: Tensor, member: Tensor, components: int) -> Tensor:
+        """(K, R) over the rows that have a column; a class without any takes the mean of all."""
+        one_hot = nn.functional.one_hot(member, components).double()  # (n, K)
+        counts = one_hot.T @ there.double()  # (K, R)
+        overall = torch.where(there, z, 0.0).sum(0) / there.sum(0).clamp(min=1)
+        sums = one_hot.T @ torch.where(there, z, 0.0)
+        return torch.where(counts > 0, sums / counts.clamp(min=1), overall)
+
+
+METHOD = Gaussian
