@@ -153,11 +153,8 @@ class Gaussian(Fitted):
         return {name: self._prediction(z, batch.available & seen) for name, seen in visible.items()}
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
-        """Standardised pooled features, modality -> (B, 1, 2 D), zeros where it is not available."""
-        return {
-            m: (self.features.standard(batch, m) @ self.features.basis(m) @ self.features.basis(m).T)[:, None]
-            for m in self.features.modalities
-        }
+        """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""
+        return self.features.truths(batch)
 
     def unlikeness(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """(B,) in [0, 1]: the share of validation utterances that lie nearer to the training data under the same

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.layers.pooling import mean_and_deviation
+from cmarr.layers.ragged import mean_and_deviation
 from cmarr.methods.branches import modalities_of
 from cmarr.modalities import CONDITIONS, MODALITIES, visible
 from cmarr.task import Task
@@ -70,6 +70,14 @@ class PooledFeatures(Fitted):
         centred = self._pooled(batch, modality) - getattr(self, f"mean_{modality}").cpu()
         there = self.available(batch, modality)[:, None]
         return torch.where(there, centred / getattr(self, f"scale_{modality}").cpu(), 0.0)
+
+    def truths(self, batch: Batch) -> dict[str, Tensor]:
+        """What a recovery is compared with: standardised pooled features within the span of the training rows,
+        modality -> (B, 1, 2 D), zeros where it is not available.
+        """
+        return {
+            m: (self.standard(batch, m) @ self.basis(m) @ self.basis(m).T)[:, None] for m in self.modalities
+        }
 
     def basis(self, modality: str) -> Tensor:
         """(2 D, r) orthonormal columns."""

@@ -89,11 +89,8 @@ class Recovered(Fitted):
         return {name: self._prediction(z, batch.available & seen) for name, seen in visible.items()}
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
-        """Standardised pooled features, modality -> (B, 1, 2 D), zeros where it is not available."""
-        return {
-            m: (self.features.standard(batch, m) @ self.features.basis(m) @ self.features.basis(m).T)[:, None]
-            for m in self.features.modalities
-        }
+        """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""
+        return self.features.truths(batch)
 
     def _prediction(self, z: Tensor, usable: Tensor) -> Prediction:
         device, filled = usable.device, self._filled(z, usable)
