@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.encoders.trainable import Trainable
 from cmarr.methods.protocol import (
+    Calibrated,
     ClosedForm,
     Diagnosed,
     Method,
@@ -129,6 +130,19 @@ class Encoded(nn.Module):
         return cast(ClosedForm, self.method).predict(encoded(batch, self.encoders), visible)
 
 
+class EncodedCalibrated(Encoded):
+    """The same of a method that is `cmarr.methods.protocol.Calibrated`, and so is this."""
+
+    @torch.no_grad()
+    def calibrate(self, validation: Batch) -> dict[str, float]:
+        """The method's choice, on the encoders' features."""
+        return cast(Calibrated, self.method).calibrate(encoded(validation, self.encoders))
+
+    def calibrated(self, chosen: Mapping[str, float]) -> None:
+        """Let the method take over the choice of another fit."""
+        cast(Calibrated, self.method).calibrated(chosen)
+
+
 def encoded(batch: Batch, encoders: nn.ModuleDict) -> Batch:
     """The batch with the features of every modality that has an encoder in place of its inputs."""
     values, lengths = dict(batch.values), dict(batch.lengths)
@@ -142,4 +156,6 @@ def with_encoders(
     method: nn.Module, encoders: Mapping[str, Trainable], lr: float = 0.0
 ) -> FineTuned | Encoded:
     """A method with encoders below it: trained with it, or left as they are where it is fitted in one step."""
-    return Encoded(method, encoders) if isinstance(method, ClosedForm) else FineTuned(method, encoders, lr)
+    if isinstance(method, ClosedForm):
+        return (EncodedCalibrated if isinstance(method, Calibrated) else Encoded)(method, encoders)
+    return FineTuned(method, encoders, lr)

@@ -16,6 +16,7 @@ from cmarr.encoders.trainable import from_description
 from cmarr.errors import UserError
 from cmarr.files import atomic
 from cmarr.methods.finetuned import with_encoders
+from cmarr.methods.protocol import SizedByData
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
 
@@ -105,6 +106,9 @@ def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Ma
             outline = _built(description, task)
         except NotImplementedError:  # an operation that needs numbers
             return
+    for name, module in outline.named_modules():
+        if isinstance(module, SizedByData):
+            module.sizes_from(tensors, f"method.{name}{name and '.'}")
     for name, planned in outline.state_dict().items():
         found = tensors.get(f"method.{name}")
         if found is None or found.shape != planned.shape:

@@ -19,13 +19,17 @@ NEVER = -1e4
 
 
 class Fitted(nn.Module):
-    """A module whose buffers get their sizes from the data that it is fitted on, and from a file when it is loaded."""
+    """A module whose buffers get their sizes from the data that it is fitted on. Obeys `SizedByData`."""
+
+    def sizes_from(self, stored: Mapping[str, Any], prefix: str) -> None:
+        """Make room for what a file holds."""
+        for name, buffer in self.named_buffers(recurse=False):
+            found = stored.get(prefix + name)
+            if found is not None and found.ndim == buffer.ndim and found.shape != buffer.shape:
+                setattr(self, name, buffer.new_empty(found.shape))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        for name, buffer in self.named_buffers(recurse=False):
-            stored = state_dict.get(prefix + name)
-            if stored is not None and stored.shape != buffer.shape:
-                setattr(self, name, buffer.new_empty(stored.shape))
+        self.sizes_from(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 

@@ -192,3 +192,25 @@ class Frozen(Generic[T]):
         if self._model is None:
             raise RuntimeError(f"{self.method} trains from a stage-1 model: call start_from first")
         return self._model
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A method fitted in one step that chooses on validation data how sure it is, and changes no class by it."""
+
+    def calibrate(self, validation: Batch) -> dict[str, float]:
+        """Choose, after `fit`; returns the choice by name."""
+        ...
+
+    def calibrated(self, chosen: Mapping[str, float]) -> None:
+        """Take over the choice of another fit: when it is fitted again on training and validation data."""
+        ...
+
+
+@runtime_checkable
+class SizedByData(Protocol):
+    """A module, of a method, of which the data decide how large it is, and not its settings alone."""
+
+    def sizes_from(self, stored: Mapping[str, Any], prefix: str) -> None:
+        """Make room for the tensors of a file, those whose names begin with `prefix`; their number of axes is fixed."""
+        ...

@@ -21,12 +21,12 @@ from cmarr.folds.files import read_folds
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import answer
 from cmarr.methods.model import Model, load_model, save_model, training_prior
-from cmarr.methods.protocol import ClosedForm, Started
+from cmarr.methods.protocol import Calibrated, ClosedForm, Started
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
 from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.clock import Clock
-from cmarr.training.loop import Kept, Progress, fit
+from cmarr.training.loop import Kept, Progress, diagnostics, fit
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 
@@ -159,6 +159,8 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     outcome["refit_utterances"] = len(both)
     if isinstance(start.method, ClosedForm):
         _fit_closed_form(job, start, both, None)
+        if isinstance(start.method, Calibrated):
+            start.method.calibrated(outcome["calibration"])
         return start, outcome
     progress = _fit(job, start, both, None, tick, _checkpoint(job, "refit"), again=outcome.pop("kept"))
     for curve, own in zip(outcome["curves"], progress.curves, strict=False):
@@ -220,12 +222,18 @@ def _fit_closed_form(
     method.fit(start.normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
     if validation is None:
         return {}
+    found: dict[str, Any] = {}
+    if isinstance(start.method, Calibrated):
+        rows = torch.arange(len(validation))
+        found["calibration"] = start.method.calibrate(start.normaliser(validation.batch(rows)))
     conditions = met_conditions(validation.available)
     logits = answer(start.method, start.normaliser, validation, conditions)
     scores = validation_scores(logits, validation, job.task)
     curve = {f"validation/{name}": value for name, value in scores.items()}
     curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)
-    return {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1, "curves": [curve]}
+    curve |= diagnostics(start.method, start.normaliser, validation)
+    chosen = {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1}
+    return found | chosen | {"curves": [curve]}
 
 
 def _stores(job: TrainingJob, *parts: str) -> list[Store]:

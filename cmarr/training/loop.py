@@ -229,7 +229,7 @@ def _fit_stage(
                 better = score > progress.best_score
             if better:
                 progress.best_score = score
-        curve |= _diagnostics(method, normaliser, train if validation is None else validation)
+        curve |= diagnostics(method, normaliser, train if validation is None else validation)
         _check_finite(curve, progress.epoch)
         progress.curves.append(curve)
         if better:
@@ -243,7 +243,7 @@ def _fit_stage(
 
 
 @torch.no_grad()
-def _diagnostics(method: nn.Module, normaliser: Normaliser, watched: Store) -> dict[str, float]:
+def diagnostics(method: nn.Module, normaliser: Normaliser, watched: Store) -> dict[str, float]:
     """What the method itself wants watched, on the first utterances of a store.
 
     A diverging inverse of a flow shows here before it shows in a score.

@@ -99,6 +99,16 @@ class TestStage:
         refitted = load_model(trained(corpus, "linear", {}, refit=True)[0])
         assert not torch.equal(plain.method.weight, refitted.method.weight)
 
+    def test_what_a_closed_form_chose_on_validation_data_stays(self, corpus):
+        fold_one(corpus)
+        plain, told, curves = trained(corpus, "gaussian", {})
+        again, told_again, _ = trained(corpus, "gaussian", {}, refit=True)
+        chosen = load_model(plain).method.temperature
+        assert chosen != 1.0
+        assert load_model(again).method.temperature == chosen
+        assert told["best_score"] == told_again["best_score"]
+        assert [line for line in curves if ",diagnostic/unexplained/st-v," in line]
+
     @pytest.mark.parametrize("killed_after", [1, 3, 4])
     def test_killed_in_either_training_it_goes_on_to_the_same_bytes(self, corpus, monkeypatch, killed_after):
         fold_one(corpus)
