@@ -147,6 +147,17 @@ class Gaussian(Fitted):
         """Take over what `calibrate` of another fit has chosen."""
         self.temperature.fill_(chosen["temperature"])
 
+    def sizes_agree(self) -> bool:
+        """Whether everything is about the columns of the rotated features."""
+        columns, outputs = sum(self.features.ranks.values()), self.task.outputs
+        return (
+            self.means.shape == (len(self.prior), columns)
+            and self.covariance.shape == (columns, columns)
+            and self.weight.shape == (len(CONDITIONS), columns, outputs)
+            and self.distances.shape == (len(CONDITIONS), QUANTILES)
+            and self.bias.shape == (len(CONDITIONS), outputs)
+        )
+
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Each row by the marginal of the condition that its usable modalities form; what is missing is recovered."""
         z = self.features(batch)

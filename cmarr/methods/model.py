@@ -109,6 +109,8 @@ def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Ma
     for name, module in outline.named_modules():
         if isinstance(module, SizedByData):
             module.sizes_from(tensors, f"method.{name}{name and '.'}")
+    if not all(module.sizes_agree() for module in outline.modules() if isinstance(module, SizedByData)):
+        raise ValueError("its tensors do not fit together")
     for name, planned in outline.state_dict().items():
         found = tensors.get(f"method.{name}")
         if found is None or found.shape != planned.shape:

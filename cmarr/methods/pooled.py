@@ -28,6 +28,10 @@ class Fitted(nn.Module):
             if found is not None and found.ndim == buffer.ndim and found.shape != buffer.shape:
                 setattr(self, name, buffer.new_empty(found.shape))
 
+    def sizes_agree(self) -> bool:
+        """Whether the buffers fit together."""
+        raise NotImplementedError
+
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         self.sizes_from(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -52,6 +56,17 @@ class PooledFeatures(Fitted):
             self.register_buffer(f"mean_{m}", torch.zeros(width, dtype=torch.float64))
             self.register_buffer(f"scale_{m}", torch.ones(width, dtype=torch.float64))
             self.register_buffer(f"basis_{m}", torch.zeros(width, 0, dtype=torch.float64))
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Modality -> its number of columns r_m."""
+        return {m: int(getattr(self, f"basis_{m}").shape[1]) for m in self.modalities}
+
+    def sizes_agree(self) -> bool:
+        """Whether every rotation is one of its modality's features."""
+        return all(
+            getattr(self, f"basis_{m}").shape[0] == width >= self.ranks[m] for m, width in self.widths.items()
+        )
 
     def fit(self, train: Batch) -> None:
         """Set standardisation and rotation from the available rows of a training split."""
@@ -95,7 +110,7 @@ class PooledFeatures(Fitted):
     def columns(self, usable: Tensor) -> Tensor:
         """Usable modalities (B, 3) bool, or of one condition (3,) -> their columns (B, R), or (R,), bool."""
         parts = [
-            usable[..., [MODALITIES.index(m)]].expand(*usable.shape[:-1], self.basis(m).shape[1])
+            usable[..., [MODALITIES.index(m)]].expand(*usable.shape[:-1], self.ranks[m])
             for m in self.modalities
         ]
         return torch.cat(parts, -1).cpu()

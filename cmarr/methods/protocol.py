@@ -214,3 +214,7 @@ class SizedByData(Protocol):
     def sizes_from(self, stored: Mapping[str, Any], prefix: str) -> None:
         """Make room for the tensors of a file, those whose names begin with `prefix`; their number of axes is fixed."""
         ...
+
+    def sizes_agree(self) -> bool:
+        """Whether what `sizes_from` has made fits together: a file may be damaged."""
+        ...

@@ -83,6 +83,16 @@ class Recovered(Fitted):
         )
         self.bias.copy_(bias)
 
+    def sizes_agree(self) -> bool:
+        """Whether everything is about the columns of the rotated features."""
+        ranks, outputs = self.features.ranks, self.task.outputs
+        gains = all(
+            getattr(self, f"gain_{sources}_{missing}").shape
+            == (sum(ranks[letter] for letter in sources), ranks[missing])
+            for sources, missing in self._pairs()
+        )
+        return gains and self.weight.shape == (outputs, sum(ranks.values())) and self.bias.shape == (outputs,)
+
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """What is missing is recovered from what is usable, then classified; the features are pooled once."""
         z = self.features(batch)

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.data.normalise import Normaliser
+from cmarr.errors import UserError
 from cmarr.methods.gaussian import Gaussian
+from cmarr.methods.model import Model, load_model, save_model
 from cmarr.methods.pooled import PooledFeatures
 from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import CONDITIONS
@@ -220,3 +225,20 @@ def test_a_score_is_ridge_regression_by_hand(small):
     wanted = y.double().mean() + (x - x.mean(0)) @ weight
     found = method.predict(batch, {"svt": visibility("svt", 50)})["svt"].logits[:, 0]
     torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "recovered"])
+@pytest.mark.parametrize("damaged", ["weight", "features.basis_v"])
+def test_a_file_whose_tensors_do_not_fit_together_is_refused(small, tmp_path, name, damaged):
+    method = small.method(name)
+    description = {"method": name, "settings": {}, "dims": small.dims, "classes": small.classes.classes}
+    model = Model(method, Normaliser(small.dims), torch.ones(3) / 3, small.classes, description)
+    save_model(tmp_path / "whole.safetensors", model)
+    assert isinstance(load_model(tmp_path / "whole.safetensors").method, type(method))
+    with safe_open(tmp_path / "whole.safetensors", "pt") as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    tensors[f"method.{damaged}"] = tensors[f"method.{damaged}"].narrow(1, 0, 2).contiguous()
+    save_file(tensors, tmp_path / "damaged.safetensors", metadata)
+    with pytest.raises(UserError, match="do not fit together"):
+        load_model(tmp_path / "damaged.safetensors")
