@@ -16,7 +16,7 @@ import pandas as pd
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.summary import summarise
-from cmarr.report.markdown import plain_table
+from cmarr.report.table import plain_table
 from cmarr.task import Task
 
 TASK = Task(("angry", "happy", "neutral", "sad"))

@@ -1,31 +1,29 @@
-"""Answer the test utterances of every fold under every protocol, and score the answers."""
+"""Predict the test utterances of every fold under every protocol, and measure the predictions."""
 
 from typing import Any
 
 import pandas as pd
 
-from cmarr.damage.tables import read_damaged, read_levels
+from cmarr.analyses.analysis import Evaluated
+from cmarr.analyses.every import ANALYSES
+from cmarr.damage.tables import Damaged, read_damaged, read_levels
 from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
-from cmarr.evaluation.calibration import calibration, reliability
-from cmarr.evaluation.importance import importance
 from cmarr.evaluation.predicting import damaged_predictions, predictions_of, protocol_predictions
 from cmarr.evaluation.predictions import predictions_path, utterance_columns, write_predictions
-from cmarr.evaluation.robustness import damage_summaries, protocol_json, protocol_summaries, protocol_table
-from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
-from cmarr.evaluation.summary import fold_table, long_table, summarise
+from cmarr.evaluation.summary import long_table
 from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
-from cmarr.masks.protocols import FIXED, MASKED
+from cmarr.masks.protocols import MASKED
 from cmarr.methods.inference import spreads
 from cmarr.methods.model import load_model
 from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import COMPLETE, CONDITIONS
-from cmarr.report.confusion import confusion_rows
+from cmarr.report.page import write_files
 from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
@@ -46,11 +44,18 @@ def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
 
 def main(dataset: str, name: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(f"evaluate/{name}")
-    task = Task(tuple(settings["classes"]))
+    found = predicted(paths, settings, name)
+    write_json(paths.metrics / f"{name}.json", found.summary)
+    write_csv(paths.metrics / f"{name}.csv", long_table(found.summary, method=name))
+    for analysis in ANALYSES.values():
+        write_files(paths.metrics / name, analysis.measure(found))
+
+
+def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
+    """What every model of a method predicts; written to its predictions, and what they are known by."""
+    task, device = Task(tuple(settings["classes"])), choose_device(settings["device"])
     utterances, features = by_id(paths.manifest), load_features(paths.features)
-    device = choose_device(settings["device"])
-    damaged = read_damaged(paths.data / "damaged", features)
-    described = read_description(paths.masks)
+    damaged, described = read_damaged(paths.data / "damaged", features), read_description(paths.masks)
     masks = {own: read_masks(paths.masks, own) for own in MASKED if own in described["protocols"]}
     everything, doubts, priors, closed_form = [], [], {}, False
     for fold in read_folds(paths.folds):
@@ -67,8 +72,8 @@ def main(dataset: str, name: str) -> None:
                 parts += rows
                 calm = load_store(fold.validation, utterances, features, task).to(device)
                 for role, clean in (("test", store), ("validation", calm)):
-                    found = spreads(model.method, model.normaliser, clean)
-                    spread.append(spread_frame(clean.ids, found, role, **run_of))
+                    values = spreads(model.method, model.normaliser, clean)
+                    spread.append(spread_frame(clean.ids, values, role, **run_of))
                 doubts += spread
             frame = pd.concat(parts, ignore_index=True)
             write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
@@ -76,34 +81,26 @@ def main(dataset: str, name: str) -> None:
             closed_form = isinstance(model.method, ClosedForm)
     if doubts:
         write_spread(paths.predictions(name) / SPREAD, doubts)
-    frames = [frame[frame["protocol"] == FIXED] for frame in everything]
-    summary = summarise(frames, task)
-    write_json(paths.metrics / f"{name}.json", summary)
-    folder = paths.metrics / name
-    write_csv(paths.metrics / f"{name}.csv", long_table(summary, method=name))
-    write_csv(folder / "folds.csv", fold_table(frames, task))
-    write_csv(folder / "calibration.csv", reliability(frames, task))
-    measures = pd.concat([calibration(frames, task), selective(frames, task)])
-    write_csv(folder / "calibration_scores.csv", measures)
-    write_csv(folder / "risk_coverage.csv", risk_coverage(frames, task))
-    write_csv(folder / "importance.csv", importance(frames, task, priors))
-    for condition, rows in confusion_rows(frames, task).groupby("condition"):
-        write_csv(folder / "confusion" / f"{condition}.csv", rows[["actual", "predicted"]])
+    return Evaluated(
+        name,
+        task,
+        everything,
+        priors,
+        described,
+        shown_in_training(settings, closed_form) if described["unseen"] else None,
+        realised(paths, described, damaged),
+        list(damaged),
+    )
 
-    shown = shown_in_training(settings, closed_form) if described["unseen"] else None
-    summaries = protocol_summaries(everything, task, masks, shown)
-    realised = {
-        protocol: {level["level"]: level["realised"] for level in own["levels"]}
-        for protocol, own in described["protocols"].items()
+
+def realised(paths: Paths, described: dict[str, Any], damaged: Damaged) -> dict[str, dict[float, float]]:
+    """Protocol or kind of damage -> level -> what it really came to, where that is known."""
+    levels = {protocol: own["levels"] for protocol, own in described["protocols"].items()}
+    levels |= {kind: read_levels(paths.damaged(kind))["levels"] for kind in damaged}
+    return {
+        name: {row["level"]: row["realised"] for row in rows if "realised" in row}
+        for name, rows in levels.items()
     }
-    damage = damage_summaries(everything, task, damaged)
-    realised |= {
-        kind: {level["level"]: level["realised"] for level in told if "realised" in level}
-        for kind in damaged
-        for told in [read_levels(paths.damaged(kind))["levels"]]
-    }
-    write_csv(folder / "protocols.csv", protocol_table(name, summary, summaries, realised, damage))
-    write_json(folder / "protocols.json", protocol_json(summaries, described, shown))
 
 
 if __name__ == "__main__":

@@ -143,8 +143,8 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
 
     @cache
     def answered() -> tuple["pd.DataFrame", Any]:
+        from cmarr.analyses.confusion import confusion_rows
         from cmarr.evaluation.predictions import predictions_path, read_predictions
-        from cmarr.report.confusion import confusion_rows
         from cmarr.task import Task
 
         task = Task(tuple(paths.settings(f"train/{name}")["classes"]))
@@ -156,7 +156,7 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
         return rows.groupby(["condition", "actual", "predicted"], sort=False).size().reset_index(name="n")
 
     def drawn() -> "Figure":
-        from cmarr.report.confusion import confusion_counts, confusion_panel
+        from cmarr.analyses.confusion import confusion_counts, confusion_panel
 
         rows, task = answered()
         most = [c for c in CONDITIONS if c in set(rows["condition"])][-1:]  # svt, or what comes nearest to it
@@ -169,15 +169,15 @@ def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str
 
 def _figures(paths: Paths, method: str) -> dict[str, Any]:
     def confusion() -> "Figure":
+        from cmarr.analyses.confusion import confusion_figure
         from cmarr.evaluation.predictions import read_folder
-        from cmarr.report.confusion import confusion_figure
         from cmarr.task import Task
 
         task = Task(tuple(paths.settings(f"train/{method}")["classes"]))
         return confusion_figure(read_folder(paths.predictions(method)), task, title=f"Confusion of {method}")
 
     def curves() -> "Figure":
-        from cmarr.report.curves import curves_figure
+        from cmarr.analyses.learning import curves_figure
 
         score = "UAR" if paths.settings(f"train/{method}")["classes"] else "MAE"
         return curves_figure(

@@ -11,8 +11,8 @@ from typing import Any
 import dvc.api
 from dvc.exceptions import DvcException
 
+from cmarr.analyses.sensitivity import read_results, with_result, write_results
 from cmarr.errors import UserError
-from cmarr.report.sensitivity import read_results, with_result, write_results
 from cmarr.settings.grid import Point, curves
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve

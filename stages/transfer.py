@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from cmarr.analyses.crossing import consistency
 from cmarr.data.load import as_trained, by_id, load_store
 from cmarr.data.store import Store
 from cmarr.device import choose_device
 from cmarr.errors import many
-from cmarr.evaluation.consistency import consistency
 from cmarr.evaluation.predictions import (
     predictions_frame,
     predictions_path,

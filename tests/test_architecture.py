@@ -111,7 +111,7 @@ def test_a_stage_depends_on_data_and_on_its_own_settings_alone():
 
 
 def test_every_script_is_a_stage():
-    scripts = {p.stem for p in (ROOT / "stages").glob("*.py")} - {*AROUND, "mirrored", "pages"}
+    scripts = {p.stem for p in (ROOT / "stages").glob("*.py")} - {*AROUND, "mirrored", "models"}
     assert scripts == {script(stage) for stage in pipeline().values()}
 
 
@@ -121,7 +121,7 @@ def test_methods_are_imported_only_when_they_run():
 
 def test_a_report_does_not_wait_for_torch():
     """Importing it takes longer than most tables, in every run of the pipeline."""
-    modules = "stages.report, stages.track, stages.mirrored, cmarr.report.confusion"
+    modules = "stages.report, stages.track, stages.mirrored, cmarr.analyses.confusion"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 RESAMPLES = 2000
@@ -83,6 +84,22 @@ def tail(n_clusters: int, level: float = LEVEL) -> float:
     """
     student = stats.t.ppf((1 + level) / 2, n_clusters - 1)
     return float(stats.norm.sf(student * (n_clusters / (n_clusters - 1)) ** 0.5))
+
+
+def mean_interval(values: pd.Series, clusters: pd.Series) -> tuple[float, float]:
+    """95 % interval of the mean of values, one an utterance, whose clusters are drawn anew.
+
+    >>> mean_interval(pd.Series([1.0, 1.0, 1.0]), pd.Series(["a", "b", "b"]))
+    (1.0, 1.0)
+    """
+    names, codes = np.unique(clusters.to_numpy(), return_inverse=True)
+    sums, counts = np.bincount(codes, values, len(names)), np.bincount(codes, minlength=len(names))
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return ((weights * sums).sum(1) / (weights * counts).sum(1))[:, None]
+
+    lo, hi = bootstrap_interval(mean, len(names))
+    return float(lo[0]), float(hi[0])
 
 
 def swap_p_values(statistic: Statistic, n_clusters: int, *, seed: int = 0) -> np.ndarray:

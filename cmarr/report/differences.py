@@ -10,9 +10,9 @@ from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
-from cmarr.report.markdown import NOTHING, plain_table
 from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
-from cmarr.report.tables import interval_text, row_label, value_text
+from cmarr.report.numbers import interval_text, row_label, value_text
+from cmarr.report.table import NOTHING, plain_table
 from cmarr.task import Task
 
 Answers = Sequence[pd.DataFrame]

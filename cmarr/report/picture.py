@@ -55,6 +55,10 @@ class Picture:
             for p in self.panels
         ]
 
+    def markdown(self) -> str:
+        """The caption, and where the drawings lie."""
+        return f"{self.caption} ({', '.join(f'`figures/{panel.name}.svg`' for panel in self.panels)})\n"
+
     def write(self, folder: str | Path) -> None:
         """Write every panel as `folder`/<name>.svg."""
         for name, drawn in self.files.items():

@@ -7,6 +7,7 @@ training runs lie behind them: they are context beside our numbers, not a race.
 from collections.abc import Mapping
 
 from cmarr.errors import UserError
+from cmarr.settings.labels import FUSION_ALONE
 
 SOURCE = "Sun et al. 2024, arXiv 2407.09029"
 
@@ -58,6 +59,17 @@ def table_2(dataset: str) -> Published | None:
 def table_3() -> Published:
     """The paper's ablations on IEMOCAP; they have no row for all modalities."""
     return {variant: _cells(cells) for variant, cells in _TABLE_3.items()}
+
+
+PARTS = {"cmarr": {FUSION_ALONE: "masked"}}
+"""Method -> label -> the method that is a part of it alone: an ablation that has a name of its own."""
+
+_ABLATED = {"cmarr": table_3}
+
+
+def paper_of(method: str) -> Published | None:
+    """The paper's table of the ablations of a method; None where it printed none."""
+    return _ABLATED[method]() if method in _ABLATED else None
 
 
 def choose(published: Published, methods: list[str]) -> Published:

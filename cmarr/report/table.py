@@ -1,7 +1,7 @@
 """One table, and every form it is written in: CSV, Markdown, LaTeX, and the rows that the page shows."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -10,8 +10,125 @@ from pathlib import Path
 import pandas as pd
 
 from cmarr.files import write_text
-from cmarr.report.latex import latex_table
-from cmarr.report.markdown import BOLD, left_columns, markdown_table, texts
+
+NOTHING = "-"
+"""What stands where there is no number."""
+
+BOLD = re.compile(r"\*\*([-+]?[0-9][0-9.]*)\*\*")
+"""A number that stands out. Only numbers: a label that holds stars is a label."""
+
+_NUMBER = re.compile(r"(\*\*)?[-+\[]?\d")
+
+
+def text(value: object, digits: int = 2) -> str:
+    """A cell: '-' for None and NaN, floats with `digits` decimals, integers with thin groups of three."""
+    if value is None or (isinstance(value, float) and value != value):
+        return NOTHING
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return " ".join(str(value).split())
+
+
+def markdown_table(frame: pd.DataFrame, digits: int = 2) -> str:
+    """A Markdown table; columns of numbers to the right, padded so that its source reads well, too."""
+    header, rows = texts(frame, digits)
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(lines[0]))]
+    left = left_columns(lines[1:], len(widths))
+    rule = " | ".join("-" * w if i in left else "-" * (w - 1) + ":" for i, w in enumerate(widths))
+    drawn = ["| " + " | ".join(_aligned(line, widths, left)) + " |" for line in lines]
+    return "\n".join([drawn[0], f"| {rule} |", *drawn[1:]]) + "\n"
+
+
+def plain_table(frame: pd.DataFrame, digits: int = 2) -> str:
+    """The same for a terminal: two spaces between columns, a rule under the header."""
+    header, rows = texts(frame, digits)
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    left = left_columns(rows, len(widths))
+    drawn = ["  ".join(_aligned(line, widths, left)).rstrip() for line in lines]
+    return "\n".join([drawn[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *drawn[1:]]) + "\n"
+
+
+def texts(frame: pd.DataFrame, digits: int = 2) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a frame as the text of their cells."""
+    columns = [frame.iloc[:, i].tolist() for i in range(frame.shape[1])]
+    return [str(c) for c in frame.columns], [
+        [text(v, digits) for v in row] for row in zip(*columns, strict=True)
+    ]
+
+
+def left_columns(rows: Sequence[Sequence[str]], columns: int) -> set[int]:
+    """Columns set to the left: the first, and those in which no cell begins like a number."""
+    return {i for i in range(columns) if i == 0 or not any(_NUMBER.match(row[i]) for row in rows)}
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], left: set[int]) -> list[str]:
+    return [
+        c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+    ]
+
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "–": "--",
+    "…": r"\dots{}",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
+    "\n": " ",
+}
+_SPECIALS = re.compile("|".join(map(re.escape, _SPECIAL)))
+
+
+def latex_text(text: str) -> str:
+    """Plain text as LaTeX shows it; a number in two stars becomes bold."""
+    return BOLD.sub(r"\\textbf{\1}", _SPECIALS.sub(lambda found: _SPECIAL[found[0]], text))
+
+
+def latex_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int], *, caption: str, label: str
+) -> str:
+    """A table float; `left` are the columns set to the left, the others are set to the right."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(map(latex_text, cells)) + r" \\"
+
+    columns = "".join("l" if i in left else "r" for i in range(len(header)))
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{latex_text(caption)}}}",
+            rf"\label{{{label}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            line(header),
+            r"\midrule",
+            *map(line, rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
 
 
 def slug(name: str) -> str:

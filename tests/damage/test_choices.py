@@ -6,15 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmarr.evaluation.choices import choices
-from cmarr.evaluation.damage_study import differences_table, examine, judge, scores_table
+from cmarr.analyses.damage import (
+    damage_figure,
+    damage_files,
+    damage_section,
+    differences_table,
+    examine,
+    judge,
+    predictions_by_policy,
+    scores_table,
+)
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.scores import metrics_of
 from cmarr.modalities import CONDITIONS
-from cmarr.report.damage import damage_markdown, write_damage
-from cmarr.report.damage_figure import damage_figure
-from cmarr.report.page import Page, write_page
-from cmarr.report.sections.damage import damage_section
+from cmarr.report.page import Page, write_files, write_page
 from cmarr.task import Task
 
 TASK = Task(("calm", "tense"))
@@ -82,7 +87,7 @@ def at(rows, level, columns=("id", "p_tense")):
 
 def test_use_and_hide_are_the_answers_with_and_without_the_modality():
     frame = predictions()
-    found = choices(frame, TASK, "noise")
+    found = predictions_by_policy(frame, TASK, "noise")
     assert (found.whole, found.rest, found.levels) == ("svt", "vt", (inf, 20.0, 0.0))
     fixed, noise = frame[frame["protocol"] == "fixed"], frame[frame["protocol"] == "noise"]
     eligible = sorted(set(frame["id"]) - {"u000"})  # has no speech
@@ -90,20 +95,22 @@ def test_use_and_hide_are_the_answers_with_and_without_the_modality():
         ("use", noise[(noise["condition"] == "svt") & (noise["level"] == 0.0)]),
         ("hide", fixed[fixed["condition"] == "vt"]),
     ):
-        rows = at(found.answers[choice], 0.0)
+        rows = at(found.predictions[choice], 0.0)
         assert list(rows.index) == eligible
         assert np.array_equal(rows["p_tense"], expected.set_index("id").loc[eligible, "p_tense"])
-    clean = at(found.answers["use"], inf)["p_tense"]
+    clean = at(found.predictions["use"], inf)["p_tense"]
     assert np.array_equal(clean, fixed[fixed["condition"] == "svt"].set_index("id").loc[eligible, "p_tense"])
     # where nothing of the speech is left, using it is hiding it
     assert found.hidden["use"] == {inf: 0.0, 20.0: 0.0, 0.0: pytest.approx(1 / len(eligible))}
-    assert at(found.answers["use"], 0.0).loc["u002"].equals(at(found.answers["hide"], 0.0).loc["u002"])
+    assert (
+        at(found.predictions["use"], 0.0).loc["u002"].equals(at(found.predictions["hide"], 0.0).loc["u002"])
+    )
 
 
 def test_deciding_by_entropy_takes_the_surer_answer():
-    found = choices(predictions(), TASK, "noise")
+    found = predictions_by_policy(predictions(), TASK, "noise")
     surer = {
-        choice: (at(found.answers[choice], 0.0)["p_tense"] - 0.5).abs()
+        choice: (at(found.predictions[choice], 0.0)["p_tense"] - 0.5).abs()
         for choice in ("use", "hide", "entropy")
     }
     assert np.array_equal(surer["entropy"], np.maximum(surer["use"], surer["hide"]))
@@ -112,19 +119,19 @@ def test_deciding_by_entropy_takes_the_surer_answer():
 
 def test_deciding_by_sigma_hides_what_is_unlike_clean_validation_utterances():
     frame = predictions()
-    found = choices(frame, TASK, "noise", spread(frame))
+    found = predictions_by_policy(frame, TASK, "noise", spread(frame))
     assert found.hidden["sigma"] == {inf: 0.0, 20.0: 0.0, 0.0: 1.0}
-    assert at(found.answers["sigma"], 0.0).equals(at(found.answers["hide"], 0.0))
-    assert at(found.answers["sigma"], 20.0).equals(at(found.answers["use"], 20.0))
+    assert at(found.predictions["sigma"], 0.0).equals(at(found.predictions["hide"], 0.0))
+    assert at(found.predictions["sigma"], 20.0).equals(at(found.predictions["use"], 20.0))
 
 
 def test_no_label_has_a_part_in_a_decision():
     frame = predictions()
     other = frame.assign(label=frame["label"].map({"calm": "tense", "tense": "calm"}))
-    given, turned = (choices(f, TASK, "noise", spread(frame)) for f in (frame, other))
+    given, turned = (predictions_by_policy(f, TASK, "noise", spread(frame)) for f in (frame, other))
     assert given.hidden == turned.hidden
-    for choice, rows in given.answers.items():
-        assert rows.drop(columns="label").equals(turned.answers[choice].drop(columns="label"))
+    for choice, rows in given.predictions.items():
+        assert rows.drop(columns="label").equals(turned.predictions[choice].drop(columns="label"))
 
 
 def test_the_study_finds_from_where_hiding_pays():
@@ -158,7 +165,7 @@ def test_levels_that_leave_nothing_are_told_and_decide_nothing():
     finding = examine(frame, TASK, "noise", resamples=200)
     verdict = judge(finding, TASK)
     assert verdict.gone == [-5.0] and verdict.hiding_pays == 0.0  # of the levels with something left
-    text = damage_markdown({"noise": {"cmarr": finding}}, {}, TASK, dataset="tiny")
+    text = damage_section({"noise": {"cmarr": finding}}, {}, TASK, cluster="speaker").markdown("tiny")
     assert "Nearly nothing of the speech is left at -5 dB" in text
 
 
@@ -171,24 +178,24 @@ def test_harmless_damage_never_makes_hiding_pay():
 def test_a_corpus_of_one_modality_has_a_curve_and_nothing_to_choose():
     frame = predictions(video=False, text=False)
     finding = examine(frame, TASK, "noise", resamples=200)
-    assert finding.choices.rest is None and set(finding.scores) == {"use"}
+    assert finding.policies.rest is None and set(finding.scores) == {"use"}
     assert judge(finding, TASK) is None
-    means = [finding.scores["use"]["UAR"][level]["mean"] for level in finding.choices.levels]
+    means = [finding.scores["use"]["UAR"][level]["mean"] for level in finding.policies.levels]
     assert means[0] == means[1] == 1.0 and means[2] < 0.1
-    text = damage_markdown({"noise": {"cmarr": finding}}, {}, TASK, dataset="tiny")
+    text = damage_section({"noise": {"cmarr": finding}}, {}, TASK, cluster="speaker").markdown("tiny")
     assert "speech is all there is" in text and "UAR goes from 100.00, undamaged, to 1.72 at 0 dB" in text
 
 
 def test_two_modalities_are_compared_with_the_one_that_is_left():
-    found = choices(predictions(video=False), TASK, "noise")
+    found = predictions_by_policy(predictions(video=False), TASK, "noise")
     assert (found.whole, found.rest) == ("st", "t")
-    assert not set(found.answers["use"]["id"]) & {"u000", "u001"}  # one has no speech, one nothing else
+    assert not set(found.predictions["use"]["id"]) & {"u000", "u001"}  # one has no speech, one nothing else
 
 
 def test_nothing_was_damaged():
     frame = predictions()
-    assert choices(frame, TASK, "blur") is None
-    text = damage_markdown({}, {}, TASK, dataset="tiny")
+    assert predictions_by_policy(frame, TASK, "blur") is None
+    text = damage_section({}, {}, TASK, cluster="speaker").markdown("tiny")
     assert "name some of noise, word_errors, dark, blur, occlusion under `protocols`" in text
 
 
@@ -201,9 +208,11 @@ def test_scores_of_a_regression_are_judged_by_their_error():
 def test_the_report_says_it_in_words_numbers_and_a_picture(tmp_path):
     frame = predictions()
     findings = {"noise": {"cmarr": examine(frame, TASK, "noise", spread(frame), resamples=200)}}
-    write_damage(tmp_path, findings, {}, TASK, dataset="tiny")
-    assert {p.name for p in tmp_path.iterdir()} == {"damage.md", "damage.csv", "damage_differences.csv"}
-    text = (tmp_path / "damage.md").read_text()
+    write_files(tmp_path, damage_files(findings, {}, TASK, "tiny"))
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "damage.csv", "damage_differences.csv", "damage.png", "damage.svg"
+    }  # fmt: skip
+    text = damage_section(findings, {}, TASK, cluster="speaker").markdown("tiny")
     assert (
         "hiding speech is shown to pay from 0 dB on. Using it is shown to be better undamaged and up to 20 dB."
         in text

@@ -18,14 +18,14 @@ import stages.prepare
 import stages.settings
 import stages.split
 import stages.train
-from cmarr.evaluation.damage_study import examine
+from cmarr.analyses.damage import examine
+from cmarr.analyses.robustness import plot_tables
 from cmarr.evaluation.predictions import read_folder
 from cmarr.evaluation.scores import score_rows
 from cmarr.evaluation.spread import read_spread
 from cmarr.features.shards import read_features
 from cmarr.files import folder_digest
 from cmarr.folds.files import read_folds
-from cmarr.report.plots import plot_tables
 from cmarr.task import Task
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
-from cmarr.evaluation.calibration import (
+from cmarr.analyses.calibration import (
     BINS,
     calibration,
     counted,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmarr.evaluation.clusters import silhouette_difference, silhouette_table, silhouettes
+from cmarr.analyses.clusters import silhouette_difference, silhouette_table, silhouettes
 
 
 def test_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmarr.evaluation.consistency import consistency, consistency_table
+from cmarr.analyses.crossing import consistency, consistency_table
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cmarr.evaluation.importance import importance, shapley
+from cmarr.analyses.importance import importance, shapley
 from cmarr.evaluation.summary import summarise
 from cmarr.task import Task
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmarr.evaluation.recovery import Pair, measure, paired_difference, recovery_table, ridge_answer
+from cmarr.analyses.recovery import Pair, measure, paired_difference, recovery_table, ridge_prediction
 
 TRUTH = np.array([[[3.0, 0.0]], [[0.0, 3.0]], [[-3.0, 0.0]]])  # three utterances, one step, two channels
 
@@ -50,10 +50,10 @@ def test_ridge_finds_what_is_linear_and_explains_nothing_of_noise():
     draws = np.random.default_rng(0)
     first, second = draws.normal(size=(2, 80, 4, 3))
     truth = first @ draws.normal(size=(3, 2)) + second @ draws.normal(size=(3, 2)) + 7.0
-    answered = ridge_answer([first[:60], second[:60]], truth[:60], [first[60:], second[60:]])
+    answered = ridge_prediction([first[:60], second[:60]], truth[:60], [first[60:], second[60:]])
     assert np.abs(answered - truth[60:]).max() < 0.01
     noise = draws.normal(size=(80, 4, 2))
-    answered = ridge_answer([first[:60]], noise[:60], [first[60:]])
+    answered = ridge_prediction([first[:60]], noise[:60], [first[60:]])
     rows = measure(Pair("s", "t", noise[60:], answered, answered, np.ones(20, bool)))
     assert 0.9 < rows["unexplained_ridge"].mean() < 1.1
 

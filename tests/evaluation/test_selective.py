@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmarr.evaluation.selective import area, drawn_areas, risk_coverage, selective
+from cmarr.analyses.risk import area, drawn_areas, risk_coverage, selective
 from cmarr.task import Task
 
 

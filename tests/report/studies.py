@@ -3,30 +3,28 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.evaluation.calibration import calibration, reliability
+from cmarr.analyses.ablations import ablations_section
+from cmarr.analyses.calibration import calibration, calibration_section, reliability
+from cmarr.analyses.confusion import confusion_section
+from cmarr.analyses.corpus import corpus_section
+from cmarr.analyses.cost import cost_section
+from cmarr.analyses.faces import faces_section
+from cmarr.analyses.importance import importance, importance_section
+from cmarr.analyses.learning import learning_section
+from cmarr.analyses.provenance import provenance_section
+from cmarr.analyses.results import results_section
+from cmarr.analyses.risk import risk_coverage, risk_section, selective
+from cmarr.analyses.robustness import robustness_section
+from cmarr.analyses.study import Study
+from cmarr.analyses.summary import summary_section
 from cmarr.evaluation.comparison import compare_all
-from cmarr.evaluation.importance import importance
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
-from cmarr.evaluation.selective import risk_coverage, selective
 from cmarr.evaluation.summary import summarise
 from cmarr.folds.files import Fold
 from cmarr.media.faces_file import SeenFaces
 from cmarr.modalities import CONDITIONS
 from cmarr.report.notes import footnotes
 from cmarr.report.page import Page
-from cmarr.report.sections.ablations import ablations_section
-from cmarr.report.sections.calibration import calibration_section, risk_section
-from cmarr.report.sections.confusion import confusion_section
-from cmarr.report.sections.corpus import corpus_section
-from cmarr.report.sections.cost import cost_section
-from cmarr.report.sections.faces import faces_section
-from cmarr.report.sections.importance import importance_section
-from cmarr.report.sections.learning import learning_section
-from cmarr.report.sections.provenance import provenance_section
-from cmarr.report.sections.results import results_section
-from cmarr.report.sections.robustness import robustness_section
-from cmarr.report.sections.summary import summary_section
-from cmarr.report.study import Study
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from cmarr.evaluation.scores import metrics_of
-from cmarr.evaluation.sufficient_statistics import ROWS
-from cmarr.report.ablations import (
+from cmarr.analyses.ablations import (
     Ablations,
-    ablations_markdown,
+    ablations_section,
     ablations_table,
     differences_frame,
     scores_frame,
     verdicts,
 )
+from cmarr.evaluation.scores import metrics_of
+from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.report.published import table_3
 from cmarr.task import Task
 
@@ -87,7 +87,7 @@ def test_a_larger_error_hurts(make_summary, make_comparison):
     (line,) = verdicts(found, scores)
     assert "avg6 MAE +0.100 [+0.05, +0.15]" in line
     assert line.endswith(": hurts.")
-    assert "WAR" not in ablations_markdown(found, scores, dataset="mosi")
+    assert "WAR" not in ablations_section({"cmarr": found}, scores, changes={}).markdown("mosi")
 
 
 def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emotions):
@@ -104,19 +104,21 @@ def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emoti
 
 
 def test_the_section_holds_verdicts_scores_differences_and_source(ablations, emotions):
-    page = ablations_markdown(ablations, emotions, dataset="demo", published=table_3())
+    page = ablations_section(
+        {"cmarr": ablations}, emotions, changes={}, published={"cmarr": table_3()}
+    ).markdown("demo")
     for part in (
         "w/o spcl: avg6",
-        "### UAR, % [95",
-        "variant minus full",
-        "### WAR, %",
+        "UAR, % [95",
+        "Each variant minus the full",
+        "WAR, %",
         "arXiv 2407.09029, Table 3",
     ):
         assert part in page
 
 
 def test_without_ablations_the_section_says_so(emotions):
-    assert "No ablation has been trained" in ablations_markdown(None, emotions, dataset="demo")
+    assert "No ablation has been trained" in ablations_section({}, emotions, changes={}).missing
     assert ablations_table(None, emotions).empty
 
 

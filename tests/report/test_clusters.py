@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.report.clusters import clusters_figure, clusters_markdown, place
+from cmarr.analyses.clusters import clusters_figure, clusters_section, place
 
 
 def rows(level: float) -> pd.DataFrame:
@@ -18,21 +18,30 @@ def rows(level: float) -> pd.DataFrame:
     return pd.concat(parts)
 
 
+def points() -> pd.DataFrame:
+    """A map of two utterances."""
+    return pd.DataFrame(
+        {"name": "mcur", "condition": "t", "label": ["calm", "tense"], "x": 0.0, "y": [0.0, 1.0]}
+    )
+
+
+def page(measured, **options) -> str:
+    return clusters_section(measured, points(), dataset="demo", **options).markdown("demo")
+
+
 def test_every_condition_its_mean_and_what_the_difference_carries():
-    page = clusters_markdown({"mcur": rows(0.3), "masked": rows(0.1)}, dataset="demo")
-    assert "| method " in page
-    assert "| mcur " in page
-    assert all(f" {column} " in page for column in ("t", "s", "svt", "mean"))
-    assert "mcur - masked: +0.200" in page
-    assert "mcur parts the classes better" in page
-    assert "no difference shown" in clusters_markdown({"a": rows(0.3), "b": rows(0.3)}, dataset="demo")
+    text = page({"mcur": rows(0.3), "masked": rows(0.1)})
+    assert "| method " in text
+    assert "| mcur " in text
+    assert all(f" {column} " in text for column in ("t", "s", "svt", "mean"))
+    assert "mcur - masked: +0.200" in text
+    assert "mcur parts the classes better" in text
+    assert "no difference shown" in page({"a": rows(0.3), "b": rows(0.3)})
 
 
 def test_a_variant_says_what_it_changes_and_nothing_measured_says_so():
-    assert "- w/o sugr: sugr = none" in clusters_markdown(
-        {"w/o sugr": rows(0.1)}, dataset="demo", changes={"w/o sugr": "sugr = none"}
-    )
-    assert "No clusters have been measured" in clusters_markdown({}, dataset="demo")
+    assert "- w/o sugr: sugr = none" in page({"w/o sugr": rows(0.1)}, changes={"w/o sugr": "sugr = none"})
+    assert "No clusters have been measured" in page({})
 
 
 def test_points_are_placed_the_same_way_every_time_and_alike_lie_together():

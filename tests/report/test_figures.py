@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from cmarr.analyses.confusion import confusion_counts, confusion_figure, confusion_rows
+from cmarr.analyses.learning import curves_figure
+from cmarr.analyses.results import results_figure
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.modalities import CONDITIONS
-from cmarr.report.confusion import confusion_counts, confusion_figure, confusion_rows
-from cmarr.report.curves import curves_figure
-from cmarr.report.figures import results_figure
 from cmarr.report.glyphs import fit_fonts
 from cmarr.report.style import save_figure
 from cmarr.report.svg import svg_bytes

@@ -1,12 +1,12 @@
 import pandas as pd
 
+from cmarr.analyses.corpus import quarantine
+from cmarr.analyses.results import results_text
+from cmarr.analyses.study import Study
+from cmarr.analyses.summary import trained, winner_sentence
 from cmarr.errors import listed, many
 from cmarr.evaluation.summary import summarise
-from cmarr.report.corpus import corpus_markdown
 from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
-from cmarr.report.sections.summary import trained, winner_sentence
-from cmarr.report.study import Study
-from cmarr.report.terminal import results_text
 from cmarr.task import Task
 from tests.report.studies import predictions
 
@@ -97,7 +97,6 @@ def test_a_page_holds_heading_table_verdicts_and_notes_in_this_order():
 
 
 def test_the_corpus_section_counts_what_was_quarantined():
-    statistics = pd.DataFrame({"corpus": ["demo"], "speakers": ["5 male, 5 female"], "hours": ["0.20"]})
     rejected = pd.DataFrame(
         {
             "id": ["u1", "u2", "u3"],
@@ -106,13 +105,12 @@ def test_the_corpus_section_counts_what_was_quarantined():
             "reason": ["silent", "empty", "unknown label"],
         }
     )
-    text = corpus_markdown(statistics, rejected, title="The corpus")
-    assert text.startswith("## The corpus\n\n| corpus |")
-    assert "Quarantined: 3 inputs" in text
+    text = quarantine(rejected)[0].markdown()
+    assert "Quarantine: 3 inputs" in text
     line = next(line for line in text.splitlines() if "speech" in line)
     assert [cell.strip() for cell in line.strip("|").split("|")] == ["extract", "speech", "2", "u1", "silent"]
     assert "whole utterance" in text
-    assert corpus_markdown(statistics, rejected[:0], title="x").endswith("Nothing was quarantined.\n")
+    assert "Nothing was put into quarantine" in quarantine(rejected[:0])[0].markdown()
 
 
 def test_so_few_speakers_that_no_test_can_come_out_are_named(make_summary, emotions):
@@ -155,7 +153,7 @@ def test_one_method_one_fold_and_one_seed_make_no_means_and_no_winner():
 
 def test_one_of_a_kind_is_not_plural():
     rejected = pd.DataFrame({"id": ["u"], "modality": ["s"], "stage": ["extract"], "reason": ["silent"]})
-    assert "Quarantined: 1 input;" in corpus_markdown(pd.DataFrame({"corpus": ["demo"]}), rejected, title="x")
+    assert "Quarantine: 1 input could" in quarantine(rejected)[0].markdown()
     assert (many(1, "loss", "losses"), many(0, "loss", "losses"), many(5531, "clip")) == (
         "1 loss", "0 losses", "5,531 clips"
     )  # fmt: skip

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from cmarr.analyses.ablations import ablations_section
+from cmarr.analyses.calibration import calibration_section
+from cmarr.analyses.faces import faces_section
+from cmarr.analyses.importance import importance_section
+from cmarr.analyses.recovery import recovery_section
+from cmarr.analyses.risk import risk_section
+from cmarr.analyses.robustness import robustness_section
+from cmarr.analyses.summary import summary_section
 from cmarr.report.page import Section, render, write_page
-from cmarr.report.sections.ablations import ablations_section
-from cmarr.report.sections.calibration import calibration_section, risk_section
-from cmarr.report.sections.faces import faces_section
-from cmarr.report.sections.importance import importance_section
-from cmarr.report.sections.recovery import recovery_section
-from cmarr.report.sections.robustness import robustness_section
-from cmarr.report.sections.summary import summary_section
 from cmarr.task import Task
 from tests.report.studies import HOSTILE, page_of, study
 
@@ -135,7 +136,7 @@ def test_the_sheet_knows_every_variable_that_is_used(page):
 
 
 def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_comparison, emotions, page):
-    from cmarr.report.study import Study
+    from cmarr.analyses.study import Study
 
     def told(difference: float, shown: int) -> str:
         made = Study(

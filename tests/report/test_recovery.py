@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.report.recovery import embed, recovery_figure, recovery_markdown
+from cmarr.analyses.recovery import embed, recovery_figure, recovery_section
 
 MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank", "agreement")
 
@@ -23,29 +23,45 @@ def rows(better: float) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def test_the_claim_of_the_paper_is_answered_by_a_paired_interval():
-    page = recovery_markdown({"cmarr": rows(0.2)}, dataset="demo")
-    assert "unexplained variance: -0.20" in page
-    assert "text is recovered better from speech, as the paper says" in page
-    assert "speech is recovered better from text, against the paper" in recovery_markdown(
-        {"cmarr": rows(-0.2)}, dataset="demo"
+def points() -> pd.DataFrame:
+    """The map of one utterance."""
+    return pd.DataFrame(
+        {
+            "name": "cmarr",
+            "missing": "t",
+            "kind": ["true", "recovered"],
+            "id": "u0",
+            "x": 0.0,
+            "y": [0.0, 1.0],
+        }
     )
-    assert "no difference shown" in recovery_markdown({"cmarr": rows(0.0)}, dataset="demo")
+
+
+def page(measured, changes=()) -> str:
+    return recovery_section(measured, points(), changes=dict(changes), dataset="demo").markdown("demo")
+
+
+def test_the_claim_of_the_paper_is_answered_by_a_paired_interval():
+    text = page({"cmarr": rows(0.2)})
+    assert "unexplained variance: -0.20" in text
+    assert "text is recovered better from speech, as the paper says" in text
+    assert "speech is recovered better from text, against the paper" in page({"cmarr": rows(-0.2)})
+    assert "no difference shown" in page({"cmarr": rows(0.0)})
 
 
 def test_ridge_stands_beside_the_recovery():
-    page = recovery_markdown({"cmarr": rows(0.2)}, dataset="demo")
-    assert "| unexplained, ridge |" in page
-    assert "Explains more of the truth than ridge regression in 1 of 2 cases." in page
+    text = page({"cmarr": rows(0.2)})
+    assert "| unexplained, ridge |" in text
+    assert "Explains more of the truth than ridge regression in 1 of 2 cases." in text
 
 
 def test_a_variant_says_what_it_changes():
-    page = recovery_markdown({"plain flows": rows(0)}, dataset="demo", changes={"plain flows": "alpha = 0.0"})
-    assert "### plain flows (alpha = 0.0)" in page
+    text = page({"plain flows": rows(0)}, changes={"plain flows": "alpha = 0.0"})
+    assert "plain flows (alpha = 0.0)" in text
 
 
 def test_without_data_the_section_says_so():
-    assert "No recovery has been measured" in recovery_markdown({}, dataset="demo")
+    assert "No recovery has been measured" in page({})
 
 
 def test_points_are_placed_the_same_way_every_time():

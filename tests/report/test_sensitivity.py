@@ -2,15 +2,15 @@
 
 import pytest
 
-from cmarr.errors import UserError
-from cmarr.report.sensitivity import (
+from cmarr.analyses.sensitivity import (
     measured,
     read_results,
     sensitivity_figure,
-    sensitivity_markdown,
+    sensitivity_section,
     with_result,
     write_results,
 )
+from cmarr.errors import UserError
 from cmarr.settings.grid import COLUMNS, Point
 from cmarr.task import Task
 
@@ -53,15 +53,17 @@ def test_a_curve_has_the_points_that_were_run_in_order(results):
 
 
 def test_the_section_names_what_is_missing(results, emotions):
-    page = sensitivity_markdown(CURVES, results, emotions, dataset="demo")
-    assert "2 of 3 points were run" in page
+    page = sensitivity_section(CURVES, results, emotions, now=NOW, dataset="demo").markdown("demo")
+    assert "2 of the 3 points of the grids have been run" in page
     assert "| 0.5 | 60.00 [57.0, 63.0] |" in page  # alpha
     assert "| 0.5 |                  - |" in page  # beta
 
 
 def test_without_data_the_section_says_so(empty, results, emotions):
     for curves, frame in ((CURVES, empty), ({"alpha": [Point(NOW, "other settings")]}, results), ({}, empty)):
-        assert "Nothing has been run" in sensitivity_markdown(curves, frame, emotions, dataset="demo")
+        assert "No point of the parameter study has been run" in sensitivity_section(
+            curves, frame, emotions, now=NOW, dataset="demo"
+        ).markdown("demo")
 
 
 def test_three_panels_with_the_current_value_marked(results, emotions):
@@ -77,7 +79,9 @@ def test_scores_are_drawn_as_errors(make_summary, empty):
     frame = with_result(empty, CURVES["lambda"][0], make_summary(Task(), 0.9))
     figure = sensitivity_figure(CURVES, frame, Task(), now=NOW, title="mosi")
     assert [line.get_label() for line in figure.axes[2].lines] == ["MAE"]
-    assert "0.900 [0.87, 0.93]" in sensitivity_markdown(CURVES, frame, Task(), dataset="mosi")
+    assert "0.900 [0.87, 0.93]" in sensitivity_section(
+        CURVES, frame, Task(), now=NOW, dataset="mosi"
+    ).markdown("mosi")
 
 
 def test_another_file_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """What a method cost holds what the model it starts from cost."""
 
+from cmarr.analyses.study import read_cost, training_time
 from cmarr.files import write_json
-from cmarr.report.study import read_cost, training_time
 
 
 def test_stage_one_is_paid_for(tmp_path):

@@ -5,9 +5,8 @@ import io
 
 import pandas as pd
 
-from cmarr.report.html import cell, prose
-from cmarr.report.latex import latex_text
-from cmarr.report.table import Table, slug
+from cmarr.report.page import cell, prose
+from cmarr.report.table import Table, latex_text, slug
 
 HOSTILE = "<b>a & b</b>|c_d $x$ 5% \\ {~^#}"
 

@@ -1,11 +1,10 @@
 import pandas as pd
 import pytest
 
-from cmarr.report.markdown import markdown_table, plain_table
+from cmarr.analyses.cost import cost_table
+from cmarr.analyses.results import results_frame, results_text
 from cmarr.report.published import choose, table_2, with_avg7
-from cmarr.report.sections.cost import cost_table
-from cmarr.report.tables import results_frame
-from cmarr.report.terminal import results_text
+from cmarr.report.table import markdown_table, plain_table
 from cmarr.task import Task
 
 

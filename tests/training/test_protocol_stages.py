@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
+from cmarr.analyses.robustness import COLUMNS
 from cmarr.data.load import by_id, load_store
 from cmarr.errors import UserError
-from cmarr.evaluation import answering
+from cmarr.evaluation import predicting
 from cmarr.evaluation.predictions import read_predictions
-from cmarr.evaluation.robustness import COLUMNS
 from cmarr.features.shards import load_features, read_features, shard_path, write_shard
 from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
@@ -190,7 +190,7 @@ def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, mo
         asked.append(tuple(conditions))
         return answer(method, normaliser, store, conditions)
 
-    monkeypatch.setattr(answering, "answer", counted)
+    monkeypatch.setattr(predicting, "answer", counted)
     encoded = []
     model.method.projections["t"].register_forward_hook(lambda *call: encoded.append(1))
     for names, more in (
@@ -200,7 +200,9 @@ def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, mo
     ):
         asked.clear(), encoded.clear()
         sets = {name: read_masks(evaluated.root / "data/tiny/masks", name) for name in names}
-        frames = list(answering.answers(answering.asked_of(model, 1, **about), store, sets, 1))
+        frames = list(
+            predicting.protocol_predictions(predicting.predictions_of(model, 1, **about), store, sets, 1)
+        )
         assert asked == [CONDITIONS, *more]
         assert len(encoded) == len(asked)
         assert len(frames) == 1 + (len(names) if not more else 10)

@@ -1,0 +1,252 @@
+"""Every ablation beside its full method (the paper's Table 3), what the difference carries, what it costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.study import Study, read_cost, training_time
+from cmarr.evaluation.comparison import ALPHA, compare_pairs
+from cmarr.evaluation.resampling import holm
+from cmarr.evaluation.scores import ERRORS, metrics_of, primary
+from cmarr.evaluation.sufficient_statistics import ROWS
+from cmarr.evaluation.summary import Frames, summarise
+from cmarr.report.notes import nothing_can_be_shown
+from cmarr.report.numbers import interval_text, row_label, signed_interval, unit, value_text
+from cmarr.report.page import Block, Points, Section
+from cmarr.report.published import PARTS, SOURCE, Published, paper_of
+from cmarr.report.table import NOTHING, Table
+from cmarr.settings.labels import FULL
+from cmarr.task import Task
+
+SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")
+"""The paper's rows, and the complete condition, which its Table 3 leaves out."""
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """The full method and its variants, by the label that the table shows.
+
+    summaries:   label -> summary, 'full' first
+    comparisons: label -> the variant minus the full method
+    """
+
+    summaries: Mapping[str, Mapping[str, Any]]
+    comparisons: Mapping[str, Mapping[str, Any]]
+
+
+def compare_with_full(full: Frames, variants: Mapping[str, Frames], task: Task) -> Ablations:
+    """Score the full method and every variant (label -> predictions), and compare each with the full one.
+
+    Raises UserError when a variant did not answer the same utterances.
+    """
+    every = {FULL: full, **variants}
+    compared = compare_pairs(every, [(label, FULL) for label in variants], task)
+    return Ablations(
+        {label: summarise(own, task) for label, own in every.items()},
+        {label: found for (label, _), found in compared.items()},
+    )
+
+
+def scores_frame(ablations: Ablations, metric: str, published: Published | None = None) -> pd.DataFrame:
+    """One row a variant, one column a condition; the paper's row follows ours of the same label."""
+    rows = []
+    for label, summary in ablations.summaries.items():
+        cells = summary[metric]
+        rows.append(
+            {"variant": label}
+            | _named(ablations, {row: _cell(metric, cells[row], "mean") for row in SHOWN_ROWS})
+        )
+        if paper := (published or {}).get(label):
+            values = {row: _printed(paper.get(row), metric) for row in SHOWN_ROWS}
+            rows.append({"variant": f"{label} (paper)"} | _named(ablations, values))
+    return pd.DataFrame(rows)
+
+
+def differences_frame(ablations: Ablations, metric: str, published: Published | None = None) -> pd.DataFrame:
+    """One row a variant: its score minus the full method's per condition, with paired intervals."""
+    rows = []
+    for label, comparison in ablations.comparisons.items():
+        cells = {row: _cell(metric, comparison[metric][row], "difference", sign=True) for row in SHOWN_ROWS}
+        rows.append({"variant": label} | _named(ablations, cells))
+        if published and label in published:
+            change = {
+                row: _change(published[label].get(row), published[FULL].get(row), metric)
+                for row in SHOWN_ROWS
+            }
+            rows.append({"variant": f"{label} (paper)"} | _named(ablations, change))
+    return pd.DataFrame(rows)
+
+
+def times_frame(times: Mapping[str, float]) -> pd.DataFrame:
+    """One row a variant: core-seconds of training (on a GPU, seconds), and their share of the full method's."""
+    whole = times[FULL]
+    return pd.DataFrame(
+        [
+            {"variant": label, "training, core-s": f"{own:.1f}", "share, %": f"{100 * own / whole:.0f}"}
+            for label, own in times.items()
+        ]
+    )
+
+
+def verdicts(ablations: Ablations, task: Task, row: str = "avg6") -> list[str]:
+    """One sentence a variant: does leaving that part out hurt? p-values Holm-corrected over the variants."""
+    metric = primary(task)
+    cells = {label: c[metric][row] for label, c in ablations.comparisons.items()}
+    known = {label: cell for label, cell in cells.items() if cell["difference"] is not None}
+    lines = []
+    for (label, cell), p in zip(known.items(), holm([c["p"] for c in known.values()]), strict=True):
+        lo, hi = cell["lo"], cell["hi"]
+        carried = lo is not None and (lo > 0 or hi < 0) and p < ALPHA
+        worse = (cell["difference"] < 0) != (metric in ERRORS)
+        verdict = ("hurts" if worse else "**helps**") if carried else "**not shown to hurt**"
+        lines.append(
+            f"{label}: {row_label(row, ablations.summaries)} {metric} "
+            f"{value_text(metric, cell['difference'], sign=True)} "
+            f"{signed_interval(metric, lo, hi)}, p = {p:.2g}: {verdict}."
+        )
+    if known:
+        clusters = next(iter(ablations.summaries.values()))["meta"]["clusters"]
+        lines += nothing_can_be_shown(clusters, len(known))
+    return lines
+
+
+def ablations_table(ablations: Ablations | None, task: Task) -> pd.DataFrame:
+    """Everything as rows: variant, metric, condition, mean, lo, hi, difference, difference_lo, difference_hi, p."""
+    names = [
+        "variant",
+        "metric",
+        "condition",
+        "mean",
+        "lo",
+        "hi",
+        "difference",
+        "difference_lo",
+        "difference_hi",
+        "p",
+    ]
+    rows: list[Sequence[Any]] = []
+    for label, summary in (ablations.summaries if ablations else {}).items():
+        compared = ablations.comparisons.get(label) if ablations else None
+        for metric in metrics_of(task):
+            for row in ROWS:
+                cell, other = summary[metric][row], compared[metric][row] if compared else {}
+                numbers = [cell[k] for k in ("mean", "lo", "hi")]
+                numbers += [other.get(k) for k in ("difference", "lo", "hi", "p")]
+                rows.append((label, metric, row, *numbers))
+    return pd.DataFrame(rows, columns=names)
+
+
+def _named(ablations: Ablations, cells: Mapping[str, str]) -> dict[str, str]:
+    return {row_label(row, ablations.summaries): text for row, text in cells.items()}
+
+
+def _cell(metric: str, cell: Mapping[str, Any], key: str, *, sign: bool = False) -> str:
+    if cell[key] is None:
+        return NOTHING
+    interval = signed_interval if sign else interval_text
+    return f"{value_text(metric, cell[key], sign=sign)} {interval(metric, cell['lo'], cell['hi'])}".strip()
+
+
+def _printed(pair: tuple[float, float] | None, metric: str) -> str:
+    return NOTHING if pair is None else f"{pair[metric == 'UAR']:.2f}"
+
+
+def _change(pair: tuple[float, float] | None, full: tuple[float, float] | None, metric: str) -> str:
+    if pair is None or full is None:
+        return NOTHING
+    return f"{pair[metric == 'UAR'] - full[metric == 'UAR']:+.2f}"
+
+
+TITLE = "Ablations (Table 3)"
+HOW = "No ablation has been trained here: `make ablations` trains them all, or name some under `ablate` in params.yaml."
+
+
+def ablations_section(
+    found: Mapping[str, Ablations],
+    task: Task,
+    *,
+    changes: Mapping[str, str],
+    published: Mapping[str, Published] | None = None,
+    times: Mapping[str, Mapping[str, float]] | None = None,
+) -> Section:
+    """The section of Table 3.
+
+    found: full method -> its ablations. changes: label -> what that variant changes, in words. published: full method
+    -> the paper's table of its ablations, whose rows stand under ours. times: full method -> label -> core-seconds of
+    training (on a GPU, seconds), that of a model it starts from counted in.
+    """
+    if not found:
+        return Section("ablations", TITLE, missing=HOW)
+    blocks: list[Block] = []
+    for method, ablations in found.items():
+        blocks += _variants(method, ablations, task, changes, (published or {}).get(method))
+        if times:
+            caption = f"Training of {method} and its variants, of what they start from as well."
+            blocks.append(Table(f"costs-ablations-{method}", caption, times_frame(times[method])))
+    return Section("ablations", TITLE, (), blocks)
+
+
+def _variants(
+    method: str, ablations: Ablations, task: Task, changes: Mapping[str, str], paper: Published | None
+) -> list[Block]:
+    metric = primary(task)
+    notes = [f"{label}: {change}" for label, change in changes.items() if label in ablations.summaries]
+    if paper:
+        notes.append(f"(paper): {SOURCE}, Table 3, on IEMOCAP with its own features; context, not a race.")
+    blocks: list[Block] = [
+        Points(verdicts(ablations, task), f"Variants of {method}: does leaving it out hurt?"),
+        Table(
+            f"ablations-{method}",
+            f"{'Table 3, ' if paper_of(method) else ''}{method} and its variants, {metric}{unit(metric)} "
+            "[95 % interval].",
+            scores_frame(ablations, metric, paper),
+            notes,
+        ),
+        Table(
+            f"ablations-{method}-differences",
+            f"Each variant minus the full {method}, {metric}{unit(metric)} [95 % interval, paired].",
+            differences_frame(ablations, metric, paper),
+        ),
+    ]
+    if metric == "UAR":
+        caption = f"{method} and its variants, WAR, % [95 % interval]."
+        blocks.append(Table(f"ablations-{method}-war", caption, scores_frame(ablations, "WAR", paper)))
+    return blocks
+
+
+def compared(study: Study) -> dict[str, Ablations]:
+    """Full method -> every ablation of it that was trained, and methods that are ablations of it by their design."""
+    variants: dict[str, dict[str, Any]] = {}
+    for ablation in study.settings["ablations"]:
+        full = ablation["against"]
+        if full not in variants:
+            variants[full] = {label: study.frames[name] for label, name in _parts_of(full, study).items()}
+        variants[full][ablation["label"]] = study.predictions(ablation["name"])
+    return {full: compare_with_full(study.frames[full], own, study.task) for full, own in variants.items()}
+
+
+def section(study: Study) -> Section:
+    """What the ablations of this study score, and what that took."""
+    found, task = compared(study), study.task
+    names = {label: name for name, label in study.labels.items()}
+    times = {}
+    for full, ablations in found.items():
+        own = {FULL: full, **_parts_of(full, study), **names}
+        labels = (FULL, *ablations.comparisons)
+        times[full] = {label: training_time(read_cost(study.at.metrics / own[label])) for label in labels}
+    papers = {full: paper for full in found if not task.regression and (paper := paper_of(full))}
+    made = ablations_section(found, task, changes=study.changes, published=papers, times=times)
+    tables = [ablations_table(ablations, task).assign(method=full) for full, ablations in found.items()]
+    table = pd.concat(tables) if tables else ablations_table(None, task)
+    return replace(made, files={"ablations.md": made.markdown(study.dataset), "ablations.csv": table})
+
+
+def _parts_of(full: str, study: Study) -> dict[str, str]:
+    """Label -> method, of the study's methods that are a part of the full one alone."""
+    return {label: name for label, name in PARTS.get(full, {}).items() if name in study.frames}
+
+
+ANALYSIS = Analysis(section)

@@ -1,0 +1,184 @@
+"""Does a model say the same when it sees less? Each condition beside the complete view of the same utterance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.results import results_frame
+from cmarr.analyses.study import Study
+from cmarr.errors import many
+from cmarr.evaluation.comparison import compare_all
+from cmarr.evaluation.resampling import mean_interval
+from cmarr.evaluation.summary import summarise
+from cmarr.modalities import COMPLETE, INCOMPLETE, visible
+from cmarr.report.page import Block, Section
+from cmarr.report.table import NOTHING, Table, slugs
+from cmarr.task import Task
+
+COLUMNS = ["id", "cluster", "condition", "agrees", "cosine"]
+"""Of `consistency`: one row an utterance and condition; `cosine` is null where a method has no such vector."""
+
+
+def consistency(
+    *,
+    ids: Sequence[str],
+    clusters: Sequence[str],
+    available: np.ndarray,
+    logits: Mapping[str, np.ndarray],
+    vectors: Mapping[str, np.ndarray] | None,
+    task: Task,
+) -> pd.DataFrame:
+    """Compare the answers, and the vectors they are read from, of the six conditions with those of the complete view.
+
+    Args:
+        available: (N, 3) bool, in the order s, v, t.
+        logits: condition -> (N, K), or scores (N, 1); the complete condition among them.
+        vectors: condition -> (N, d), or None for a method without them.
+
+    Counted are utterances that have all of the condition and lose something else. Two answers agree when they
+    name the same class; two scores when both are negative or both are not.
+    """
+    present = np.asarray(available, bool)
+    parts = []
+    for condition in INCOMPLETE:
+        shown = np.array(visible(condition))
+        rows = np.flatnonzero(present[:, shown].all(1) & present[:, ~shown].any(1))
+        part = {
+            "id": [ids[int(i)] for i in rows],
+            "cluster": [clusters[int(i)] for i in rows],
+            "condition": condition,
+            "agrees": _predicted(logits[condition], task)[rows] == _predicted(logits[COMPLETE], task)[rows],
+            "cosine": np.nan,
+        }
+        if vectors is not None:
+            part["cosine"] = _cosine(vectors[condition][rows], vectors[COMPLETE][rows])
+        parts.append(pd.DataFrame(part, columns=COLUMNS))
+    return pd.concat(parts, ignore_index=True)
+
+
+def consistency_table(measured: pd.DataFrame) -> pd.DataFrame:
+    """Rows condition, measure ('agrees', 'cosine'), mean, lo, hi, n from the rows of `consistency`.
+
+    `measured` may hold several folds and seeds; clusters are drawn anew for the 95 % interval, n counts utterances.
+    A measure that is null throughout is left out.
+    """
+    rows = []
+    for condition in INCOMPLETE:
+        own = measured[measured["condition"] == condition]
+        for measure in ("agrees", "cosine"):
+            known = own[own[measure].notna()]
+            if known.empty:
+                continue
+            values = known[measure].astype(np.float64)
+            mean, (lo, hi) = float(values.to_numpy().mean()), mean_interval(values, known["cluster"])
+            rows.append((condition, measure, mean, lo, hi, known["id"].nunique()))
+    return pd.DataFrame(rows, columns=["condition", "measure", "mean", "lo", "hi", "n"])
+
+
+def _predicted(logits: np.ndarray, task: Task) -> np.ndarray:
+    return logits[:, 0] >= 0 if task.regression else logits.argmax(1)
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Row by row, (n, d) and (n, d) -> (n,); 0 where one of the two is nothing but zeros."""
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(1) / np.where(lengths > 0, lengths, 1.0)
+
+
+TITLE = "Across corpora"
+HOW = (
+    "The models were tested on their own corpus alone: name others of the same task under `cross` in params.yaml, as "
+    "in `dvc exp run -S 'cross=[demo_other]'`."
+)
+SCORES = (
+    "Every model of every fold and seed answers the whole of {corpus}; a cell is the mean over folds, then seeds, with "
+    "a 95 % interval that draws {corpus}'s clusters anew. Bold: shown to be better than every other method there. "
+    "No utterance of {corpus} was seen in training, selection or normalisation."
+)
+CONSISTENCY = (
+    "Share of utterances that get the same answer as with all modalities, and the mean cosine between the two vectors "
+    "that the answers are read from (of methods that have one). Counted are utterances that have all of the "
+    "condition and lose something else; {dataset}: its test folds."
+)
+
+
+def crossing_section(
+    answers: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]],
+    consistent: Mapping[str, pd.DataFrame],
+    task: Task,
+    *,
+    dataset: str,
+) -> Section:
+    """The section; `answers`: corpus -> method -> predictions, one frame a model; `consistent`: corpus -> rows of
+    `consistency` with columns model and corpus."""
+    if not answers:
+        return Section("across-corpora", TITLE, missing=HOW)
+    blocks: list[Block] = []
+    files = slugs(answers)
+    for corpus, frames in answers.items():
+        models = len(next(iter(frames.values())))
+        summaries = {name: _once(summarise(own, task)) for name, own in frames.items()}
+        blocks.append(
+            Table(
+                f"cross-{files[corpus]}",
+                f"Trained on {dataset}, tested on {corpus}.",
+                results_frame(summaries, task, comparisons=compare_all(frames, task), spread="interval"),
+                [SCORES.format(corpus=corpus), many(models, "model") + " a method."],
+            )
+        )
+        table = consistency_frame(consistent[corpus])
+        if len(table):
+            caption = f"Consistency with the complete view, on {dataset} and on {corpus}."
+            blocks.append(
+                Table(f"consistency-{files[corpus]}", caption, table, [CONSISTENCY.format(dataset=dataset)])
+            )
+    return Section("across-corpora", TITLE, (), blocks)
+
+
+def consistency_frame(measured: pd.DataFrame) -> pd.DataFrame:
+    """A row a model and corpus, a column a condition: 'same answer in % / cosine'."""
+    rows = []
+    for (model, corpus), own in measured.groupby(["model", "corpus"], sort=False):
+        table = consistency_table(own)
+        row: dict[str, Any] = {"model": model, "corpus": corpus}
+        for condition in INCOMPLETE:
+            cells = table[table["condition"] == condition].set_index("measure")["mean"]
+            texts = [f"{100 * cells['agrees']:.1f}"] if "agrees" in cells else []
+            texts += [f"{cells['cosine']:.2f}"] if "cosine" in cells else []
+            row[condition] = " / ".join(texts) or NOTHING
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    there = [c for c in INCOMPLETE if len(frame) and (frame[c] != NOTHING).any()]
+    return frame[["model", "corpus", *there]] if there else frame[:0]
+
+
+def _once(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary with every utterance counted once, not once a fold: each fold's model answered all of them."""
+    folds = summary["meta"]["folds"]
+    out: dict[str, Any] = {}
+    for metric, rows in summary.items():
+        if metric == "meta":
+            out[metric] = rows | {"utterances": rows["utterances"] // folds}
+            continue
+        out[metric] = {
+            row: cell | {"n": cell["n"] // folds, "n_all": cell["n_all"] // folds}
+            for row, cell in rows.items()
+        }
+    return out
+
+
+def section(study: Study) -> Section:
+    """The other corpora that this study's models were tested on."""
+    folders = {name: study.at.predictions(f"cross.{name}") for name in study.settings["cross"]}
+    predictions = {
+        name: {method: study.predictions(method, folder=folder) for method in study.frames}
+        for name, folder in folders.items()
+    }
+    consistent = {name: pd.read_parquet(folder / "consistency.parquet") for name, folder in folders.items()}
+    return crossing_section(predictions, consistent, study.task, dataset=study.dataset)
+
+
+ANALYSIS = Analysis(section)

@@ -1,0 +1,48 @@
+"""Every analysis, in the order of the page."""
+
+from cmarr.analyses import (
+    ablations,
+    calibration,
+    clusters,
+    confusion,
+    corpus,
+    cost,
+    crossing,
+    damage,
+    faces,
+    importance,
+    learning,
+    provenance,
+    recovery,
+    results,
+    risk,
+    robustness,
+    sensitivity,
+    summary,
+)
+from cmarr.analyses.analysis import Analysis
+
+ANALYSES: dict[str, Analysis] = {
+    module.__name__.rpartition(".")[2]: module.ANALYSIS
+    for module in (
+        summary,
+        corpus,
+        results,
+        confusion,
+        importance,
+        robustness,
+        damage,
+        calibration,
+        risk,
+        ablations,
+        sensitivity,
+        recovery,
+        clusters,
+        crossing,
+        learning,
+        faces,
+        cost,
+        provenance,
+    )
+}
+"""Name of its file -> the analysis."""

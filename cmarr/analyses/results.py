@@ -1,0 +1,487 @@
+"""The results as plain text, for the last lines of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.study import Study
+from cmarr.evaluation.comparison import ALPHA, Comparisons
+from cmarr.evaluation.scores import ERRORS, primary
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
+from cmarr.evaluation.summary import fold_table, long_table
+from cmarr.modalities import NAMES
+from cmarr.report.notes import (
+    describe_selection,
+    difference,
+    footnotes,
+    nothing_can_be_shown,
+    results_markdown,
+    verdicts,
+)
+from cmarr.report.numbers import (
+    LABELS,
+    RAW,
+    Summaries,
+    chosen_spread,
+    interval_text,
+    row_label,
+    signed_interval,
+    unit,
+    value_text,
+)
+from cmarr.report.page import Block, Folded, Section
+from cmarr.report.picture import picture
+from cmarr.report.published import Published, table_2, with_avg7
+from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style
+from cmarr.report.table import NOTHING, Table, markdown_table, plain_table
+from cmarr.task import Task
+
+
+def results_text(summaries: Summaries, task: Task, *, title: str, cluster: str = "speaker") -> str:
+    """Title, the table of means without spread, what its numbers are, and whether a test could come out at all."""
+    frame = results_frame(summaries, task, spread="none", bold=False)
+    clusters = next(iter(summaries.values()))["meta"]["clusters"]
+    few = nothing_can_be_shown(clusters, len(summaries) - 1, cluster) if len(summaries) > 1 else []
+    unit = "MAE and Corr as they are, the rest in %" if task.regression else "WAR / UAR in %"
+    return (
+        f"{title}\n{unit}, mean over folds and seeds; '-': no utterance can meet the condition\n\n"
+        + plain_table(frame)
+        + "".join(f"\n{line.replace('**', '')}\n" for line in few)
+    )
+
+
+GAP = 0.25
+"""Extra room, in steps of the horizontal axis, around the averages and the complete condition."""
+
+
+def results_figure(
+    summaries: Summaries,
+    task: Task,
+    *,
+    metric: str,
+    title: str,
+    subtitle: str | None = None,
+    cluster: str = "speaker",
+) -> Figure:
+    """Dots with 95 % intervals, one a condition and method.
+
+    Args:
+        metric: one of the task's metrics.
+        subtitle: default: what the dots and bars are. cluster: what the bars resample.
+    """
+    subtitle = _explained(summaries, cluster) if subtitle is None else subtitle
+    scale = 1 if metric in RAW else 100
+    positions = _positions()
+    with style():
+        figure = Figure(figsize=(9.6, 4.6), layout="constrained")
+        axes = figure.subplots()
+        horizontal_grid(axes)
+        for row in AVERAGES:
+            axes.axvspan(
+                positions[row] - 0.5, positions[row] + 0.55, color=GRID, alpha=0.55, linewidth=0, zorder=0
+            )
+        shift = np.linspace(-1, 1, len(summaries)) * min(0.3, 0.13 * (len(summaries) - 1))
+        for (method, look), offset in zip(looks(summaries).items(), shift, strict=True):
+            cells = summaries[method][metric]
+            _method(axes, cells, positions, offset, scale, look.colour, look.marker, method)
+        if metric == "UAR":
+            guessed = 100 / len(task.classes)
+            axes.axhline(guessed, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axes.annotate(
+                "chance",
+                (positions["avg7"] + 0.6, guessed),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=FAINT,
+                annotation_clip=False,
+            )
+        _frame(axes, summaries, positions, metric)
+        axes.set_title(title, pad=44 if subtitle else 30, fontsize=13)
+        if subtitle:
+            axes.annotate(
+                subtitle,
+                (0, 1),
+                xytext=(0, 32),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                fontsize=9.5,
+                color=FAINT,
+            )
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=7,
+            handletextpad=0.3,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
+    return figure
+
+
+def _explained(summaries: Summaries, cluster: str) -> str:
+    meta = next(iter(summaries.values()))["meta"]
+    if meta["clusters"] < 2:
+        return "one test " + cluster + ": no interval"
+    folds = f"mean over {meta['folds']} folds" if meta["folds"] > 1 else "one test split"
+    return f"{folds}; bars: 95 % interval, {meta['clusters']} {cluster}s resampled"
+
+
+def _positions() -> dict[str, float]:
+    x, out = 0.0, {}
+    for before, row in zip((None, *ROWS), ROWS, strict=False):
+        if before is not None:
+            x += 1 + GAP * (row in AVERAGES or before in AVERAGES)
+        out[row] = x
+    return out
+
+
+def _method(
+    axes: Axes,
+    cells: Mapping[str, Any],
+    positions: Mapping[str, float],
+    offset: float,
+    scale: int,
+    colour: str,
+    marker: str,
+    name: str,
+) -> None:
+    known = [row for row in ROWS if cells[row]["mean"] is not None]
+    x = [positions[row] + offset for row in known]
+    y = np.array([cells[row]["mean"] for row in known]) * scale
+    for at, row in zip(x, known, strict=True):
+        if cells[row]["lo"] is not None:
+            axes.plot(
+                [at, at],
+                [scale * cells[row]["lo"], scale * cells[row]["hi"]],
+                color=colour,
+                linewidth=1.8,
+                alpha=0.55,
+                solid_capstyle="butt",
+                zorder=2,
+            )
+    axes.plot(
+        x,
+        y,
+        marker,
+        color=colour,
+        markersize=6.5,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        label=name,
+        zorder=3,
+    )
+
+
+def _frame(axes: Axes, summaries: Summaries, positions: Mapping[str, float], metric: str) -> None:
+    labels = []
+    for row in ROWS:
+        if row in AVERAGES:
+            labels.append(row_label(row, summaries).replace(" of ", "\n"))
+        else:
+            labels.append(row + "\n" + "\n".join(NAMES[m] for m in row))
+    axes.set_xticks(list(positions.values()), labels)
+    for row, tick in zip(ROWS, axes.get_xticklabels(), strict=True):
+        tick.set_fontweight("bold" if row in AVERAGES else "normal")
+    axes.set_xlim(-0.6, positions["avg7"] + 0.6)
+    axes.spines["left"].set_visible(False)
+    unit = "" if metric in RAW else ", %"
+    axes.set_ylabel(f"{metric}{unit}" + (" (less is better)" if metric in ERRORS else ""))
+    first = next(iter(summaries.values()))[metric]
+    for row in ROWS:
+        if first[row]["mean"] is None:
+            where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+            axes.text(positions[row], 0.5, "cannot be met", rotation=90, color=FAINT, fontsize=8.5, **where)
+
+
+HEADLINE = ("avg6", "svt", "avg7")
+"""Rows whose paired tests stand open; those of the single conditions are folded away."""
+
+
+def results_section(
+    study: Study, *, notes: Sequence[str], cluster: str, published: Published | None
+) -> Section:
+    """The section of Table 2. `notes` are the sentences under a results table (`cmarr.report.notes.footnotes`)."""
+    task, first = study.task, primary(study.task)
+    shown = "every method" if len(study.summaries) > 1 else next(iter(study.summaries))
+    drawn = results_figure(
+        study.summaries,
+        task,
+        metric=first,
+        title=f"{first} by available modalities, {study.dataset}",
+        cluster=cluster,
+    )
+    blocks: list[Block] = [
+        picture(
+            "results",
+            drawn,
+            caption=f"{first} of {shown} by the modalities that it may use, with 95 % intervals.",
+            alt=_alt(study.summaries, first),
+            png=True,
+        )
+    ]
+    for metric in _metrics(task):
+        blocks.append(
+            Table(
+                f"results-{metric.lower()}",
+                f"Table 2, {LABELS.get(metric, metric)}{unit(metric)}: {shown} under every condition, "
+                "mean [95 % interval].",
+                scores_frame(study.summaries, metric, study.comparisons, published),
+                notes if metric == first else (),
+            )
+        )
+    if study.comparisons:
+        blocks.append(
+            Table(
+                "tests",
+                f"Paired tests of {first}: the difference between two methods on the same utterances, "
+                f"whole {cluster}s resampled and swapped.",
+                tests_frame(study, HEADLINE),
+                [
+                    "p: permutation test; p, Holm: corrected over all comparisons of the method that scored better. A "
+                    f"difference is shown when its 95 % interval excludes zero and the corrected p is below {ALPHA}; "
+                    "otherwise no winner is named. Each condition is a question of its own."
+                ],
+            )
+        )
+        rest = [row for row in ROWS if row not in HEADLINE]
+        caption = f"Paired tests of {first} under each incomplete condition."
+        blocks.append(
+            Folded(
+                "The same for each incomplete condition",
+                [Table("tests-by-condition", caption, tests_frame(study, rest))],
+                open=False,
+            )
+        )
+    return Section("results", "Every method under every condition", (), blocks)
+
+
+def scores_frame(
+    summaries: Summaries, metric: str, comparisons: Comparisons, published: Published | None = None
+) -> pd.DataFrame:
+    """One row a method, one column a condition or average: mean [interval]; the paper's rows below ours."""
+    best = winners(summaries, comparisons)
+    rows = []
+    for method, summary in summaries.items():
+        cells = {
+            row_label(row, summaries): _score(metric, summary[metric][row], best.get((metric, row)) == method)
+            for row in ROWS
+        }
+        rows.append({"method": method} | cells)
+    papers = published or {} if metric in ("WAR", "UAR") else {}
+    for method, printed in papers.items():
+        row_cells = {
+            row_label(row, summaries): NOTHING if pair is None else f"{pair[metric == 'UAR']:.2f}"
+            for row in ROWS
+            for pair in [printed.get(row)]
+        }
+        rows.append({"method": f"{method} (paper)"} | row_cells)
+    return pd.DataFrame(rows)
+
+
+def tests_frame(study: Study, rows: Sequence[str]) -> pd.DataFrame:
+    """One row a condition and pair: the difference of the primary metric, its interval, p, p after Holm, verdict."""
+    metric = primary(study.task)
+    out = []
+    for row in rows:
+        for one, other, found in tested(study, metric, row):
+            out.append(
+                {
+                    "condition": row_label(row, study.summaries),
+                    "methods": f"{one} − {other}",
+                    f"difference in {metric}": value_text(metric, found["difference"], sign=True),
+                    "95 % interval": signed_interval(
+                        metric, found["lo"], found["hi"], digits=2, none=NOTHING
+                    ),
+                    "p": f"{found['p']:.3f}",
+                    "p, Holm": f"{found['p_holm']:.3f}",
+                    "shown": verdict(found, one, other),
+                }
+            )
+    names = ["condition", "methods", f"difference in {metric}", "95 % interval", "p", "p, Holm", "shown"]
+    return pd.DataFrame(out, columns=names)
+
+
+def tested(study: Study, metric: str, row: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every pair of methods under one row: (one, other, their comparison)."""
+    return [
+        (one, other, cell)
+        for one, other in combinations(study.summaries, 2)
+        if (cell := difference(study.comparisons, one, other, metric, row)) is not None
+    ]
+
+
+def verdict(found: Mapping[str, Any], one: str, other: str) -> str:
+    """Who is shown to be better; 'no difference' where the test does not carry one."""
+    return {1: f"{one} is better", 0: "no difference", -1: f"{other} is better"}[found["shown"]]
+
+
+def _metrics(task: Task) -> tuple[str, ...]:
+    return ("MAE", "Corr", "WF1", "Acc2", "Acc7") if task.regression else ("UAR", "WAR", "WF1")
+
+
+def _score(metric: str, cell: Mapping[str, Any], bold: bool) -> str:
+    if cell["mean"] is None:
+        return NOTHING
+    mean = value_text(metric, cell["mean"])
+    return f"{f'**{mean}**' if bold else mean} {interval_text(metric, cell['lo'], cell['hi'])}".strip()
+
+
+def _alt(summaries: Summaries, metric: str) -> str:
+    parts = [
+        f"{method}: avg6 {value_text(metric, s[metric]['avg6']['mean'])}, all modalities "
+        f"{value_text(metric, s[metric]['svt']['mean'])}"
+        for method, s in summaries.items()
+    ]
+    return f"Dots with intervals, {metric} by condition. " + "; ".join(parts) + "."
+
+
+def results_frame(
+    summaries: Summaries,
+    task: Task,
+    *,
+    published: Published | None = None,
+    comparisons: Comparisons | None = None,
+    spread: str = "auto",
+    bold: bool = True,
+) -> pd.DataFrame:
+    """The table of results as a data frame of strings, for `markdown_table` or `plain_table`.
+
+    Classification has a row a condition and a column a method, 'WAR / UAR' in percent, and the papers' columns to the
+    right. Regression has a row a condition and method, with MAE, Corr, Acc-2, WF1 (both without true zeros) and Acc-7.
+    The column 'scored' counts the utterances that have a usable modality under the condition.
+
+    Args:
+        published: columns beside ours, see `cmarr.report.published`.
+        comparisons: a number is bold when its method is shown to be better than every other one of ours.
+        spread: 'std' (± over folds), 'interval' (95 %), 'none', or 'auto': std where there are folds, else interval.
+    """
+    if spread == "auto":
+        spread = chosen_spread(summaries)
+    best = winners(summaries, comparisons or {}) if bold else {}
+    if task.regression:
+        return _by_method(summaries, spread, best)
+    frame = pd.DataFrame({"available": [row_label(row, summaries) for row in ROWS]})
+    frame["scored"] = [_scored(row, summaries) for row in ROWS]
+    for method, summary in summaries.items():
+        frame[method] = [
+            _pair(summary, row, spread, [best.get((m, row)) == method for m in _PAIR]) for row in ROWS
+        ]
+    for method, cells in (published or {}).items():
+        frame[f"{method} (paper)"] = [_published(row, cells) for row in ROWS]
+    return frame
+
+
+def _by_method(summaries: Summaries, spread: str, best: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    metrics = ("MAE", "Corr", "Acc2", "WF1", "Acc7")
+    rows = [
+        {
+            "available": row_label(row, summaries) if first else "",
+            "scored": _scored(row, summaries) if first else "",
+            "method": method,
+        }
+        | {LABELS.get(m, m): _mean(m, summary[m][row], spread, best.get((m, row)) == method) for m in metrics}
+        for row in ROWS
+        for first, (method, summary) in zip(
+            (True, *(False,) * len(summaries)), summaries.items(), strict=False
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def _scored(row: str, summaries: Summaries) -> str:
+    """Utterances that count and, where some have nothing usable, out of how many."""
+    metrics = next(iter(summaries.values()))
+    cell = next(cells for metric, cells in metrics.items() if metric != "meta")[row]
+    if not cell["n"]:
+        return NOTHING
+    return f"{cell['n']:,}" + (f" of {cell['n_all']:,}" if cell["n"] < cell["n_all"] else "")
+
+
+def _pair(summary: Mapping[str, Any], row: str, spread: str, bold: list[bool]) -> str:
+    cells = [_mean(m, summary[m][row], spread, b) for m, b in zip(_PAIR, bold, strict=True)]
+    return " / ".join(cells) if cells != [NOTHING] * len(cells) else NOTHING
+
+
+def _mean(metric: str, cell: Mapping[str, Any], spread: str, bold: bool) -> str:
+    mean = value_text(metric, cell["mean"])
+    if cell["mean"] is None:
+        return mean
+    mean = f"**{mean}**" if bold else mean
+    if spread == "std" and cell["std"] is not None:
+        return f"{mean} ± {value_text(metric, cell['std'])}"
+    return f"{mean} {interval_text(metric, cell['lo'], cell['hi'])}".strip() if spread == "interval" else mean
+
+
+def _published(row: str, cells: Mapping[str, tuple[float, float] | None]) -> str:
+    pair = cells.get(row)
+    if pair is None:
+        return NOTHING
+    return f"{pair[0]:.2f} / {pair[1]:.2f}" + (" *" if row == "avg7" else "")
+
+
+def winners(summaries: Summaries, comparisons: Comparisons) -> dict[tuple[str, str], str]:
+    """(metric, row) -> the method that is shown to be better than each of the others."""
+    out = {}
+    metrics = [m for m in next(iter(summaries.values())) if m != "meta"]
+    for metric in metrics:
+        for row in ROWS:
+            for method in summaries:
+                others = [other for other in summaries if other != method]
+                if others and all(shown(comparisons, method, other, metric, row) == 1 for other in others):
+                    out[metric, row] = method
+    return out
+
+
+def shown(comparisons: Comparisons, method: str, other: str, metric: str, row: str) -> int:
+    """1 when `method` is shown to be better than `other`, -1 when worse, 0 when neither is shown or compared."""
+    if (method, other) in comparisons:
+        return comparisons[method, other][metric][row]["shown"]
+    if (other, method) in comparisons:
+        return -comparisons[other, method][metric][row]["shown"]
+    return 0
+
+
+_PAIR = ("WAR", "UAR")
+
+
+def section(study: Study) -> Section:
+    """Table 2 of this study: on the page, as a table of its own, and for the last lines of a run."""
+    task, paper = study.task, table_2(study.dataset)
+    published = with_avg7(paper) if paper else None
+    notes = partial(
+        footnotes,
+        study.summaries,
+        task,
+        dataset=study.dataset,
+        selection=describe_selection(study.settings["selection"], task, study.settings["refit"]),
+        folds=study.fold_rule,
+        features=study.features,
+        cluster=study.cluster,
+        published=paper is not None,
+    )
+    made = results_section(study, notes=notes(spread="interval"), cluster=study.cluster, published=published)
+    table = results_frame(study.summaries, task, published=published, comparisons=study.comparisons)
+    title = f"{study.dataset}: {'scores' if task.regression else 'WAR / UAR in %'} by available modalities"
+    against = verdicts(study.comparisons, task, study.summaries)
+    shown = results_text(study.summaries, task, title=study.dataset, cluster=study.cluster)
+    return replace(
+        made,
+        files={
+            "results.md": results_markdown(title, markdown_table(table), notes(), against),
+            "results.txt": shown,
+            "results.csv": pd.concat([long_table(s, method=m) for m, s in study.summaries.items()]),
+        },
+    )
+
+
+ANALYSIS = Analysis(section, measure=lambda of: {"folds.csv": fold_table(of.frames, of.task)})

@@ -1,0 +1,61 @@
+"""Numbers as tables and sentences print them: scores, intervals, differences, names of rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmarr.evaluation.sufficient_statistics import AVERAGES
+from cmarr.report.table import NOTHING
+
+Summaries = Mapping[str, Mapping[str, Any]]
+"""Method -> its summary, see `cmarr.evaluation.summary.summarise`."""
+
+LABELS = {"Acc2": "Acc-2", "Acc5": "Acc-5", "Acc7": "Acc-7", "Acc2_zero": "Acc-2 (0)", "WF1_zero": "WF1 (0)"}
+RAW = ("MAE", "Corr")
+"""Printed as they are, with three decimals; all others in percent."""
+
+
+def row_label(row: str, summaries: Summaries) -> str:
+    """Name of a row; an average that lacks a condition says what it covers: 'avg6 of t, s, st'."""
+    if row not in AVERAGES:
+        return row
+    metrics = next(iter(summaries.values()))
+    covers = next(cells for metric, cells in metrics.items() if metric != "meta")[row]["covers"]
+    return row if len(covers) in (0, len(AVERAGES[row])) else f"{row} of {', '.join(covers)}"
+
+
+def value_text(metric: str, value: float | None, *, digits: int | None = None, sign: bool = False) -> str:
+    """A fraction in percent with two decimals; MAE and Corr as they are with three; '-' for None."""
+    if value is None:
+        return NOTHING
+    raw = metric in RAW
+    places = digits if digits is not None else 3 if raw else 2
+    return f"{value if raw else 100 * value:{'+' if sign else ''}.{places}f}"
+
+
+def interval_text(metric: str, lo: float | None, hi: float | None) -> str:
+    """'[71.0, 77.3]', or nothing where there is no interval (fewer than two clusters)."""
+    if lo is None or hi is None:
+        return ""
+    digits = 2 if metric in RAW else 1
+    return f"[{value_text(metric, lo, digits=digits)}, {value_text(metric, hi, digits=digits)}]"
+
+
+def chosen_spread(summaries: Summaries) -> str:
+    """What 'auto' means for these results."""
+    metas = [summary["meta"] for summary in summaries.values()]
+    return "std" if all(meta["std_over"] == "folds" for meta in metas) else "interval"
+
+
+def unit(metric: str) -> str:
+    """', %' for what is printed in percent."""
+    return "" if metric in RAW else ", %"
+
+
+def signed_interval(
+    metric: str, lo: float | None, hi: float | None, digits: int | None = None, none: str = "(no interval)"
+) -> str:
+    """'[-2.5, +1.0]', the interval of a difference; `none` where there is none."""
+    if lo is None or hi is None:
+        return none
+    places = digits if digits is not None else 2 if metric in RAW else 1
+    return "[" + ", ".join(value_text(metric, x, digits=places, sign=True) for x in (lo, hi)) + "]"

@@ -1,1 +1,0 @@
-"""The sections of the report page, one module each: results in, a `cmarr.report.page.Section` out."""
