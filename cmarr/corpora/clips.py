@@ -2,12 +2,16 @@
 
 Columns: id, text, audio, video, label, speaker, session and, if wanted, start, end, crop, split, score,
 sex, dialogue. An empty cell means that this utterance does not have it; any of text, audio and video may
-be empty.
+be empty. What spreadsheets, pandas and Windows add or change is understood: a first line `sep=;`, a column that
+is the index of a table, backslashes in paths, letters with accents stored in another form than the file's name.
 """
 
 import csv
 import io
 import math
+import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +22,7 @@ import pyarrow.parquet as pq
 
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.errors import UserError, did_you_mean
+from cmarr.media.clips import require_whole
 from cmarr.utterance import Rejected, Utterance
 
 COLUMNS = (
@@ -40,7 +45,15 @@ READER = "manifest"
 
 LAYOUT = f"a manifest (.csv or .parquet) with the columns {', '.join(COLUMNS[:7])}"
 
+_PATHS = ("audio", "video")
 _NUMBERS = ("start", "end", "score")
+_INDEX = ("", "Unnamed: 0", "__index_level_0__")
+"""What pandas heads the column with that holds the numbers of a table's rows."""
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""First line of a table for Excel."""
+_NOT_HERE = re.compile(
+    r"(?P<address>[a-z][a-z0-9+.-]+://)|(?P<drive>[a-z]:[\\/])|(?P<share>\\\\)", re.IGNORECASE
+)
 _WORDS = {
     "crop": {"left": "left", "right": "right"},
     "split": {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"},
@@ -48,6 +61,8 @@ _WORDS = {
 }
 
 Row = dict[str, str]
+_Stored = dict[Path, dict[str, str]]
+"""Folder -> names of what it holds, by their composed Unicode form."""
 
 
 def read(
@@ -64,6 +79,7 @@ def read(
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     lines: dict[str, str] = {}
+    stored: _Stored = {}
     for line, row in _rows(path):
         id = row.get("id")
         if not id:
@@ -76,7 +92,7 @@ def read(
             rejected.append(Rejected(id, None, "prepare", f"{path.name}, {line}: {wrong}"))
             continue
         cells: dict[str, Any] = {**row}
-        cells |= {k: _media(path, line, row[k], allow_outside) for k in ("audio", "video") if k in row}
+        cells |= {k: _media(path, line, row[k], allow_outside, stored) for k in _PATHS if k in row}
         cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
         cells |= {k: words[row[k].lower()] for k, words in _WORDS.items() if k in row}
         utterances.append(Utterance(**cells))
@@ -99,6 +115,7 @@ def _manifest(root: Path, file: str | None) -> Path:
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
     """Each row's place ('line 3') and its cells that are not empty."""
+    require_whole(path)
     if path.suffix.lower() == ".parquet":
         yield from _parquet_rows(path)
     else:
@@ -111,15 +128,19 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8 text") from error
+    separator = _SEPARATOR.match(content)
+    before = 1 if separator else 0
+    content = content[separator.end() :] if separator else content
     heading = content.split("\n", 1)[0]
-    delimiter = max(",;\t", key=heading.count)
+    delimiter = separator[1] if separator else max(",;\t", key=heading.count)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    line = 1 + before
     try:
         columns = [cell.strip() for cell in next(reader, [])]
-        _check_columns(path, columns)
-        line = reader.line_num + 1
+        kept = _kept_columns(path, columns)
+        line = reader.line_num + 1 + before
         for cells in reader:
-            here, line = line, reader.line_num + 1  # a quoted cell may run over several lines
+            here, line = line, reader.line_num + 1 + before  # a quoted cell may run over several lines
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(columns):
@@ -127,10 +148,18 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
                     f"{path}, line {here}: {len(cells)} cells under {len(columns)} columns; "
                     "put a text that holds the separator in double quotes"
                 )
-            values = (cell.strip() for cell in cells)
-            yield f"line {here}", {c: v for c, v in zip(columns, values, strict=True) if v}
+            if any(
+                row.count(delimiter) == len(columns) - 1 > 0 for c in cells for row in c.split("\n")[1:-1]
+            ):
+                raise UserError(
+                    f"{path}, line {here}: a quotation mark opens here and takes in the rows up to line {line - 1}; "
+                    "check the quotes"
+                )
+            yield f"line {here}", {columns[i]: v for i in kept if (v := cells[i].strip())}
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; check the quotes") from error
+        raise UserError(
+            f"{path}, line {line}: {error} (in the row that begins here); check the quotes"
+        ) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -139,14 +168,23 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
         rows = table.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:  # a string that is not UTF-8 is a ValueError
         raise UserError(f"{path} is not a readable Parquet file; write it again") from error
-    _check_columns(path, table.column_names)
+    kept = {table.column_names[i] for i in _kept_columns(path, table.column_names)}
     for number, row in enumerate(rows, 1):
-        present = {c: str(v).strip() for c, v in row.items() if v is not None and v == v}
+        present = {c: str(v).strip() for c, v in row.items() if c in kept and v is not None and v == v}
         yield f"row {number}", {c: v for c, v in present.items() if v}
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
-    for name in columns:
+def _kept_columns(path: Path, columns: list[str]) -> list[int]:
+    """Places of the columns that mean something; raises UserError for one that could, and is not known."""
+    kept = list(range(len(columns)))
+    index = next((i for i in (0, len(columns) - 1) if columns and columns[i] in _INDEX), None)
+    if index is not None and len(columns) > 1:
+        kept.remove(index)
+    for name in (columns[i] for i in kept):
+        if not name:
+            raise UserError(
+                f"{path}: column {columns.index(name) + 1} has no heading; give it one, or remove it"
+            )
         if name not in COLUMNS:
             hint = did_you_mean(name.lower(), COLUMNS) or f"; there are: {', '.join(COLUMNS)}"
             raise UserError(f"{path}: unknown column {name!r}{hint}")
@@ -154,6 +192,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
             raise UserError(f"{path}: the column {name} appears twice; remove one")
     if "id" not in columns:
         raise UserError(f"{path}: no column id; expected {LAYOUT}")
+    return kept
 
 
 def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
@@ -164,6 +203,10 @@ def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
     start, end = float(row.get("start", 0)), float(row.get("end", math.inf))
     if not 0 <= start < end:
         return f"it starts at {start:g} s and ends at {end:g} s"
+    for name in _PATHS:
+        if foreign := _NOT_HERE.match(row.get(name, "")):
+            what = {"address": "an address", "drive": "on a drive of Windows", "share": "on another machine"}
+            return f"{name} is {row[name]!r}, {what[str(foreign.lastgroup)]}; put the file below the manifest's folder"
     for name, words in _WORDS.items():
         if name in row and row[name].lower() not in words:
             return f"{name} is {row[name]!r}, not one of {', '.join(words)}"
@@ -180,16 +223,33 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _media(manifest: Path, line: str, cell: str, allow_outside: bool) -> str:
+def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _Stored) -> str:
     if "\0" in cell:
         raise UserError(f"{manifest}, {line}: {cell!r} is not a path")
     path = manifest.parent / Path(cell).expanduser()
+    if "\\" in cell and not os.path.exists(path):  # noqa: PTH110 - it says no to what is no name; written on Windows
+        path = manifest.parent / Path(cell.replace("\\", "/")).expanduser()
+    if not cell.isascii() and not os.path.exists(path):  # noqa: PTH110
+        path = _as_stored(path, stored)
     if not allow_outside and not path.resolve().is_relative_to(_real(manifest.parent)):
         raise UserError(
             f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
             "allow_outside: true under the dataset's options (`cmarr predict`: --allow-outside)"
         )
     return str(path)
+
+
+def _as_stored(path: Path, stored: _Stored) -> Path:
+    """The path with each name in the Unicode form that the file system has it in: Macs take accents apart."""
+    found = Path(path.anchor)
+    for name in path.parts[1:] if path.anchor else path.parts:
+        if not os.path.exists(found / name):  # noqa: PTH110
+            if found not in stored:
+                names = [entry.name for entry in found.iterdir()] if found.is_dir() else []
+                stored[found] = {unicodedata.normalize("NFC", own): own for own in names}
+            name = stored[found].get(unicodedata.normalize("NFC", name), name)
+        found = found / name
+    return found
 
 
 @cache

@@ -168,7 +168,8 @@ def _timed(parts: list[str]) -> tuple[int, _Line] | None:
         clip, start, end = int(parts[1]), float(parts[2]), float(parts[3])
     except ValueError:
         return None
-    return (clip, _Line(parts[4].strip(), start, end)) if 0 <= start < end < math.inf and clip >= 0 else None
+    start = max(start, 0.0)  # intervals of the SDK may begin a little before the video
+    return (clip, _Line(parts[4].strip(), start, end)) if start < end < math.inf and clip >= 0 else None
 
 
 def _recordings(root: Path) -> dict[tuple[str, str], Path]:

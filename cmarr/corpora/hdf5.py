@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cmarr.errors import Unreadable, UserError
-from cmarr.media.clips import Failure
+from cmarr.media.clips import Failure, require_whole
 from cmarr.media.worker_pool import decode
 
 MEMORY = 8 * 2**30
@@ -69,6 +69,7 @@ class Reader:
     def __call__(self, entries: Sequence[Any]) -> list[Any]:
         """Shapes by name for an entry without a name, else a float32 array or a Failure."""
         path = entries[0].path
+        require_whole(path)
         try:
             with self._h5py.File(path, "r") as opened:
                 return [self._content(opened, entry) for entry in entries]

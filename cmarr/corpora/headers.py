@@ -13,7 +13,6 @@ from cmarr.progress import progress
 SOUND = (".wav", ".flac", ".ogg", ".aif", ".aiff")
 FILM = (".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".mp3", ".m4a")
 _GROUP = 8
-_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,6 @@ class Opener:
     def _open(self, path: str) -> Header | Failure:
         try:
             require_file(path)
-            with Path(path).open("rb") as opened:
-                if opened.read(len(_POINTER)) == _POINTER:
-                    return Failure(f"{path} is a pointer of Git LFS and not the file; run `git lfs pull`")
             return _header(path)
         except Unreadable as error:
             return Failure(str(error))

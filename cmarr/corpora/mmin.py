@@ -23,7 +23,7 @@ from cmarr.corpora.inventory import corpus_files
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError, many
 from cmarr.files import file_digest
-from cmarr.media.clips import Failure
+from cmarr.media.clips import Failure, require_whole
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -252,6 +252,7 @@ def _part(fold: Path, part: str) -> Part:
 
 
 def _array(path: Path) -> np.ndarray:
+    require_whole(path)
     try:
         # mapped, because then a false shape is checked against the file's size before memory is taken
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cmarr.errors import UserError
+from cmarr.media.clips import require_whole
 
 _DEEPEST = 50
 _CODE = re.compile(r"(b1|[iu][1248]|f[248]|f16|c8|c16|[SU]\d+|\?|b|O8?)\Z")
@@ -29,6 +30,7 @@ def load_pickle(path: str | Path) -> Any:
     of (a function, a class, an object array of those), and for a file that is no pickle, or a part of one.
     """
     path = Path(path)
+    require_whole(path)
     try:
         with path.open("rb") as opened:
             return _resolve(_Restricted(path, _Bounded(opened, path.stat().st_size)).load(), {}, 0)

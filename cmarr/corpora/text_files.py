@@ -6,9 +6,11 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from cmarr.errors import Unreadable, UserError
+from cmarr.media.clips import require_whole
 
 LARGEST = 64 * 2**20
 """Bytes; a label file or a transcript is a thousand times smaller, so more than this is something else."""
@@ -25,6 +27,7 @@ def read_text(path: str | Path) -> str:
     for a file that cannot be opened or is far too large for text.
     """
     path = Path(path)
+    require_whole(path)
     try:
         size = path.stat().st_size
         if size > LARGEST:
@@ -96,13 +99,19 @@ def read_captions(path: str | Path) -> tuple[Line, ...]:
     lines: list[Line] = []
     for block in re.split(r"\n\s*\n", read_text(path)):
         rows = block.split("\n")
-        for number, row in enumerate(rows):
-            if found := _TIMES.match(row):
-                begin, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
-                said = " ".join(_MARKUP.sub("", " ".join(rows[number + 1 :])).split())
-                if said and begin < end:
-                    lines.append((said, begin, end))
-                break
+        # a block holds one caption, unless the blank lines between them were lost
+        timed = [number for number, row in enumerate(rows) if _TIMES.match(row)]
+        numbered = bool(timed and timed[0] and rows[timed[0] - 1].strip().isdigit())
+        for number, following in pairwise([*timed, len(rows)]):
+            times = _TIMES.match(rows[number])
+            assert times is not None
+            begin, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:])
+            texts = rows[number + 1 : following]
+            if numbered and following < len(rows) and texts and texts[-1].strip().isdigit():
+                del texts[-1]  # the number of the next one
+            text = " ".join(_MARKUP.sub("", " ".join(texts)).split())
+            if text and begin < end:
+                lines.append((text, begin, end))
     return tuple(sorted(lines, key=lambda line: line[1:]))
 
 

@@ -15,6 +15,8 @@ GROUP_LIMIT = 256
 """Most clips of one file that are decoded in one pass; bounds what waits in memory. The longest dialogue of IEMOCAP
 holds about half as many utterances."""
 
+_POINTER = b"version https://git-lfs"
+
 A = TypeVar("A")
 
 Damage = Callable[[np.ndarray, float], np.ndarray]
@@ -86,14 +88,26 @@ def by_file(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
             yield group
 
 
+def require_whole(path: str | Path) -> None:
+    """Raise Unreadable for a pointer of Git LFS, which stands for a file until that is fetched."""
+    try:
+        with Path(path).open("rb") as opened:
+            pointer = opened.read(len(_POINTER)) == _POINTER
+    except OSError:  # whoever opens it says so
+        return
+    if pointer:
+        raise Unreadable(f"{path} is a pointer of Git LFS and not the file; run `git lfs pull`")
+
+
 def require_file(path: str) -> None:
-    """Raise Unreadable when a path holds no file, or an empty one."""
+    """Raise Unreadable when a path holds no file, an empty one, or a pointer of Git LFS."""
     file = Path(path)
     if not file.is_file():
         what = "is a folder, not a media file" if file.is_dir() else "does not exist"
         raise Unreadable(f"{path} {what}; correct the path, or leave it empty if this modality is absent")
     if file.stat().st_size == 0:
         raise Unreadable(f"{path} is empty (0 bytes); fetch the file again, or leave its path empty")
+    require_whole(path)
 
 
 def require_span(clip: Clip) -> None:

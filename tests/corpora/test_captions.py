@@ -34,6 +34,15 @@ def test_lines_and_their_times(tmp_path, text):
     assert read_captions(tmp_path / "a") == LINES
 
 
+def test_captions_without_blank_lines_between_them(tmp_path):
+    (tmp_path / "a").write_text(SRT.replace("\n\n", "\n"))
+    assert read_captions(tmp_path / "a") == LINES
+    (tmp_path / "a").write_text(
+        "00:01.0 --> 00:02.0\ncall me at\n5\n00:02.0 --> 00:03.0\n7\n\n00:04.0 --> 00:05.0\n9"
+    )
+    assert [text for text, *_ in read_captions(tmp_path / "a")] == ["call me at 5", "7", "9"]
+
+
 def test_what_is_no_caption_is_passed_over(tmp_path):
     (tmp_path / "a").write_text(
         "just words\n\n1\n00:00:02,000 --> 00:00:01,000\nbackwards\n\n00:00:01,000 --> never\nx"

@@ -77,7 +77,10 @@ def test_an_id_that_appears_twice_names_both_lines(tmp_path):
         (["text,label", "hello,happy"], "no column id"),
         (["id,text,text", "1,a,b"], "column text appears twice"),
         (["id,text", "1,well, yes"], "line 2: 3 cells under 2 columns; .* double quotes"),
-        (["id,text", '1,"never closed', "2,x"], "line 3: unexpected end of data; check the quotes"),
+        (["id,text", '1,"never closed', "2,x"], "line 2: unexpected end of data .* check the quotes"),
+        (["id,text", "1,a", '2,"never closed', '3,"x"'], "line 3: .* check the quotes"),
+        (["id,text,label", '1,"open,a', "2,b,a", '3,b",a'], "line 2: a quotation mark .* rows up to line 4"),
+        (["id,,text", "1,,a"], "column 2 has no heading"),
         ([""], "no column id"),
         (["id,audio", "1,a\0.wav"], "line 2.*not a path"),
     ],
@@ -86,6 +89,54 @@ def test_a_table_that_is_none_is_refused_with_its_line(tmp_path, lines, message)
     write(tmp_path, *lines)
     with pytest.raises(UserError, match=message):
         read(tmp_path)
+
+
+def test_excel_says_in_a_line_of_its_own_what_separates(tmp_path):
+    write(tmp_path, "sep=|\r", "id|text\r", "1|one, two\r", "|no id\r")
+    with pytest.raises(UserError, match=r"manifest.csv, line 4: no id"):
+        read(tmp_path)
+    write(tmp_path, "SEP=;", "id;text", "1;one, two")
+    assert read(tmp_path)[0][0].text == "one, two"
+
+
+def test_the_index_of_a_table_is_no_column(tmp_path):
+    frame = pd.DataFrame({"id": ["a"], "text": ["one"]}, index=["x"])
+    frame.to_csv(tmp_path / "manifest.csv")
+    assert read(tmp_path)[0][0].text == "one"
+    frame.to_parquet(tmp_path / "clips.parquet")
+    assert read(tmp_path, file="clips.parquet")[0][0].text == "one"
+
+
+@pytest.mark.parametrize(
+    "cell, file",
+    [
+        ("clips\\a.wav", "clips/a.wav"),
+        (".\\clips\\a.wav", "clips/a.wav"),
+        ("odd\\a.wav", "odd\\a.wav"),
+        ("Gespr\u00e4ch/h\u00f6r.wav", "Gespra\u0308ch/ho\u0308r.wav"),
+        ("Gespra\u0308ch/h\u00f6r.wav", "Gespr\u00e4ch/ho\u0308r.wav"),
+    ],
+)
+def test_a_path_written_on_another_system_is_found(tmp_path, cell, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    write(tmp_path, "id,audio", f"1,{cell}")
+    assert read(tmp_path)[0][0].audio == str(tmp_path / file)
+
+
+def test_a_path_written_on_another_system_leads_out_no_more_than_any(tmp_path):
+    write(tmp_path, "id,audio", "1,..\\..\\secret.wav")
+    with pytest.raises(UserError, match="leads out"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "cell", ["https://example.org/a.wav", "C:\\clips\\a.wav", "d:/a.wav", "\\\\server\\a.wav"]
+)
+def test_a_file_on_no_disk_of_this_machine_costs_its_row(tmp_path, cell):
+    write(tmp_path, "id,text,audio", f"1,one,{cell}", "2,two,")
+    (utterance,), (rejected,) = read(tmp_path)
+    assert utterance.id == "2" and "put the file below the manifest's folder" in rejected.reason
 
 
 def test_bytes_that_are_not_utf8_name_the_line(tmp_path):
