@@ -1,10 +1,11 @@
 """Media that cannot be opened, have no track of their modality, or end before an utterance does."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cmarr.corpora.expected import Finding
-from cmarr.corpora.headers import Header, is_media, read_headers
+from cmarr.corpora.headers import Header, read_headers
 from cmarr.corpora.statistics import durations
 from cmarr.errors import many
 from cmarr.media.clips import Failure
@@ -25,7 +26,7 @@ def media_findings(
     More than the share `max_rejected` of a modality's utterances is a problem, for extraction would stop.
     `workers` processes open the files, each within `seconds`.
     """
-    paths = {p for u in utterances for p in (u.audio, u.video) if p and is_media(p)}
+    paths = {p for u in utterances for p in (u.audio, u.video) if p}
     headers = read_headers(sorted(paths), workers, seconds)
     if not headers:
         return [Finding("note", "no media files to open")]
@@ -37,6 +38,7 @@ def media_findings(
     findings = [Finding("ok" if not broken else "note", summary)]
     for modality in ("s", "v"):
         findings += _unreadable(modality, utterances, headers, max_rejected)
+    findings += _repeated(utterances, headers)
     beyond = [u for u in utterances if _reaches_beyond(u, headers)]
     if beyond:
         ids = ", ".join(u.id for u in beyond[:SHOWN])
@@ -63,6 +65,10 @@ def _unreadable(
             reasons[u.id] = header.reason
         elif not (header.audio if modality == "s" else header.video):
             reasons[u.id] = f"{path} has no {'sound' if modality == 's' else 'video'} track"
+        elif header.seconds is not None and (start := u.span(modality)[0] or 0.0) > header.seconds + _BEYOND:
+            reasons[u.id] = (
+                f"{path} lasts {header.seconds:.4g} s, the utterance begins at {start:g} s; are times in seconds?"
+            )
     if not reasons:
         return []
     examples = "".join(f"\n{id}: {reason}" for id, reason in list(reasons.items())[:SHOWN])
@@ -74,6 +80,30 @@ def _unreadable(
         )
         return [Finding("problem", text, advice)]
     return [Finding("warning", text, "extraction quarantines them; fetch the files again if you can")]
+
+
+def _repeated(utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]) -> list[Finding]:
+    """The same part of the same recording in several rows: a leak between folds, and often a table gone wrong."""
+    rows: dict[tuple[object, ...], list[Utterance]] = defaultdict(list)
+    for u in utterances:
+        for modality in ("s", "v"):
+            if isinstance(headers.get(path := u.source(modality) or ""), Header):
+                rows[modality, path, *u.span(modality), u.crop if modality == "v" else None].append(u)
+    repeated = {tuple(u.id for u in same): same for same in rows.values() if len(same) > 1}
+    if not repeated:
+        return []
+    first = next(iter(repeated.values()))
+    differing = [
+        w for w in ("label", "speaker") if any(len({getattr(u, w) for u in s}) > 1 for s in repeated.values())
+    ]
+    also = f", with different {' and '.join(w + 's' for w in differing)}" if differing else ""
+    ids = ", ".join(u.id for u in first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
+    text = f"{many(len(repeated), 'recording')} in several rows each{also} ({ids})"
+    return [
+        Finding(
+            "warning", text, "give each row its `start` and `end`, or keep one: copies leak between folds"
+        )
+    ]
 
 
 def _reaches_beyond(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> bool:
