@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NoReturn
@@ -275,7 +276,7 @@ def predict(
         options = {"device": device, "workers": workers, "limits": limits, "weights": _weights(weights or [])}
         choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
         with _recognizer("predict", model, dataset, method, params, choice, options) as recognizer:
-            refused = run(request, recognizer, sys.stdout)
+            refused = run(request, recognizer, sys.stdout, partial(_note, "predict"))
     except UserError as error:
         _fail("predict", error, 2)
     except BrokenPipeError:  # of `cmarr predict ... | head`
@@ -385,8 +386,12 @@ def _recognizer(
             **options,
         )
     for note in found.notes:
-        typer.echo(f"cmarr {command}: {note}", err=True)
+        _note(command, note)
     return found
+
+
+def _note(command: str, sentence: str) -> None:
+    typer.echo(f"cmarr {command}: {sentence}", err=True)
 
 
 def _weights(given: list[str]) -> dict[str, str]:

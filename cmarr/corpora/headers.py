@@ -27,7 +27,7 @@ class Header:
     """Length in seconds (None: the header does not say), and which tracks the file has.
 
     `pixels` of a frame and `frames` in all are those of the video track; 0 where there is none, or the
-    header does not say.
+    header does not say. `sound`: the seconds in which the sound tracks begin and end, where they say so.
     """
 
     seconds: float | None
@@ -35,6 +35,7 @@ class Header:
     video: bool
     pixels: int = field(default=0, compare=False)
     frames: int = field(default=0, compare=False)
+    sound: tuple[float, float] | None = field(default=None, compare=False)
 
 
 def is_media(path: str | None) -> bool:
@@ -81,23 +82,43 @@ def _header(path: str) -> Header | Failure:
     except soundfile.LibsndfileError:
         return _film(path)  # an ending says little: the decoders go by content, too
     if not header.frames:
-        return Failure(f"{path} holds no sound; fetch it again")
+        found = _film(path)  # of a recorder that was killed before it wrote the length
+        if isinstance(found, Failure) or not found.seconds:
+            return Failure(f"{path} holds no sound; fetch it again")
+        return found
     return Header(header.frames / header.samplerate, audio=True, video=False)
 
 
 def _film(path: str) -> Header | Failure:
     import av
 
-    from cmarr.media.containers import open_media
+    from cmarr.media.containers import open_media, video_tracks
 
     with open_media(path) as container:
-        audio, video = bool(container.streams.audio), bool(container.streams.video)
+        tracks = video_tracks(container)
+        audio, video = bool(container.streams.audio), bool(tracks)
         if not audio and not video:
             return Failure(f"{path} holds neither sound nor video; fetch it again")
         seconds = container.duration / av.time_base if container.duration else None
+        sound = _span(container) if audio else None
         if not video:
-            return Header(seconds, audio, video)
-        track = container.streams.video[0]
+            return Header(seconds, audio, video, sound=sound)
+        track = tracks[0]
         frames = track.frames or round((seconds or 0) * float(track.average_rate or 0))
         size = track.codec_context
-        return Header(seconds, audio, video, size.width * size.height if size is not None else 0, frames)
+        pixels = size.width * size.height if size is not None else 0
+        return Header(seconds, audio, video, pixels, frames, sound)
+
+
+def _span(container: Any) -> tuple[float, float] | None:
+    """Seconds of the file in which its sound tracks begin and end; None where their headers do not say."""
+    import av
+
+    origin = (container.start_time or 0) / av.time_base
+    spans = []
+    for track in container.streams.audio:
+        if track.start_time is None or not track.duration:
+            return None
+        begin = float(track.start_time * track.time_base) - origin
+        spans.append((max(begin, 0.0), begin + float(track.duration * track.time_base)))
+    return min(begin for begin, _ in spans), max(end for _, end in spans)

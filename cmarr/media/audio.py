@@ -1,7 +1,8 @@
 """Audio files to mono samples: soundfile for WAV and FLAC, PyAV for everything else. How loud they were recorded."""
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,19 +23,26 @@ SILENCE = 1e-4
 BLOCK = 1 << 20
 """Samples read at a time."""
 
+WHOLE_NUMBERS = 128.0
+"""Samples beyond this multiple of full scale are on the scale of whole numbers: no recorder goes 42 dB beyond it."""
+
+CANCELLED = 0.1
+"""Where the mean of the channels has less than this share of the first one's level, they are each other's opposite."""
+
 RATES = (1_000, 400_000)
 """Sampling rates, Hz, that a file may claim; outside, its header is damaged."""
 
 
 def read_audio(clip: Clip) -> np.ndarray:
-    """Samples (N,) float32 of a clip: mono (mean of the channels), 16 kHz, full scale 1.
+    """Samples (N,) float32 of a clip: mono (mean of the channels, or the first where they cancel out), 16 kHz.
+
+    Of several sound tracks the first is read that is not silent.
 
     Raises Unreadable, in one sentence naming the file, when it is missing, cannot be decoded, holds no
     sound between `start` and `end`, is silent throughout, or holds NaN or infinite samples.
     """
     samples, rate = read_samples(clip)
-    peak = float(np.abs(samples - samples.mean(dtype=np.float64)).max())
-    if peak < SILENCE:
+    if _silent(samples):
         raise Unreadable(
             f"{clip.path} is silent (no sample is further than {SILENCE:g} of full scale from the mean); "
             "check the recording, or leave its path empty"
@@ -46,8 +54,16 @@ def read_audio(clip: Clip) -> np.ndarray:
 def read_samples(clip: Clip) -> tuple[np.ndarray, int]:
     """Samples (N,) float32 of a clip as recorded, mono, and their rate in Hz.
 
+    Samples on the scale of whole numbers, as some programs write them as floats, are brought to full scale 1.
+
     Raises Unreadable as `read_audio` does, silence aside.
     """
+    samples, rate = _as_recorded(clip)
+    scale = _scale(samples)
+    return (samples if scale == 1 else samples / scale), rate
+
+
+def _as_recorded(clip: Clip) -> tuple[np.ndarray, int]:
     require_file(clip.path)
     require_span(clip)
     samples, rate = _decode(clip)
@@ -59,6 +75,13 @@ def read_samples(clip: Clip) -> tuple[np.ndarray, int]:
     if not np.isfinite(samples).all():
         raise Unreadable(f"{clip.path} holds NaN or infinite samples; write it again from its source")
     return samples, rate
+
+
+def _scale(samples: np.ndarray) -> np.float32:
+    """What stands for full scale in samples (N,): 1, or that of whole numbers of 16, 24 or 32 bits."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    fits = (2.0**bits for bits in (15, 23, 31) if peak <= 2.0**bits)
+    return np.float32(1 if peak <= WHOLE_NUMBERS else next(fits, peak))
 
 
 class Samples:
@@ -87,10 +110,11 @@ def _decode(clip: Clip) -> tuple[np.ndarray, int]:
     with Path(clip.path).open("rb") as opened:
         head = opened.read(12)
     if head[:4] == b"fLaC" or (head[:4] == b"RIFF" and head[8:] == b"WAVE"):
-        try:
-            return _with_soundfile(clip)
-        except soundfile.LibsndfileError:
-            pass  # FFmpeg reads some WAV codecs and damaged files that libsndfile refuses
+        # FFmpeg reads some WAV codecs and damaged files that libsndfile refuses, or takes for empty: one whose recorder
+        # was killed before it wrote the length.
+        with contextlib.suppress(soundfile.LibsndfileError):
+            if (found := _with_soundfile(clip)) is not None:
+                return found
     try:
         return _with_ffmpeg(clip)
     except av.error.FFmpegError as error:
@@ -100,27 +124,69 @@ def _decode(clip: Clip) -> tuple[np.ndarray, int]:
         ) from error
 
 
-def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int]:
+class _Mono:
+    """Channels to one, block by block: their mean, or the first of them where they cancel out."""
+
+    def __init__(self) -> None:
+        self.means, self.firsts = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+
+    def add(self, block: np.ndarray, axis: int) -> None:
+        """block: 2-d, its channels along `axis`."""
+        self.means.append(block.mean(axis=axis, dtype=np.float32))
+        if block.shape[axis] > 1:
+            self.firsts.append(block.take(0, axis=axis).astype(np.float32))
+
+    def samples(self) -> np.ndarray:
+        """(N,) float32."""
+        mean, first = np.concatenate(self.means), np.concatenate(self.firsts)
+        if len(first) == len(mean) and np.vdot(mean, mean) < CANCELLED**2 * np.vdot(first, first):
+            return first
+        return mean
+
+
+def _silent(samples: np.ndarray) -> bool:
+    return float(np.abs(samples - samples.mean(dtype=np.float64)).max()) < SILENCE
+
+
+def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int] | None:
+    """None where the file says that it holds nothing."""
     with soundfile.SoundFile(clip.path) as file:
         rate = file.samplerate
+        if not file.frames:
+            return None
         first = min(round(clip.begin * rate), file.frames)
         last = file.frames if clip.end is None else min(round(clip.end * rate), file.frames)
         file.seek(first)
         # In blocks, because a damaged header may claim more samples than fit into the memory.
-        parts = [np.zeros(0, np.float32)]
-        while wanted := min(last - first - sum(map(len, parts)), BLOCK):
+        mono, left = _Mono(), last - first
+        while wanted := min(left, BLOCK):
             block = file.read(wanted, dtype="float32", always_2d=True)  # (N, channels)
-            parts.append(block.mean(axis=1, dtype=np.float32))
+            mono.add(block, axis=1)
+            left -= len(block)
             if len(block) < wanted:
                 break
-        return np.concatenate(parts), rate
+        return mono.samples(), rate
 
 
 def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
+    """The first track with sound; the first of all where there is none."""
     with open_media(clip.path) as container:
-        if not container.streams.audio:
-            raise Unreadable(f"{clip.path} holds no audio track; leave its audio path empty")
-        stream = container.streams.audio[0]
+        tracks = len(container.streams.audio)
+    if not tracks:
+        raise Unreadable(f"{clip.path} holds no audio track; leave its audio path empty")
+    found = _track(clip, 0)
+    for number in range(1, tracks):
+        if len(found[0]) and not _silent(found[0]):
+            break
+        other = _track(clip, number)
+        if len(other[0]) and not _silent(other[0]):
+            found = other
+    return found
+
+
+def _track(clip: Clip, number: int) -> tuple[np.ndarray, int]:
+    with open_media(clip.path) as container:
+        stream = container.streams.audio[number]
         if stream.codec_context is None:
             raise Unreadable(f"{clip.path} holds sound in a format that cannot be decoded; convert it to WAV")
         origin = (container.start_time or 0) / av.time_base
@@ -128,19 +194,21 @@ def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
             # Compressed audio needs a little run-up before the first sample is right.
             container.seek(int((clip.begin - 1 + origin) * av.time_base))
         planar = av.AudioResampler(format="fltp")
-        blocks: list[np.ndarray] = []
-        rate, beginning, time = RATE, 0.0, 0.0
+        mono = _Mono()
+        beginning = time = 0.0
+        rate: int | None = None
         for frame in decoded_frames(container, stream):
-            if not blocks:
+            if rate is None:
                 rate = frame.sample_rate
                 time = beginning = max(frame.time - origin, 0.0) if frame.time is not None else 0.0
             if time >= clip.stop:
                 break
             time += frame.samples / rate
-            blocks += [block.to_ndarray().mean(axis=0, dtype=np.float32) for block in planar.resample(frame)]
-    if not blocks:
-        return np.zeros(0, np.float32), rate
-    samples = np.concatenate(blocks)
+            for block in planar.resample(frame):
+                mono.add(block.to_ndarray(), axis=0)
+    if rate is None:
+        return np.zeros(0, np.float32), RATE
+    samples = mono.samples()
     first = max(round((clip.begin - beginning) * rate), 0)
     last = None if clip.end is None else max(round((clip.end - beginning) * rate), first)
     return samples[first:last], rate
@@ -155,10 +223,11 @@ RUN = 3
 
 @dataclass(frozen=True)
 class Levels:
-    """Seconds that could be decoded, and the share of the samples that lies on flat tops."""
+    """Seconds that could be decoded, the share of the samples on flat tops, the loudest sample as it was recorded."""
 
     seconds: float
     clipped: float
+    peak: float = field(default=0.0, compare=False)
 
 
 class LevelReader:
@@ -171,8 +240,9 @@ class LevelReader:
 
 def levels(clip: Clip) -> Levels:
     """Look at the samples as recorded, before any resampling. Raises Unreadable where there are none."""
-    samples, rate = read_samples(clip)
-    return Levels(len(samples) / rate, clipped_share(samples))
+    samples, rate = _as_recorded(clip)
+    peak = float(np.abs(samples).max())
+    return Levels(len(samples) / rate, clipped_share(samples / _scale(samples)), peak)
 
 
 def clipped_share(samples: np.ndarray) -> float:

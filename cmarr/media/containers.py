@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
 FORMATS = (
     "3g2,3gp,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,flac,flv,gif,h264,hevc,ivf,m4a,m4v,matroska,mov,mp3,mp4,mpc,mpc8,"
@@ -32,6 +33,11 @@ def open_media(path: str | Path) -> InputContainer:
         if stream.codec_context is not None:
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     return container
+
+
+def video_tracks(container: InputContainer) -> list[Any]:
+    """The tracks that show something move: a cover that was attached to a song is none."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def decoded_frames(container: InputContainer, stream: Any) -> Iterator[Any]:

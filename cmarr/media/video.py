@@ -8,7 +8,7 @@ from av.container import InputContainer
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, require_file, require_span
-from cmarr.media.containers import decoded_frames, open_media
+from cmarr.media.containers import decoded_frames, open_media, video_tracks
 
 SEEK_FROM = 2.0
 """Seconds: a clip that begins later is reached by seeking to the key frame before it."""
@@ -106,9 +106,10 @@ def timed_frames(
     container: InputContainer, path: str, seek: float | None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Every frame that is decoded of an open file, with its second; from the key frame before `seek`, if given."""
-    if not container.streams.video:
+    tracks = video_tracks(container)
+    if not tracks:
         raise Unreadable(f"{path} holds no video track; leave its video path empty")
-    stream = container.streams.video[0]
+    stream = tracks[0]
     if stream.codec_context is None:
         raise Unreadable(f"{path} holds video in a format that cannot be decoded; convert it (MP4 or AVI)")
     stream.codec_context.thread_count = 1

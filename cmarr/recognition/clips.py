@@ -21,10 +21,41 @@ from cmarr.utterance import Utterance
 Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""
 
-AUDIO = (*SOUND, ".mp3", ".m4a", ".aac", ".opus", ".oga", ".wma")
+AUDIO = (
+    *(
+        *SOUND,
+        ".mp3",
+        ".m4a",
+        ".m4b",
+        ".aac",
+        ".opus",
+        ".oga",
+        ".wma",
+        ".amr",
+        ".awb",
+        ".3ga",
+        ".caf",
+        ".weba",
+        ".mka",
+    ),
+    *(".ac3", ".ape", ".au", ".snd", ".aifc", ".tta", ".voc", ".w64", ".wv"),
+)
 """Endings of files that are sound alone; a picture in one of them is a cover."""
 
-VIDEO = (*(s for s in FILM if s not in AUDIO), ".mpg", ".mpeg", ".m4v", ".wmv", ".3gp", ".ts")
+VIDEO = (
+    *(s for s in FILM if s not in AUDIO),
+    ".mpg",
+    ".mpeg",
+    ".m4v",
+    ".wmv",
+    ".3gp",
+    ".3g2",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".ogv",
+    ".asf",
+)
 TEXTS = (".txt", *ENDINGS)
 """Endings of transcripts, the most telling last."""
 
@@ -186,6 +217,18 @@ def find_clips(
     if text is not None:
         utterance = replace(utterance, text=text, words=())
     return [Given(utterance)]
+
+
+def passed_over(paths: Iterable[str | Path]) -> str | None:
+    """A sentence about the files of folders that `find_clips` takes for no clips, by their endings; or None."""
+    known = {*AUDIO, *VIDEO, *TEXTS}
+    folders = [path for path in map(Path, paths) if path.is_dir()]
+    left = [path for folder in folders for path in corpus_files(folder) if path.suffix.lower() not in known]
+    if not left:
+        return None
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    listed = ", ".join(printable(path) for path in left[:3])
+    return f"passed over, having no ending of sound, video or text: {listed}{more}; name such a file to have it read"
 
 
 def _file(path: Path, allow_outside: bool) -> Given:

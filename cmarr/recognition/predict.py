@@ -1,6 +1,6 @@
 """One run of `cmarr predict`: find the clips, predict, write the predictions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
@@ -8,7 +8,7 @@ from typing import TextIO
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
 from cmarr.progress import progress
-from cmarr.recognition.clips import Given, check_windows, find_clips
+from cmarr.recognition.clips import Given, check_windows, find_clips, passed_over
 from cmarr.recognition.prediction import (
     FORMAT_OF_ENDING,
     FORMATS,
@@ -64,11 +64,16 @@ class Request:
             raise UserError(f"--picture {self.picture}: its ending must be .svg or .png")
 
 
-def run(request: Request, recognizer: Recognizer, out: TextIO) -> int:
-    """Predict, write or print the predictions; how many were refused. Raises UserError for what cannot be done."""
+def run(request: Request, recognizer: Recognizer, out: TextIO, note: Callable[[str], None]) -> int:
+    """Predict, write or print the predictions, call `note` with a sentence about files that are passed over.
+
+    Returns how many clips were refused. Raises UserError for what cannot be done.
+    """
     found = find_clips(
         request.paths, text=request.text, transcript=request.transcript, allow_outside=request.allow_outside
     )
+    if sentence := passed_over(request.paths):
+        note(sentence)
     if request.picture is not None:
         from cmarr.recognition.course import draw_course, require_few
 

@@ -12,7 +12,7 @@ import numpy as np
 from cmarr.corpora.headers import Header, MediaFile, Opener
 from cmarr.encoders.protocol import Encoder
 from cmarr.features.shards import HALF_LIMIT
-from cmarr.media.audio import LevelReader, Levels
+from cmarr.media.audio import WHOLE_NUMBERS, LevelReader, Levels
 from cmarr.media.clips import Clip, Failure, by_file, clip_of
 from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
@@ -101,6 +101,9 @@ EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
 
 CLIPPED = 0.001
 """Share of clipped samples that is worth a warning."""
+
+BEYOND = 2.0
+"""Multiple of full scale that floating-point samples may reach without a warning: lossy codecs overshoot a little."""
 
 FEW_FACES = 0.5
 """Share of the video in which a face was found, below which there is a warning."""
@@ -299,15 +302,20 @@ def absolute(utterance: Utterance) -> Utterance:
 def _length(utterance: Utterance, modality: str, header: Header) -> float | None:
     """Seconds of a file that are used; None where nobody knows."""
     begin, end = utterance.span(modality)
-    if end is None and header.seconds is None:
+    first, last = header.sound if modality == "s" and header.sound else (0.0, header.seconds)
+    if end is None and last is None:
         return None
-    stop = min(x for x in (end, header.seconds) if x is not None)
-    return max(stop - (begin or 0.0), 0.0)
+    stop = min(x for x in (end, last) if x is not None)
+    return max(stop - max(begin or 0.0, first), 0.0)
 
 
 def _about_sound(found: Levels, length: float | None) -> Iterator[str]:
     if found.clipped > CLIPPED:
         yield f"the sound is clipped: {found.clipped:.1%} of its samples lie on flat tops"
+    if found.peak > WHOLE_NUMBERS:
+        yield f"its samples reach {found.peak:.0f}: they were taken as whole numbers, and brought to full scale 1"
+    elif found.peak > BEYOND:
+        yield f"its samples reach {found.peak:.1f} times full scale; it was written too loud"
     if length is not None and found.seconds < 0.9 * length - 0.1:
         told = f"only {found.seconds:.1f} s of {length:.1f} s of the sound can be decoded"
         yield f"{told}; the file is damaged or cut off"

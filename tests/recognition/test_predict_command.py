@@ -4,6 +4,8 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import soundfile
+from recordings import tone
 from typer.testing import CliRunner
 
 from cmarr.cli import app
@@ -199,3 +201,21 @@ def test_a_transcript_that_is_far_too_large_is_told(predict, clips, tmp_path):
     assert status == 1 and "too much for a text file" in lines(output)[0]["refused"]
     status, _, told = predict(clips / "a.wav", "--transcript", tmp_path / "a.srt")
     assert status == 2 and "too much for a text file" in told
+
+
+def test_no_file_of_a_folder_vanishes(predict, clips, tmp_path):
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    for name in ("one.caf", "two.weba"):
+        (folder / name).write_bytes((clips / "a.wav").read_bytes())
+    for name in ("notes.pdf", "b.jpg", "c.jpg", "d.jpg"):
+        (folder / name).write_bytes(b"x")
+    status, output, notes = predict(folder)
+    assert status == 0 and [line.split()[0] for line in output.splitlines()[1:]] == ["one", "two"]
+    assert "passed over, having no ending of sound, video or text:" in notes and "and 1 more" in notes
+
+
+def test_sound_on_another_scale_is_named(predict, tmp_path):
+    soundfile.write(tmp_path / "a.wav", 32767 * tone(440, 1.0), 16_000, subtype="FLOAT")
+    _, output, _ = predict(tmp_path / "a.wav")
+    assert "its samples reach 16384: they were taken as whole numbers, and brought to full scale 1" in output
