@@ -1,6 +1,7 @@
 """Settings of every test."""
 
 import os
+from pathlib import Path
 
 # Two numeric libraries with two threads each on two cores make small tests ten times slower. Set before they load.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -15,11 +16,22 @@ def pytest_xdist_auto_num_workers(config):
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
-def pytest_collection_modifyitems(items):
-    """Files with slow tests first: one that is begun last keeps a single process busy while the others are idle.
+FIRST = ["pipeline/test_pipeline.py", "test_cluster.py"]
+"""Files that take longest. The first also runs the pipeline, which the others of its folder wait for."""
 
-    `make test` keeps xdist from ordering them anew (--no-loadscope-reorder). Of the two that need the pipeline, one
-    comes after the other slow ones, when the pipeline has been run.
+
+def pytest_collection_modifyitems(items):
+    """Long files first: one that is begun last keeps a single process busy while the others are idle.
+
+    `make test` keeps xdist from ordering them anew (--no-loadscope-reorder). Of those that need the pipeline, one is
+    the very first, and the others come after what else is slow, when the pipeline has been run.
     """
+    here = Path(__file__).parent
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in slow, item.path.name == "test_studies.py"))
+
+    def place(item):
+        name = item.path.relative_to(here).as_posix()
+        begun = FIRST.index(name) if name in FIRST else len(FIRST)
+        return item.path not in slow, begun, name.startswith("pipeline/")
+
+    items.sort(key=place)

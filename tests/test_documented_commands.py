@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from dvc.utils.hydra import apply_overrides
 from typer.testing import CliRunner
 
 from cmarr.cli import app
@@ -79,6 +78,8 @@ def test_the_settings_of_an_experiment_resolve(line, tmp_path):
         pytest.skip("the page adds this method; tests/training/test_add_a_method.py does it")
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())
+    from dvc.utils.hydra import apply_overrides
+
     apply_overrides(path, given)
     files = resolve(load_settings(path, ROOT / "presets"))
     assert set(files["report"]["methods"]) <= set(files)

@@ -72,13 +72,11 @@ def folder() -> Path:
         if not (own / "python").exists():
             words = [sys.executable, "-P", __file__, str(own), str(outlived)]
             server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
-            if server.stdout.readline() != "ready\n":
-                raise RuntimeError("the python that has imported did not come up")
-            STARTED.append(server)  # or it would be said at its end that nobody has waited for it
+            with server.stdout as told:
+                if told.readline() != "ready\n":
+                    raise RuntimeError("the python that has imported did not come up")
+            server.returncode = 0  # it ends after this process: nobody waits for it
     return own
-
-
-STARTED: list[subprocess.Popen] = []
 
 
 def python() -> str:

@@ -1,7 +1,6 @@
 """Tiny networks of the real architectures, with random weights, as `save_pretrained` writes them."""
 
 import torch
-import transformers
 
 SPEECH = {
     "vocab_size": 32,
@@ -56,6 +55,8 @@ WORDS = [
 
 def save_speech(kind, folder):
     """Write a checkpoint of one of SPEECH_KINDS; returns its path."""
+    import transformers
+
     name, changes = SPEECH_KINDS[kind]
     torch.manual_seed(1)
     config = getattr(transformers, f"{name}Config")(**SPEECH, **changes)
@@ -66,6 +67,8 @@ def save_speech(kind, folder):
 
 def save_text(kind, folder):
     """Write a checkpoint of one of TEXT_KINDS; returns its path."""
+    import transformers
+
     name, changes = TEXT_KINDS[kind]
     torch.manual_seed(1)
     config = getattr(transformers, f"{name}Config")(**{**TEXT, **changes})

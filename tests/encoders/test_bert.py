@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import transformers
 from checkpoints import TEXT_KINDS
 
 from cmarr.encoders.bert import Bert
@@ -21,6 +20,8 @@ def utterances(*texts):
 
 def alone(folder, text):
     """The plain loop: one text through transformers, (T, D)."""
+    import transformers
+
     network = transformers.AutoModel.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import transformers
 from checkpoints import SPEECH_KINDS
 
 from cmarr.encoders.registry import build_encoder
@@ -26,6 +25,8 @@ def sounds(*lengths, seed=0):
 
 def alone(folder, samples, layer=None):
     """The plain loop: one utterance through transformers, (T, D)."""
+    import transformers
+
     network = transformers.AutoModel.from_pretrained(folder).eval()
     prepare = transformers.AutoFeatureExtractor.from_pretrained(folder)
     inputs = prepare(samples, sampling_rate=RATE, return_tensors="pt").input_values
@@ -61,6 +62,8 @@ def test_a_batch_gives_what_each_utterance_gives_alone(kind, speech_model):
 def test_plain_padding_would_not(speech_model):
     """The test above can fail: transformers' own batch, padded and masked, is off by orders of magnitude more."""
     folder = speech_model["wav2vec2"]
+    import transformers
+
     network = transformers.AutoModel.from_pretrained(folder).eval()
     prepare = transformers.AutoFeatureExtractor.from_pretrained(folder)
     short, long = sounds(8_000, 32_000)

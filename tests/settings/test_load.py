@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from dvc.utils.hydra import apply_overrides
 
 from cmarr.errors import UserError
 from cmarr.settings.load import load_settings, read_preset, read_yaml
@@ -211,6 +210,8 @@ def test_an_experiment_loses_no_word_of_the_manual(tmp_path, overrides):
     """DVC writes the file anew at every -S: a comment line behind a list would be lost, the rest stays as it is."""
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text())
+    from dvc.utils.hydra import apply_overrides
+
     apply_overrides(path, ["beta=auto"])
     assert path.read_text() == (ROOT / "params.yaml").read_text()
     apply_overrides(path, overrides)
