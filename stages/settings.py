@@ -6,19 +6,21 @@ runs whenever the pipeline does, because any code may have changed; the files th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cmarr.code_digest import Start, code_digest
 from cmarr.damage.kinds import KINDS
-from cmarr.files import write_json, write_text
+from cmarr.errors import UserError
+from cmarr.files import file_digest, read_json, write_json, write_text
 from cmarr.modalities import NAMES
-from cmarr.plugins import ENCODERS, METHODS, READERS, start_of
+from cmarr.plugins import ENCODERS, METHODS, READERS, names, start_of
 from cmarr.settings.grid import COLUMNS
-from cmarr.settings.load import AUTO, load_settings
-from cmarr.settings.resolve import resolve
-from cmarr.settings.schema import Settings
 from stages.paths import Paths
-from stages.stage import located, run
+from stages.stage import located, run, use_plugins, work_folder
+
+if TYPE_CHECKING:
+    from cmarr.settings.schema import Settings
 
 ASIDE = ("run", "track")
 """Settings that no stage of the study depends on."""
@@ -42,15 +44,49 @@ class Work:
 
 
 def main(dataset: str) -> None:
-    paths, settings = Paths(dataset), load_settings("params.yaml", "presets", find=located)
-    resolved = resolve(settings)
+    paths, memory = Paths(dataset), work_folder("settings", f"{dataset}.json")
+    known = _remembered(memory) or _resolved(memory)
+    resolved = known["resolved"]
     files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
         write_json(paths.data / "settings" / f"{name}.json", file)
-    write_json(paths.metrics / "params.json", shown(settings))
+    write_json(paths.metrics / "params.json", known["shown"])
     collected = paths.metrics / "sensitivity.csv"
     if not collected.exists():  # of a corpus of one's own: the report depends on it, and git should keep it
         write_text(collected, ",".join(COLUMNS) + "\n")
+
+
+def _resolved(memory: Path) -> dict[str, Any]:
+    """What params.yaml, the presets and the code make of each other, kept for `_remembered`."""
+    # these import every method, and with them torch, which takes longer than all that this stage does
+    from cmarr.settings.load import load_settings
+    from cmarr.settings.resolve import resolve
+
+    settings = load_settings("params.yaml", "presets", find=located)
+    known = {"resolved": resolve(settings), "shown": shown(settings), "plugins": list(settings.plugins)}
+    write_json(memory, known | {"texts": _texts(), "code": _code()})
+    return known
+
+
+def _remembered(memory: Path) -> dict[str, Any] | None:
+    """What the stage came to when it last ran, if all that it depends on is the same."""
+    try:
+        known: dict[str, Any] = read_json(memory)
+        if known["texts"] != _texts():
+            return None
+        use_plugins(known["plugins"])
+        return known if known["code"] == _code() else None
+    except (OSError, ValueError, LookupError, UserError, ModuleNotFoundError):
+        return None  # there is nothing, or it is damaged; what is wrong with a plugin is said when all is read anew
+
+
+def _texts() -> dict[str, str]:
+    return {str(path): file_digest(path) for path in (Path("params.yaml"), *Path("presets").glob("*.yaml"))}
+
+
+def _code() -> str:
+    every = [start_of(kind, name) for kind in (METHODS, ENCODERS, READERS) for name in names(kind)]
+    return code_digest("stages.settings", *every)
 
 
 def works(resolved: Mapping[str, dict[str, Any]]) -> dict[str, Work]:
@@ -99,7 +135,7 @@ def _source(settings: Mapping[str, Any]) -> Start:
     return start_of(ENCODERS, settings["encoder"])
 
 
-def shown(settings: Settings) -> dict[str, Any]:
+def shown(settings: "Settings") -> dict[str, Any]:
     """params.yaml with the preset filled in, for `dvc params diff` and `dvc exp show`.
 
     Of sections that each belong to a name, those of names that are used; no key whose value the machine decides.
@@ -113,8 +149,8 @@ def shown(settings: Settings) -> dict[str, Any]:
     }
     if "all" not in settings.protocols:
         used["protocol"] = {"seed", *settings.protocols}
-    for section, names in used.items():
-        whole[section] = {name: own for name, own in whole[section].items() if name in names}
+    for section, chosen in used.items():
+        whole[section] = {name: own for name, own in whole[section].items() if name in chosen}
     return {key: value for key, value in _decided(whole).items() if key != "ray"}
 
 
@@ -123,7 +159,7 @@ def _decided(tree: dict[str, Any]) -> dict[str, Any]:
     return {
         key: _decided(value) if isinstance(value, dict) else value
         for key, value in tree.items()
-        if value != AUTO
+        if value != "auto"
     }
 
 

@@ -4,7 +4,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,10 +31,8 @@ def located(setting: str) -> Path:
     return (here if inside else root() / given).resolve()
 
 
-def use_plugins(dataset: str) -> None:
-    """Know the plugins that the settings of a dataset name. Raises UserError for one that is not there any more."""
-    path = Path("data", dataset, "settings", "run.json")
-    named = read_json(path).get("plugins", []) if path.is_file() else []
+def use_plugins(named: Sequence[str]) -> None:
+    """Know the plugins that params.yaml names. Raises UserError for one that is not there any more."""
     plugins.use([str(located(p)) if plugins.is_file(p) else p for p in named])
 
 
@@ -68,7 +66,8 @@ def run(stage: Callable[..., None]) -> None:
     label = "@".join([name, *arguments[1:]])
     try:
         if name != "settings":  # which reads params.yaml itself
-            use_plugins(arguments[0])
+            run_settings = Path("data", arguments[0], "settings", "run.json")
+            use_plugins(read_json(run_settings).get("plugins", []) if run_settings.is_file() else [])
         with _timed(arguments[0], label):
             stage(*arguments)
     except UserError as error:
