@@ -87,6 +87,8 @@ def module_of(kind: Kind, name: str, key: str = "") -> ModuleType:
     found = _found(kind, name, key)
     if name in _built_in(kind):
         return importlib.import_module(found.module)
+    if str(found.file) in _given() and (folder := str(found.file.parent)) not in sys.path:
+        sys.path.append(folder)
     try:
         module = importlib.import_module(found.module)
     except Exception as error:
@@ -118,17 +120,11 @@ def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
     for kind in KINDS:
         _all(kind, tuple(given))
     os.environ[VARIABLE] = os.pathsep.join(given)
-    for plugin in filter(is_file, given):
-        if (parent := str(Path(plugin).parent)) not in sys.path:
-            sys.path.append(parent)
 
 
 def _given() -> tuple[str, ...]:
-    return tuple(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
-
-
-_OUTER = _given()
-"""What was in the environment when this process began."""
+    named = filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))
+    return tuple(str(Path(plugin).expanduser().resolve()) if is_file(plugin) else plugin for plugin in named)
 
 
 def is_file(plugin: str) -> bool:
@@ -210,3 +206,7 @@ def _file_of_plugin(plugin: str) -> Path:
             f"plugins: there is no module {plugin!r} here; install it, or name its file, ending in .py"
         )
     return Path(spec.origin)
+
+
+_OUTER = _given()
+"""What was in the environment when this process began."""

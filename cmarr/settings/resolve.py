@@ -9,7 +9,7 @@ from cmarr.errors import UserError, did_you_mean
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
-from cmarr.plugins import METHODS, names
+from cmarr.plugins import METHODS, READERS, file_of, names
 from cmarr.settings.crossing import crossed
 from cmarr.settings.declared import own_settings, selectable
 from cmarr.settings.idle import refuse_idle_switches
@@ -109,6 +109,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
 def _from_raw(settings: Settings) -> dict[str, dict[str, Any]]:
     """What reads a corpus and extracts its features: `corpus`, `prepare`, and one entry a modality."""
     dataset = settings.datasets[settings.dataset]
+    file_of(READERS, dataset.kind, f"datasets.{settings.dataset}.kind")  # there is one
     corpus = {
         "dataset": settings.dataset,
         "kind": dataset.kind,

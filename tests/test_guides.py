@@ -1,0 +1,107 @@
+"""docs/add-a-corpus.md and docs/add-an-encoder.md, followed to the letter from outside the repository."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from ruamel.yaml import YAML
+
+from cmarr.corpora.labels import EMOTIONS
+from cmarr.corpora.manifest import read_manifest
+from cmarr.errors import UserError
+from cmarr.features.shards import read_features
+from cmarr.files import read_json
+from cmarr.plugins import VARIABLE
+from cmarr.settings.load import load_settings, read_yaml
+from cmarr.settings.resolve import resolve
+from tests.documented import blocks
+from tests.outside import page_file, run, write_params
+
+
+def shown(page: str, number: int) -> dict:
+    """A page's block of YAML."""
+    return YAML(typ="safe", pure=True).load(blocks(page, "yaml")[number])
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with both plugins, beside a corpus as the page describes it."""
+    project, corpus = tmp_path / "project", tmp_path / "corpora/kitchen"
+    project.mkdir()
+    corpus.mkdir(parents=True)
+    for stem in ("ann_happy_07", "bob_sad_01", "holiday"):
+        soundfile.write(corpus / f"{stem}.wav", np.zeros(16_000), 16_000)
+    (corpus / "ann_happy_07.txt").write_text("pass me a bee")
+    for page in ("add-a-corpus.md", "add-an-encoder.md"):
+        page_file(page, project)
+    plugins = [p for page in ("add-a-corpus.md", "add-an-encoder.md") for p in shown(page, 0)["plugins"]]
+    section = shown("add-a-corpus.md", 1)["kitchen"]
+    assert set(section["classes"]) <= set(EMOTIONS)
+    write_params(
+        project,
+        plugins=plugins,
+        dataset="kitchen",
+        datasets__kitchen=section,
+        encoders__text="letters",
+        encoders__letters=shown("add-an-encoder.md", 1)["letters"],
+        workers=1,
+    )
+    return project
+
+
+def test_a_corpus_and_an_encoder_of_ones_own_are_read_and_extracted(project):
+    for stage in ("settings kitchen", "corpus kitchen", "prepare kitchen", "extract kitchen text"):
+        name, *arguments = stage.split()
+        run("-m", f"stages.{name}", *arguments, cwd=project)
+    found = read_manifest(project / "data/kitchen/manifest.parquet")
+    assert [(u.id, u.label, u.speaker, u.text) for u in found] == [
+        ("ann_happy_07", "happy", "ann", "pass me a bee"),
+        ("bob_sad_01", "sad", "bob", None),
+    ]
+    table = read_features(project / "data/kitchen/features/text")
+    assert table.values.shape == (4, 20) and table.values[3, 4] == 2  # pass me a bee
+    extraction = read_json(project / "data/kitchen/settings/extract/text.json")
+    assert (extraction["encoder"], extraction["settings"]) == ("letters", {"count": 20})
+    before = extraction["code"]
+    letters = project.parent / "mine/letters.py"
+    letters.write_text(letters.read_text().replace('"revision": "1"', '"revision": "2"'))
+    run("-m", "stages.settings", "kitchen", cwd=project)
+    assert read_json(project / "data/kitchen/settings/extract/text.json")["code"] != before
+
+
+def test_the_doctor_knows_them(project):
+    said = run(
+        "-m", "cmarr.cli", "doctor", "kitchen", cwd=project, fails=True
+    )  # two clips are too few for folds
+    assert "kind kitchen" in said and "letters, ready" in said and "holiday.wav" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"encoders__letters": {"cuont": 3}}, r"encoders.letters.cuont' does not exist; did you mean 'count'\?"),
+        ({"encoders__letters": {"count": 27}}, "encoders.letters.count: input should be less than or equal to 26"),
+        ({"encoders__text": "lettres"}, r"'lettres' does not encode text; there are .*; did you mean 'letters'\?"),
+        ({"datasets__kitchen__kind": "kitchn"}, r"'kitchn' is not a kind of corpus; .*; did you mean 'kitchen'\?"),
+        ({"plugins": ["../mine/latters.py"]}, "plugins: .*latters.py does not exist"),
+        ({"plugins": ["nowhere.letters"]}, "plugins: there is no module 'nowhere.letters' here"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_as_with_the_products_own(project, monkeypatch, changes, said):
+    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    params = read_yaml(project / "params.yaml")
+    for key, value in changes.items():
+        *above, last = key.split("__")
+        section = params
+        for part in above:
+            section = section[part]
+        section[last] = value
+    (project / "params.yaml").write_text(json.dumps(params))
+    try:
+        with pytest.raises(UserError, match=said):
+            resolve(load_settings(project / "params.yaml", project / "presets"))
+    finally:
+        sys.modules.pop("letters", None)
