@@ -7,7 +7,7 @@ Read beside the paper: `_encode` is the alignment phase (Eq 1, the losses of Eq 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -186,6 +186,10 @@ class CMARR(nn.Module):
                 why = "neither alignment nor reconstruction has a loss, so there is one stage"
                 yield Idle("staged", why, "false")
             yield from (Idle(*own) for own in self.idle_parts())
+
+        def resolved(self) -> dict[str, Any]:
+            """The values that are recorded: a hidden width of `d` is the width itself."""
+            return self.model_dump() | ({"coupling_hidden": self.d} if self.coupling_hidden == "d" else {})
 
     objective = ("alpha", "beta", "lambda_")
     beside_ablations = ("masked", "masked (fusion alone)")

@@ -102,7 +102,7 @@ class GBDT(nn.Module):
         feature_share: PositiveShare = setting(0.2, "features that a split chooses from, a share of all")
         bins: Bins = setting(63, "values that a feature is rounded to; fewer are faster")
 
-    plain = True
+    plain, tuned = True, "learning_rate"
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         """Room for the trees."""

@@ -27,7 +27,7 @@ class Linear(nn.Module):
 
         C: Positive = setting(0.1, "inverse strength of the L2 penalty (ridge: alpha = 1 / C)")
 
-    plain = True
+    plain, tuned = True, "C"
 
     weight: Tensor
     bias: Tensor

@@ -44,6 +44,4 @@ def build_method(
     Raises UserError for a name that does not exist, and for settings that the class does not have or cannot take.
     """
     made = method_class(name, first_stage=first_stage)
-    if not hasattr(made, "Settings"):  # not declared yet: plain keywords
-        return made(dims=dims, task=task, **settings)
     return made(dims, task, validate(made.Settings, settings, f"method.{name}"))

@@ -12,7 +12,7 @@ from cmarr.encoders.registry import encoder_class
 from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
 from cmarr.plugins import ENCODERS, METHODS, file_of, names
-from cmarr.settings.schema import UNDECLARED, Encoders, Finetune, Settings
+from cmarr.settings.schema import Encoders, Finetune, Settings
 
 Fields = dict[str, Any]
 
@@ -35,8 +35,6 @@ def selectable(modality: str | None = None) -> tuple[str, ...]:
 def objective(method: str) -> dict[str, str]:
     """Key at the top of params.yaml -> the setting of a method that it is: the weights of its objective."""
     made = method_class(method)
-    if not hasattr(made, "Settings"):
-        return {"alpha": "alpha", "beta": "beta", "lambda": "lambda_"} if method == "cmarr" else {}
     return {made.Settings.model_fields[name].alias or name: name for name in getattr(made, "objective", ())}
 
 
@@ -45,8 +43,6 @@ def method_section(name: str) -> type[Section]:
     """The section `method.<name>`: what the method declares, less the weights of its objective; `train`, the keys of
     the training loop that it overrides; `first_stage`, of the model that it starts from."""
     made = method_class(name)
-    if not hasattr(made, "Settings"):
-        return UNDECLARED[name]
     fields = _fields(made.Settings, without=objective(name).values())
     if not hasattr(made, "fit"):
         fields["train"] = (dict[str, Any], dict(getattr(made, "published_training", {})))
@@ -91,9 +87,7 @@ def _settings_model(
     which = Annotated[tuple[Literal[trainable], ...], AfterValidator(distinct)]  # type: ignore[valid-type]
     top: Fields = {}
     for name in sections:
-        made = method_class(name)
-        if hasattr(made, "Settings"):
-            top |= _fields(made.Settings, only=objective(name).values())
+        top |= _fields(method_class(name).Settings, only=objective(name).values())
     return create_model(
         "Settings",
         __base__=Settings,

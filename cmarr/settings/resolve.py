@@ -12,14 +12,10 @@ from cmarr.modalities import NAMES
 from cmarr.plugins import METHODS, READERS, file_of, names
 from cmarr.settings.crossing import crossed
 from cmarr.settings.declared import own_settings, selectable
-from cmarr.settings.idle import refuse_idle_switches
 from cmarr.settings.schema import Dataset, Settings, Train
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
 from cmarr.validation import validate
-
-SIZES = ("d", "length", "depth", "heads", "text_dropout", "latents", "resampler_layers", "missing")
-"""Settings of a method that the model it starts from shares: its weights go into the method's."""
 
 
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -104,6 +100,23 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         **task,
     }
     return files
+
+
+def refuse_idle_switches(settings: Settings) -> None:
+    """Raise UserError, a line for each switch of a trained method that would do nothing beside its others.
+
+    Lest a run be taken for what it is not. An ablation may well leave a switch without a task.
+    """
+    lines = []
+    for name in settings.methods:
+        own = own_settings(settings, name)
+        lines += [
+            f"method.{name}.{idle.key}: {getattr(own, idle.key)} would do nothing, because {idle.why}; set it to "
+            f"{idle.instead}"
+            for idle in (own.idle() if hasattr(own, "idle") else ())
+        ]
+    if lines:
+        raise UserError("\n".join(lines))
 
 
 def _from_raw(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -205,23 +218,16 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         raise UserError(
             f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
         )
-    own = getattr(settings.method, name).model_dump()
-    own.pop("first_stage", None)
-    overrides = own.pop("train", {})
+    overrides = getattr(getattr(settings.method, name), "train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
-    starts = _starts(settings, name)
-    if hasattr(method_class(name), "Settings"):
-        own = own_settings(settings, name).model_dump()
-    elif name == "cmarr":
-        if own["coupling_hidden"] == "d":
-            own["coupling_hidden"] = own["d"]
-        own |= {"alpha": settings.alpha, "beta": settings.beta, "lambda_": settings.lambda_}
+    own = own_settings(settings, name)
+    values = own.resolved() if hasattr(own, "resolved") else own.model_dump()
     return {
         "method": name,
-        "settings": own,
+        "settings": values,
         "train": train,
-        "trials": trials(settings.tune, own, train),
-        "starts_from": name if starts else None,
+        "trials": trials(settings.tune, values, train, getattr(method_class(name), "tuned", None)),
+        "starts_from": name if _starts(settings, name) else None,
         "seeds": list(settings.seeds),
         "device": settings.device,
         **_finetune(settings),
@@ -234,9 +240,7 @@ def _starts(settings: Settings, name: str) -> bool:
     made = method_class(name)
     if getattr(made, "first_stage", None) is None:
         return False
-    if hasattr(made, "starts"):
-        return bool(made.starts(own_settings(settings, name)))
-    return getattr(getattr(settings.method, name), "teacher", "pretrained") == "pretrained"
+    return bool(made.starts(own_settings(settings, name))) if hasattr(made, "starts") else True
 
 
 def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
@@ -246,13 +250,13 @@ def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[st
     own = getattr(settings.method, name).model_dump()
     first = own["first_stage"]
     overrides = first.pop("train")
-    takes = getattr(method_class(name), "first_stage_takes", SIZES)
+    taken = getattr(method_class(name), "first_stage_takes", ())
     key = f"method.{name}.first_stage.train"
     train = validate(Train, settings.train.model_dump() | overrides, key).model_dump()
     return {
         "method": name,
         "first_stage": True,
-        "settings": first | {size: own[size] for size in takes if size in own},
+        "settings": first | {size: own[size] for size in taken},
         "train": train,
         "trials": [{}],
         "starts_from": None,

@@ -7,12 +7,13 @@ from typing import Any
 
 from cmarr.settings.schema import Tune
 
-RATES = ("learning_rate", "C")
-"""What stands for the learning rate in methods that are fitted without gradient descent."""
 
-
-def trials(tune: Tune, settings: Mapping[str, Any], train: Mapping[str, Any]) -> list[dict[str, Any]]:
+def trials(
+    tune: Tune, settings: Mapping[str, Any], train: Mapping[str, Any], tuned: str | None = None
+) -> list[dict[str, Any]]:
     """What each trial changes in a method's `settings` and in its section `train`; the first changes nothing.
+
+    tuned: the setting that stands for the learning rate in a method that is fitted without gradient descent
 
     The draws depend on the number of the trial alone: they are the same for every method.
     """
@@ -21,11 +22,11 @@ def trials(tune: Tune, settings: Mapping[str, Any], train: Mapping[str, Any]) ->
     for _ in range(1, tune.trials):
         factor = math.exp(draws.uniform(low, high))
         dropout = draws.uniform(*tune.dropout)
-        own = {key: settings[key] * factor for key in RATES if key in settings}
+        own = {} if tuned is None else {tuned: settings[tuned] * factor}
         if "dropout" in settings:
             own["dropout"] = dropout
         change: dict[str, Any] = {"settings": own}
-        if not own.keys() & set(RATES):
+        if tuned is None:
             change["train"] = {"lr": train["lr"] * factor}
         found.append(change)
     return found

@@ -9,8 +9,8 @@ from cmarr.errors import UserError
 from cmarr.losses.regularisation import Regularised
 from cmarr.methods.cmarr import CMARR
 from cmarr.settings.declared import settings_model
-from cmarr.settings.idle import refuse_idle_switches
 from cmarr.settings.load import load_settings
+from cmarr.settings.resolve import refuse_idle_switches
 from tests.settings.test_load import PRESETS, ROOT
 from tests.settings.test_variants import ask, resolved
 
