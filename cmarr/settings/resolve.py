@@ -32,6 +32,8 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """
     dataset = settings.datasets[settings.dataset]
     task = {"classes": list(dataset.classes), "task": dataset.task, "cluster": _cluster(dataset)}
+    for name in settings.methods:
+        file_of(METHODS, name)  # there is one
     _check_finetune(settings)
     refuse_idle_switches(settings)
     files: dict[str, dict[str, Any]] = {
@@ -213,11 +215,6 @@ def _damage(settings: Settings, kind: str, extraction: dict[str, Any]) -> dict[s
 
 
 def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, Any]:
-    known = names(METHODS)
-    if name not in known:
-        raise UserError(
-            f"methods: {name!r} is not a method; there are {', '.join(known)}{did_you_mean(name, known)}"
-        )
     overrides = getattr(getattr(settings.method, name), "train", {})
     train = validate(Train, settings.train.model_dump() | overrides, f"method.{name}.train").model_dump()
     own = own_settings(settings, name)

@@ -54,7 +54,7 @@ def test_one_file_is_trained_evaluated_and_exported(corpus):
     scores = json.loads((project / "metrics/demo/average.json").read_text())
     assert scores["UAR"]["svt"]["mean"] >= 0.5
     settings = json.loads((project / "data/demo/settings/train/average.json").read_text())
-    assert (settings["settings"], settings["train"]["epochs"]) == ({"d": 16}, 30)
+    assert (settings["settings"], settings["train"]["epochs"]) == ({"width": 16}, 30)
     model = project / "data/demo/models/average/fold1-seed0.safetensors"
     load = (
         f"from cmarr.methods.model import load_model; print(type(load_model({str(model)!r}).method).__name__)"
