@@ -9,8 +9,8 @@ import torch
 from cmarr.declaration import Count, Place, Section, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.networks import LAYERS, TEXT_FAMILIES, ChosenLayers, LayerChoice, TextNetwork, framing
-from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
-from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, load_checkpoint
+from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance, readable
 
@@ -24,9 +24,7 @@ class Bert:
     A text with more word pieces than the model can take is read in equal chunks that overlap by a quarter, each framed
     by the special tokens, each row taken from the chunk in which it lies further from an end.
 
-    In float32 a row differs by less than 1e-5 from what transformers gives for the text alone. `batch_pieces`
-    bounds the word pieces that go through the network at once, `workers` the threads that compute, `window` how many
-    texts are sorted by length at a time.
+    In float32 a row differs by less than 1e-5 from what transformers gives for the text alone.
     """
 
     class Settings(Section):

@@ -9,7 +9,8 @@ from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.decoding import decoded
 from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, prepared, weights_file
 from cmarr.encoders.face_settings import FaceSection, FaceSettings
-from cmarr.encoders.pretrained import PRECISION, Arithmetic, Precision, libraries
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Precision
+from cmarr.encoders.protocol import libraries
 from cmarr.files import file_digest
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
@@ -18,11 +19,8 @@ from cmarr.utterance import Rejected, Utterance
 class DensefaceRows:
     """One row a face (T, 342), `rate` faces a second, of the face followed through the clip.
 
-    The box is widened by `margin` of its
-    size on each side and scaled to 64 x 64 gray. A frame without a face gives no row; without any face in the clip the
-    video is not available. `batch_faces` bounds what goes through the network at once (auto: what is fastest),
-    `workers` the processes that decode and search and the threads that compute, `seconds` the decoding of an utterance,
-    `window` how many utterances are sorted by length at a time.
+    The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray. A frame without a face gives no
+    row; without any face in the clip the video is not available.
     """
 
     class Settings(FaceSection):

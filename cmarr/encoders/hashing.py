@@ -4,13 +4,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from cmarr.declaration import Count, Section, setting
-from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
+from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance, readable
 
@@ -49,7 +48,7 @@ class Hashing:
         return {
             "encoder": "hashing",
             "revision": "1",
-            "libraries": f"scikit-learn {version('scikit-learn')}",
+            "libraries": libraries("scikit-learn"),
             "parameters": f"dim={self.dim} ngrams={self.shortest}-{self.longest}",
         }
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.metadata import version
 
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.face_settings import FaceSection, FaceSettings
+from cmarr.encoders.protocol import libraries
 from cmarr.errors import UserError
 from cmarr.media.faces import SIZE
 from cmarr.media.gradients import FaceGradients, width
@@ -18,8 +18,7 @@ class Hog:
 
     The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; `cell`
     is the side of a cell in pixels, a block holds `block` x `block` cells, nine directions each. A frame
-    without a face gives no row; without any face in the clip the video is not available. `workers`
-    processes decode and compute; an utterance may take `seconds`. `detector` is 'haar', or 'yunet' with its ONNX file.
+    without a face gives no row; without any face in the clip the video is not available.
     """
 
     class Settings(FaceSection):
@@ -52,7 +51,7 @@ class Hog:
         return {
             "encoder": "hog",
             "revision": "1",
-            "libraries": " ".join(f"{name} {version(name)}" for name in ("opencv-python", "av")),
+            "libraries": libraries("opencv-python", "av"),
             "parameters": f"{self.faces} cell={self.cell} block={self.block}",
         }
 

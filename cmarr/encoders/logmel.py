@@ -2,20 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.metadata import version
 
 from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.decoding import clip_features
+from cmarr.encoders.protocol import libraries
 from cmarr.media.spectrum import LogMelRows
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
 
 class LogMel:
-    """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames.
-
-    `workers` processes decode and compute; an utterance may take `seconds`.
-    """
+    """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames."""
 
     class Settings(Section):
         """log-mel bands of 25 ms windows every 10 ms, and their change over time"""
@@ -37,7 +34,7 @@ class LogMel:
         return {
             "encoder": "logmel",
             "revision": "1",
-            "libraries": " ".join(f"{name} {version(name)}" for name in ("torchaudio", "av", "soundfile")),
+            "libraries": libraries("torchaudio", "av", "soundfile"),
             "parameters": f"bands={self.bands} pool={self.pool}",
         }
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,11 +96,6 @@ def load_checkpoint(
     name = folder.resolve().name if local else model
     commit = _folder_revision(folder) if local else getattr(config, "_commit_hash", None) or revision
     return Checkpoint(network.eval().requires_grad_(False), prepare, name, commit)
-
-
-def libraries(*names: str) -> str:
-    """'torch 2.11.0 transformers 5.23.0 ...': the versions that a shard's metadata names."""
-    return " ".join(f"{name} {version(name)}" for name in names)
 
 
 def configuration(network: Any) -> dict[str, Any]:

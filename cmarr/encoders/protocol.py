@@ -1,6 +1,7 @@
 """What extraction knows of an encoder: this protocol and nothing else."""
 
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Protocol, runtime_checkable
 
 from cmarr.sequence import FeatureSequence
@@ -21,16 +22,25 @@ def is_absence(rejected: Rejected) -> bool:
     return rejected.reason == EMPTY_TEXT or rejected.reason.startswith(NO_FACE)
 
 
+def libraries(*names: str) -> str:
+    """'torch 2.11.0 transformers 5.23.0 ...': the versions that a shard's metadata names."""
+    return " ".join(f"{name} {version(name)}" for name in names)
+
+
 @runtime_checkable
 class Encoder(Protocol):
-    """One modality of an utterance -> a feature sequence. Settings are plain keyword arguments.
+    """One modality of an utterance -> a feature sequence.
+
+    It is built of its own `Settings` and of keywords that say what the machine allows, of which it takes what it uses:
+    `workers` processes that decode and threads that compute, `seconds` to decode one utterance, the `device`, and a
+    `window` of utterances that are sorted by length at a time.
 
     The features of an utterance depend on nothing but the utterance and the settings: not on its
     neighbours, the number of workers or the order.
 
     An encoder of media has, besides, `reader`: the factory of what runs in its worker processes
     (`cmarr.media.worker_pool.decode`), by which a program that encodes clip after clip keeps them running.
-    It has `workers` and `seconds`, processes and time limit, which may be changed between two calls.
+    Its `workers` and `seconds` may be changed between two calls.
     One whose network is trained with the method has `exported(file)`: the settings with which it needs no network, all
     else that it needs being written into the file, which goes along with an exported model.
     """

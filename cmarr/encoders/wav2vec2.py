@@ -10,8 +10,8 @@ from cmarr.declaration import Count, Place, Positive, Section, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.decoding import decoded
 from cmarr.encoders.networks import LAYERS, SPEECH_FAMILIES, ChosenLayers, LayerChoice, SpeechNetwork
-from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, libraries, load_checkpoint
-from cmarr.encoders.protocol import STAGE
+from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, load_checkpoint
+from cmarr.encoders.protocol import STAGE, libraries
 from cmarr.errors import UserError
 from cmarr.media.audio import RATE, Samples
 from cmarr.sequence import FeatureSequence
@@ -27,9 +27,7 @@ class Wav2vec2:
     a quarter, each row taken from the chunk in which it lies further from an end; its samples are normalised as a
     whole, as always.
 
-    In float32 a row differs by less than 1e-5 from what transformers gives for the utterance alone. `batch_seconds`
-    bounds what goes through the network at once, `workers` the processes that decode and the threads that compute,
-    `seconds` the decoding of an utterance, `window` how many are sorted by length at a time.
+    In float32 a row differs by less than 1e-5 from what transformers gives for the utterance alone.
     """
 
     class Settings(Section):
@@ -45,7 +43,7 @@ class Wav2vec2:
         pool: Count = setting(1, "rows averaged into one, >= 1; 2 gives 25 rows/s")
         precision: Precision = setting("fp32", PRECISION)
         longest: Positive = setting(
-            60.0, "seconds, > 0; a longer utterance is read in stretches that overlap by a quarter"
+            60.0, "seconds, > 0; a longer utterance is read in chunks that overlap by a quarter"
         )
         batch_seconds: Positive = setting(
             10.0,

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from cmarr.declaration import Place, Section, setting
 from cmarr.encoders.networks import FRAME, SPEECH_FAMILIES, LayerChoice, SpeechNetwork, to_frames
-from cmarr.encoders.pretrained import libraries, load_checkpoint
+from cmarr.encoders.pretrained import load_checkpoint
+from cmarr.encoders.protocol import libraries
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, recorded, require_rate
 from cmarr.media.audio import RATE, Samples
 from cmarr.sequence import FeatureSequence
@@ -20,8 +21,7 @@ class Waveforms:
     """16 kHz mono, 16 bit, in frames of 20 ms: (T, 320) int16, T = ceil(N / 320) for N samples.
 
     The network that will read them must be there, and an utterance too short for it is rejected; with `least` it need
-    not. `workers` processes decode, each utterance in
-    at most `seconds`.
+    not.
     """
 
     class Settings(Section):

@@ -10,8 +10,8 @@ import numpy as np
 from cmarr.declaration import Place, Section, setting
 from cmarr.encoders.bert import MODEL, REVISION, word_pieces
 from cmarr.encoders.networks import TEXT_FAMILIES, framing
-from cmarr.encoders.pretrained import libraries, load_checkpoint
-from cmarr.encoders.protocol import EMPTY_TEXT, STAGE
+from cmarr.encoders.pretrained import load_checkpoint
+from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
 from cmarr.errors import UserError
 from cmarr.files import file_digest, write_text
 from cmarr.sequence import FeatureSequence
