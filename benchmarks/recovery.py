@@ -28,7 +28,7 @@ from sklearn.metrics import recall_score
 from cmarr.corpora.demo.content import AFFECT, BLUR
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.inference import answer
+from cmarr.methods.inference import split_logits
 from cmarr.methods.registry import build_method
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.report.style import COLOURS, MARKERS, horizontal_grid, save_figure, style
@@ -143,7 +143,7 @@ def run(trial: Trial) -> dict[str, float]:
         masks="sample",
         mask_conditions="seven",
     )
-    answers = answer(method, normaliser, test, CONDITIONS)
+    answers = split_logits(method, normaliser, test, CONDITIONS)
     truth = test.labels.numpy()
     return {c: float(recall_score(truth, answers[c].argmax(1).numpy(), average="macro")) for c in CONDITIONS}
 

@@ -20,7 +20,7 @@ from cmarr.evaluation.predictions import (
 from cmarr.features.shards import load_features
 from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
-from cmarr.methods.inference import answer, representations
+from cmarr.methods.inference import representations, split_logits
 from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Represents
 from cmarr.modalities import CONDITIONS
@@ -42,7 +42,9 @@ class Asked:
         store = load_store(ids, self.utterances, features, self.task).to(self.device)
         available = store.available.cpu().numpy()
         told = utterance_columns([self.utterances[i] for i in ids], self.cluster, self.task)
-        logits = {c: v.numpy() for c, v in answer(model.method, model.normaliser, store, CONDITIONS).items()}
+        logits = {
+            c: v.numpy() for c, v in split_logits(model.method, model.normaliser, store, CONDITIONS).items()
+        }
         shared = {"ids": told["ids"], "clusters": told["clusters"], "logits": logits, "task": self.task}
         rest = {"n_usable": usable_counts(available), "prior": model.prior.tolist()}
         return told | shared | rest, shared | {"available": available, "vectors": _vectors(model, store)}

@@ -15,7 +15,7 @@ from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.spread import spread_frame
 from cmarr.masks.files import levels, unpacked
 from cmarr.masks.protocols import STEPS
-from cmarr.methods.inference import answer, spreads
+from cmarr.methods.inference import split_logits, spreads
 from cmarr.methods.model import Model
 from cmarr.modalities import COMPLETE, CONDITIONS, NAMES
 
@@ -27,7 +27,7 @@ def predictions_of(model: Model, fold: int, **about: Any) -> Predict:
     """How one model predicts; about: the rest of what `predictions_frame` wants to know."""
 
     def predict(store: Store, conditions: Sequence[str], **degree: Any) -> pd.DataFrame:
-        logits = answer(model.method, model.normaliser, store, conditions)
+        logits = split_logits(model.method, model.normaliser, store, conditions)
         return predictions_frame(
             n_usable=usable_counts(store.available.cpu().numpy()),
             logits={condition: values.numpy() for condition, values in logits.items()},

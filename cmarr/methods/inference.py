@@ -16,7 +16,7 @@ from cmarr.methods.protocol import Method, Recovers, Represents, Spread
 from cmarr.modalities import CONDITION_OF, CONDITIONS, visible
 
 ROWS = 256
-"""Utterances answered at once; bounds memory, never changes an answer."""
+"""Utterances that are predicted at once; bounds memory, never changes a prediction."""
 
 
 def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator[Batch]:
@@ -30,7 +30,7 @@ def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator
 
 
 @torch.no_grad()
-def answer(
+def split_logits(
     method: nn.Module, normaliser: Normaliser, store: Store, conditions: Iterable[str]
 ) -> dict[str, Tensor]:
     """Logits (N, K) per condition for a whole store, in evaluation mode, on the CPU.
@@ -69,13 +69,13 @@ class Recoveries:
     available: (N, 3) bool, in the order s, v, t
     recovered: (sources, missing) -> (N, L, d): the modality `missing`, recovered from the condition `sources`;
                meaningful in the rows in which all of them exist
-    answers:   condition -> (N, K) logits
+    logits:    condition -> (N, K) logits
     """
 
     truths: Mapping[str, np.ndarray]
     available: np.ndarray
     recovered: Mapping[tuple[str, str], np.ndarray]
-    answers: Mapping[str, np.ndarray]
+    logits: Mapping[str, np.ndarray]
 
     def rows(self, sources: str, missing: str) -> np.ndarray:
         """The utterances (R,) in which the sources and the truth exist."""
@@ -84,11 +84,11 @@ class Recoveries:
     def agrees(self, sources: str, missing: str, rows: np.ndarray) -> np.ndarray:
         """(R,) bool: whether the recovered modality leads to the class that the true one leads to.
 
-        The answer from the sources alone against the one from the sources and the true `missing`; what else the
+        The prediction from the sources alone against the one from the sources and the true `missing`; what else the
         utterance has stays hidden, and is recovered, in both. Of a score the class is its side of zero.
         """
         both = CONDITION_OF[frozenset(sources + missing)]
-        found, true = (self.answers[condition][rows] for condition in (sources, both))
+        found, true = (self.logits[condition][rows] for condition in (sources, both))
         if found.shape[1] == 1:
             return (found[:, 0] >= 0) == (true[:, 0] >= 0)
         return found.argmax(1) == true.argmax(1)
@@ -96,10 +96,10 @@ class Recoveries:
 
 @torch.no_grad()
 def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recoveries:
-    """Recover every modality of a split from each condition that hides it, and answer, in evaluation mode."""
+    """Recover every modality of a split from each condition that hides it, and predict, in evaluation mode."""
     truths: dict[str, list[Tensor]] = defaultdict(list)
     recovered: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
-    answers: dict[str, list[Tensor]] = defaultdict(list)
+    logits: dict[str, list[Tensor]] = defaultdict(list)
     for batch in batches(method, normaliser, store):
         true = cast(Recovers, method).truths(batch)
         for modality, x in true.items():
@@ -110,7 +110,7 @@ def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recov
         for condition, prediction in cast(Method, method).predict(batch, masks).items():
             if not set(condition) <= set(true):
                 continue
-            answers[condition].append(prediction.logits.float().cpu())
+            logits[condition].append(prediction.logits.float().cpu())
             for modality, x in prediction.recovered.items():
                 if modality not in condition:
                     recovered[condition, modality].append(x.float().cpu())
@@ -118,7 +118,7 @@ def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recov
         {m: torch.cat(parts).numpy() for m, parts in truths.items()},
         store.available.cpu().numpy(),
         {key: torch.cat(parts).numpy() for key, parts in recovered.items()},
-        {condition: torch.cat(parts).numpy() for condition, parts in answers.items()},
+        {condition: torch.cat(parts).numpy() for condition, parts in logits.items()},
     )
 
 

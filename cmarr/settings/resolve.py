@@ -12,9 +12,10 @@ from cmarr.modalities import NAMES
 from cmarr.plugins import METHODS, READERS, file_of, names
 from cmarr.settings.crossing import crossed
 from cmarr.settings.declared import own_settings, selectable
-from cmarr.settings.schema import Dataset, Settings, Train
+from cmarr.settings.schema import Dataset, Settings
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
+from cmarr.training.settings import Train
 from cmarr.validation import validate
 
 

@@ -6,7 +6,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cmarr.declaration import (
     MACHINE,
-    AtLeastTwo,
     AutoCount,
     AutoPositive,
     Count,
@@ -24,8 +23,7 @@ from cmarr.declaration import (
     distinct,
 )
 from cmarr.masks.protocols import DICMOR
-
-Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
+from cmarr.training.settings import Train
 
 
 def _printable(name: str) -> str:
@@ -68,29 +66,6 @@ class Extraction(Section):
     shard_size: Count
     max_rejected: Share
     time_limit: Positive
-
-
-class Train(Section):
-    """The training loop every gradient-trained method shares."""
-
-    lr: Positive
-    batch_size: AtLeastTwo
-    epochs: Count
-    patience: CountOrZero
-    betas: tuple[Probability, Probability]
-    weight_decay: NotNegative
-    schedule: Literal["constant", "linear", "plateau"]
-    decay: Share
-    plateau: CountOrZero
-    clip: NotNegative
-    clip_by: Literal["whole", "part", "value"]
-    selection: Literal["mean7", "avg6", "complete"]
-    masks: Literal["sample", "batch"]
-    mask_conditions: Literal["seven", "six", "cmad"] | Conditions
-    refit: Flag
-    precision: Literal["fp32", "bf16"]
-    compile: Flag
-    threads: Count
 
 
 def _whole_above_one(value: float) -> float:

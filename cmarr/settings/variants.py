@@ -8,7 +8,8 @@ from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import method_section, objective, settings_model
 from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.settings.load import read_yaml
-from cmarr.settings.schema import Ablation, Settings, Train
+from cmarr.settings.schema import Ablation, Settings
+from cmarr.training.settings import Train
 from cmarr.validation import validate
 
 

@@ -19,14 +19,13 @@ from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.methods.finetuned import with_encoders
-from cmarr.methods.inference import answer
+from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Calibrated, ClosedForm, Started
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
-from cmarr.training.checkpoint import Checkpoint
-from cmarr.training.clock import Clock
-from cmarr.training.loop import Kept, Progress, diagnostics, fit
+from cmarr.training.loop import diagnostics, fit
+from cmarr.training.progress import Checkpoint, Clock, Kept, Progress
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 
 
@@ -199,7 +198,6 @@ def _fit(
     checkpoint: Checkpoint,
     again: Sequence[Kept] = (),
 ) -> Progress:
-    keywords = {k: v for k, v in job.train.items() if k not in ("threads", "refit")}
     return fit(
         start.method,
         start.normaliser,
@@ -210,7 +208,7 @@ def _fit(
         checkpoint=checkpoint,
         on_epoch=lambda epoch: tick(),
         again=again,
-        **keywords,
+        **job.train,
     )
 
 
@@ -227,7 +225,7 @@ def _fit_closed_form(
         rows = torch.arange(len(validation))
         found["calibration"] = start.method.calibrate(start.normaliser(validation.batch(rows)))
     conditions = met_conditions(validation.available)
-    logits = answer(start.method, start.normaliser, validation, conditions)
+    logits = split_logits(start.method, start.normaliser, validation, conditions)
     scores = validation_scores(logits, validation, job.task)
     curve = {f"validation/{name}": value for name, value in scores.items()}
     curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)

@@ -56,4 +56,4 @@ def test_only_what_is_hidden_is_recovered():
     found = recovered_by(2)
     assert set(found.recovered) == {("s", "t")}
     assert found.recovered["s", "t"].ravel().tolist() == [1.0, 1.0, -1.0]
-    assert set(found.answers) == {"s", "t", "st"}
+    assert set(found.logits) == {"s", "t", "st"}

@@ -27,7 +27,7 @@ from cmarr.recognition.prediction import Refusal
 from cmarr.recognition.trained import of_study
 from cmarr.serving.register import write_mlflow_model
 from cmarr.settings.load import read_yaml
-from cmarr.training.checkpoint import Checkpoint
+from cmarr.training.progress import Checkpoint
 from tests.warm import python
 
 ROOT = Path(__file__).parents[2]

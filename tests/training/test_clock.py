@@ -2,7 +2,7 @@
 
 import time
 
-from cmarr.training.clock import Clock
+from cmarr.training.progress import Clock
 
 
 def test_waiting_costs_no_core_and_working_does():

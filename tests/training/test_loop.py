@@ -10,8 +10,8 @@ from cmarr.errors import UserError
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Prediction, Stage
 from cmarr.task import Task
-from cmarr.training.checkpoint import Checkpoint
 from cmarr.training.loop import fit
+from cmarr.training.progress import Checkpoint
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 from tests.training.conftest import FIT
 

@@ -20,7 +20,7 @@ from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
-from cmarr.methods.inference import answer
+from cmarr.methods.inference import split_logits
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.sequence import FeatureSequence
@@ -188,7 +188,7 @@ def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, mo
 
     def counted(method, normaliser, store, conditions):
         asked.append(tuple(conditions))
-        return answer(method, normaliser, store, conditions)
+        return split_logits(method, normaliser, store, conditions)
 
     monkeypatch.setattr(predicting, "answer", counted)
     encoded = []
