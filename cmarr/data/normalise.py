@@ -55,7 +55,8 @@ class Normaliser(nn.Module):
 
     def _standard(self, modality: str, values: Tensor) -> Tensor:
         centred = values - getattr(self, f"mean_{modality}")
-        return centred.div_(getattr(self, f"scale_{modality}"))
+        out: Tensor = centred.div_(getattr(self, f"scale_{modality}"))
+        return out
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:

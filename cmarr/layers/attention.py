@@ -12,7 +12,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor |
     """
 
     def split(x: Tensor) -> Tensor:
-        return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, T, C / heads)
+        out: Tensor = x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, T, C / heads)
+        return out
 
     allowed = None if mask is None else mask[:, None, None, :]
     out = F.scaled_dot_product_attention(split(query), split(key), split(value), attn_mask=allowed)
@@ -48,7 +49,8 @@ class AttentionBlock(nn.Module):
         key, value = self.key_value(self.norm_context(x if y is None else y)).chunk(2, dim=-1)
         read = attend(self.query(self.norm_query(x)), key, value, self.heads)
         x = x + self.dropout(self.out(read))
-        return x + self.dropout(self.step(self.norm_step(x)))
+        out: Tensor = x + self.dropout(self.step(self.norm_step(x)))
+        return out
 
 
 class TransformerLayer(nn.Module):
@@ -70,4 +72,5 @@ class TransformerLayer(nn.Module):
         key, value = self.key_value(self.norm_attention(context)).chunk(2, dim=-1)
         read = attend(self.query(self.norm_attention(x)), key, value, self.heads)
         x = x + self.dropout(self.out(read))
-        return x + self.dropout(self.step(self.norm_step(x)))
+        out: Tensor = x + self.dropout(self.step(self.norm_step(x)))
+        return out

@@ -48,4 +48,5 @@ class Reconstruction(nn.Module):
         """(B, L, d) -> (B, L, d)."""
         wide = self.widen(x.transpose(1, 2))  # (B, 2d, L)
         wide = wide + self.close(self.blocks(wide))
-        return self.narrow(wide).transpose(1, 2)
+        out: Tensor = self.narrow(wide).transpose(1, 2)
+        return out

@@ -6,6 +6,7 @@ A flow is K steps of ActNorm, channel mixing and affine coupling (Kingma & Dhari
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal, cast
 
 import torch
@@ -26,7 +27,7 @@ SMALLEST_LOG_SCALE = -2.0
 near to zero as it likes: without a floor one unusual row sends the inverse, and the training, to infinity."""
 
 
-class ChannelFlow(Transform):
+class ChannelFlow(Transform):  # type: ignore[misc]  # nflows has no types
     """z = F(x), for each of `steps` steps k:
 
         h = exp(log_scale_k) x + shift_k                     ActNorm
@@ -176,7 +177,7 @@ class ChannelFlow(Transform):
         lower = self.triangles.tril(-1) + torch.eye(self.d, dtype=diagonal.dtype, device=diagonal.device)
         return lower, self.triangles.triu(1) + diagonal.exp().diag_embed()
 
-    def _networks(self) -> zip:
+    def _networks(self) -> Iterator[tuple[Tensor, ...]]:
         parameters = [self.weight_in, self.bias_in, self.weight_out, self.bias_out]
         if self.layers == 2:
             parameters[2:2] = [self.weight_between, self.bias_between]
@@ -202,7 +203,8 @@ class ChannelFlow(Transform):
 
 def bits_per_dimension(flow: ChannelFlow, x: Tensor) -> Tensor:
     """Negative log-likelihood (N,) of rows x (N, d) under a standard normal latent, in bits per channel."""
-    return -Flow(flow, StandardNormal([flow.d])).log_prob(x) / (flow.d * math.log(2))
+    out: Tensor = -Flow(flow, StandardNormal([flow.d])).log_prob(x) / (flow.d * math.log(2))
+    return out
 
 
 def _forget(flow: nn.Module, keys: object) -> None:

@@ -57,12 +57,14 @@ class Fusion(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor], recovered: Tensor) -> Tensor:
         """`x`: modality -> (B, L, d); `recovered` (B, M) bool in the order of `modalities`."""
-        return self.classify(self.represent(x, recovered))
+        out: Tensor = self.classify(self.represent(x, recovered))
+        return out
 
     def represent(self, x: Mapping[str, Tensor], recovered: Tensor) -> Tensor:
         """The vector (B, d) that is classified; arguments as for `forward`."""
         if self.pooled:
-            return self.mlp(torch.cat([x[m].mean(1) for m in self.order], dim=-1))
+            pooled: Tensor = self.mlp(torch.cat([x[m].mean(1) for m in self.order], dim=-1))
+            return pooled
         if self.swaps:
             x = self._exchange(x, recovered)
         crossed = [
@@ -71,7 +73,8 @@ class Fusion(nn.Module):
         ]
         h = self.join(torch.cat(crossed, dim=-1)) if crossed else x[self.order[0]]  # Eq 12
         h = self.self_attention(h)  # (B, L, d), Eq 13
-        return self.dropout(self.norm(h.mean(1)))
+        out: Tensor = self.dropout(self.norm(h.mean(1)))
+        return out
 
     def _exchange(self, x: Mapping[str, Tensor], recovered: Tensor) -> dict[str, Tensor]:
         columns = [recovered[:, self.modalities.index(m)] for m in self.order]

@@ -120,7 +120,8 @@ class Recovery(nn.Module):
             return x.float()
         with torch.autocast(x.device.type, enabled=False):
             z, _ = self._flow(modality)(x.float().flatten(0, 1))
-        return z.view_as(x)
+        out: Tensor = z.view_as(x)
+        return out
 
     def _inverse(self, modality: str, z: Tensor) -> Tensor:
         if modality not in self.flows:

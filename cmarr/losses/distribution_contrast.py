@@ -60,7 +60,7 @@ class DistributionContrast(nn.Module):
         self.started: Tensor
         self.register_buffer("started", torch.tensor(scale == "fixed"))
         self._seen_started = False
-        self.register_load_state_dict_post_hook(_forget)
+        nn.Module.register_load_state_dict_post_hook(self, _forget)
         self.log_scale = nn.Parameter(torch.tensor(-FIXED_SCALE).log(), requires_grad=scale == "learned")
 
     @property
@@ -153,7 +153,7 @@ def _forget(contrast: nn.Module, keys: object) -> None:
 @cache
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
     pairs = list(itertools.combinations(range(modalities), 2))
-    return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)  # type: ignore[return-value]
+    return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)
 
 
 def _valid(available: Tensor) -> Tensor:

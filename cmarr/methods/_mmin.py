@@ -81,7 +81,8 @@ class LSTMEncoder(nn.Module):
         """
         layout = Layout(lengths, len(frames), longest)
         states, _ = self.lstm(layout.pad(frames))  # (R, T, d)
-        return states.masked_fill(~layout.mask[..., None], -torch.inf).amax(1)
+        out: Tensor = states.masked_fill(~layout.mask[..., None], -torch.inf).amax(1)
+        return out
 
 
 class TextCNN(nn.Module):
@@ -167,7 +168,8 @@ class UtteranceEncoders(nn.ModuleDict):
         """The vector (d,) that stands for the modality where it is missing."""
         parameter = next(self[modality].parameters())
         nothing = parameter.new_zeros(1, self.dims[modality])
-        return self[modality](nothing, torch.ones(1, dtype=torch.long, device=parameter.device), 1)[0]
+        out: Tensor = self[modality](nothing, torch.ones(1, dtype=torch.long, device=parameter.device), 1)[0]
+        return out
 
     def for_patterns(
         self,

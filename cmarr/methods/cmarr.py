@@ -361,7 +361,8 @@ class CMARR(nn.Module):
     def _complete(self, encoded: Mapping[str, Encoded], usable: Tensor) -> Completed:
         x = {m: e.x for m, e in encoded.items()}
         precision = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
-        return self.recovery(x, usable, precision)
+        out: Completed = self.recovery(x, usable, precision)
+        return out
 
     def _alignment(self, encoded: Mapping[str, Encoded], available: Tensor) -> dict[str, Tensor]:
         """udcl, and entropy where it is switched on, over what is available (B, M)."""

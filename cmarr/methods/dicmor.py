@@ -55,17 +55,20 @@ class Transformer(nn.Module):
         read = None if context is None else self._embed(context)
         for layer in self.layers:
             x = layer(x, x if read is None else read)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def last_step(self, x: Tensor) -> Tensor:
         """`transformer(x)[:, -1]`, (B, d): the last layer works for the last step alone."""
         x = self._embed(x)
         for layer in self.layers[:-1]:
             x = layer(x, x)
-        return self.norm(self.layers[-1](x[:, -1:], x)).squeeze(1)
+        out: Tensor = self.norm(self.layers[-1](x[:, -1:], x)).squeeze(1)
+        return out
 
     def _embed(self, x: Tensor) -> Tensor:
-        return self.dropout(self.scale * x + positions(x.shape[1], x.shape[2], x.device))
+        out: Tensor = self.dropout(self.scale * x + positions(x.shape[1], x.shape[2], x.device))
+        return out
 
 
 def positions(length: int, d: int, device: torch.device | str = "cpu") -> Tensor:
@@ -122,7 +125,8 @@ class MultimodalTransformer(nn.Module):
             memory = torch.cat(read, dim=-1) if read else x[m]  # (B, L, 2d)
             last.append(self.memories[m].last_step(memory))  # type: ignore[operator]
         joined = torch.cat(last, dim=-1)  # (B, 6d)
-        return self.classify(joined + self.residual(joined))
+        out: Tensor = self.classify(joined + self.residual(joined))
+        return out
 
 
 class ClassPriors(nn.Module):
@@ -168,7 +172,8 @@ class Temporal(nn.Module):
         """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d); `longest` as for `Layout`."""
         layout = Layout(lengths, len(frames), longest)
         resampled = resampling_weights(lengths, layout.longest, self.length) @ layout.pad(frames)
-        return self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
+        out: Tensor = self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
+        return out
 
 
 class Sizes(Section):
@@ -233,9 +238,10 @@ class Complete(nn.Module):
         return {name: Prediction(self._logits(x, own)) for name, own in zip(visible, usable, strict=True)}
 
     def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        return self.fusion(
+        out: Tensor = self.fusion(
             {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
         )
+        return out
 
 
 class DiCMoR(nn.Module):

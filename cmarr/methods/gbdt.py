@@ -79,7 +79,8 @@ class Trees(nn.Module):
             to_left = torch.where(given.isnan(), flat["missing_left"][at], given <= flat["threshold"][at])
             below = first + torch.where(to_left, flat["left"][at], flat["right"][at])
             at = torch.where(flat["leaf"][at], at, below)
-        return self.start + flat["value"][at].view(-1, rounds, outputs).sum(1)
+        out: Tensor = self.start + flat["value"][at].view(-1, rounds, outputs).sum(1)
+        return out
 
 
 Bins = Annotated[int, Field(ge=2, le=255, strict=True)]

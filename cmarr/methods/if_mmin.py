@@ -41,7 +41,7 @@ def central_moment_discrepancy(first: Tensor, second: Tensor, order: int = ORDER
     """
     mean_first, mean_second = first.mean(0), second.mean(0)
     centred_first, centred_second = first - mean_first, second - mean_second
-    total = torch.linalg.vector_norm(mean_first - mean_second)
+    total: Tensor = torch.linalg.vector_norm(mean_first - mean_second)
     for k in range(2, order + 1):
         total = total + torch.linalg.vector_norm(centred_first.pow(k).mean(0) - centred_second.pow(k).mean(0))
     return total
@@ -106,7 +106,8 @@ class Shared(nn.Module):
         return by_name(visible, logits)
 
     def _logits(self, h: Tensor, invariant: Tensor) -> Tensor:
-        return self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
+        out: Tensor = self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
+        return out
 
 
 class IFMMIN(nn.Module):

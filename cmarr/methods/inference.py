@@ -89,9 +89,11 @@ class Recoveries:
         """
         both = CONDITION_OF[frozenset(sources + missing)]
         found, true = (self.logits[condition][rows] for condition in (sources, both))
-        if found.shape[1] == 1:
-            return (found[:, 0] >= 0) == (true[:, 0] >= 0)
-        return found.argmax(1) == true.argmax(1)
+        score = found.shape[1] == 1
+        same: np.ndarray = (
+            (found[:, 0] >= 0) == (true[:, 0] >= 0) if score else found.argmax(1) == true.argmax(1)
+        )
+        return same
 
 
 @torch.no_grad()

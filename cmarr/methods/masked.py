@@ -74,7 +74,8 @@ class Masked(nn.Module):
         }
 
     def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        return self.fusion(*self._kept(x, usable))
+        out: Tensor = self.fusion(*self._kept(x, usable))
+        return out
 
     def _kept(self, x: Mapping[str, Tensor], usable: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         kept = {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}

@@ -50,7 +50,8 @@ class ResamplerLayer(nn.Module):
         key, value = self.key_value(context).chunk(2, dim=-1)
         read = attend(self.query(asked), key, value, self.heads, readable)
         queries = queries + self.dropout(self.out(read))
-        return queries + self.dropout(self.step(self.norm_step(queries)))
+        out: Tensor = queries + self.dropout(self.step(self.norm_step(queries)))
+        return out
 
 
 class PerceiverResampler(nn.Module):
@@ -110,7 +111,8 @@ class TokenEncoder(nn.Module):
         for place, own in enumerate(offsets):
             if place != middle:
                 x = x + F.pad(own, (0, 0, middle - place, place - middle))
-        return self.norm(self.resampler(x, layout.mask).mean(1))
+        out: Tensor = self.norm(self.resampler(x, layout.mask).mean(1))
+        return out
 
 
 class TokenBackbone(nn.Module):
@@ -176,7 +178,8 @@ class TokenBackbone(nn.Module):
         x = torch.where(usable[..., None], tokens.vectors, tokens.blank).flatten(0, -3)  # (P B, M, d)
         for layer in self.layers:
             x = layer(x, x)
-        return self.join(self.norm(x).flatten(1)).view(*usable.shape[:-1], -1)
+        out: Tensor = self.join(self.norm(x).flatten(1)).view(*usable.shape[:-1], -1)
+        return out
 
 
 Feature = Literal["mse", "cosine"]

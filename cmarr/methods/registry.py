@@ -44,4 +44,5 @@ def build_method(
     Raises UserError for a name that does not exist, and for settings that the class does not have or cannot take.
     """
     made = method_class(name, first_stage=first_stage)
-    return made(dims, task, validate(made.Settings, settings, f"method.{name}"))
+    method: nn.Module = made(dims, task, validate(made.Settings, settings, f"method.{name}"))
+    return method

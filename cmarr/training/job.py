@@ -73,7 +73,8 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     """
     result = job.folder / f"{job.name}.json"
     if result.is_file() and (job.folder / f"{job.name}.safetensors").is_file():
-        return read_json(result)
+        done: dict[str, Any] = read_json(result)
+        return done
     clock = Clock()
     try:
         start, outcome = _refitted(job, tick) if job.train["refit"] else _selected(job, tick)
@@ -109,7 +110,10 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     for checkpoint in (_checkpoint(job), _checkpoint(job, "refit")):
         checkpoint.clear()
     _chosen(job).unlink(missing_ok=True)
-    return read_json(result)  # as a stage finds it that goes on after a kill: names in the same order
+    out: dict[str, Any] = read_json(
+        result
+    )  # as a stage finds it that goes on after a kill: names in the same order
+    return out
 
 
 @dataclass(frozen=True)
