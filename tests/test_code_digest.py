@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cmarr.code_digest import ROOT, beside, closure, code_digest
 from cmarr.plugins import ENCODERS, METHODS, READERS, own_names, start_of
+from tests.warm import python
 
 PLUGIN = '''"""A method."""
 
@@ -152,7 +152,7 @@ for module in json.loads(sys.argv[1]):
 
 def test_nothing_that_an_import_loads_is_missing():
     """Of every stage, method, encoder and reader; what their functions import late the pipeline's tests see."""
-    command = [sys.executable, "-W", "ignore", "-c", IMPORTED, json.dumps(list(LATE.values()))]
+    command = [python(), "-c", IMPORTED, json.dumps(list(LATE.values()))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = dict(json.loads(line) for line in done.stdout.splitlines())
     assert set(loaded) == set(LATE.values())

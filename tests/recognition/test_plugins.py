@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.warm import python
 
 ROOT = Path(__file__).parents[2]
 METHOD = '''"""`own`: the linear method under another name."""
@@ -95,7 +96,7 @@ def study(tmp_path_factory):
 
 def run(folder, *words, status=0, **environment):
     here = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    done = subprocess.run([sys.executable, *words], cwd=folder, env=here, capture_output=True, text=True)
+    done = subprocess.run([python(), *words], cwd=folder, env=here, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     return done.stdout + done.stderr
 
