@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from cmarr.settings.load import read_yaml
 from tests.documented import blocks
+from tests.warm import python
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +41,7 @@ def run(*command: str, cwd: Path, fails: bool = False, **environment: str) -> st
     """What `python` says to a command in the project; the product is only imported."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "PYTEST_", "CMARR_"))}
     done = subprocess.run(
-        [sys.executable, *command],
+        [python(), *command],
         cwd=cwd,
         env=inherited | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,

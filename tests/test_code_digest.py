@@ -170,6 +170,6 @@ def test_modules_are_imported_by_a_name_in_the_one_place_that_finds_them():
     asked = {
         name for p in places for name in re.findall(r"^ *from cmarr import (.+)", p.read_text(), re.MULTILINE)
     }
-    assert all((ROOT / "cmarr" / f"{name}.py").is_file() for name in asked), (
+    assert all((ROOT / "cmarr" / f"{name}.py").is_file() for name in asked - {"__version__"}), (
         "what `cmarr.__getattr__` hands out"
     )
