@@ -55,7 +55,9 @@ def doctor(
     from cmarr.doctor.dataset import examine_datasets
 
     try:
-        problems = examine_datasets(dataset, everything, params, typer.secho)
+        problems = examine_datasets(
+            dataset, everything, params, typer.secho, run=": dvc exp run -S dataset={}"
+        )
     except UserError as error:
         _fail("doctor", error, 1)
     raise typer.Exit(1 if problems else 0)

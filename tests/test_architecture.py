@@ -1,6 +1,7 @@
 """What may know what: the library knows neither DVC nor a command line, a stage names data alone."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -37,6 +38,12 @@ def test_the_library_knows_neither_dvc_nor_a_command_line():
     assert {str(p.relative_to(ROOT)): names for p, names in knowing.items() if names} == {
         "cmarr/cli.py": {"typer"}
     }
+
+
+def test_the_library_names_no_command_of_dvc():
+    """It raises NotComputed; the stages and the command line say what computes it."""
+    naming = {p for p in LIBRARY if re.search(r"\bdvc [a-z]", p.read_text(encoding="utf-8"))}
+    assert naming == {ROOT / "cmarr/cli.py"}
 
 
 FLOORS = [

@@ -149,7 +149,7 @@ def test_a_root_that_is_not_there_says_which_key_to_set(project, tmp_path):
 
 def test_the_demo_is_generated_and_not_missing(project):
     status, output = doctor(project())
-    assert status == 0 and "-- not generated yet\n       -> `dvc repro` generates it" in output
+    assert status == 0 and "-- not generated yet\n       -> the pipeline generates it" in output
 
 
 def test_errors_of_the_user_are_one_sentence(project, tmp_path):

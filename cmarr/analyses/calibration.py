@@ -176,7 +176,7 @@ def _bin(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 TITLE = "Calibration: can the probabilities be believed?"
-HOW = "No calibration was measured: evaluate the methods again (`dvc repro evaluate`); a score has no probabilities."
+HOW = "No calibration was measured: evaluate the methods again; a score has no probabilities."
 
 FIRM = 5
 """Answers in a bin from which on the line goes through it; a dot alone shows one of fewer."""

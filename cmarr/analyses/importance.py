@@ -115,7 +115,7 @@ def _predicted_by_prior(
 
 
 TITLE = "What each modality contributes"
-HOW = "No modality importance was measured: evaluate the methods again (`dvc repro`)."
+HOW = "No modality importance was measured: evaluate the methods again."
 
 
 def importance_section(importance: Mapping[str, pd.DataFrame], task: Task) -> Section:

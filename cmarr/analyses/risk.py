@@ -143,7 +143,7 @@ def _surest_first(run: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray
 TITLE = "Does it know when it is wrong?"
 
 
-HOW = "No method tells how unsure it is, so no answer could be declined first; `dvc repro` evaluates them again."
+HOW = "No method tells how unsure it is, so no answer could be declined first; evaluate the methods again."
 
 
 def risk_section(

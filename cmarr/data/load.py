@@ -7,7 +7,7 @@ import numpy as np
 
 from cmarr.corpora.manifest import read_manifest
 from cmarr.data.store import Store, build_store
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed, UserError
 from cmarr.features.shards import FeatureTable
 from cmarr.modalities import NAMES
 from cmarr.task import Task
@@ -27,9 +27,7 @@ def load_store(
         label = utterances[name].score if task.regression else place.get(str(utterances[name].label))
         if label is None:
             wanted = "a score" if task.regression else f"one of the labels {', '.join(task.classes)}"
-            raise UserError(
-                f"utterance {name} has not {wanted}; prepare the corpus again (dvc repro prepare)"
-            )
+            raise NotComputed(f"utterance {name} has not {wanted}; prepare the corpus again")
         labels.append(label)
     return build_store(ids, features, labels)
 

@@ -50,7 +50,7 @@ def examine(
     media, each file within `seconds`.
     """
     if kind == "demo" and not Path(root).exists():
-        yield Topic("corpus", [Finding("note", "not generated yet", "`dvc repro` generates it")])
+        yield Topic("corpus", [Finding("note", "not generated yet", "the pipeline generates it")])
         return
     try:
         utterances, rejected = read_corpus(kind, root, dataset=dataset, **options)

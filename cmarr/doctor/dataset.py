@@ -31,8 +31,10 @@ _GIGABYTES_AN_HOUR = 0.28
 """Most that a modality's features take: wav2vec2's, 50 rows of 768 half-precision numbers a second."""
 
 
-def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: Print) -> int:
+def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: Print, run: str = "") -> int:
     """Print all that is found out about a dataset (None: that of params.yaml), or all; the number of problems.
+
+    run: said of a dataset without problems; `{}` in it is the dataset's name
 
     Raises UserError for settings that cannot be read, and a dataset that does not exist.
     """
@@ -47,7 +49,7 @@ def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: 
             raise UserError(f"{params}: no dataset {name!r}{did_you_mean(name, settings.datasets)}")
     found = 0
     for name in names:
-        found += _examine(name, load_settings(params, params.parent / "presets", name), params, echo)
+        found += _examine(name, load_settings(params, params.parent / "presets", name), params, echo, run)
     return found
 
 
@@ -64,7 +66,7 @@ def _root(dataset: Dataset, params: Path) -> Path:
     return (params.resolve().parent / Path(dataset.root).expanduser()).resolve()
 
 
-def _examine(name: str, settings: Settings, params: Path, echo: Print) -> int:
+def _examine(name: str, settings: Settings, params: Path, echo: Print, run: str) -> int:
     """Print all that is found out about one dataset; the number of problems."""
     dataset = settings.datasets[name]
     root = _root(dataset, params)
@@ -83,8 +85,7 @@ def _examine(name: str, settings: Settings, params: Path, echo: Print) -> int:
             counts[finding.level] += 1
     told = ", ".join(many(counts[level], level) for level in ("problem", "warning"))
     verdict = "this will not run" if counts["problem"] else "ready"
-    run = "" if counts["problem"] else f": dvc exp run -S dataset={name}"
-    echo(f"  {told}; {verdict}{run}\n", bold=True)
+    echo(f"  {told}; {verdict}{run.format(name) if run and not counts['problem'] else ''}\n", bold=True)
     return counts["problem"]
 
 

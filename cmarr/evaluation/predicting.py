@@ -10,7 +10,7 @@ import torch
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import Damaged
 from cmarr.data.store import Store, with_other, without_steps
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.spread import spread_frame
 from cmarr.masks.files import levels, unpacked
@@ -101,9 +101,9 @@ def look_up(fixed: pd.DataFrame, masks: pd.DataFrame, protocol: str) -> pd.DataF
     place = pd.MultiIndex.from_frame(fixed[["id", "condition"]])
     rows = place.get_indexer(pd.MultiIndex.from_frame(masks[["id", "condition"]]))
     if (rows < 0).any():
-        raise UserError(
+        raise NotComputed(
             f"the mask set {protocol!r} names utterance {masks['id'].iloc[int((rows < 0).argmax())]}, which is not "
-            "tested in this fold; draw the mask sets again (dvc repro masks)"
+            "tested in this fold; draw the mask sets again"
         )
     found = fixed.iloc[rows].assign(protocol=protocol, level=masks["level"].to_numpy(np.float64))
     return found.reset_index(drop=True)
@@ -124,9 +124,9 @@ def kept_steps(
         for id, length in zip(ids, lengths[str(modality)].tolist(), strict=True):
             raw, count = own.get(id, (b"", 0))
             if count != length:
-                raise UserError(
+                raise NotComputed(
                     f"utterance {id} has {length} steps of {NAMES[str(modality)]}, its mask {count}; draw the mask "
-                    "sets again (dvc repro masks)"
+                    "sets again"
                 )
             pieces.append(unpacked(raw, count))
         kept[str(modality)] = np.concatenate(pieces)

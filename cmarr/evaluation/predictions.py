@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.errors import UserError, many
+from cmarr.errors import NotComputed, UserError, many
 from cmarr.files import atomic
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.modalities import CONDITIONS, visible
@@ -176,7 +176,7 @@ def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataF
     Raises UserError when it is absent, not such a file, or without a row of that protocol.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path}: does not exist; evaluate the method first (dvc repro)")
+        raise NotComputed(f"{path}: does not exist; evaluate the method first")
     try:
         frame = pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid) as error:

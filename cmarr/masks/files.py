@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed
 from cmarr.files import atomic, read_json, write_json
 
 CELL_SCHEMA = pa.schema(
@@ -53,7 +53,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     """Read protocols.json; raises UserError when it is not there."""
     path = Path(folder) / "protocols.json"
     if not path.is_file():
-        raise UserError(f"{path}: does not exist; draw the mask sets first (dvc repro masks)")
+        raise NotComputed(f"{path}: does not exist; draw the mask sets first")
     description: dict[str, Any] = read_json(path)
     return description
 
@@ -64,9 +64,7 @@ def read_masks(folder: str | Path, name: str) -> pd.DataFrame:
     try:
         return pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); draw the mask sets again (dvc repro masks)"
-        ) from None
+        raise NotComputed(f"{path}: cannot be read ({error}); draw the mask sets again") from None
 
 
 def levels(frame: pd.DataFrame, fold: int) -> Iterator[tuple[float, pd.DataFrame]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed, UserError
 from cmarr.files import atomic
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import SizedByData
@@ -67,7 +67,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             own = description.get("encoders", {})
             normaliser = Normaliser({m: dim for m, dim in description["dims"].items() if m not in own})
     except FileNotFoundError:
-        raise UserError(f"{path}: no such model; train it first (dvc repro)") from None
+        raise NotComputed(f"{path}: no such model; train it first") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:
