@@ -1,10 +1,13 @@
 """The command line. What a command needs is imported when it runs: torch alone takes seconds."""
 
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NoReturn
@@ -63,55 +66,103 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-WHICH, LIMITS = "Which study, which model", "Limits"
+_which = partial(typer.Option, rich_help_panel="Which study, which model")
+_limit = partial(typer.Option, rich_help_panel="Limits")
 
-Model = Annotated[
-    Path | None,
-    typer.Option(
-        help="a folder that `cmarr export` wrote; default: the best model of the study in this folder",
-        rich_help_panel=WHICH,
-    ),
-]
-Study = Annotated[
-    str | None,
-    typer.Option(
-        help="dataset of the study; default: `dataset` of params.yaml",
-        rich_help_panel=WHICH,
-    ),
-]
-Method = Annotated[
-    str | None,
-    typer.Option(help="a method or ablation; default: the method with the best model", rich_help_panel=WHICH),
-]
-Fold = Annotated[int | None, typer.Option(help="only models of this fold", rich_help_panel=WHICH)]
-Seed = Annotated[int | None, typer.Option(help="only models of this seed", rich_help_panel=WHICH)]
-Ensemble = Annotated[
-    bool,
-    typer.Option(
-        "--ensemble",
-        help="average the models of all folds and seeds instead of taking the best",
-        rich_help_panel=WHICH,
-    ),
-]
-Weights = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MODALITY=PATH",
-        help="where the weights of an encoder lie here, as speech=FOLDER; may be repeated",
-        rich_help_panel=WHICH,
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Workers = Annotated[str, typer.Option(help="processes that decode; auto: one a core")]
-MaxMegabytes = Annotated[float, typer.Option(help="most megabytes of a file", rich_help_panel=LIMITS)]
-MaxSeconds = Annotated[float, typer.Option(help="most seconds of a recording", rich_help_panel=LIMITS)]
-MaxFrames = Annotated[int, typer.Option(help="most frames of a video", rich_help_panel=LIMITS)]
-MaxPixels = Annotated[int, typer.Option(help="most pixels of a frame", rich_help_panel=LIMITS)]
-MaxCharacters = Annotated[int, typer.Option(help="most characters of a text", rich_help_panel=LIMITS)]
-TimeLimit = Annotated[
-    float, typer.Option(help="most seconds that decoding a clip may take", rich_help_panel=LIMITS)
-]
-Params = Annotated[Path, typer.Option(help="params.yaml of the study's project", rich_help_panel=WHICH)]
+Study = Annotated[str | None, _which(help="dataset of the study; default: `dataset` of params.yaml")]
+Params = Annotated[Path, _which(help="params.yaml of the study's project")]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Options that say which of a study's models are meant."""
+
+    dataset: Study = None
+    method: Annotated[
+        str | None, _which(help="a method or ablation; default: the method with the best model")
+    ] = None
+    fold: Annotated[int | None, _which(help="only models of this fold")] = None
+    seed: Annotated[int | None, _which(help="only models of this seed")] = None
+    ensemble: Annotated[
+        bool,
+        _which("--ensemble", help="average the models of all folds and seeds instead of taking the best"),
+    ] = False
+    params: Params = Path("params.yaml")
+
+    def find(self, function: Callable[..., Any], instead: str = "", **options: Any) -> Any:
+        """What a function such as `of_study` makes of the models that are meant."""
+        dataset = _dataset(self.params, self.dataset, instead)
+        chosen = {"fold": self.fold, "seed": self.seed, "ensemble": self.ensemble}
+        return function(dataset, self.method, root=self.params.parent, **chosen, **options)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Options that say how a model is loaded on this machine."""
+
+    model: Annotated[
+        Path | None,
+        _which(
+            help="a folder that `cmarr export` wrote; default: the best model of the study in this folder"
+        ),
+    ] = None
+    weights: Annotated[
+        list[str] | None,
+        _which(
+            metavar="MODALITY=PATH",
+            help="where the weights of an encoder lie here, as speech=FOLDER; may be repeated",
+        ),
+    ] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto"
+    workers: Annotated[str, typer.Option(help="processes that decode; auto: one a core")] = "auto"
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Options that bound a clip: those of `cmarr.recognition.reading.Limits`."""
+
+    max_megabytes: Annotated[float, _limit(help="most megabytes of a file")] = 2000.0
+    max_seconds: Annotated[float, _limit(help="most seconds of a recording")] = 3600.0
+    max_frames: Annotated[int, _limit(help="most frames of a video")] = 250_000
+    max_pixels: Annotated[int, _limit(help="most pixels of a frame")] = 4096 * 2304
+    max_characters: Annotated[int, _limit(help="most characters of a text")] = 100_000
+    time_limit: Annotated[float, _limit(help="most seconds that decoding a clip may take")] = 60.0
+
+
+@dataclass(frozen=True)
+class Served(Limited):
+    """Options that bound a request and its clips: what a stranger may ask for is less."""
+
+    max_megabytes: Annotated[float, _limit(help="most megabytes of a file")] = 64.0
+    max_seconds: Annotated[float, _limit(help="most seconds of a recording")] = 300.0
+    max_frames: Annotated[int, _limit(help="most frames of a video")] = 20_000
+    max_clips: Annotated[int, _limit(help="most clips of a request")] = 32
+
+
+def _with_options(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command take dataclasses, parameter by parameter: the options are their fields."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        options: list[inspect.Parameter] = []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.name in groups:
+                options += inspect.signature(groups[parameter.name]).parameters.values()
+            else:
+                options.append(parameter)
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            for name, group in groups.items():
+                given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+            function(**given)
+
+        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+        )
+        command.__annotations__ = {option.name: option.annotation for option in options}
+        return command
+
+    return decorate
 
 
 @app.command()
@@ -166,15 +217,12 @@ def _answers(project: Path, revision: str, dataset: str, methods: list[str]) -> 
 
 
 @app.command()
+@_with_options(choice=Choice)
 def export(
     folder: Annotated[Path, typer.Argument(help="the folder to write")],
-    dataset: Study = None,
-    method: Method = None,
-    fold: Fold = None,
-    seed: Seed = None,
-    ensemble: Ensemble = False,
+    *,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier export in that folder")] = False,
-    params: Params = Path("params.yaml"),
+    choice: Choice,
 ) -> None:
     """Put a study's trained model into one folder, which works without the study.
 
@@ -184,16 +232,17 @@ def export(
     from cmarr.recognition.trained import of_study
 
     try:
-        name = _dataset(params, dataset)
-        trained = of_study(name, method, root=params.parent, fold=fold, seed=seed, ensemble=ensemble)
+        trained = choice.find(of_study)
         write(trained, folder, force=force)
     except UserError as error:
         _fail("export", error, 1)
-    files = ", ".join(f"{m.file} (validation score {m.score:.4f})" for m in trained.about.models)
-    typer.echo(f"{folder}: {trained.about.method} on {name}, {files}")
+    about = trained.about
+    files = ", ".join(f"{m.file} (validation score {m.score:.4f})" for m in about.models)
+    typer.echo(f"{folder}: {about.method} on {about.dataset}, {files}")
 
 
 @app.command()
+@_with_options(machine=Machine, choice=Choice, limits=Limited)
 def predict(
     paths: Annotated[
         list[str] | None,
@@ -201,7 +250,7 @@ def predict(
             help="clips, folders of clips, or manifests (.csv, .parquet); `--` before a name with a dash"
         ),
     ] = None,
-    model: Model = None,
+    *,
     text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
     transcript: Annotated[
         Path | None, typer.Option(help="a file with what is said: .txt, .srt or .vtt")
@@ -232,21 +281,9 @@ def predict(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="manifests and links may lead out of their folder")
     ] = False,
-    dataset: Study = None,
-    method: Method = None,
-    fold: Fold = None,
-    seed: Seed = None,
-    ensemble: Ensemble = False,
-    weights: Weights = None,
-    device: Device = "auto",
-    workers: Workers = "auto",
-    max_megabytes: MaxMegabytes = 2000.0,
-    max_seconds: MaxSeconds = 3600.0,
-    max_frames: MaxFrames = 250_000,
-    max_pixels: MaxPixels = 4096 * 2304,
-    max_characters: MaxCharacters = 100_000,
-    time_limit: TimeLimit = 60.0,
-    params: Params = Path("params.yaml"),
+    machine: Machine,
+    choice: Choice,
+    limits: Limited,
 ) -> None:
     """Predict the emotion of clips with a trained model; what a clip does not have is simply missing.
 
@@ -274,10 +311,7 @@ def predict(
             allow_outside=allow_outside,
         )
         request.check()
-        limits = Limits(max_megabytes, max_seconds, max_frames, max_pixels, max_characters, time_limit)
-        options = {"device": device, "workers": workers, "limits": limits, "weights": _weights(weights or [])}
-        choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
-        with _recognizer("predict", model, dataset, method, params, choice, options) as recognizer:
+        with _recognizer("predict", machine, choice, Limits(**vars(limits))) as recognizer:
             refused = run(request, recognizer, sys.stdout, partial(_note, "predict"))
     except UserError as error:
         _fail("predict", error, 2)
@@ -290,34 +324,19 @@ def predict(
 
 
 @app.command()
+@_with_options(machine=Machine, choice=Choice, limits=Served)
 def serve(
-    model: Model = None,
+    *,
     host: Annotated[
         str, typer.Option(help="address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one", min=0, max=65535)] = 5001,
-    dataset: Study = None,
-    method: Method = None,
-    fold: Fold = None,
-    seed: Seed = None,
-    ensemble: Ensemble = False,
-    weights: Weights = None,
-    device: Device = "auto",
-    workers: Workers = "auto",
+    machine: Machine,
+    choice: Choice,
     max_request_megabytes: Annotated[
-        float,
-        typer.Option(
-            help="most megabytes of a request; base64 is a third larger than its file", rich_help_panel=LIMITS
-        ),
+        float, _limit(help="most megabytes of a request; base64 is a third larger than its file")
     ] = 128.0,
-    max_clips: Annotated[int, typer.Option(help="most clips of a request", rich_help_panel=LIMITS)] = 32,
-    max_megabytes: MaxMegabytes = 64.0,
-    max_seconds: MaxSeconds = 300.0,
-    max_frames: MaxFrames = 20_000,
-    max_pixels: MaxPixels = 4096 * 2304,
-    max_characters: MaxCharacters = 100_000,
-    time_limit: TimeLimit = 60.0,
-    params: Params = Path("params.yaml"),
+    limits: Served,
 ) -> None:
     """Predict over HTTP with a trained model; reached from this machine only, unless --host says otherwise.
 
@@ -327,66 +346,34 @@ def serve(
     from cmarr.serving.requests import bounds
 
     try:
-        limits, most = bounds(
-            {
-                "max_clips": max_clips,
-                "max_megabytes": max_megabytes,
-                "max_seconds": max_seconds,
-                "max_frames": max_frames,
-                "max_pixels": max_pixels,
-                "max_characters": max_characters,
-                "time_limit": time_limit,
-            }
-        )
+        allowed, most = bounds(vars(limits))
         bounds({"max_megabytes": max_request_megabytes})
         from cmarr.serving.server import listen
         from cmarr.serving.server import serve as run
         from cmarr.serving.service import Service
 
-        with listen(host, port) as listening:
-            options = {
-                "device": device,
-                "workers": workers,
-                "limits": limits,
-                "weights": _weights(weights or []),
-            }
-            choice = {"fold": fold, "seed": seed, "ensemble": ensemble}
-            with _recognizer("serve", model, dataset, method, params, choice, options) as recognizer:
-                service = Service(recognizer, most)
-                service.warm()
-                where = (
-                    f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/invocations"
-                )
-                typer.echo(f"{recognizer.about.method} on {recognizer.about.dataset} answers at {where}")
-                sys.stdout.flush()
-                run(service, listening, max_request_megabytes)
+        with listen(host, port) as listening, _recognizer("serve", machine, choice, allowed) as recognizer:
+            service = Service(recognizer, most)
+            service.warm()
+            where = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/invocations"
+            typer.echo(f"{recognizer.about.method} on {recognizer.about.dataset} answers at {where}")
+            sys.stdout.flush()
+            run(service, listening, max_request_megabytes)
     except UserError as error:
         _fail("serve", error, 2)
 
 
-def _recognizer(
-    command: str,
-    model: Path | None,
-    dataset: str | None,
-    method: str | None,
-    params: Path,
-    choice: dict[str, Any],
-    options: dict[str, Any],
-) -> Any:
+def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> Any:
     """The exported model, or the study's; its notes are printed."""
     from cmarr.recognition.recognizer import Recognizer
 
-    if model is not None:
-        _use_plugins_beside(params)
-        found = Recognizer.load(model, **options)
+    weights = _weights(machine.weights or [])
+    options = {"device": machine.device, "workers": machine.workers, "limits": limits, "weights": weights}
+    if machine.model is not None:
+        _use_plugins_beside(choice.params)
+        found = Recognizer.load(machine.model, **options)
     else:
-        found = Recognizer.of_study(
-            _dataset(params, dataset, ", or name an exported model with --model"),
-            method,
-            root=params.parent,
-            **choice,
-            **options,
-        )
+        found = choice.find(Recognizer.of_study, ", or name an exported model with --model", **options)
     for note in found.notes:
         _note(command, note)
     return found

@@ -22,42 +22,29 @@ Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""
 
 AUDIO = (
-    *(
-        *SOUND,
-        ".mp3",
-        ".m4a",
-        ".m4b",
-        ".aac",
-        ".opus",
-        ".oga",
-        ".wma",
-        ".amr",
-        ".awb",
-        ".3ga",
-        ".caf",
-        ".weba",
-        ".mka",
-    ),
-    *(".ac3", ".ape", ".au", ".snd", ".aifc", ".tta", ".voc", ".w64", ".wv"),
-)
+    *SOUND, ".mp3", ".m4a", ".m4b", ".aac", ".opus", ".oga", ".wma", ".amr", ".awb", ".3ga", ".caf", ".weba", ".mka",
+    ".ac3", ".ape", ".au", ".snd", ".aifc", ".tta", ".voc", ".w64", ".wv",
+)  # fmt: skip
 """Endings of files that are sound alone; a picture in one of them is a cover."""
 
 VIDEO = (
-    *(s for s in FILM if s not in AUDIO),
-    ".mpg",
-    ".mpeg",
-    ".m4v",
-    ".wmv",
-    ".3gp",
-    ".3g2",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".ogv",
-    ".asf",
-)
+    *(s for s in FILM if s not in AUDIO), ".mpg", ".mpeg", ".m4v", ".wmv", ".3gp", ".3g2", ".ts", ".mts", ".m2ts",
+    ".ogv", ".asf",
+)  # fmt: skip
 TEXTS = (".txt", *ENDINGS)
 """Endings of transcripts, the most telling last."""
+
+TABLES = (".csv", ".parquet")
+
+OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
+
+_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
+
+SHORTEST_WINDOW = 0.25
+"""Share of a window below which what is left at the end of a recording is left out."""
+
+MOST_WINDOWS = 100_000
+"""Windows of one recording; more are a mistake in the unit."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +157,6 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
     )
 
 
-TABLES = (".csv", ".parquet")
-OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
-
-
 def find_clips(
     paths: Iterable[str | Path],
     *,
@@ -268,9 +251,6 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
         yield beside(utterance, text) if text else Given(utterance)
 
 
-_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
-
-
 def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     utterances, rejected = read_manifest(path, allow_outside=allow_outside)
     for utterance in utterances:
@@ -281,13 +261,6 @@ def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
 
 def _inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
-
-
-SHORTEST_WINDOW = 0.25
-"""Share of a window below which what is left at the end of a recording is left out."""
-
-MOST_WINDOWS = 100_000
-"""Windows of one recording; more are a mistake in the unit."""
 
 
 def check_windows(window: float, hop: float) -> None:

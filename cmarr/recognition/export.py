@@ -14,6 +14,9 @@ from cmarr.recognition.trained import DESCRIPTION, TOKENIZER, About, Trained
 
 CARD = "README.md"
 
+_PLAIN = ("MAE", "Corr")
+"""Metrics that are no shares, and are printed as they are."""
+
 
 def export(trained: Trained, folder: str | Path, *, force: bool = False) -> Path:
     """Write the models into a folder, which `Recognizer.load` reads without DVC, MLflow or the corpus.
@@ -77,10 +80,6 @@ def _with_inputs(about: About, source: Path, folder: Path) -> About:
             given |= built.exported(folder / TOKENIZER)  # type: ignore[attr-defined]
         encoders[modality] = encoder.model_copy(update={"settings": given})
     return about.model_copy(update={"encoders": encoders})
-
-
-_PLAIN = ("MAE", "Corr")
-"""Metrics that are no shares, and are printed as they are."""
 
 
 def model_card(about: About) -> str:

@@ -20,6 +20,29 @@ from cmarr.recognition.clips import Given
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Rejected, Utterance
 
+NOT_GIVEN, HIDDEN = "not given", "hidden"
+NO_TRACK = "the file holds no such track"
+
+EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
+"""Reasons why a modality is missing that are worth no warning."""
+
+CLIPPED = 0.001
+"""Share of clipped samples that is worth a warning."""
+
+BEYOND = 2.0
+"""Multiple of full scale that floating-point samples may reach without a warning: lossy codecs overshoot a little."""
+
+FEW_FACES = 0.5
+"""Share of the video in which a face was found, below which there is a warning."""
+
+LONG = 30.0
+"""Seconds from which on a clip is no utterance any more."""
+
+HEADER_SECONDS = 10.0
+
+HALF = re.compile("[\\ud800-\\udfff]")
+"""Half of a surrogate pair, which no UTF-8 text can hold."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -92,29 +115,6 @@ class Examiner:
         for item in items:
             results += self.listener([item]) if isinstance(item, Clip) else self.opener([item])
         return results
-
-
-NOT_GIVEN, HIDDEN = "not given", "hidden"
-NO_TRACK = "the file holds no such track"
-EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
-"""Reasons why a modality is missing that are worth no warning."""
-
-CLIPPED = 0.001
-"""Share of clipped samples that is worth a warning."""
-
-BEYOND = 2.0
-"""Multiple of full scale that floating-point samples may reach without a warning: lossy codecs overshoot a little."""
-
-FEW_FACES = 0.5
-"""Share of the video in which a face was found, below which there is a warning."""
-
-LONG = 30.0
-"""Seconds from which on a clip is no utterance any more."""
-
-HEADER_SECONDS = 10.0
-
-HALF = re.compile("[\\ud800-\\udfff]")
-"""Half of a surrogate pair, which no UTF-8 text can hold."""
 
 
 @dataclass

@@ -92,7 +92,7 @@ class Recognizer:
                  media to decode starts its own, which takes a second or two
 
         Raises UserError for a folder that is no such model, or is damaged, and for encoders whose weights
-        are not here or are others than those the model was trained behind.
+        are not here or are others than those the model was trained with.
         """
         return cls(exported(folder), **options)
 

@@ -31,6 +31,9 @@ TOKENIZER = "tokenizer.json"
 DIGEST = re.compile("[0-9a-f]{64}")
 """What stands for the tokenizer in an exported description: the SHA-256 of the file `TOKENIZER` beside it."""
 
+DESCRIPTION = "model.json"
+"""File of an exported folder that says what it holds."""
+
 
 class EncoderAbout(Section):
     """How the features of one modality were made.
@@ -152,10 +155,6 @@ def read_about(path: str | Path) -> About:
         reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deeply"
         raise UserError(f"{path}: is not JSON ({reason}); export the model again") from None
     return check_about(values, str(path))
-
-
-DESCRIPTION = "model.json"
-"""File of an exported folder that says what it holds."""
 
 
 @dataclass(frozen=True)

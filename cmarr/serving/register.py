@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import sqlite3
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -17,11 +16,18 @@ from cmarr.modalities import LETTERS
 from cmarr.recognition.export import export, model_card
 from cmarr.recognition.trained import Trained, widths
 from cmarr.serving.requests import DEFAULTS, EXAMPLE
-from cmarr.tracking.store import HASH_TAG, Store, configure, failures, locked, prepare_locked, reason
+from cmarr.tracking.store import (
+    HASH_TAG,
+    configure,
+    failures,
+    locked,
+    prepare_locked,
+    reason,
+    selected,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
 LIBRARIES = (
@@ -29,6 +35,19 @@ LIBRARIES = (
     "soundfile", "opencv-python", "pyarrow", "pydantic", "nflows",
 )  # fmt: skip
 """What predicting needs, in the versions that are installed here."""
+
+LOGGED_AS = "best"
+"""Name of the model among those of its experiment."""
+
+LONGEST_CARD = 5000
+"""Characters of a description that MLflow's databases take."""
+
+KNOWN = f"""
+    SELECT version.version FROM model_version_tags AS tag
+    JOIN model_versions AS version ON version.name = tag.name AND version.version = tag.version
+    WHERE tag.key = '{HASH_TAG}' AND tag.name = ? AND tag.value = ? AND version.current_stage != 'Deleted_Internal'
+    ORDER BY version.version
+"""
 
 
 def fingerprint(trained: Trained) -> str:
@@ -99,19 +118,6 @@ def _add_example(described: Any, folder: Path, clip: dict[str, Any]) -> None:
 
 log = logging.getLogger(__name__)
 
-LOGGED_AS = "best"
-"""Name of the model among those of its experiment."""
-
-LONGEST_CARD = 5000
-"""Characters of a description that MLflow's databases take."""
-
-KNOWN = f"""
-    SELECT version.version FROM model_version_tags AS tag
-    JOIN model_versions AS version ON version.name = tag.name AND version.version = tag.version
-    WHERE tag.key = '{HASH_TAG}' AND tag.name = ? AND tag.value = ? AND version.current_stage != 'Deleted_Internal'
-    ORDER BY version.version
-"""
-
 
 @dataclass(frozen=True)
 class Registered:
@@ -136,9 +142,8 @@ def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, st
     No result depends on MLflow: a store that cannot be reached or used costs one logged warning.
     """
     store, name, key = configure(root), registered_name(trained.about.dataset), fingerprint(trained)
-    known = _known(store, name, key)
-    if known is not None:
-        return Registered(name, known, new=False)
+    if known := selected(store, KNOWN, name, key):
+        return Registered(name, int(known[0][0]), new=False)
     try:
         with locked(store):
             prepare_locked(store)
@@ -156,19 +161,6 @@ def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, st
             reason(error),
         )
         return Registered(name, None, new=False)
-
-
-def _known(store: Store, name: str, key: str) -> int | None:
-    """The version, asked without importing MLflow, which takes seconds; None where this cannot be told."""
-    if store.database is None or not store.database.exists():
-        return None
-    try:
-        place = f"{store.database.as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(place, uri=True)) as connection:
-            row = connection.execute(KNOWN, (name, key)).fetchone()
-    except sqlite3.Error:
-        return None
-    return int(row[0]) if row else None
 
 
 def _register(

@@ -17,6 +17,25 @@ from cmarr.recognition.prediction import Refusal
 from cmarr.recognition.reading import Limits
 from cmarr.validation import validate
 
+EXAMPLE = {"id": "greeting", "text": "I did not expect that"}
+"""A request for every model with text."""
+
+MOST = 32
+"""Clips of one request, unless set otherwise."""
+
+SERVED = Limits(max_megabytes=64.0, max_seconds=300.0, max_frames=20_000)
+"""Limits of a server: what a stranger may ask is less than what a user asks of files of his own."""
+
+LIMITED = {"max_clips": MOST, **asdict(SERVED)}
+
+DEFAULTS = {"device": "auto", "workers": "auto", **{f"weights_{m}": "" for m in LETTERS}, **LIMITED}
+"""What an MLflow model's `model_config` holds unless set otherwise."""
+
+LONGEST = 300
+"""Characters of a complaint: a message must not send a megabyte of base64 back."""
+
+MEDIA = ("clip", "audio", "video")
+
 
 class Clip(Section):
     """One clip of a request; whatever it lacks is simply missing.
@@ -61,21 +80,6 @@ class Reply(Section):
     refused: str | None = None
 
 
-EXAMPLE = {"id": "greeting", "text": "I did not expect that"}
-"""A request for every model with text."""
-
-
-MOST = 32
-"""Clips of one request, unless set otherwise."""
-
-SERVED = Limits(max_megabytes=64.0, max_seconds=300.0, max_frames=20_000)
-"""Limits of a server: what a stranger may ask is less than what a user asks of files of his own."""
-
-LIMITED = {"max_clips": MOST, **asdict(SERVED)}
-DEFAULTS = {"device": "auto", "workers": "auto", **{f"weights_{m}": "" for m in LETTERS}, **LIMITED}
-"""What an MLflow model's `model_config` holds unless set otherwise."""
-
-
 def bounds(values: Mapping[str, Any]) -> tuple[Limits, int]:
     """(limits, most clips of a request) from numbers by name. Raises UserError for one that cannot be."""
     for name, value in values.items():
@@ -84,12 +88,6 @@ def bounds(values: Mapping[str, Any]) -> tuple[Limits, int]:
     own = dict(values)
     most = int(own.pop("max_clips", MOST))
     return replace(SERVED, **own), most
-
-
-LONGEST = 300
-"""Characters of a complaint: a message must not send a megabyte of base64 back."""
-
-MEDIA = ("clip", "audio", "video")
 
 
 def read_clips(inputs: object, most: int) -> list[Clip]:

@@ -47,8 +47,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PARENT_TAG = "mlflow.parentRunId"
+
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Tells MLflow's interface that this is no chat application: it opens on runs and metrics."""
+
+METRICS_A_BATCH = 500
+
+PARAMS_A_BATCH = 100
+
+DIGEST_LENGTH = 36
+"""MLflow's limits."""
+
+SCORES_VIEW_TAG = "mlflow.sharedViewState.scores"
 
 
 @dataclass(frozen=True)
@@ -119,18 +134,6 @@ def _client(store: Store) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store.uri)
-
-
-T = TypeVar("T")
-
-PARENT_TAG = "mlflow.parentRunId"
-EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Tells MLflow's interface that this is no chat application: it opens on runs and metrics."""
-
-METRICS_A_BATCH = 500
-PARAMS_A_BATCH = 100
-DIGEST_LENGTH = 36
-"""MLflow's limits."""
 
 
 def log_result(client: "MlflowClient", store: Store, content_hash: str, result: Results) -> None:
@@ -283,9 +286,6 @@ def _plain(table: "pd.DataFrame") -> "pd.DataFrame":
         for column in plain.columns
     ]
     return plain
-
-
-SCORES_VIEW_TAG = "mlflow.sharedViewState.scores"
 
 
 def scores_view(result: Results, tags: Mapping[str, str]) -> str:

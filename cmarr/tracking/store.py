@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from cmarr import files
@@ -30,6 +31,14 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 """Environment variables set for MLflow unless the user has set them."""
+
+HASH_TAG = "content_hash"
+"""The tag by which a parent run names its result."""
+
+FINISHED = f"""
+    SELECT tags.value FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid
+    WHERE tags.key = '{HASH_TAG}' AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+"""
 
 
 @dataclass(frozen=True)
@@ -165,27 +174,22 @@ def _upgrade(database: Path) -> None:
         engine.dispose()
 
 
-HASH_TAG = "content_hash"
-"""The tag by which a parent run names its result."""
-
-FINISHED = f"""
-    SELECT tags.value FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid
-    WHERE tags.key = '{HASH_TAG}' AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
-"""
-
-
 def finished_hashes(store: Store) -> set[str]:
     """Content hashes of the finished runs of a SQLite store; empty where this cannot be told.
 
     Importing MLflow takes seconds, and most of the time there is nothing to log. An answer that
     misses runs costs only these seconds: whoever logs asks MLflow itself before it writes.
     """
+    return {value for (value,) in selected(store, FINISHED)}
+
+
+def selected(store: Store, query: str, *values: str) -> list[tuple[Any, ...]]:
+    """Rows of a SQLite store, asked without importing MLflow; none where this cannot be told."""
     if store.database is None or not store.database.exists():
-        return set()
+        return []
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            return {value for (value,) in connection.execute(FINISHED)}
+        place = f"{store.database.as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(place, uri=True)) as connection:
+            return connection.execute(query, values).fetchall()
     except sqlite3.Error:
-        return set()
+        return []
