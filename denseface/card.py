@@ -13,7 +13,7 @@ import torch
 from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, load_denseface, read_notes
 from cmarr.errors import UserError
 from cmarr.files import file_digest, write_text
-from cmarr.report.markdown import markdown_table
+from cmarr.report.table import markdown_table
 from denseface.ferplus import FER_SIDE, FaceSet
 from denseface.scoring import both_ways, log_probabilities, part_scores, validation_scores
 
