@@ -2,28 +2,40 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmarr.files import digest, file_digest, read_json
 from cmarr.masks.protocols import UNSEEN
-from cmarr.modalities import CONDITIONS
 from cmarr.tracking.results import STUDY, FoldResult, Results
 from stages.paths import Paths
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-EVALUATED = ("folds", "protocols", "calibration", "calibration_scores", "risk_coverage", "importance")
-"""Tables that evaluation leaves in metrics/<dataset>/<method>/."""
-SHARED = ("robustness", "calibration", "risk", "importance", "damage")
-"""How the names of figures begin that show every method."""
+OF_TRAINING = ("curves", "learning")
+"""Tables of metrics/<dataset>/<method>/ that training leaves there; the others are those of the analyses."""
 
 OBJECTIVE = {"beta": "beta", "alpha": "alpha", "lambda_": "lambda"}
 """CM-ARR's weights (Eq 14): keyword -> key in params.yaml. They stand in the name of a run."""
+
+
+class Later(Mapping[str, Any]):
+    """A mapping that is made when somebody looks: nothing is drawn for a result that is logged already."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        self._made = cache(make)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._made()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        return len(self._made())
 
 
 def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> Results:
@@ -58,11 +70,11 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
         cost={k: v for k, v in cost.items() if k != "trainings"},
         tables={
             "scores": lambda: _csv(paths.metrics / f"{name}.csv"),
-            **{one: _table(folder / f"{one}.csv") for one in EVALUATED if (folder / f"{one}.csv").is_file()},
+            **{p.stem: _table(p) for p in sorted(folder.glob("*.csv")) if p.stem not in OF_TRAINING},
         },
-        figures=_figures(paths, name),
+        figures=Later(lambda: _figures(paths, name)),
         texts={page.name: page.read_text(encoding="utf-8") for page in _pages(paths)},
-        files={f"figures/{path.name}": path for path in _shared_figures(paths)},
+        files=Later(lambda: {f"figures/{path.name}": path for path in _shared_figures(paths)}),
         note=(paths.metrics / "report" / "results.md").read_text(encoding="utf-8"),
         tags=tags,
     )
@@ -73,7 +85,7 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
     paths = Paths(dataset)
     settings, report = paths.settings("report"), paths.metrics / "report"
     tables = sorted((report / "tables").glob("*.csv"))
-    shown = {path.stem: file_digest(path) for path in tables if path.stem != "costs"}
+    shown = {path.stem: file_digest(path) for path in tables if not path.stem.startswith("costs")}
     return Results(
         dataset=dataset,
         method=STUDY,
@@ -138,58 +150,42 @@ def _folds(paths: Paths, name: str, trainings: list[dict[str, Any]]) -> list[Fol
     return out
 
 
-def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tables and figures of one fold and seed, made when they are logged."""
+def _fold_shown(paths: Paths, name: str, fold: int, seed: int) -> tuple[Later, Later]:
+    """The tables and figures of one fold and seed."""
 
     @cache
-    def answered() -> tuple["pd.DataFrame", Any]:
-        from cmarr.analyses.confusion import confusion_rows
-        from cmarr.evaluation.predictions import predictions_path, read_predictions
-        from cmarr.task import Task
+    def shown() -> dict[str, Any]:
+        from cmarr.analyses.every import ANALYSES
 
-        task = Task(tuple(paths.settings(f"train/{name}")["classes"]))
-        file = predictions_path(paths.predictions(name), fold, seed)
-        return confusion_rows(read_predictions(file), task), task
+        run = _run(paths, name, fold, seed)
+        return {key: made for a in ANALYSES.values() for key, made in a.training(run).items()}
 
-    def confusion() -> "pd.DataFrame":
-        rows, _ = answered()
-        return rows.groupby(["condition", "actual", "predicted"], sort=False).size().reset_index(name="n")
-
-    def drawn() -> "Figure":
-        from cmarr.analyses.confusion import confusion_counts, confusion_panel
-
-        rows, task = answered()
-        most = [c for c in CONDITIONS if c in set(rows["condition"])][-1:]  # svt, or what comes nearest to it
-        return confusion_panel(confusion_counts(rows[rows["condition"].isin(most)], task), task)
-
-    if not paths.settings(f"train/{name}")["classes"]:
-        return {}, {}  # a fold's scores are metrics of its run
-    return {"confusion": confusion}, {"confusion": drawn}
-
-
-def _figures(paths: Paths, method: str) -> dict[str, Any]:
-    def confusion() -> "Figure":
-        from cmarr.analyses.confusion import confusion_figure
-        from cmarr.evaluation.predictions import read_folder
-        from cmarr.task import Task
-
-        task = Task(tuple(paths.settings(f"train/{method}")["classes"]))
-        return confusion_figure(read_folder(paths.predictions(method)), task, title=f"Confusion of {method}")
-
-    def curves() -> "Figure":
-        from cmarr.analyses.learning import curves_figure
-
-        score = "UAR" if paths.settings(f"train/{method}")["classes"] else "MAE"
-        return curves_figure(
-            _csv(paths.metrics / method / "curves.csv"), title=f"Training of {method}", score=score
+    def of_kind(ending: str) -> Later:
+        return Later(
+            lambda: {key.removesuffix(ending): made for key, made in shown().items() if key.endswith(ending)}
         )
 
-    drawn: dict[str, Any] = {"results": paths.metrics / "report" / "figures" / "results.png"}
-    if any(int(row["epoch"]) > 1 for row in _rows(paths.metrics / method / "curves.csv")):
-        drawn["curves"] = curves
-    if paths.settings(f"train/{method}")["classes"]:
-        drawn["confusion"] = confusion
-    return drawn
+    return of_kind(".csv"), of_kind(".svg")
+
+
+def _figures(paths: Paths, name: str) -> dict[str, Any]:
+    """What shows one method, by the analyses that draw it, and the table of all."""
+    from cmarr.analyses.every import ANALYSES
+
+    run = _run(paths, name)
+    drawn = {key: figure for a in ANALYSES.values() for key, figure in a.method(run).items()}
+    return {"results": paths.metrics / "report" / "figures" / "results.png", **drawn}
+
+
+def _run(paths: Paths, name: str, *training: int) -> Any:
+    """A method, or one training of it (fold and seed), as the analyses want it."""
+    from cmarr.analyses.analysis import Run
+    from cmarr.evaluation.predictions import predictions_path, read_folder, read_predictions
+    from cmarr.task import Task
+
+    task, folder = Task(tuple(paths.settings(f"train/{name}")["classes"])), paths.predictions(name)
+    frames = [read_predictions(predictions_path(folder, *training))] if training else read_folder(folder)
+    return Run(name, task, frames, _csv(paths.metrics / name / "curves.csv"))
 
 
 def _pages(paths: Paths) -> list[Path]:
@@ -198,8 +194,11 @@ def _pages(paths: Paths) -> list[Path]:
 
 def _shared_figures(paths: Paths) -> list[Path]:
     """The figures of the report that show all methods side by side."""
+    from cmarr.analyses.every import ANALYSES
+
     found = (paths.metrics / "report" / "figures").glob("*.svg")
-    return sorted(path for path in found if path.name.startswith(SHARED))
+    shared = tuple(name for name, analysis in ANALYSES.items() if analysis.shared)
+    return sorted(path for path in found if path.name.startswith(shared))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -57,7 +57,10 @@ def _name(point: Point) -> str:
 def _result(dataset: str, point: Point) -> dict[str, Any] | None:
     """The metrics of a finished experiment; None where there is none."""
     try:
-        return json.loads(dvc.api.read(f"metrics/{dataset}/cmarr.json", rev=_name(point)))
+        result: dict[str, Any] | None = json.loads(
+            dvc.api.read(f"metrics/{dataset}/cmarr.json", rev=_name(point))
+        )
+        return result
     except (DvcException, OSError, ValueError):
         return None
 

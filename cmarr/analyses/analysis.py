@@ -18,6 +18,8 @@ from cmarr.report.page import Files, Section
 from cmarr.task import Task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from cmarr.analyses.models import MeasureModel
 
 
@@ -53,9 +55,23 @@ class Evaluated:
         return summarise(self.frames, self.task)
 
 
-def no_files(_: Any) -> Files:
+def no_files(_: Any) -> dict[str, Any]:
     """Of an analysis that leaves none."""
     return {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method, or one training of it (a fold and a seed), as its run in MLflow shows it.
+
+    predictions: of the fixed protocol, a frame a training
+    curves:      learning curves, see `cmarr.analyses.study.Study`; empty of a single training
+    """
+
+    name: str
+    task: Task
+    predictions: Sequence[pd.DataFrame]
+    curves: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,8 @@ class Analysis:
     measure:  what it leaves beside the scores of each method, in metrics/<dataset>/<method>/
     model:    what it measures of each trained model; the rows and points go to predictions/<method>.<analysis>/
     nothing:  what to say of a dataset of which no model gave a row
+    method:   what the run of one method in MLflow shows besides tables: name -> figure
+    training: what the run of one training shows: name, with .csv or .svg, -> table or figure
     shared:   its figures show all methods side by side, so that every method's run in MLflow shows them
     """
 
@@ -74,4 +92,6 @@ class Analysis:
     measure: Callable[[Evaluated], Files] = no_files
     model: "MeasureModel | None" = None
     nothing: str = ""
+    method: "Callable[[Run], Mapping[str, Figure]]" = no_files
+    training: "Callable[[Run], Mapping[str, pd.DataFrame | Figure]]" = no_files
     shared: bool = False

@@ -81,7 +81,8 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bin
 
 def truth_of(rows: pd.DataFrame, task: Task) -> np.ndarray:
     """(N,) the true classes as numbers in the order of the task's."""
-    return pd.Categorical(rows["label"], categories=list(task.classes)).codes.astype(np.int64)
+    result: np.ndarray = pd.Categorical(rows["label"], categories=list(task.classes)).codes.astype(np.int64)
+    return result
 
 
 def _values(rows: pd.DataFrame, task: Task) -> dict[tuple[str, str], float]:
@@ -172,7 +173,8 @@ def _binned(
 
 def _bin(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     """The bin of each confidence: above its lower edge, up to its upper one."""
-    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    result: np.ndarray = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return result
 
 
 TITLE = "Calibration: can the probabilities be believed?"

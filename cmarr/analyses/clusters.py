@@ -39,7 +39,8 @@ def silhouettes(vectors: np.ndarray, labels: Sequence[str] | np.ndarray) -> np.n
     classes = len(set(labels))
     if not 2 <= classes < len(labels):
         return np.empty(0)
-    return silhouette_samples(vectors.astype(np.float64), list(labels), metric="cosine")
+    result: np.ndarray = silhouette_samples(vectors.astype(np.float64), list(labels), metric="cosine")
+    return result
 
 
 def silhouette_table(measured: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +89,8 @@ def place(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
         drawn = TSNE(
             perplexity=perplexity, init="pca", random_state=seed, method="exact", metric="cosine"
         ).fit_transform(vectors.astype(np.float64))
-    return drawn
+    result: np.ndarray = drawn
+    return result
 
 
 def silhouettes_frame(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -201,7 +203,9 @@ def measure_model(
 
     ids = np.array(data.ids(data.fold.test))
     store, clusters = data.store(data.fold.test), data.clusters(list(ids))
-    labels = np.array([_category(u.score if data.task.regression else u.label) for u in data.of(ids)])
+    labels = np.array(
+        [_category(u.score if data.task.regression else u.label) for u in data.of(ids.tolist())]
+    )
     present = store.available.cpu().numpy()
     met = {c: np.asarray(present[:, np.array(visible(c))].all(1)) for c in CONDITIONS}
     found = representations(model.method, model.normaliser, store)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from cmarr.analyses.analysis import Analysis, Evaluated
+from cmarr.analyses.analysis import Analysis, Evaluated, Run
 from cmarr.analyses.study import Study
 from cmarr.evaluation.scores import can_be_met, predicted
 from cmarr.evaluation.sufficient_statistics import gather
@@ -47,7 +47,10 @@ def confusion_counts(rows: pd.DataFrame, task: Task) -> np.ndarray:
     """(K, K) counts, true class by predicted class, over all rows of `confusion_rows` given."""
     if rows.empty:
         return np.zeros((len(task.classes),) * 2, int)
-    return confusion_matrix(y_true=rows["actual"], y_pred=rows["predicted"], labels=list(task.classes))
+    result: np.ndarray = confusion_matrix(
+        y_true=rows["actual"], y_pred=rows["predicted"], labels=list(task.classes)
+    )
+    return result
 
 
 def confusion_figure(frames: Frames, task: Task, *, title: str) -> Figure:
@@ -194,4 +197,22 @@ def measured(of: Evaluated) -> dict[str, pd.DataFrame]:
     return {f"confusion/{condition}.csv": rows[["actual", "predicted"]] for condition, rows in parts}
 
 
-ANALYSIS = Analysis(confusion_section, measure=measured)
+def of_method(run: Run) -> dict[str, Figure]:
+    """All conditions of a method; nothing of a score."""
+    if run.task.regression:
+        return {}
+    return {"confusion": confusion_figure(run.predictions, run.task, title=f"Confusion of {run.name}")}
+
+
+def of_training(run: Run) -> dict[str, pd.DataFrame | Figure]:
+    """Counts, and the matrix of the condition with the most modalities; a score's are metrics of its run."""
+    if run.task.regression:
+        return {}
+    rows = confusion_rows(run.predictions, run.task)
+    counts = rows.groupby(["condition", "actual", "predicted"], sort=False).size().reset_index(name="n")
+    most = [c for c in CONDITIONS if c in set(rows["condition"])][-1:]
+    drawn = confusion_panel(confusion_counts(rows[rows["condition"].isin(most)], run.task), run.task)
+    return {"confusion.csv": counts, "confusion.svg": drawn}
+
+
+ANALYSIS = Analysis(confusion_section, measure=measured, method=of_method, training=of_training)

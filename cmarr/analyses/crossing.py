@@ -85,7 +85,8 @@ def _predicted(logits: np.ndarray, task: Task) -> np.ndarray:
 def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Row by row, (n, d) and (n, d) -> (n,); 0 where one of the two is nothing but zeros."""
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(1) / np.where(lengths > 0, lengths, 1.0)
+    result: np.ndarray = (first * second).sum(1) / np.where(lengths > 0, lengths, 1.0)
+    return result
 
 
 TITLE = "Across corpora"

@@ -110,7 +110,8 @@ def predictions_by_policy(
 
 def entropy(frame: pd.DataFrame, task: Task) -> np.ndarray:
     """(N,) entropy of the class probabilities, in nats."""
-    return special.entr(frame[columns(task)].to_numpy(np.float64)).sum(1)
+    result: np.ndarray = special.entr(frame[columns(task)].to_numpy(np.float64)).sum(1)
+    return result
 
 
 def _usable(fixed: pd.DataFrame, condition: str) -> pd.MultiIndex:
@@ -138,7 +139,9 @@ def _alarmed(use: pd.DataFrame, spread: pd.DataFrame, kind: str) -> np.ndarray:
         pd.MultiIndex.from_frame(use[[*KEYS, "level"]])
     )
     allowed = limit.reindex(pd.MultiIndex.from_frame(use[["fold", "seed"]]))
-    return seen.to_numpy() > allowed.to_numpy()  # NaN, where nothing of it is left: not larger
+    # NaN, where nothing of it is left, is not larger.
+    result: np.ndarray = seen.to_numpy() > allowed.to_numpy()
+    return result
 
 
 DECIDED = ("entropy", "sigma")

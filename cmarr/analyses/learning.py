@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.analysis import Analysis, Run
 from cmarr.analyses.study import Study
 from cmarr.errors import many
 from cmarr.modalities import CONDITIONS
@@ -169,4 +169,12 @@ def learning_picture(method: str, curves: pd.DataFrame, score: str) -> Picture:
     )
 
 
-ANALYSIS = Analysis(learning_section)
+def of_method(run: Run) -> dict[str, Figure]:
+    """The curves of a method that is trained over epochs."""
+    if run.curves["epoch"].max() <= 1:
+        return {}
+    score = "MAE" if run.task.regression else "UAR"
+    return {"curves": curves_figure(run.curves, title=f"Training of {run.name}", score=score)}
+
+
+ANALYSIS = Analysis(learning_section, method=of_method)

@@ -39,7 +39,7 @@ class FoldData:
         """The features of `ids(part)`, in their order."""
         return load_store(self.ids(part), self.utterances, self.features, self.task).to(self.device)
 
-    def of(self, ids: Sequence[str]) -> list[Utterance]:
+    def of(self, ids: Iterable[str]) -> list[Utterance]:
         """The utterances themselves."""
         return [self.utterances[i] for i in ids]
 

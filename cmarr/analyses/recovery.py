@@ -99,7 +99,8 @@ def ridge_prediction(
         steps[0].reshape(-1, steps[0].shape[-1]), train_truth.reshape(-1, train_truth.shape[-1])
     )
     answered = model.predict(steps[1].reshape(-1, steps[1].shape[-1]))
-    return answered.reshape(*steps[1].shape[:2], -1)
+    result: np.ndarray = answered.reshape(*steps[1].shape[:2], -1)
+    return result
 
 
 def recovery_table(measured: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +174,8 @@ def embed(recovered: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray
         points = TSNE(perplexity=perplexity, init="pca", random_state=seed, method="exact").fit_transform(
             both
         )
-    return points.reshape(2, len(truth), 2)
+    result: np.ndarray = points.reshape(2, len(truth), 2)
+    return result
 
 
 def numbers_frame(rows: pd.DataFrame) -> pd.DataFrame:

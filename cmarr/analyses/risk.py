@@ -92,7 +92,8 @@ def drawn_areas(loss: np.ndarray, cluster: np.ndarray, weights: np.ndarray, step
     answered = met.cumsum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         risk = np.where(answered > 0, lost.cumsum(1) / answered, 0.0)
-        return (met * risk).sum(1) / answered[:, -1]
+        result: np.ndarray = (met * risk).sum(1) / answered[:, -1]
+        return result
 
 
 def _areas(rows: pd.DataFrame, task: Task) -> dict[tuple[str, str], float]:

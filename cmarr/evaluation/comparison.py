@@ -129,7 +129,8 @@ def _compare(a: _Side, b: _Side) -> dict[str, Any]:
 
     def swapped(swaps: np.ndarray) -> np.ndarray:
         left = one.totals(1 - swaps) + two.totals(swaps)
-        return (one.headline(left) - one.headline(whole - left)).reshape(len(swaps), -1)
+        result: np.ndarray = (one.headline(left) - one.headline(whole - left)).reshape(len(swaps), -1)
+        return result
 
     observed = (one.drawn(1 - stay) - two.drawn(1 - stay)).reshape(-1)
     lo, hi = interval(a.resampled(seeds) - b.resampled(seeds), n)

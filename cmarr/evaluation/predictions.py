@@ -144,13 +144,15 @@ def predictions_frame(
 def _softmax(logits: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # rows without a usable modality may hold anything; they are replaced
         shifted = np.exp(logits - logits.max(1, keepdims=True))
-        return shifted / shifted.sum(1, keepdims=True)
+        result: np.ndarray = shifted / shifted.sum(1, keepdims=True)
+        return result
 
 
 def _entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy divided by that of the uniform distribution, so that it lies in [0, 1]."""
     terms = probabilities * np.log(np.where(probabilities > 0, probabilities, 1.0))
-    return np.clip(-terms.sum(1) / np.log(probabilities.shape[1]), 0.0, 1.0)
+    result: np.ndarray = np.clip(-terms.sum(1) / np.log(probabilities.shape[1]), 0.0, 1.0)
+    return result
 
 
 def predictions_path(folder: str | Path, fold: int, seed: int) -> Path:

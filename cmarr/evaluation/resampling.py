@@ -50,7 +50,7 @@ def bootstrap(
     with warnings.catch_warnings():
         # SciPy's own interval is not used: it gives up where one resample lacks a value.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        return stats.bootstrap(
+        result: np.ndarray = stats.bootstrap(
             (np.arange(n_clusters),),
             of_draws,
             n_resamples=resamples,
@@ -59,6 +59,7 @@ def bootstrap(
             method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution
+        return result
 
 
 def interval(drawn: np.ndarray, n_clusters: int, *, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +97,8 @@ def mean_interval(values: pd.Series, clusters: pd.Series) -> tuple[float, float]
     sums, counts = np.bincount(codes, values, len(names)), np.bincount(codes, minlength=len(names))
 
     def mean(weights: np.ndarray) -> np.ndarray:
-        return ((weights * sums).sum(1) / (weights * counts).sum(1))[:, None]
+        result: np.ndarray = ((weights * sums).sum(1) / (weights * counts).sum(1))[:, None]
+        return result
 
     lo, hi = bootstrap_interval(mean, len(names))
     return float(lo[0]), float(hi[0])

@@ -40,7 +40,10 @@ def primary(task: Task) -> str:
 def predicted(frame: pd.DataFrame, task: Task) -> np.ndarray:
     """(N,) the predicted class names (ties to the first class), or the predicted scores."""
     values = frame[columns(task)].to_numpy(np.float64)
-    return values[:, 0] if task.regression else np.array(task.classes, dtype=object)[values.argmax(1)]
+    result: np.ndarray = (
+        values[:, 0] if task.regression else np.array(task.classes, dtype=object)[values.argmax(1)]
+    )
+    return result
 
 
 def can_be_met(frame: pd.DataFrame) -> bool:
@@ -109,7 +112,8 @@ def binary_weighted_f1(
     others, own = neither + wrongly, missed + hits
     with np.errstate(invalid="ignore"):
         weighted = others * _f1(neither, others + neither + missed) + own * _f1(hits, own + hits + wrongly)
-        return weighted / (others + own)
+        result: np.ndarray = weighted / (others + own)
+        return result
 
 
 def _f1(right: np.ndarray, met: np.ndarray) -> np.ndarray:
@@ -136,7 +140,8 @@ def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 
 def steps(values: np.ndarray, limit: int) -> np.ndarray:
     """Scores clipped to [-limit, limit] and rounded to whole numbers (halves to even), as integers."""
-    return np.rint(np.clip(values, -limit, limit)).astype(int)
+    result: np.ndarray = np.rint(np.clip(values, -limit, limit)).astype(int)
+    return result
 
 
 def _correlation(truth: np.ndarray, predicted: np.ndarray) -> float | None:

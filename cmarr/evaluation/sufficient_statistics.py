@@ -122,7 +122,8 @@ def mean_of_known(values: np.ndarray, axis: int, weights: np.ndarray | None = No
     """Mean along an axis leaving NaN out; NaN where nothing is left. weights: like `values`, or 1 long."""
     known = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
     with np.errstate(invalid="ignore"):
-        return (known * np.where(np.isnan(values), 0.0, values)).sum(axis) / known.sum(axis)
+        result: np.ndarray = (known * np.where(np.isnan(values), 0.0, values)).sum(axis) / known.sum(axis)
+        return result
 
 
 def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: str = FIXED) -> pd.DataFrame:
@@ -176,7 +177,10 @@ def sufficient_statistics(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -
 
 def _met(frame: pd.DataFrame, column: str) -> np.ndarray:
     """(N,) bool: the rows by which a condition is met, those with all of it; at a level, those with anything left."""
-    return (frame["n_usable"] >= (frame["condition"].str.len() if column == "condition" else 1)).to_numpy()
+    result: np.ndarray = (
+        frame["n_usable"] >= (frame["condition"].str.len() if column == "condition" else 1)
+    ).to_numpy()
+    return result
 
 
 def _contributions(frame: pd.DataFrame, task: Task) -> list[np.ndarray]:

@@ -152,10 +152,10 @@ def fold_table(frames: Sequence[pd.DataFrame], task: Task) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["fold", "seed", "metric", "condition", "value"])
 
 
-def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set], dict[Any, set]]:
+def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set[Any]], dict[Any, set[Any]]]:
     """Condition (or level) -> the (fold, utterance) pairs that are scored, and all of them."""
-    counted: dict[Any, set] = {}
-    full: dict[Any, set] = {}
+    counted: dict[Any, set[Any]] = {}
+    full: dict[Any, set[Any]] = {}
     for condition, part in frame.groupby(axis.column):
         full[condition] = set(zip(part["fold"], part["id"], strict=True))
         usable = part[part["n_usable"] > 0]

@@ -109,4 +109,4 @@ def _same(first: Answers, second: Answers, task: Task) -> bool:
         pd.concat(frames)[[*keys, *columns(task)]].sort_values(keys, ignore_index=True)
         for frames in (first, second)
     )
-    return one.equals(two)
+    return bool(one.equals(two))

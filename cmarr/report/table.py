@@ -187,7 +187,7 @@ class Table:
     def csv(self) -> str:
         """The printed cells, comma separated."""
         rows = [[BOLD.sub(r"\1", cell) for cell in row] for row in self.rows]
-        return pd.DataFrame(rows, columns=self.header).to_csv(index=False, lineterminator="\n")
+        return str(pd.DataFrame(rows, columns=self.header).to_csv(index=False, lineterminator="\n"))
 
     def latex(self) -> str:
         """A float with booktabs rules; every character of the corpus escaped."""
