@@ -74,7 +74,12 @@ def reliability(frames: Frames, task: Task) -> pd.DataFrame:
 
 
 def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> float:
-    """ECE of probabilities (N, K) and true classes (N,) as numbers from 0."""
+    """ECE of probabilities (N, K) and true classes (N,) as numbers from 0.
+
+    >>> sure = np.array([[0.9, 0.1], [0.9, 0.1]])
+    >>> round(expected_calibration_error(sure, np.array([0, 1])), 3)
+    0.4
+    """
     n, confidence, hits = _binned(probabilities.max(1), probabilities.argmax(1) == truth, bins)
     return float(np.abs(confidence - hits).sum() / n.sum())
 
@@ -178,7 +183,7 @@ def _bin(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 TITLE = "Calibration: can the probabilities be believed?"
-HOW = "No calibration was measured: evaluate the methods again; a score has no probabilities."
+HOW = "No calibration was measured: evaluate the `methods` again; a score has no probabilities."
 
 FIRM = 5
 """Answers in a bin from which on the line goes through it; a dot alone shows one of fewer."""

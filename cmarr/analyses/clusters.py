@@ -35,6 +35,10 @@ def silhouettes(vectors: np.ndarray, labels: Sequence[str] | np.ndarray) -> np.n
     (b - a) / max(a, b) with a the mean distance to its own class and b that to the nearest other one: 1 in
     the midst of its class, 0 between two, below 0 nearer to another class. Empty where it is not defined:
     with fewer than two classes, or a class a vector.
+
+    >>> near = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    >>> silhouettes(near, ["calm", "calm", "tense", "tense"]).round(2).tolist()
+    [0.99, 0.99, 0.99, 0.99]
     """
     classes = len(set(labels))
     if not 2 <= classes < len(labels):

@@ -91,8 +91,8 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 TITLE = "Across corpora"
 HOW = (
-    "The models were tested on their own corpus alone: name others of the same task under `cross` in params.yaml, "
-    "such as [demo_other]."
+    "The models were tested on their own corpus alone: name others of the same task under `cross` in params.yaml "
+    "(`-S 'cross=[demo_other]'`)."
 )
 SCORES = (
     "Every model of every fold and seed answers the whole of {corpus}; a cell is the mean over folds, then seeds, with "

@@ -88,7 +88,12 @@ def importance(
 
 
 def shapley(worth: Mapping[frozenset[str], np.ndarray], players: str) -> np.ndarray:
-    """(..., players) values from what every set of players is worth, (...) each."""
+    """(..., players) values from what every set of players is worth, (...) each.
+
+    >>> worth = {frozenset(): 0.0, frozenset("s"): 0.4, frozenset("t"): 0.6, frozenset("st"): 0.8}
+    >>> shapley({who: np.array(value) for who, value in worth.items()}, "st").round(3).tolist()
+    [0.3, 0.5]
+    """
     n = len(players)
     out = []
     for player in players:
@@ -115,7 +120,7 @@ def _predicted_by_prior(
 
 
 TITLE = "What each modality contributes"
-HOW = "No modality importance was measured: evaluate the methods again."
+HOW = "No modality importance was measured: evaluate the `methods` again."
 
 
 def importance_section(importance: Mapping[str, pd.DataFrame], task: Task) -> Section:

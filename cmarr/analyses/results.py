@@ -93,18 +93,7 @@ def results_figure(
             cells = summaries[method][metric]
             _method(axes, cells, positions, offset, scale, look.colour, look.marker, method)
         if metric == "UAR":
-            guessed = 100 / len(task.classes)
-            axes.axhline(guessed, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            axes.annotate(
-                "chance",
-                (positions["avg7"] + 0.6, guessed),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5,
-                color=FAINT,
-                annotation_clip=False,
-            )
+            _guessing(axes, 100 / len(task.classes), positions["avg7"] + 0.6)
         _frame(axes, summaries, positions, metric)
         axes.set_title(title, pad=44 if subtitle else 30, fontsize=13)
         if subtitle:
@@ -126,6 +115,21 @@ def results_figure(
             borderaxespad=0.2,
         )
     return figure
+
+
+def _guessing(axes: Axes, score: float, right: float) -> None:
+    """What guessing scores, as a line with its name at the right."""
+    axes.axhline(score, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(
+        "chance",
+        (right, score),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=FAINT,
+        annotation_clip=False,
+    )
 
 
 def _explained(summaries: Summaries, cluster: str) -> str:

@@ -72,7 +72,11 @@ def risk_coverage(frames: Frames, task: Task) -> pd.DataFrame:
 
 
 def area(loss: np.ndarray) -> float:
-    """AURC of losses (N,), the surest first: the mean of the risks of the first 1, 2, ... N."""
+    """AURC of losses (N,), the surest first: the mean of the risks of the first 1, 2, ... N.
+
+    >>> round(area(np.array([0.0, 0.0, 1.0])), 3)
+    0.111
+    """
     return float((loss.cumsum() / np.arange(1, len(loss) + 1)).mean())
 
 
@@ -144,7 +148,7 @@ def _surest_first(run: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray
 TITLE = "Does it know when it is wrong?"
 
 
-HOW = "No method tells how unsure it is, so no answer could be declined first; evaluate the methods again."
+HOW = "No method tells how unsure it is, so no answer could be declined first; evaluate the `methods` again."
 
 
 def risk_section(

@@ -114,13 +114,7 @@ def predictions_frame(
     for condition, raw in answers.items():
         usable = np.asarray(n_usable[condition])
         values = np.asarray(raw, np.float64).reshape(len(ids), task.outputs).copy()  # (B, K)
-        wrong = np.flatnonzero((usable > 0) & ~np.isfinite(values).all(1))
-        if len(wrong):
-            raise UserError(
-                f"utterance {ids[wrong[0]]}, condition {condition}, fold {fold}, seed {seed}: the method "
-                f"answered NaN or infinity ({many(len(wrong), 'utterance')}); its training diverged, "
-                "try a lower learning rate"
-            )
+        _require_finite(values, usable, ids, f"condition {condition}, fold {fold}, seed {seed}")
         if not task.regression and logits is not None:
             values = _softmax(values)
         values[usable == 0] = otherwise
@@ -139,6 +133,15 @@ def predictions_frame(
         body = dict(zip(columns(task), values.T, strict=True))
         parts.append(pd.DataFrame(head | body | {"uncertainty": doubt}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _require_finite(values: np.ndarray, usable: np.ndarray, ids: Sequence[str], where: str) -> None:
+    wrong = np.flatnonzero((usable > 0) & ~np.isfinite(values).all(1))
+    if len(wrong):
+        raise UserError(
+            f"utterance {ids[wrong[0]]}, {where}: the method answered NaN or infinity "
+            f"({many(len(wrong), 'utterance')}); its training diverged, try a lower learning rate"
+        )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

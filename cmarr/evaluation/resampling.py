@@ -82,6 +82,9 @@ def tail(n_clusters: int, level: float = LEVEL) -> float:
 
     A bootstrap of n draws has a variance too small by (n - 1) / n and normal instead of Student's tails; both are put
     back. For ten clusters 0.9 % instead of 2.5 %, for a thousand the same.
+
+    >>> round(tail(10), 4), round(tail(1000), 3)
+    (0.0086, 0.025)
     """
     student = stats.t.ppf((1 + level) / 2, n_clusters - 1)
     return float(stats.norm.sf(student * (n_clusters / (n_clusters - 1)) ** 0.5))
@@ -136,6 +139,9 @@ def smallest_p(n_clusters: int, comparisons: int = 1) -> float:
     """What no p of `swap_p_values` falls below, however large the difference, Holm-corrected over `comparisons`.
 
     Of C clusters 2 of the 2^C swaps are at least as extreme as what was observed: nothing swapped, and all of them.
+
+    >>> smallest_p(5)
+    0.0625
     """
     if n_clusters < 2:
         return 1.0
@@ -144,7 +150,11 @@ def smallest_p(n_clusters: int, comparisons: int = 1) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down correction of a family of p-values, in the given order."""
+    """Holm's step-down correction of a family of p-values, in the given order.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     order = np.argsort(p_values, kind="stable")
     adjusted = np.asarray(p_values, np.float64)[order] * np.arange(len(p_values), 0, -1)
     out = np.empty(len(p_values))

@@ -28,7 +28,11 @@ ERRORS = frozenset({"MAE"})
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
-    """The metrics of a task, in the order of the tables."""
+    """The metrics of a task, in the order of the tables.
+
+    >>> metrics_of(Task(("calm", "tense")))
+    ('WAR', 'UAR', 'WF1', 'MF1', 'BWF1')
+    """
     return REGRESSION if task.regression else CLASSIFICATION
 
 
@@ -88,7 +92,12 @@ def score_rows(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
 
 
 def classification_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
-    """WAR, UAR, WF1, MF1 and BWF1 of class labels, both (N,) with N >= 1."""
+    """WAR, UAR, WF1, MF1 and BWF1 of class labels, both (N,) with N >= 1.
+
+    >>> found = classification_scores(np.array(["a", "a", "a", "b"]), np.array(["a", "a", "b", "b"]))
+    >>> found["WAR"], round(found["UAR"], 3)
+    (0.75, 0.833)
+    """
     counts = multilabel_confusion_matrix(y_true=truth, y_pred=predicted, labels=np.unique(truth))
     neither, wrongly, missed, hits = counts.reshape(-1, 4).T
     support = missed + hits
@@ -122,7 +131,12 @@ def _f1(right: np.ndarray, met: np.ndarray) -> np.ndarray:
 
 
 def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
-    """All regression metrics of scores, both (N,) with N >= 1."""
+    """All regression metrics of scores, both (N,) with N >= 1.
+
+    >>> found = regression_scores(np.array([-1.0, 0.0, 2.0]), np.array([-2.0, 1.0, 2.0]))
+    >>> round(found["MAE"], 3), found["Acc2"], round(found["Acc2_zero"], 3)
+    (0.667, 1.0, 1.0)
+    """
     polar = truth != 0
     dropped = classification_scores(truth[polar] > 0, predicted[polar] > 0) if polar.any() else {}
     counted = classification_scores(truth >= 0, predicted >= 0)
@@ -139,7 +153,11 @@ def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 
 
 def steps(values: np.ndarray, limit: int) -> np.ndarray:
-    """Scores clipped to [-limit, limit] and rounded to whole numbers (halves to even), as integers."""
+    """Scores clipped to [-limit, limit] and rounded to whole numbers (halves to even), as integers.
+
+    >>> steps(np.array([-4.2, 0.5, 1.5]), 3).tolist()
+    [-3, 0, 2]
+    """
     result: np.ndarray = np.rint(np.clip(values, -limit, limit)).astype(int)
     return result
 

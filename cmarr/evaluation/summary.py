@@ -12,6 +12,7 @@ from cmarr.evaluation.sufficient_statistics import (
     AVERAGES,
     SEVEN,
     Axis,
+    SufficientStatistics,
     gather,
     mean_of_known,
     sufficient_statistics,
@@ -79,7 +80,12 @@ def summarise(
                 "n_all": n_all,
             }
             out[metric][row] = cell | ({"covers": members} if row in axis.averages else {})
-    out["meta"] = {
+    out["meta"] = _meta(frame, sums, resamples)
+    return out
+
+
+def _meta(frame: pd.DataFrame, sums: SufficientStatistics, resamples: int) -> dict[str, Any]:
+    return {
         "folds": len(sums.folds),
         "seeds": len(sums.seeds),
         "clusters": len(sums.clusters),
@@ -89,7 +95,6 @@ def summarise(
         "level": LEVEL,
         "std_over": "folds" if len(sums.folds) > 1 else "seeds" if len(sums.seeds) > 1 else None,
     }
-    return out
 
 
 def pooled(frames: Frames, task: Task) -> dict[str, float | None]:

@@ -72,12 +72,7 @@ def footnotes(
             "Acc-7 clips to [-3, 3] and rounds. MAE: less is better."
         )
     if compared and len(summaries) > 1:
-        lines.append(
-            "Bold: better than every other method here, by a paired test: the 95 % interval of each difference "
-            f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped ({meta['clusters']} of them), corrected "
-            "by Holm over the method's comparisons with all others; each condition is a question of its own."
-        )
-        lines += nothing_can_be_shown(meta["clusters"], len(summaries) - 1, cluster)
+        lines += _bold(meta["clusters"], len(summaries) - 1, cluster)
     if published:
         slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
         lines.append(
@@ -85,6 +80,16 @@ def footnotes(
             f"* not printed there: the mean of its seven cells.{slip}"
         )
     return lines
+
+
+def _bold(clusters: int, comparisons: int, cluster: str) -> list[str]:
+    """What a bold number says, and whether one can stand there at all."""
+    return [
+        "Bold: better than every other method here, by a paired test: the 95 % interval of each difference "
+        f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped ({clusters} of them), corrected "
+        "by Holm over the method's comparisons with all others; each condition is a question of its own.",
+        *nothing_can_be_shown(clusters, comparisons, cluster),
+    ]
 
 
 def nothing_can_be_shown(clusters: int, comparisons: int = 1, cluster: str = "cluster") -> list[str]:

@@ -24,7 +24,11 @@ def row_label(row: str, summaries: Summaries) -> str:
 
 
 def value_text(metric: str, value: float | None, *, digits: int | None = None, sign: bool = False) -> str:
-    """A fraction in percent with two decimals; MAE and Corr as they are with three; '-' for None."""
+    """A fraction in percent with two decimals; MAE and Corr as they are with three; '-' for None.
+
+    >>> value_text("UAR", 0.7012), value_text("MAE", 0.9, sign=True), value_text("WAR", None)
+    ('70.12', '+0.900', '-')
+    """
     if value is None:
         return NOTHING
     raw = metric in RAW
@@ -33,7 +37,11 @@ def value_text(metric: str, value: float | None, *, digits: int | None = None, s
 
 
 def interval_text(metric: str, lo: float | None, hi: float | None) -> str:
-    """'[71.0, 77.3]', or nothing where there is no interval (fewer than two clusters)."""
+    """'[71.0, 77.3]', or nothing where there is no interval (fewer than two clusters).
+
+    >>> interval_text("UAR", 0.65, 0.753)
+    '[65.0, 75.3]'
+    """
     if lo is None or hi is None:
         return ""
     digits = 2 if metric in RAW else 1

@@ -137,7 +137,11 @@ def slug(name: str) -> str:
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
-    """Name -> its slug; of names that have the same one, the later ones get a number."""
+    """Name -> its slug; of names that have the same one, the later ones get a number.
+
+    >>> slugs(["w/o udcl", "w o udcl"])
+    {'w/o udcl': 'w-o-udcl', 'w o udcl': 'w-o-udcl-2'}
+    """
     found: dict[str, str] = {}
     for name in names:
         plain, taken = slug(name), set(found.values())
