@@ -9,6 +9,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor |
 
     query (B, L, C), key and value (B, T, C), mask (B, T) bool, True on the frames that may be read;
     at least one a row. Returns (B, L, C).
+
+    >>> x, y = torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)
+    >>> attend(x, y, y, heads=4).shape
+    torch.Size([2, 3, 8])
     """
 
     def split(x: Tensor) -> Tensor:
@@ -21,7 +25,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor |
 
 
 def feed_forward(d: int) -> nn.Sequential:
-    """The two-layer network on each step, d -> 2d -> d, with GELU between."""
+    """The two-layer network on each step, d -> 2d -> d, with GELU between.
+
+    >>> feed_forward(8)(torch.zeros(2, 3, 8)).shape
+    torch.Size([2, 3, 8])
+    """
     return nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
 
@@ -30,6 +38,10 @@ class AttentionBlock(nn.Module):
 
     `block(x, y)` is cross-attention, queries from x (B, L, d), keys and values from y (B, T, d);
     `block(x)` is self-attention. Returns (B, L, d).
+
+    >>> block = AttentionBlock(d=8, heads=2, dropout=0.1)
+    >>> block(torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 3, 8])
     """
 
     def __init__(self, d: int, heads: int, dropout: float):
@@ -54,7 +66,11 @@ class AttentionBlock(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and a feed-forward network d -> 4d -> d, each with layer norm before and a residual around."""
+    """Attention and a feed-forward network d -> 4d -> d, each with layer norm before and a residual around.
+
+    >>> TransformerLayer(d=8, heads=2, dropout=0.1)(torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 3, 8])
+    """
 
     def __init__(self, d: int, heads: int, dropout: float):
         super().__init__()

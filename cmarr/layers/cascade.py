@@ -11,6 +11,10 @@ class CascadeBlock(nn.Module):
     """One autoencoder: x (B, width) -> latent z (B, sizes[-1]) and the correction y = D(E(x)) (B, width).
 
     sizes: the encoder's widths, e.g. (256, 128, 64); the decoder takes the way back.
+
+    >>> z, y = CascadeBlock(width=6, sizes=(4, 2))(torch.zeros(3, 6))
+    >>> z.shape, y.shape
+    (torch.Size([3, 2]), torch.Size([3, 6]))
     """
 
     def __init__(self, width: int, sizes: Sequence[int]):
@@ -29,6 +33,10 @@ class ResidualCascade(nn.Module):
     """x_1 = x, y_i = D_i(E_i(x_i)), x_{i+1} = x_i + y_i; out = T(x_n + y_n).
 
     T is Linear-ReLU-Linear, as in MMIN, or with `transition=False` the identity, as in CRA.
+
+    >>> out, latents = ResidualCascade(width=6, sizes=(4, 2), blocks=5)(torch.zeros(3, 6))
+    >>> out.shape, latents.shape
+    (torch.Size([3, 6]), torch.Size([3, 10]))
     """
 
     def __init__(self, width: int, sizes: Sequence[int], blocks: int, transition: bool = True):
@@ -50,6 +58,11 @@ class GuidedCascade(nn.Module):
     """Every block is given the modality-invariant feature H' anew (IF-MMIN, CIF-MMIN).
 
     y_0 = x, x_i = y_{i-1} + H', y_i = D_i(E_i(x_i)); out = T(y_n), or with `residual` T(x_n + y_n).
+
+    >>> cascade = GuidedCascade(width=6, sizes=(4, 2), blocks=5, residual=True)
+    >>> out, latents = cascade(torch.zeros(3, 6), torch.ones(3, 6))
+    >>> out.shape, latents.shape
+    (torch.Size([3, 6]), torch.Size([3, 10]))
     """
 
     def __init__(self, width: int, sizes: Sequence[int], blocks: int, residual: bool):
@@ -80,7 +93,11 @@ def _transition(width: int) -> nn.Sequential:
 
 
 def classifier(width: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    """(Linear, ReLU, dropout) twice, `hidden` wide, then Linear: (B, `width`) -> (B, `outputs`)."""
+    """(Linear, ReLU, dropout) twice, `hidden` wide, then Linear: (B, `width`) -> (B, `outputs`).
+
+    >>> classifier(width=6, hidden=8, outputs=4, dropout=0.5)(torch.zeros(3, 6)).shape
+    torch.Size([3, 4])
+    """
     return nn.Sequential(
         nn.Linear(width, hidden),
         nn.ReLU(),

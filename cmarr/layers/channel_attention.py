@@ -7,7 +7,11 @@ SQUEEZE = 16
 
 
 class ChannelAttentionBlock(nn.Module):
-    """(B, C, L) -> (B, C, L): conv-ReLU-conv, each channel rescaled by its mean over time, residual."""
+    """(B, C, L) -> (B, C, L): conv-ReLU-conv, each channel rescaled by its mean over time, residual.
+
+    >>> ChannelAttentionBlock(channels=32)(torch.zeros(2, 32, 5)).shape
+    torch.Size([2, 32, 5])
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -32,6 +36,12 @@ class Reconstruction(nn.Module):
     """X~_n -> X^_n (B, L, d): widen to 2d, `blocks` blocks, a convolution with a long skip, narrow to d.
 
     zero_start: the last layer begins at zero, and X^_n with it, instead of at a random image of X~_n.
+
+    >>> x = torch.randn(2, 5, 16)
+    >>> Reconstruction(d=16, blocks=1)(x).shape
+    torch.Size([2, 5, 16])
+    >>> bool(Reconstruction(d=16, blocks=1, zero_start=True)(x).any())
+    False
     """
 
     def __init__(self, d: int, blocks: int, zero_start: bool = False):

@@ -48,6 +48,13 @@ class ChannelFlow(Transform):  # type: ignore[misc]  # nflows has no types
     unit lower and a positive upper diagonal, or "permutation", fixed; layers: hidden layers of a coupling's
     network, 1 or 2; scaling: "tanh" as above, or "sigmoid", h_a = sigmoid(r + 2) (h_a + t), which is DiCMoR's, with
     a floor under the scale.
+
+    >>> flow, x = ChannelFlow(d=4, steps=2, hidden=8), torch.randn(3, 4)
+    >>> z, log_determinant = flow(x)
+    >>> z.shape, log_determinant.shape
+    (torch.Size([3, 4]), torch.Size([3]))
+    >>> bool(torch.allclose(flow.inverse(z)[0], x, atol=1e-5))
+    True
     """
 
     def __init__(
@@ -202,7 +209,11 @@ class ChannelFlow(Transform):  # type: ignore[misc]  # nflows has no types
 
 
 def bits_per_dimension(flow: ChannelFlow, x: Tensor) -> Tensor:
-    """Negative log-likelihood (N,) of rows x (N, d) under a standard normal latent, in bits per channel."""
+    """Negative log-likelihood (N,) of rows x (N, d) under a standard normal latent, in bits per channel.
+
+    >>> bits_per_dimension(ChannelFlow(d=4, steps=2, hidden=8), torch.zeros(1, 4))  # log2(2 pi) / 2 at the mode
+    tensor([1.3257], grad_fn=<DivBackward0>)
+    """
     out: Tensor = -Flow(flow, StandardNormal([flow.d])).log_prob(x) / (flow.d * math.log(2))
     return out
 

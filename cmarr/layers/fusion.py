@@ -25,6 +25,11 @@ class Fusion(nn.Module):
 
     A corpus without some modality has no branch for it: with two modalities there is one cross-attention,
     with one modality only the self-attention.
+
+    >>> fusion = Fusion(("s", "v", "t"), d=8, heads=2, dropout=0.1, outputs=4)
+    >>> x = {m: torch.zeros(2, 5, 8) for m in ("s", "v", "t")}
+    >>> fusion(x, recovered=torch.zeros(2, 3, dtype=torch.bool)).shape
+    torch.Size([2, 4])
     """
 
     def __init__(

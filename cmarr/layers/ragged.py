@@ -13,6 +13,10 @@ class Layout:
     lengths: (B,) int64, 0 where the modality is not available; `count` is their sum N.
     longest: the longest length, where the caller knows it: asking a GPU for it means waiting for the GPU.
     mask:    (B, T) bool, True on real frames; T is the longest length and at least 1.
+
+    >>> layout = Layout(torch.tensor([2, 0, 1]), count=3)
+    >>> layout.pad(torch.tensor([[1.0], [2.0], [3.0]])).squeeze(-1).tolist()
+    [[1.0, 2.0], [0.0, 0.0], [3.0, 0.0]]
     """
 
     def __init__(self, lengths: Tensor, count: int, longest: int | None = None):
@@ -47,13 +51,21 @@ class Layout:
 
 
 def mean_over_time(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Ragged frames (N, D) of B utterances with `lengths` (B,) -> their means (B, D), 0 without frames."""
+    """Ragged frames (N, D) of B utterances with `lengths` (B,) -> their means (B, D), 0 without frames.
+
+    >>> mean_over_time(torch.tensor([[1.0], [2.0], [9.0]]), torch.tensor([2, 0, 1])).tolist()
+    [[1.5], [0.0], [9.0]]
+    """
     sums = frames.new_zeros(len(lengths), frames.shape[1]).index_add(0, _owners(frames, lengths), frames)
     return sums / lengths.clamp(min=1)[:, None]
 
 
 def mean_and_deviation(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Ragged frames (N, D) -> mean and standard deviation over time, side by side (B, 2 D), 0 without frames."""
+    """Ragged frames (N, D) -> mean and standard deviation over time, side by side (B, 2 D), 0 without frames.
+
+    >>> mean_and_deviation(torch.tensor([[1.0], [3.0], [9.0]]), torch.tensor([2, 1])).tolist()
+    [[2.0, 1.0], [9.0, 0.0]]
+    """
     mean = mean_over_time(frames, lengths)
     variance = mean_over_time((frames - mean[_owners(frames, lengths)]).square(), lengths)
     return torch.cat([mean, variance.sqrt()], dim=1)
@@ -72,6 +84,9 @@ def resampling_weights(lengths: Tensor, longest: int, length: int) -> Tensor:
     frames and reaches max(1, T / `length`) frames to either side: linear interpolation when the sequence
     grows, anti-aliased averaging when it shrinks, the identity when T = `length`. Each row of weights
     sums to 1 over real frames; padding weighs nothing; a sequence without frames gets zeros.
+
+    >>> resampling_weights(torch.tensor([2]), longest=3, length=1).tolist()
+    [[[0.5, 0.5, 0.0]]]
     """
     sizes = lengths[:, None, None].float()  # (B, 1, 1)
     steps = torch.arange(length, device=lengths.device)[None, :, None]
@@ -84,7 +99,11 @@ def resampling_weights(lengths: Tensor, longest: int, length: int) -> Tensor:
 
 
 def mean_weights(mask: Tensor) -> Tensor:
-    """Weights (B, 1, T) of the mean over the real frames of `mask` (B, T); zeros where there is none."""
+    """Weights (B, 1, T) of the mean over the real frames of `mask` (B, T); zeros where there is none.
+
+    >>> mean_weights(torch.tensor([[True, True], [True, False], [False, False]])).squeeze(1).tolist()
+    [[0.5, 0.5], [1.0, 0.0], [0.0, 0.0]]
+    """
     return (mask / mask.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(1)
 
 
@@ -94,6 +113,9 @@ def worked_rows(mask: Tensor, training: bool = True) -> Tensor:
     On a CPU work is what costs, and it is done where it is needed. Elsewhere small kernels cost the same for all rows,
     and to learn how many are needed one would have to wait for the device: a training step works on all rows there, so
     that it never waits, and its shapes do not depend on the masks; nor may they in a step that is compiled.
+
+    >>> worked_rows(torch.tensor([True, False, True]))
+    tensor([0, 2])
     """
     if training and (mask.device.type != "cpu" or torch.compiler.is_compiling()):
         return torch.arange(len(mask), device=mask.device)

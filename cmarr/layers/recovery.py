@@ -35,6 +35,12 @@ class Recovery(nn.Module):
                on the mean of the usable X_n; "zeros": nothing is recovered.
     averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step.
     zero_start: X^_n begins at zero, as if nothing were recovered, and grows from there.
+
+    >>> recovery = Recovery(("s", "t"), d=4, flow_steps=2, coupling_hidden=8, mixing="lu", blocks=1)
+    >>> x = {m: torch.randn(1, 5, 4) for m in ("s", "t")}
+    >>> completed = recovery(x, usable=torch.tensor([[[True, False]]]), precision={})
+    >>> completed.recovered.tolist(), completed.x["t"].shape
+    ([[[False, True]]], torch.Size([1, 1, 5, 4]))
     """
 
     def __init__(

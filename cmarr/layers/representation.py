@@ -22,6 +22,12 @@ class UncertaintyModelling(nn.Module):
     multi-head self-attention with a bias-free projection, of whose heads one half feeds the mean and the
     other half log sigma; the mean has a residual from h, log sigma has none; each then passes a
     sub-block of layer norm and MLP. There is no dropout: what comes of mu is also the target of L_rec.
+
+    >>> lengths = torch.tensor([2, 3])
+    >>> umc = UncertaintyModelling(dim=6, d=8, heads=2)
+    >>> mu, log_sigma = umc(torch.randn(5, 6), Layout(lengths, count=5))
+    >>> mu.shape, log_sigma.shape
+    (torch.Size([5, 8]), torch.Size([5, 8]))
     """
 
     def __init__(self, dim: int, d: int, heads: int):
@@ -86,6 +92,11 @@ class Representation(nn.Module):
     flow_input:     what the convolution sees: "mu", the aligned means, or "features", R_n itself
     resample_first: resample R_n before UMC instead of mu_n after it (fewer frames to attend to)
     normalise:      layer norm on X_n, which holds the scale of L_rec fixed while X_n moves
+
+    >>> represent = Representation(dim=6, d=8, length=4, heads=2)
+    >>> encoded = represent(torch.randn(5, 6), torch.tensor([2, 3]))
+    >>> encoded.x.shape, encoded.gaussians.mu.shape
+    (torch.Size([2, 4, 8]), torch.Size([2, 8]))
     """
 
     def __init__(
@@ -147,7 +158,11 @@ class Representation(nn.Module):
 
 
 class Projection(nn.Module):
-    """The plain encoder: R_n resampled to L steps and mapped linearly to d channels."""
+    """The plain encoder: R_n resampled to L steps and mapped linearly to d channels.
+
+    >>> Projection(dim=6, d=8, length=4)(torch.randn(5, 6), torch.tensor([2, 3])).shape
+    torch.Size([2, 4, 8])
+    """
 
     def __init__(self, dim: int, d: int, length: int):
         super().__init__()
@@ -162,6 +177,12 @@ class Projection(nn.Module):
 
 
 def stacked_gaussians(encoded: Mapping[str, Encoded]) -> tuple[Tensor, Tensor]:
-    """mu and sigma (M, B, d) of what was encoded with its Gaussians."""
+    """mu and sigma (M, B, d) of what was encoded with its Gaussians.
+
+    >>> encoder, lengths = Representation(dim=6, d=8, length=4, heads=2), torch.tensor([2, 3])
+    >>> mu, sigma = stacked_gaussians({"s": encoder(torch.randn(5, 6), lengths)})
+    >>> mu.shape, sigma.shape
+    (torch.Size([1, 2, 8]), torch.Size([1, 2, 8]))
+    """
     known = [e.gaussians for e in encoded.values() if e.gaussians is not None]
     return torch.stack([g.mu for g in known]), torch.stack([g.sigma for g in known])

@@ -16,6 +16,13 @@ def reconstruction_loss(
     gradient flows into it. "mean_squared" is the mean over all entries that count, which keeps the weight
     lambda independent of L and d; "frobenius_sum" is the literal sum over the entries of one
     representation, averaged over the representations that count. Nothing hidden: 0.
+
+    >>> found, truth = torch.zeros(1, 2, 3, 4), torch.ones(1, 2, 3, 4)
+    >>> masked = torch.tensor([[True, False]])
+    >>> reconstruction_loss(found, truth, masked).item()
+    1.0
+    >>> reconstruction_loss(found, truth, masked, "frobenius_sum").item()  # L d = 12
+    12.0
     """
     error = (recovered.float() - truth.detach().float()) * masked[..., None, None]
     per_representation = error.square().sum() / masked.sum().clamp(min=1)

@@ -28,6 +28,12 @@ class CombinationContrast(nn.Module):
     temperature:   of both
     projection:    width of a two-layer head before the contrast; 0: the vectors themselves
     same_utterance: let two views of one utterance contrast with each other
+
+    >>> contrast = CombinationContrast(d=2, combination=0.1, category=0.1, temperature=0.2)
+    >>> h, categories = torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1])
+    >>> usable = torch.tensor([[True, True], [True, True], [True, False], [True, False]])
+    >>> round(contrast(h, categories, usable, torch.arange(4)).item(), 4)  # those of a category are one point
+    0.0013
     """
 
     def __init__(
@@ -98,6 +104,13 @@ class UncertaintyWeights(nn.Module):
     warm_up:   epochs in which every weight is 1
 
     Raises UserError for the entropy of a score, which has no class probabilities.
+
+    >>> weights = UncertaintyWeights(d=2, source="entropy", direction="down", regression=False)
+    >>> logits, labels = torch.tensor([[9.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 0])
+    >>> errors = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    >>> found, _ = weights(torch.zeros(2, 2), logits, errors, torch.tensor([True, True]))
+    >>> found  # the second is as uncertain as can be
+    tensor([1.4611, 0.5389])
     """
 
     def __init__(self, d: int, source: Source, direction: Direction, regression: bool, warm_up: int = 0):
@@ -170,7 +183,11 @@ class UncertaintyWeights(nn.Module):
 
 
 class Regularised(Section):
-    """Switches for both parts in another method, off unless they are asked for."""
+    """Switches for both parts in another method, off unless they are asked for.
+
+    >>> Regularised().parts(d=8, regression=False)
+    (None, None)
+    """
 
     mcbcl_combination: NotNegative = setting(
         0.0, "MCB-CL, as in mcur, on the vector that is classified; the combination is what may be used"
@@ -220,6 +237,11 @@ def regularised_recognition(
 
     h (B, d) is what the logits (B, K) are read from; labels (B,); usable (B, M) bool. A row with nothing usable has no
     part in any of them.
+
+    >>> h, labels = torch.zeros(2, 8), torch.tensor([0, 3])
+    >>> usable = torch.ones(2, 3, dtype=torch.bool)
+    >>> regularised_recognition(h, torch.zeros(2, 4), labels, usable, False, contrast=None, sugr=None)
+    {'cls': tensor(1.3863)}
     """
     counted = usable.any(1)  # (B,)
     if sugr is None and contrast is None:

@@ -32,6 +32,11 @@ def supervised_contrast(
     valid:      (N,) bool, the vector exists; others take no part
     same_utterance: let vectors of the same utterance into A(i), and so into P(i)
     weights:    (N,) what each anchor's term is multiplied by; None: nothing
+
+    >>> vectors, labels = torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1])
+    >>> everything = torch.ones(4, dtype=torch.bool)
+    >>> supervised_contrast(vectors, labels, torch.arange(4), everything, temperature=1.0)  # log(1 + 2 / e)
+    tensor(0.5514)
     """
     with torch.autocast(vectors.device.type, enabled=False):
         log_probability, others = log_probabilities(vectors, utterances, valid, temperature, same_utterance)
@@ -44,6 +49,11 @@ def log_probabilities(
     """log (exp(z_i z_p / T) / sum_{a in A(i)} exp(z_i z_a / T)) for every i, p, and who is in A(i); both (N, N).
 
     Labels do not enter: contrasts of the same vectors by several kinds of labels share it. Arguments as above.
+
+    >>> everything = torch.ones(3, dtype=torch.bool)
+    >>> found, others = log_probabilities(torch.eye(3), torch.arange(3), everything, 1.0, False)
+    >>> others.sum().item(), found[0, 1].exp().item()
+    (6, 0.5)
     """
     with torch.autocast(vectors.device.type, enabled=False):
         z = F.normalize(vectors.float(), dim=-1)
@@ -57,7 +67,11 @@ def log_probabilities(
 
 
 def mean_over_anchors(log_probability: Tensor, positives: Tensor, weights: Tensor | None = None) -> Tensor:
-    """L_out from `log_probabilities` (N, N), positives (N, N) bool and the anchors' weights (N,); a scalar."""
+    """L_out from `log_probabilities` (N, N), positives (N, N) bool and the anchors' weights (N,); a scalar.
+
+    >>> mean_over_anchors(torch.full((2, 2), -1.5), torch.tensor([[False, True], [False, False]]))
+    tensor(1.5000)
+    """
     count = positives.sum(1)
     mean = -torch.where(positives, log_probability, 0.0).sum(1) / count.clamp(min=1)
     if weights is not None:
@@ -66,12 +80,20 @@ def mean_over_anchors(log_probability: Tensor, positives: Tensor, weights: Tenso
 
 
 def sign_classes(scores: Tensor) -> Tensor:
-    """Classes for the contrast in a regression corpus: negative 0, zero 1, positive 2. (B,) -> (B,) int64."""
+    """Classes for the contrast in a regression corpus: negative 0, zero 1, positive 2. (B,) -> (B,) int64.
+
+    >>> sign_classes(torch.tensor([-1.2, 0.0, 3.0]))
+    tensor([0, 1, 2])
+    """
     return scores.sign().long() + 1
 
 
 def score_classes(scores: Tensor, rule: ScoreClasses) -> Tensor:
-    """Classes for the contrast: `sign_classes`, or "rounded": to whole numbers in [-3, 3], as 0 to 6."""
+    """Classes for the contrast: `sign_classes`, or "rounded": to whole numbers in [-3, 3], as 0 to 6.
+
+    >>> score_classes(torch.tensor([-9.0, 0.4, 2.6]), "rounded")
+    tensor([0, 3, 6])
+    """
     if rule == "sign":
         return sign_classes(scores)
     return scores.clamp(-3, 3).round().long() + 3
