@@ -14,7 +14,7 @@ FLOOR = 1e-5
 """Deviations below this count as constant; such a feature is centred and left unscaled."""
 
 
-STRETCH = 65536
+CHUNK = 65536
 """Frames that are looked at together; part of the result, as sums in another order round differently."""
 
 
@@ -35,13 +35,13 @@ class Normaliser(nn.Module):
     def fit(self, values: Mapping[str, Tensor | Frames]) -> None:
         """Set the statistics from frames (N, D) a modality; without frames mean 0 and scale 1 stay.
 
-        A stretch of frames is looked at at a time: they may be too many for memory in double precision.
+        A chunk of frames is looked at at a time: they may be too many for memory in double precision.
         """
         for modality in self.modalities:
             frames = values[modality]
             if not len(frames):
                 continue
-            cuts = [slice(first, first + STRETCH) for first in range(0, len(frames), STRETCH)]
+            cuts = [slice(first, first + CHUNK) for first in range(0, len(frames), CHUNK)]
             mean = _sum(frames[cut].double().sum(0) for cut in cuts) / len(frames)
             squares = _sum((frames[cut].double() - mean).square().sum(0) for cut in cuts)
             deviation = (squares / len(frames)).sqrt()

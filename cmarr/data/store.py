@@ -52,7 +52,7 @@ class Store:
         """The utterances `rows` (R,) int64 as batches of `sizes`, which add up to R, in float32.
 
         All that says where they are goes to the device before the first batch. From then on nothing waits for the
-        device, and nothing is copied there but features that are not held there, one batch ahead of its use.
+        device, and nothing is copied there but features that are not held there, prefetched by one batch.
         """
         rows, device = rows.cpu(), self.labels.device
         starts = {m: own[rows] for m, own in self.starts.items()}
@@ -68,7 +68,7 @@ class Store:
             return {m: own.pin_memory() if device.type == "cuda" else own for m, own in read.items()}
 
         for span, values in zip(
-            spans, _ahead(read, spans) if elsewhere else ({} for _ in spans), strict=True
+            spans, _prefetched(read, spans) if elsewhere else ({} for _ in spans), strict=True
         ):
             values = {m: own.to(device, non_blocking=True) for m, own in values.items()}
             for m in self.values.keys() - values.keys():
@@ -107,7 +107,9 @@ class Frames:
         return self.values[self.rows[wanted].to(self.values.device)]
 
 
-def _ahead(read: Callable[[slice], dict[str, Tensor]], spans: Sequence[slice]) -> Iterator[dict[str, Tensor]]:
+def _prefetched(
+    read: Callable[[slice], dict[str, Tensor]], spans: Sequence[slice]
+) -> Iterator[dict[str, Tensor]]:
     """`read` of each span in turn; the next one is read while this one is used."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read, spans[0])

@@ -1,4 +1,4 @@
-"""Cross-modal fusion: attention between the modalities, then the answer (Eq 10-13)."""
+"""Cross-modal fusion: attention between the modalities, then classification (Eq 10-13)."""
 
 from collections.abc import Mapping
 from typing import Literal

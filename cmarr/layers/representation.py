@@ -47,7 +47,7 @@ class UncertaintyModelling(nn.Module):
         """Ragged frames (N, D) -> mu (N, d) and log sigma (N, d), each step of an utterance seeing all."""
         h = self.norm(F.gelu(self.project(frames)))  # (N, d)
         query, key, value = layout.pad(self.qkv(h)).chunk(3, dim=-1)  # (B, T, d) each
-        # An utterance without frames reads its padding: nobody uses the answer, and it is not NaN.
+        # An utterance without frames reads its padding: nobody uses what it reads, and it is not NaN.
         readable = layout.mask | (layout.lengths == 0)[:, None]
         read = layout.unpad(attend(query, key, value, self.heads, readable))  # (N, d)
         for_mean, for_log_sigma = read.chunk(2, dim=-1)  # half of the heads each

@@ -146,10 +146,10 @@ def entropy_margin(sigma: Tensor, available: Tensor, margin: float) -> Tensor:
 
 
 def retrieval(similarities: Tensor) -> Tensor:
-    """Share of right answers when each modality of an utterance looks for another of the same utterance.
+    """Share of utterances whose one modality finds the other, nearest among all of a batch.
 
     similarities (pairs, B, B), rows and columns the same utterances in the same order; both directions are
-    asked. A scalar; chance is 1 / B.
+    asked. A scalar; guessing finds 1 / B.
 
     >>> retrieval(torch.tensor([[[9.0, 0.0], [0.0, 9.0]]])).item()
     1.0

@@ -110,7 +110,7 @@ class UncertaintyWeights(nn.Module):
     >>> errors = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     >>> found, _ = weights(torch.zeros(2, 2), logits, errors, torch.tensor([True, True]))
     >>> found  # the second is as uncertain as can be
-    tensor([1.4611, 0.5389])
+    tensor([1.4614, 0.5386])
     """
 
     def __init__(self, d: int, source: Source, direction: Direction, regression: bool, warm_up: int = 0):

@@ -192,7 +192,6 @@ class CMARR(nn.Module):
             return self.model_dump() | ({"coupling_hidden": self.d} if self.coupling_hidden == "d" else {})
 
     objective = ("alpha", "beta", "lambda_")
-    beside_ablations = ("masked", "masked (fusion alone)")
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         """Build the model; its weights come from torch's global generator, which the caller seeds."""

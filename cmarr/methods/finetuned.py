@@ -36,7 +36,7 @@ class FineTuned(nn.Module):
     lr:       learning rate of the encoders; 0 leaves them as they are
 
     An encoder reads every modality that is available, hidden or not, as a frozen one does before the training; what
-    is hidden reaches an answer no more than it does through the method itself.
+    is hidden reaches a prediction no more than it does through the method itself.
     """
 
     def __init__(self, method: nn.Module, encoders: Mapping[str, Trainable], lr: float = 0.0):
@@ -50,7 +50,7 @@ class FineTuned(nn.Module):
         return cast(Method, self.method).training_losses(self._features(batch), visible)
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """The method's answers; the encoders run once for all of them."""
+        """The method's predictions; the encoders run once for all of them."""
         return cast(Method, self.method).predict(self._features(batch), visible)
 
     def stages(self) -> Sequence[Stage]:
@@ -125,7 +125,7 @@ class Encoded(nn.Module):
 
     @torch.no_grad()
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """The method's answers."""
+        """The method's predictions."""
         self.encoders.eval()
         return cast(ClosedForm, self.method).predict(encoded(batch, self.encoders), visible)
 

@@ -23,9 +23,9 @@ from cmarr.task import Task
 
 @dataclass(frozen=True)
 class Model:
-    """A method with what it needs to answer.
+    """A method with what it needs to predict.
 
-    prior: (K,) class frequencies of the training split, or (1,) the median score; the answer for an
+    prior: (K,) class frequencies of the training split, or (1,) the median score; the prediction for an
     utterance with nothing usable.
     """
 

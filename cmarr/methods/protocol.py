@@ -12,7 +12,7 @@ from cmarr.data.batch import Batch
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers for one visibility pattern.
+    """What a method predicts under one visibility pattern.
 
     logits:      (B, K) class logits, or (B, 1) the predicted score
     recovered:   modality -> (B, L, d) recovered representation, meaningful in `recovered_rows`
@@ -36,15 +36,23 @@ class Idle(NamedTuple):
 
 @runtime_checkable
 class Method(Protocol):
-    """A `torch.nn.Module` that trains on masked batches and answers for any visibility.
+    """A `torch.nn.Module` that trains on masked batches and predicts under any visibility.
 
-    The constructor takes `dims` (modality -> feature width; a modality absent from the whole corpus is
-    absent here), `task`, and the method's own settings as plain keyword arguments.
+    Its class `Settings`, a `cmarr.declaration.Section`, declares its settings. The constructor takes `dims` (modality ->
+    feature width; a modality absent from the whole corpus is absent here), `task`, and an object of that class.
+
+    What else generic code asks of the class, where it is there:
+        first_stage:        the class of the model, trained on complete data, that the method starts from
+        first_stage_takes:  names of the settings that this model has from the method
+        starts(settings):   whether it starts from that model, set as it is; without it, always
+        published_training: keys of `train` as the authors have them, for the method or its first stage
+        objective:          names of settings that stand at the top of params.yaml: weights of the objective
+        Settings.idle():    an `Idle` for each switch that would do nothing, set as they are
 
     `visible` tensors are (B, 3) bool in the order s, v, t. A modality may be used where
     `batch.available & visible`. In training, hidden modalities may serve as *targets* of a loss; a
     prediction must not depend on what is hidden, nor on padding, nor on the rest of the batch.
-    A row with nothing usable must not produce NaN; its answer is replaced by the training prior.
+    A row with nothing usable must not produce NaN; its prediction is replaced by the training prior.
     """
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
@@ -52,7 +60,7 @@ class Method(Protocol):
         ...
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Answers per named visibility pattern; work that the patterns share is done once."""
+        """Predictions per named visibility pattern; work that the patterns share is done once."""
         ...
 
 
@@ -87,7 +95,7 @@ class Started(Protocol):
     def start_from(self, first: Any) -> None:
         """Take over what is to be taken over from the trained model, and keep it if it serves as a teacher.
 
-        Called before the training and before a training that was killed goes on; never for an answer.
+        Called before the training and before a training that was killed goes on; never for a prediction.
         """
         ...
 
@@ -103,13 +111,13 @@ class Paced(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of a training: for `share` of the epochs, the named losses alone are minimised.
+    """A part of a training: for `share` of the epochs, the named losses alone are minimised.
 
     name:    under which errors speak of it
     share:   of all epochs, above 0; the shares of a method's stages add up to 1
     losses:  the names that count; None: all
     train:   keywords of the section `train` that are different in this stage (lr, schedule, masks, clip, ...)
-    selects: keep the epoch with the best validation score; False: the last one, where nothing answers yet
+    selects: keep the epoch with the best validation score; False: the last one, where nothing predicts yet
     """
 
     name: str
@@ -133,16 +141,16 @@ class WarmedUp(Protocol):
     """A method that does something else in its first epochs (a warm-up) than later."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Called before every epoch of a stage, counted from 1, of `epochs` at most; never for an answer."""
+        """Called before every epoch of a stage, counted from 1, of `epochs` at most; never for a prediction."""
         ...
 
 
 @runtime_checkable
 class Represents(Protocol):
-    """A method that has one vector an utterance which its answer is read from."""
+    """A method that has one vector an utterance which its prediction is read from."""
 
     def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The vectors (B, d) for each named visibility (B, 3), under the same rules as an answer."""
+        """The vectors (B, d) for each named visibility (B, 3), under the same rules as a prediction."""
         ...
 
 
@@ -188,7 +196,7 @@ class Frozen(Generic[T]):
 
     @property
     def model(self) -> T:
-        """The frozen model. Raises RuntimeError before `keep`: training needs it, answering does not."""
+        """The frozen model. Raises RuntimeError before `keep`: training needs it, predicting does not."""
         if self._model is None:
             raise RuntimeError(f"{self.method} trains from a stage-1 model: call start_from first")
         return self._model

@@ -115,7 +115,7 @@ def test_values_elsewhere_follow_batch_by_batch(corpus):
 
 
 def test_statistics_do_not_depend_on_how_frames_are_held(monkeypatch):
-    monkeypatch.setattr("cmarr.data.normalise.STRETCH", 4)
+    monkeypatch.setattr("cmarr.data.normalise.CHUNK", 4)
     values = torch.randn(11, 3, generator=torch.Generator().manual_seed(0)) * 5 + 2
     shuffled = torch.randperm(11, generator=torch.Generator().manual_seed(1))
     one, other = Normaliser({"s": 3}), Normaliser({"s": 3})
