@@ -38,8 +38,8 @@ class Idle(NamedTuple):
 class Method(Protocol):
     """A `torch.nn.Module` that trains on masked batches and predicts under any visibility.
 
-    Its class `Settings`, a `cmarr.declaration.Section`, declares its settings. The constructor takes `dims` (modality ->
-    feature width; a modality absent from the whole corpus is absent here), `task`, and an object of that class.
+    Its class `Settings`, a `cmarr.declaration.Section`, declares its settings. The constructor takes `dims` (modality
+    -> feature width; a modality absent from the whole corpus is absent here), `task`, and an object of that class.
 
     What else generic code asks of the class, where it is there:
         first_stage:        the class of the model, trained on complete data, that the method starts from
