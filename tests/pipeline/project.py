@@ -21,8 +21,10 @@ SMALL = {
     "flow_steps: auto": "flow_steps: 1",
     "d: auto             # width": "d: 16             # width",
     "length: auto        # steps": "length: 4        # steps",
+    "workers: auto ": "workers: 1 ",
 }
-"""Changes of params.yaml that make a study of seconds: three sessions, one of them trains."""
+"""Changes of params.yaml that make a study of seconds: three sessions, one of them trains. A second worker would import
+everything anew; that their number changes nothing is held where each stage's work is tested."""
 
 
 @dataclass(frozen=True)
