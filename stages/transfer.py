@@ -1,4 +1,4 @@
-"""Ask the trained models for another corpus, and how steady their answers are there and at home."""
+"""Predict another corpus with the trained models, and measure how consistent they are there and at home."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,25 +29,25 @@ from stages.paths import Paths
 from stages.stage import run
 
 
-class Asked:
+class Corpus:
     """One corpus, ready to be put before models that were trained on another or on itself."""
 
     def __init__(self, name: str, cluster: str, task: Task, device: str):
         self.name, self.cluster, self.task, self.device = name, cluster, task, device
         self.utterances, self.features = by_id(Paths(name).manifest), load_features(Paths(name).features)
 
-    def answers(self, model: Model, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The keywords that `predictions_frame` and `consistency` take, of what `model` says of `ids`."""
+    def predicted(self, model: Model, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The keywords that `predictions_frame` and `consistency` take, of what `model` predicts for `ids`."""
         features = as_trained(self.features, model.description["dims"], self.name)
         store = load_store(ids, self.utterances, features, self.task).to(self.device)
         available = store.available.cpu().numpy()
-        told = utterance_columns([self.utterances[i] for i in ids], self.cluster, self.task)
+        about = utterance_columns([self.utterances[i] for i in ids], self.cluster, self.task)
         logits = {
             c: v.numpy() for c, v in split_logits(model.method, model.normaliser, store, CONDITIONS).items()
         }
-        shared = {"ids": told["ids"], "clusters": told["clusters"], "logits": logits, "task": self.task}
+        shared = {"ids": about["ids"], "clusters": about["clusters"], "logits": logits, "task": self.task}
         rest = {"n_usable": usable_counts(available), "prior": model.prior.tolist()}
-        return told | shared | rest, shared | {"available": available, "vectors": _vectors(model, store)}
+        return about | shared | rest, shared | {"available": available, "vectors": _vectors(model, store)}
 
 
 def _vectors(model: Model, store: Store) -> dict[str, Any] | None:
@@ -72,18 +72,18 @@ def _models(paths: Paths, settings: dict[str, Any], device: str) -> Iterator[tup
 def main(dataset: str, other: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(f"transfer/{other}")
     task, device = Task(tuple(settings["classes"])), choose_device(settings["device"])
-    home, away = (Asked(name, settings["clusters"][name], task, device) for name in (dataset, other))
-    target, steady = paths.predictions(f"cross.{other}"), []
+    home, away = (Corpus(name, settings["clusters"][name], task, device) for name in (dataset, other))
+    target, consistent = paths.predictions(f"cross.{other}"), []
     for name, fold, seed, model in _models(paths, settings, device):
         for corpus, ids in ((home, fold.test), (away, list(away.utterances))):
-            told, compared = corpus.answers(model, ids)
+            columns, compared = corpus.predicted(model, ids)
             of = {"model": name, "corpus": corpus.name, "fold": fold.number, "seed": seed}
-            steady.append(consistency(**compared).assign(**of))
+            consistent.append(consistency(**compared).assign(**of))
             if corpus is away and name in settings["methods"]:
-                frame = predictions_frame(fold=fold.number, seed=seed, **told)
+                frame = predictions_frame(fold=fold.number, seed=seed, **columns)
                 write_predictions(predictions_path(target / name, fold.number, seed), frame, task)
     with atomic(target / "consistency.parquet") as temporary:
-        pd.concat(steady, ignore_index=True).to_parquet(temporary)
+        pd.concat(consistent, ignore_index=True).to_parquet(temporary)
     print(
         f"{other}: {many(len(away.utterances), 'utterance')} answered by {dataset}'s {', '.join(settings['methods'])}"
     )

@@ -16,9 +16,9 @@ from cmarr.evaluation.summary import Frames, summarise
 from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.numbers import interval_text, row_label, signed_interval, unit, value_text
 from cmarr.report.page import Block, Points, Section
-from cmarr.report.published import PARTS, SOURCE, Published, paper_of
+from cmarr.report.published import SOURCE, Published, paper_of
 from cmarr.report.table import NOTHING, Table
-from cmarr.settings.labels import FULL
+from cmarr.settings.labels import FULL, PARTS
 from cmarr.task import Task
 
 SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")

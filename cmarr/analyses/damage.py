@@ -35,7 +35,7 @@ from cmarr.evaluation.summary import Frames, summarise
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.notes import FEW, nothing_can_be_shown
-from cmarr.report.numbers import interval_text, value_text
+from cmarr.report.numbers import score_text, value_text
 from cmarr.report.page import Files, Folded, Points, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, Look, horizontal_grid, looks, small_axes, style
@@ -407,7 +407,7 @@ def level_frame(kind: str, finding: Finding, realised: Mapping[float, float], ta
     if realised:
         columns["measured"] = [f"{100 * realised[x]:.1f} %" if x in realised else NOTHING for x in levels]
     for name, scores in finding.scores.items():
-        columns[WORDS[name]] = [_cell(metric, scores[metric][x]) for x in levels]
+        columns[WORDS[name]] = [score_text(metric, scores[metric][x]) for x in levels]
     if ("use", "hide") in finding.differences:
         compared = finding.differences["use", "hide"][metric]
         columns["use - hide"] = [_difference(metric, compared[x]) for x in levels]
@@ -417,12 +417,6 @@ def level_frame(kind: str, finding: Finding, realised: Mapping[float, float], ta
                 f"{100 * hidden[x]:.0f} %" for x in levels
             ]
     return pd.DataFrame(columns)
-
-
-def _cell(metric: str, cell: Mapping[str, float | None]) -> str:
-    if cell["mean"] is None:
-        return NOTHING
-    return f"{value_text(metric, cell['mean'])} {interval_text(metric, cell['lo'], cell['hi'])}".strip()
 
 
 def _difference(metric: str, cell: Mapping[str, float | None]) -> str:

@@ -31,8 +31,8 @@ from cmarr.report.numbers import (
     RAW,
     Summaries,
     chosen_spread,
-    interval_text,
     row_label,
+    score_text,
     signed_interval,
     unit,
     value_text,
@@ -277,7 +277,9 @@ def scores_frame(
     rows = []
     for method, summary in summaries.items():
         cells = {
-            row_label(row, summaries): _score(metric, summary[metric][row], best.get((metric, row)) == method)
+            row_label(row, summaries): score_text(
+                metric, summary[metric][row], bold=best.get((metric, row)) == method
+            )
             for row in ROWS
         }
         rows.append({"method": method} | cells)
@@ -331,13 +333,6 @@ def verdict(found: Mapping[str, Any], one: str, other: str) -> str:
 
 def _metrics(task: Task) -> tuple[str, ...]:
     return ("MAE", "Corr", "WF1", "Acc2", "Acc7") if task.regression else ("UAR", "WAR", "WF1")
-
-
-def _score(metric: str, cell: Mapping[str, Any], bold: bool) -> str:
-    if cell["mean"] is None:
-        return NOTHING
-    mean = value_text(metric, cell["mean"])
-    return f"{f'**{mean}**' if bold else mean} {interval_text(metric, cell['lo'], cell['hi'])}".strip()
 
 
 def _alt(summaries: Summaries, metric: str) -> str:
@@ -417,13 +412,12 @@ def _pair(summary: Mapping[str, Any], row: str, spread: str, bold: list[bool]) -
 
 
 def _mean(metric: str, cell: Mapping[str, Any], spread: str, bold: bool) -> str:
-    mean = value_text(metric, cell["mean"])
-    if cell["mean"] is None:
-        return mean
-    mean = f"**{mean}**" if bold else mean
-    if spread == "std" and cell["std"] is not None:
-        return f"{mean} ± {value_text(metric, cell['std'])}"
-    return f"{mean} {interval_text(metric, cell['lo'], cell['hi'])}".strip() if spread == "interval" else mean
+    if spread == "interval" or cell["mean"] is None:
+        return score_text(metric, cell, bold=bold)
+    mean = f"**{value_text(metric, cell['mean'])}**" if bold else value_text(metric, cell["mean"])
+    return (
+        f"{mean} ± {value_text(metric, cell['std'])}" if spread == "std" and cell["std"] is not None else mean
+    )
 
 
 def _published(row: str, cells: Mapping[str, tuple[float, float] | None]) -> str:

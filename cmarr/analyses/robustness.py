@@ -35,7 +35,7 @@ from cmarr.evaluation.sufficient_statistics import Axis, levels
 from cmarr.evaluation.summary import Frames, long_table, summarise
 from cmarr.masks.protocols import FIXED, MASKED, UNSEEN
 from cmarr.modalities import CONDITIONS
-from cmarr.report.numbers import interval_text, value_text
+from cmarr.report.numbers import score_text, value_text
 from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import Look, horizontal_grid, looks, small_axes, style
@@ -262,14 +262,7 @@ def levels_table(rows: pd.DataFrame, protocol: str, metric: str) -> Table:
     shares = part.drop_duplicates("level").set_index("level")["realised"]
     out = []
     for method, own in part.groupby("method", sort=False):
-        cells = {
-            f"{row.level:g}": f"{value_text(metric, row.mean_)} {interval_text(metric, row.lo_, row.hi_)}".strip()
-            for row in own.assign(
-                mean_=own["mean"].astype(object).where(own["mean"].notna(), None),
-                lo_=own["lo"].astype(object).where(own["lo"].notna(), None),
-                hi_=own["hi"].astype(object).where(own["hi"].notna(), None),
-            ).itertuples()
-        }
+        cells = {f"{row['level']:g}": score_text(metric, row) for row in own.to_dict("records")}
         out.append({"method": method} | cells)
     off = [
         f"{level:g}: {share:.3f}"
@@ -292,9 +285,7 @@ def unseen_table(protocols: Mapping[str, pd.DataFrame], metric: str) -> Table | 
     for method, frame in protocols.items():
         own = frame[(frame["protocol"] == "unseen") & (frame["metric"] == metric)]
         for row in own.to_dict("records"):
-            mean, lo, hi = (None if pd.isna(row[c]) else row[c] for c in ("mean", "lo", "hi"))
-            text = f"{value_text(metric, mean)} {interval_text(metric, lo, hi)}".strip()
-            out.append({"method": method, "condition": row["condition"], metric: text})
+            out.append({"method": method, "condition": row["condition"], metric: score_text(metric, row)})
     if not out:
         return None
     caption = "Conditions that training never showed, their mean (unseen), and the mean of the others (seen)."

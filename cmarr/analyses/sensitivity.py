@@ -15,7 +15,7 @@ from cmarr.analyses.study import Study
 from cmarr.errors import UserError
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.files import atomic
-from cmarr.report.numbers import interval_text, value_text
+from cmarr.report.numbers import score_text
 from cmarr.report.page import Section
 from cmarr.report.picture import picture
 from cmarr.report.style import COLOURS, FAINT, MARKERS, horizontal_grid, style
@@ -76,7 +76,7 @@ def curve_frame(weight: str, curve: Sequence[Point], results: pd.DataFrame, task
         for condition in ("avg6", "svt"):
             found = measured(curve, results, metric, condition).set_index("at")
             columns[f"{metric} {condition}"] = [
-                _cell(metric, found.loc[i]) if i in found.index else NOTHING for i in range(len(curve))
+                score_text(metric, found.loc[i]) if i in found.index else NOTHING for i in range(len(curve))
             ]
     return pd.DataFrame(columns)
 
@@ -127,13 +127,6 @@ def _line(axes: Axes, found: pd.DataFrame, metric: str, colour: str, marker: str
 
 def _metrics(task: Task) -> tuple[str, ...]:
     return (primary(task),) if task.regression else ("WAR", "UAR")
-
-
-def _cell(metric: str, cell: Mapping[str, float]) -> str:
-    if np.isnan(cell["mean"]):
-        return NOTHING
-    bounds = (None if np.isnan(cell[name]) else cell[name] for name in ("lo", "hi"))
-    return f"{value_text(metric, cell['mean'])} {interval_text(metric, *bounds)}".strip()
 
 
 TITLE = "The weights of the objective (Figure 4)"

@@ -9,9 +9,10 @@ from cmarr.errors import listed, many
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
-from cmarr.report.notes import FEW, PLAIN, describe_selection, nothing_can_be_shown
+from cmarr.report.notes import FEW, describe_selection, nothing_can_be_shown
 from cmarr.report.numbers import interval_text, unit, value_text
 from cmarr.report.page import Points, Section
+from cmarr.settings.labels import PLAIN
 
 SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
 

@@ -9,12 +9,11 @@ from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.report.numbers import Summaries, chosen_spread, interval_text, row_label, value_text
 from cmarr.report.published import SLIPS, SOURCE
+from cmarr.settings.labels import PLAIN
 from cmarr.task import Task
 
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""
-PLAIN = ("masked", "linear", "gbdt")
-"""The plain rivals: what a method has to beat to have earned its parts."""
 OUTCOMES = {1: "better", 0: "no difference shown", -1: "worse"}
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from cmarr.evaluation.sufficient_statistics import AVERAGES
 from cmarr.report.table import NOTHING
 
@@ -52,6 +54,19 @@ def chosen_spread(summaries: Summaries) -> str:
     """What 'auto' means for these results."""
     metas = [summary["meta"] for summary in summaries.values()]
     return "std" if all(meta["std_over"] == "folds" for meta in metas) else "interval"
+
+
+def score_text(metric: str, cell: Mapping[str, Any], *, bold: bool = False) -> str:
+    """A cell of a summary (mean, lo, hi; None or NaN where there is no number): '71.00 [65.0, 75.3]'.
+
+    >>> score_text("UAR", {"mean": 0.71, "lo": 0.65, "hi": 0.753}, bold=True)
+    '**71.00** [65.0, 75.3]'
+    """
+    mean, lo, hi = (None if pd.isna(cell[name]) else cell[name] for name in ("mean", "lo", "hi"))
+    text = value_text(metric, mean)
+    if mean is None:
+        return text
+    return f"{f'**{text}**' if bold else text} {interval_text(metric, lo, hi)}".strip()
 
 
 def unit(metric: str) -> str:

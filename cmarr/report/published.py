@@ -7,7 +7,6 @@ training runs lie behind them: they are context beside our numbers, not a race.
 from collections.abc import Mapping
 
 from cmarr.errors import UserError
-from cmarr.settings.labels import FUSION_ALONE
 
 SOURCE = "Sun et al. 2024, arXiv 2407.09029"
 
@@ -60,9 +59,6 @@ def table_3() -> Published:
     """The paper's ablations on IEMOCAP; they have no row for all modalities."""
     return {variant: _cells(cells) for variant, cells in _TABLE_3.items()}
 
-
-PARTS = {"cmarr": {FUSION_ALONE: "masked"}}
-"""Method -> label -> the method that is a part of it alone: an ablation that has a name of its own."""
 
 _ABLATED = {"cmarr": table_3}
 
