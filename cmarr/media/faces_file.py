@@ -46,15 +46,10 @@ class SeenFaces:
 def write_faces(path: str | Path, seen: Sequence[SeenFaces]) -> None:
     """Write a sample atomically; equal samples give equal bytes."""
     rows = [
-        {
-            "id": one.id,
-            "speaker": one.speaker,
-            "label": one.label,
-            "found": one.found,
-            "looked": one.looked,
+        vars(one)
+        | {
             "size": one.patches.shape[-1],
             "patches": np.ascontiguousarray(one.patches, np.uint8).tobytes(),
-            "reason": one.reason,
         }
         for one in seen
     ]
@@ -64,15 +59,9 @@ def write_faces(path: str | Path, seen: Sequence[SeenFaces]) -> None:
 
 def read_faces(path: str | Path) -> list[SeenFaces]:
     """Read a sample back."""
-    return [
-        SeenFaces(
-            row["id"],
-            row["speaker"],
-            row["label"],
-            np.frombuffer(row["patches"], np.uint8).reshape(-1, row["size"], row["size"]),
-            row["found"],
-            row["looked"],
-            row["reason"],
-        )
-        for row in pq.read_table(path).to_pylist()
-    ]
+    seen = []
+    for row in pq.read_table(path).to_pylist():
+        size = row.pop("size")
+        row["patches"] = np.frombuffer(row["patches"], np.uint8).reshape(-1, size, size)
+        seen.append(SeenFaces(**row))
+    return seen
