@@ -80,17 +80,17 @@ def losses(method: CMARR, batch: Padded) -> dict[str, Tensor]:
     everything, nothing = torch.ones_like(usable), torch.zeros_like(usable)
     count = len(method.modalities)
     return {
-        "udcl": method.alpha * method.distribution_contrast(mus, sigmas, everything),
-        "spcl": method.beta
+        "udcl": method.settings.alpha * method.distribution_contrast(mus, sigmas, everything),
+        "spcl": method.settings.beta
         * supervised_contrast(
             torch.cat([own.mean(1) for own in restored.values()]),
             labels.repeat(count),
             torch.arange(len(labels)).repeat(count),
             everything.T.flatten(),
-            method.temperature,
-            method.same_utterance,
+            method.settings.temperature,
+            method.settings.same_utterance,
         ),
-        "rec": method.lambda_
+        "rec": method.settings.lambda_
         * reconstruction_loss(
             torch.stack(list(restored.values())), torch.stack(list(x.values())), (~usable).T
         ),

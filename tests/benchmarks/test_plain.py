@@ -12,7 +12,8 @@ DIMS = {"s": 6, "v": 5, "t": 7}
 
 def test_losses_and_gradients_are_those_of_the_method():
     torch.manual_seed(0)
-    method = CMARR(DIMS, Task(("a", "b", "c")), d=8, length=4, flow_steps=2, blocks=1, heads=2, dropout=0.0)
+    sizes = CMARR.Settings(d=8, length=4, flow_steps=2, blocks=1, heads=2, dropout=0.0)
+    method = CMARR(DIMS, Task(("a", "b", "c")), sizes)
     lengths = {m: torch.randint(1, 6, (12,)) for m in DIMS}
     samples = [
         ({m: torch.randn(int(lengths[m][i]), width) for m, width in DIMS.items()}, i % 3, torch.rand(3) < 0.5)
