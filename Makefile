@@ -59,6 +59,7 @@ format: env ## let ruff mend what it can; set the line numbers of docs/cm-arr.md
 	@ruff check --fix .
 	@ruff format .
 	@python -m tests.line_links
+	@python -m tests.manual
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
 	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \

@@ -66,14 +66,10 @@ class MMIN(nn.Module):
     class Settings(Sizes):
         """Sizes and weights of MMIN; with three modalities its cascades are 3d wide."""
 
-        cls_weight: NotNegative = setting(1.0, "of the recognition loss. 1; the authors' for MSP-IMPROV: 1")
-        imagination_weight: NotNegative = setting(
-            4.0, "of the imagined encodings' error. 4; for MSP-IMPROV 2"
-        )
-        cycle_weight: NotNegative = setting(2.0, "of the error of the way back. 2; for MSP-IMPROV 0.5")
-        shared_cascade: Flag = setting(
-            False, "true = the way back uses the weights of the way forth. false; for MSP-IMPROV true"
-        )
+        cls_weight: NotNegative = setting(1.0, "of the recognition loss")
+        imagination_weight: NotNegative = setting(4.0, "of the imagined encodings' error")
+        cycle_weight: NotNegative = setting(2.0, "of the error of the way back")
+        shared_cascade: Flag = setting(False, "true = the way back uses the weights of the way forth")
 
     first_stage, first_stage_takes = Complete, TAKEN
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED

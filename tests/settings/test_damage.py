@@ -10,6 +10,7 @@ from cmarr.errors import UserError
 from cmarr.masks.protocols import DAMAGE
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
+from tests.settings.test_load import PARAMS
 
 ROOT = Path(__file__).parents[2]
 PROTOCOLS = "protocols:\n- fixed\n- rate\n"
@@ -17,7 +18,7 @@ PROTOCOLS = "protocols:\n- fixed\n- rate\n"
 
 def resolved(tmp_path, protocols, *changes):
     """The settings files with other protocols, and some text of params.yaml replaced."""
-    text = (ROOT / "params.yaml").read_text()
+    text = PARAMS.read_text()
     for old, new in ((PROTOCOLS, f"protocols: [{protocols}]\n"), *changes):
         assert old in text
         text = text.replace(old, new, 1)

@@ -11,14 +11,14 @@ from cmarr.methods.cmarr import CMARR
 from cmarr.settings.declared import settings_model
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import refuse_idle_switches
-from tests.settings.test_load import PRESETS, ROOT
+from tests.settings.test_load import PARAMS, PRESETS
 from tests.settings.test_variants import ask, resolved
 
 
 @pytest.fixture(scope="module")
 def typed():
     """Asks about the shipped settings with some keys of CM-ARR changed."""
-    shipped = load_settings(ROOT / "params.yaml", PRESETS).model_dump(by_alias=True)
+    shipped = load_settings(PARAMS, PRESETS).model_dump(by_alias=True)
 
     def check(methods=("cmarr",), **switches):
         above = {name: switches.pop(name) for name in ("alpha", "lambda") if name in switches}

@@ -11,16 +11,18 @@ from cmarr.settings.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
+PARAMS = Path(__file__).with_name("params.yaml")
+"""The tests' own: what somebody has typed into the project's, or DVC by `-S`, is none of their business."""
 
-SEEDS = re.search(r"seeds:.*\n- 0\n", (ROOT / "params.yaml").read_text())[0]
+SEEDS = re.search(r"seeds:.*\n- 0\n", PARAMS.read_text())[0]
 METHODS = "methods:\n- cmarr\n- masked\n- linear\n"
 RUN = ("cmarr", "masked", "linear")
 CLASSES = "    classes:\n    - angry\n    - happy\n    - neutral\n    - sad\n"
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
-    """A copy of the real params.yaml with some text replaced."""
-    text = (ROOT / "params.yaml").read_text()
+    """A copy of params.yaml with some text replaced."""
+    text = PARAMS.read_text()
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
@@ -36,7 +38,7 @@ def test_shipped_params_load_with_every_preset(tmp_path):
 
 
 def test_auto_preset_is_the_datasets_own(tmp_path):
-    assert load_settings(ROOT / "params.yaml", PRESETS).preset == "demo"
+    assert load_settings(PARAMS, PRESETS).preset == "demo"
     mosi = load_settings(edited(tmp_path, ("dataset: demo", "dataset: mosi")), PRESETS)
     assert mosi.preset == "sentiment"
     assert mosi.method.cmarr.length == 1
@@ -80,7 +82,7 @@ def test_a_preset_cannot_be_its_own_base(tmp_path):
 
 
 def test_presets_set_only_keys_that_exist_and_are_auto():
-    params = read_yaml(ROOT / "params.yaml")
+    params = read_yaml(PARAMS)
 
     def check(overrides, section):
         for key, value in overrides.items():
@@ -141,7 +143,7 @@ def test_a_key_left_open_says_so(tmp_path):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/demo.yaml").write_text("alpha: 1.0\n")
     with pytest.raises(UserError, match=r"encoders\.speech is 'auto', but preset 'demo' gives no value"):
-        load_settings(ROOT / "params.yaml", tmp_path / "presets")
+        load_settings(PARAMS, tmp_path / "presets")
 
 
 def test_a_broken_file_is_one_sentence(tmp_path):
@@ -155,7 +157,7 @@ def test_a_broken_file_is_one_sentence(tmp_path):
 
 def changed_files(tmp_path: Path, *changes: tuple[str, str]) -> set[str]:
     """Names of the settings files that a change changes, besides the report's, which prints them all."""
-    before = resolve(load_settings(ROOT / "params.yaml", PRESETS))
+    before = resolve(load_settings(PARAMS, PRESETS))
     after = resolve(load_settings(edited(tmp_path, *changes), PRESETS))
     names = before.keys() | after.keys()
     return {name for name in names - {"report"} if before.get(name) != after.get(name)}
@@ -208,15 +210,29 @@ def test_speed_changes_nothing_a_stage_depends_on(tmp_path, change):
 )
 def test_an_experiment_loses_no_word_of_the_manual(tmp_path, overrides):
     """DVC writes the file anew at every -S: a comment line behind a list would be lost, the rest stays as it is."""
-    path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text())
     from dvc.utils.hydra import apply_overrides
 
-    apply_overrides(path, ["beta=auto"])
-    assert path.read_text() == (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    shipped = ROOT / "params.yaml"
+    path.write_text(shipped.read_text())
+    beta = f"beta={read_yaml(shipped)['beta']}"
+    apply_overrides(path, [beta])
+    assert path.read_text() == shipped.read_text()
     apply_overrides(path, overrides)
-    apply_overrides(path, ["beta=auto"])
-    assert comments(path) == comments(ROOT / "params.yaml")
+    apply_overrides(path, [beta])
+    assert comments(path) == comments(shipped)
+
+
+def test_the_tests_know_every_key_of_the_projects_file():
+    """All but the datasets and ablations, which are the user's to add and to remove."""
+
+    def keys(tree, above=()):
+        for key, value in tree.items():
+            yield ".".join((*above, key))
+            if isinstance(value, dict) and key not in ("datasets", "ablations"):
+                yield from keys(value, (*above, key))
+
+    assert set(keys(read_yaml(PARAMS))) <= set(keys(read_yaml(ROOT / "params.yaml")))
 
 
 def comments(path: Path) -> list[str]:

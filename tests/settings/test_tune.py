@@ -8,13 +8,14 @@ from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Tune
 from cmarr.settings.tune import trials
+from tests.settings.test_load import PARAMS
 
 ROOT = Path(__file__).parents[2]
 METHODS = "[cmarr, masked, linear, gbdt, cra, mmin, if_mmin, cif_mmin, dicmor, mcur]"
 
 
 def resolved(tmp_path: Path, *changes: tuple[str, str]) -> dict:
-    text = (ROOT / "params.yaml").read_text()
+    text = PARAMS.read_text()
     for old, new in (("methods:\n- cmarr\n- masked\n- linear\n", f"methods: {METHODS}\n"), *changes):
         assert old in text
         text = text.replace(old, new, 1)

@@ -9,15 +9,15 @@ from cmarr.errors import UserError
 from cmarr.report.published import table_3
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
-from tests.settings.test_load import PRESETS, ROOT
+from tests.settings.test_load import PARAMS, PRESETS
 
 DIRECT = {"settings.alpha": 0.0, "settings.flow_input": "features", "settings.dropout": 0.3}
-SHIPPED = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["ablations"]
+SHIPPED = YAML(typ="safe", pure=True).load(PARAMS)["ablations"]
 
 
 def resolved(tmp_path, *changes):
     """The settings files of the real params.yaml with keys changed: ((path, value), ...); None removes a key."""
-    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    params = YAML(typ="safe", pure=True).load(PARAMS)
     for path, value in changes:
         *above, last = path
         section = params

@@ -8,9 +8,8 @@ import pytest
 
 from cmarr.errors import UserError
 from cmarr.settings.declared import settings_model
-from cmarr.settings.load import read_preset, read_yaml
 from cmarr.validation import refuse_what_json_lacks, validate
-from tests.settings.test_load import CLASSES, PRESETS, ROOT, edited, load_settings, resolve
+from tests.settings.test_load import CLASSES, PARAMS, PRESETS, edited, load_settings, resolve
 
 WRONG = (None, "x", -1, [], ["x"], {"a": 1})
 
@@ -18,13 +17,7 @@ WRONG = (None, "x", -1, [], ["x"], {"a": 1})
 def filled():
     """The shipped params.yaml with every value of the demo's preset put in."""
 
-    def fill(raw, preset):
-        return {
-            key: fill(value, preset.get(key) or {}) if isinstance(value, dict) else preset.get(key, value)
-            for key, value in raw.items()
-        }
-
-    whole = fill(read_yaml(ROOT / "params.yaml"), read_preset("demo", PRESETS)) | {"preset": "demo"}
+    whole = load_settings(PARAMS, PRESETS).model_dump(mode="json", by_alias=True)
     whole["ablations"] = {"wo_udcl": whole["ablations"]["wo_udcl"]}
     whole["datasets"] = {"demo": whole["datasets"]["demo"]}
     return whole
