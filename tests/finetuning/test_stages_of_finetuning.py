@@ -52,6 +52,7 @@ CHANGES = {
     "flow_steps: auto": "flow_steps: 1",
     "blocks: auto": "blocks: 1",
     "video: auto": "video: hog",
+    "\nrecovery: []": "\nrecovery: [cmarr]",
 }
 
 
@@ -266,7 +267,7 @@ class TestSettings:
         [
             ({"dataset: demo ": "dataset: mosi "}, "finetune.encoders: mosi brings its features along .*paper-frozen"),
             ({"speech: auto": "speech: logmel"}, "wav2vec2 cannot be fine-tuned, because encoders.speech is logmel"),
-            ({"  encoders: auto": "  encoders: [hog]"}, "finetune.encoders.0: input should be 'wav2vec2' or 'bert'"),
+            ({"  encoders: auto": "  encoders: [hog]"}, "finetune.encoders.0: input should be 'bert' or 'wav2vec2'"),
             ({"  lr: 1.0e-5": "  lr: 0"}, "finetune.lr: input should be greater than 0"),
         ],
     )  # fmt: skip
