@@ -190,7 +190,7 @@ def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, mo
         asked.append(tuple(conditions))
         return split_logits(method, normaliser, store, conditions)
 
-    monkeypatch.setattr(predicting, "answer", counted)
+    monkeypatch.setattr(predicting, "split_logits", counted)
     encoded = []
     model.method.projections["t"].register_forward_hook(lambda *call: encoded.append(1))
     for names, more in (
