@@ -35,8 +35,8 @@ from cmarr.features.shards import read_features
 from cmarr.media import video
 from cmarr.media.audio import RATE, read_audio
 from cmarr.media.clips import Clip
-from cmarr.media.detectors import Haar
-from cmarr.media.faces import LONGEST, FaceReader, Faces, cut
+from cmarr.media.detectors import SEARCH, build_detector
+from cmarr.media.faces import FaceReader, Faces, cut
 from cmarr.media.gradients import FaceGradients
 from cmarr.utterance import Rejected, Utterance
 
@@ -238,7 +238,8 @@ def plain_video(
     utterances: list[Utterance], rate: float = 10.0, margin: float = 0.1
 ) -> tuple[list[int], int]:
     """One seek an utterance, the same detector on every chosen frame; faces of each, frames decoded."""
-    detector, gradients = Haar(), FaceGradients(FaceReader, 16, 2)
+    detector, search = build_detector("mtcnn"), SEARCH["mtcnn"]
+    gradients = FaceGradients(FaceReader, 16, 2)
     counts, decoded = [], 0
     for utterance in utterances:
         capture = cv2.VideoCapture(utterance.video)
@@ -256,9 +257,8 @@ def plain_video(
             gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
             half = gray.shape[1] // 2
             gray = np.ascontiguousarray(gray[:, :half] if utterance.crop == "left" else gray[:, -half:])
-            scale = max(max(gray.shape) / LONGEST, 1.0)
-            small = cv2.resize(gray, None, fx=1 / scale, fy=1 / scale) if scale > 1 else gray
-            boxes = detector(small, max(min(small.shape) // 8, 24), max(small.shape))
+            small, scale = search.reduced(gray)
+            boxes = detector(small, search.least(small), max(small.shape))
             if boxes:
                 box = max(boxes, key=lambda b: b[2] * b[3])
                 patches.append(cut(gray, tuple(round(v * scale) for v in box), margin))

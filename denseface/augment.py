@@ -4,10 +4,11 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, grid_sample
 
 from cmarr.declaration import NotNegative, Section, Share
-from cmarr.encoders.face_network import SIDE, scaled
+from cmarr.encoders.face_network import SIDE, prepared, scaled
+from cmarr.media.faces import resized
 
 
 class Augmentation(Section):
@@ -68,4 +69,4 @@ class Augmentation(Section):
 
 def plain(faces: Tensor, side: int = SIDE) -> Tensor:
     """Faces (B, H, W) uint8 -> (B, 1, side, side) float32 from -1 to 1, of another size and otherwise as they are."""
-    return interpolate(scaled(faces)[:, None], size=(side, side), mode="bilinear", align_corners=False)
+    return prepared([resized(face, side) for face in faces.numpy()])

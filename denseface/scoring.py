@@ -33,7 +33,7 @@ def log_probabilities(
     found = []
     for images in torch.split(torch.from_numpy(faces.images), faces_at_once(device)):
         images = images.flip(-1) if mirrored else images
-        ready = plain(images.to(device), side).contiguous(memory_format=torch.channels_last)
+        ready = plain(images, side).to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
             _, logits = network(ready)
         found.append(log_softmax(logits.float(), 1).cpu())

@@ -7,7 +7,7 @@ import numpy as np
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
-from cmarr.media.faces_file import NAME, SeenFaces, read_faces
+from cmarr.media.faces_file import FEW, NAME, SeenFaces, face_share, face_shares, few_faces, read_faces
 from cmarr.report.page import Section, Strip, Strips
 
 GAP = 2
@@ -26,7 +26,22 @@ def faces_section(seen: Sequence[SeenFaces] | None) -> Section:
         )
         return Section("faces", title, missing=told)
     caption = f"Contact sheet: {describe_faces(seen)}. A sample of utterances, up to five faces of each."
-    return Section("faces", title, (), [Strips(caption, [strip(one) for one in seen])])
+    return Section("faces", title, _shares(seen), [Strips(caption, [strip(one) for one in seen])])
+
+
+def _shares(seen: Sequence[SeenFaces]) -> list[str]:
+    """Frames with a face, by session and speaker; and of whom the video encoder sees too little."""
+    lines = []
+    for kind in ("session", "speaker"):
+        if shares := face_shares(seen, kind):
+            told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+            lines.append(f"Frames of the sample that show a face, by {kind}: {told}.")
+    if few := few_faces(seen):
+        lines.append(
+            f"Fewer than {100 * FEW:.0f} % of the frames show a face: {', '.join(few)}. Where there is none, the "
+            "video is absent; look at the recordings, or try another detector."
+        )
+    return lines
 
 
 def strip(one: SeenFaces) -> Strip:
@@ -47,11 +62,11 @@ def strip(one: SeenFaces) -> Strip:
 
 
 def describe_faces(seen: Sequence[SeenFaces]) -> str:
-    """How often there is a face: 'a face in 38 of 40 utterances, in 87 % of their frames'."""
+    """How often there is a face: 'a face in 38 of 40 utterances, in 87 % of all frames'."""
     having = [one for one in seen if len(one.patches)]
-    looked, found = sum(one.looked for one in having), sum(one.found for one in having)
-    share = f", in {100 * found / looked:.0f} % of their frames" if looked else ""
-    return f"a face in {len(having)} of {len(seen)} utterances{share}"
+    share = face_share(seen)
+    told = "" if share is None else f", in {100 * share:.0f} % of all frames"
+    return f"a face in {len(having)} of {len(seen)} utterances{told}"
 
 
 def section(study: Study) -> Section:

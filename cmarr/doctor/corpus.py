@@ -1,7 +1,7 @@
 """Examining a corpus before hours are spent on it: what is there, what is missing, and what to do about it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,13 @@ def examine(
     max_rejected: float = 0.1,
     workers: int = 1,
     seconds: float = 10.0,
+    faces: Callable[[Sequence[Utterance]], list[Finding]] | None = None,
 ) -> Iterator[Topic]:
     """Topic by topic, as each is known. Ends early where the corpus cannot be read at all.
 
     The arguments are those of a dataset in params.yaml. `max_rejected` is the share of a modality's
     utterances that may be unreadable before extraction stops; `workers` processes open the headers of the
-    media, each file within `seconds`.
+    media, each file within `seconds`. `faces` looks for faces in the videos of some of the utterances.
     """
     if kind == "demo" and not Path(root).exists():
         yield Topic("corpus", [Finding("note", "not generated yet", "the pipeline generates it")])
@@ -64,6 +65,8 @@ def examine(
     found = corpus_findings(kind, root, utterances, dataset=dataset, **options)
     if features == "encoders":
         yield Topic("media", [*found, *media_findings(utterances, max_rejected, workers, seconds)])
+        if seen := faces(utterances) if faces else []:
+            yield Topic("faces", seen)
     else:
         yield Topic("features", found)
     yield Topic("task", _task(utterances, classes, merge, folds, n_folds))

@@ -3,13 +3,14 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.doctor.corpus import Topic, examine
+from cmarr.doctor.faces import face_findings
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
@@ -17,6 +18,7 @@ from cmarr.modalities import NAMES
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
+from cmarr.utterance import Utterance
 
 Print = Callable[..., None]
 """Prints a text; keywords `fg` (a colour), `bold`, and `nl` (False: stay on the line)."""
@@ -103,6 +105,7 @@ def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params:
         n_folds=dataset.n_folds,
         max_rejected=settings.extraction.max_rejected,
         workers=workers,
+        faces=lambda utterances: _faces(utterances, settings, workers),
     )
     if dataset.features == "encoders":
         yield Topic("encoders", [_encoder(settings, modality) for modality in NAMES.values()])
@@ -111,6 +114,18 @@ def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params:
     level: Any = "ok" if free > 1 else "warning"
     told = f"{free:.0f} GB free; an hour of speech or video takes up to {_GIGABYTES_AN_HOUR} GB as features"
     yield Topic("disk", [Finding(level, told, advice)])
+
+
+def _faces(utterances: Sequence[Utterance], settings: Settings, workers: int) -> list[Finding]:
+    """How often the video encoder finds a face; nothing of one that looks for none, or that cannot be built."""
+    section = getattr(settings.encoders, settings.encoders.video, None)
+    try:
+        encoder: Any = build_encoder(settings.encoders.video, section.model_dump() if section else {})
+    except UserError:
+        return []
+    if not hasattr(encoder, "faces"):
+        return []
+    return face_findings(utterances, encoder.faces.reader, workers, settings.extraction.time_limit)
 
 
 def _encoder(settings: Settings, modality: str) -> Finding:

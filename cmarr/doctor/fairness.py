@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from cmarr.features.shards import FeatureTable
-from cmarr.media.detectors import Haar
+from cmarr.media.mtcnn import Mtcnn
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
 from cmarr.sequence import FeatureSequence
 from cmarr.utterance import Utterance
@@ -115,11 +115,11 @@ def describe(fairness: Fairness) -> str:
 
 
 def face_rate(utterances: Sequence[Utterance], every: int = 25) -> float:
-    """Share of frames with a face found by OpenCV's Haar detector, looking at every `every`-th frame.
+    """Share of frames with a face found by MTCNN, looking at every `every`-th frame.
 
     A video without any face is an absent modality and is not counted.
     """
-    detector = Haar()
+    detector = Mtcnn()
     found = looked = 0
     for utterance in utterances:
         if utterance.video is None:

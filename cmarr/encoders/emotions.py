@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
-from cmarr.encoders.face_network import EMOTIONS, SIDE, Denseface, faces_at_once, load_denseface, prepared
+from cmarr.encoders.face_network import EMOTIONS, Denseface, faces_at_once, load_denseface, prepared
 from cmarr.errors import UserError
+from cmarr.media.faces import resized
 
 SMALLEST = 20
 """Height and width, pixels, below which a face is refused: there is nothing left to see in it."""
@@ -66,10 +66,7 @@ def face_patch(face: np.ndarray, name: str = "the face") -> np.ndarray:
         raise UserError(
             f"{name}: {face.shape[1]} x {face.shape[0]} pixels are too few; a face needs {SMALLEST} x {SMALLEST}"
         )
-    if face.shape == (SIDE, SIDE):
-        return face
-    shrinks = max(face.shape) > SIDE
-    return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized(face)
 
 
 def _remedy(face: Any) -> str:

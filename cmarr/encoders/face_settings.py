@@ -14,8 +14,9 @@ class FaceSection(Section):
 
     rate: Positive = setting(10.0, "faces a second, > 0")
     margin: NotNegative = setting(0.1, "border added around the detected face, as a share of its width, >= 0")
-    detector: Literal["haar", "yunet"] = setting(
-        "haar", "haar (comes with OpenCV), yunet (turned faces too; needs a file)"
+    detector: Literal["mtcnn", "haar", "yunet"] = setting(
+        "mtcnn",
+        "mtcnn (turned, tilted and small faces, too), haar (faces from the front), yunet (needs a file)",
     )
     detector_file: Place = setting(
         "", "YuNet's ONNX file, face_detection_yunet_2023mar.onnx in OpenCV's model zoo"
@@ -31,18 +32,16 @@ class FaceSettings:
     def __init__(self, section: FaceSection):
         rate, margin = section.rate, section.margin
         detector, detector_file = section.detector, section.detector_file
-        if detector not in DETECTORS:
-            build_detector(detector)
-        if detector != "haar":
+        if detector not in DETECTORS or detector == "mtcnn":
+            build_detector(detector)  # refuses a name that is none, and weights that are not there
+        if detector == "yunet":
             require_model(detector_file)
         self.rate, self.margin, self.detector, self.detector_file = rate, margin, detector, detector_file
         self.reader = partial(FaceReader, rate, margin, detector, detector_file)
 
     def __str__(self) -> str:
         """What decides the crops. A detector's file is named by its content."""
-        which = (
-            self.detector
-            if self.detector == "haar"
-            else f"{self.detector}:{file_digest(self.detector_file)[:16]}"
-        )
+        which: str = self.detector
+        if which == "yunet":
+            which += f":{file_digest(self.detector_file)[:16]}"
         return f"rate={self.rate} margin={self.margin} detector={which}"

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cmarr.encoders.decoding import decoded
-from cmarr.media.faces import SIZE, FaceReader, Faces
+from cmarr.media.clips import Failure, by_file, clip_of
+from cmarr.media.faces import SIZE, FaceReader, Faces, NoFace
 from cmarr.media.faces_file import SeenFaces
-from cmarr.utterance import Rejected, Utterance
+from cmarr.media.worker_pool import decode
+from cmarr.utterance import Utterance
 
 UTTERANCES, FACES = 40, 5
 """Utterances of a sample, and faces of each."""
@@ -45,14 +46,18 @@ def see_faces(
     utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
 ) -> list[SeenFaces]:
     """Some faces of each utterance, as `reader` finds them in worker processes, each within `seconds`."""
-    return [_seen(*found) for found in decoded(utterances, "v", reader, workers, seconds)]
+    groups = by_file(clip_of(utterance, "v") for utterance in utterances)
+    results = decode(reader, groups, workers, seconds)
+    return [_seen(utterance, faces) for utterance, faces in zip(utterances, results, strict=True)]
 
 
-def _seen(utterance: Utterance, faces: Faces | Rejected) -> SeenFaces:
+def _seen(utterance: Utterance, faces: Faces | Failure) -> SeenFaces:
     who = utterance.id, utterance.speaker, utterance.label
-    if isinstance(faces, Rejected):
+    if isinstance(faces, Failure):
         nothing = np.zeros((0, SIZE, SIZE), np.uint8)
-        return SeenFaces(*who, nothing, reason=faces.reason.replace(str(utterance.video), "the file"))
+        looked = faces.n_frames if isinstance(faces, NoFace) else 0
+        reason = faces.reason.replace(str(utterance.video), "the file")
+        return SeenFaces(*who, nothing, 0, looked, reason, utterance.session)
     found = len(faces.patches)
     places = np.unique(np.linspace(0, found - 1, FACES).round().astype(int))
-    return SeenFaces(*who, faces.patches[places], found, faces.n_frames)
+    return SeenFaces(*who, faces.patches[places], found, faces.n_frames, session=utterance.session)

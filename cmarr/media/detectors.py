@@ -1,20 +1,58 @@
 """Face detectors: a gray image in, the boxes of all faces in it out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from cmarr.errors import UserError
+from cmarr.media.mtcnn import Mtcnn
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height, pixels."""
 
-Detector = Callable[[np.ndarray, int, int], Sequence[Box]]
-"""Gray (H, W) uint8, smallest and largest side of a face in pixels -> the boxes of all faces in it."""
 
-DETECTORS = ("haar", "yunet")
+class Detector(Protocol):
+    """Finds faces."""
+
+    def __call__(
+        self, gray: np.ndarray, smallest: int, largest: int, expected: bool = False
+    ) -> Sequence[Box]:
+        """The boxes of all faces of `smallest` to `largest` pixels in gray (H, W) uint8.
+
+        `expected`: it shows the surroundings of a face that was seen just before, so that less is enough.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Search:
+    """How finely a detector looks: at frames reduced to `longest` pixels, for faces from `smallest` pixels on that are
+    at least a share of the frame's shorter side high."""
+
+    longest: int = 480
+    smallest: int = 24
+    share: float = 1 / 8
+
+    def reduced(self, gray: np.ndarray) -> tuple[np.ndarray, float]:
+        """The frame in which faces are sought, and how many times smaller it is."""
+        scale = max(max(gray.shape) / self.longest, 1.0)
+        if scale == 1.0:
+            return gray, scale
+        return cv2.resize(gray, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA), scale
+
+    def least(self, gray: np.ndarray) -> int:
+        """Smallest side of a face in a whole frame, pixels."""
+        return max(int(min(gray.shape) * self.share), self.smallest)
+
+
+SEARCH = {"mtcnn": Search(longest=640, share=0.0), "haar": Search(), "yunet": Search()}
+"""Detector -> how finely it looks."""
+
+DETECTORS = tuple(SEARCH)
 
 SURE = 0.7
 """YuNet's score (0 to 1) from which on something counts as a face."""
@@ -27,7 +65,7 @@ class Haar:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self.cascade = cv2.CascadeClassifier(str(path))
 
-    def __call__(self, gray: np.ndarray, smallest: int, largest: int) -> list[Box]:
+    def __call__(self, gray: np.ndarray, smallest: int, largest: int, expected: bool = False) -> list[Box]:
         """The boxes of all faces in a gray (H, W) uint8 image, in its pixels."""
         boxes = self.cascade.detectMultiScale(
             gray, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest), maxSize=(largest, largest)
@@ -52,7 +90,7 @@ class YuNet:
                 "face_detection_yunet_2023mar.onnx from OpenCV's model zoo, or set detector to haar"
             ) from None
 
-    def __call__(self, gray: np.ndarray, smallest: int, largest: int) -> list[Box]:
+    def __call__(self, gray: np.ndarray, smallest: int, largest: int, expected: bool = False) -> list[Box]:
         """The boxes of all faces in a gray (H, W) uint8 image, in its pixels."""
         height, width = gray.shape
         self.network.setInputSize((width, height))
@@ -73,11 +111,13 @@ def require_model(path: str | Path) -> None:
 
 
 def build_detector(name: str, path: str = "") -> Detector:
-    """'haar', or 'yunet' with its ONNX file; raises UserError for anything else."""
+    """'mtcnn', 'haar', or 'yunet' with its ONNX file; raises UserError for anything else."""
     if name not in DETECTORS:
         raise UserError(
             f"encoders: detector: {name!r} is not a face detector; there are {', '.join(DETECTORS)}"
         )
+    if name == "mtcnn":
+        return Mtcnn()
     return Haar() if name == "haar" else YuNet(path)
 
 

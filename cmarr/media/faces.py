@@ -7,15 +7,12 @@ import cv2
 import numpy as np
 
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.detectors import Box, Detector, build_detector
+from cmarr.media.detectors import SEARCH, Box, Detector, Search, build_detector
 from cmarr.media.prefetch import prefetch
 from cmarr.media.video import read_frames
 
 SIZE = 64
 """Height and width of a face patch, pixels."""
-
-LONGEST = 480
-"""Faces are searched for in frames reduced to this longer side, pixels; patches keep the full detail."""
 
 PREFETCHED = 4
 """Frames that may wait while a face is sought."""
@@ -33,43 +30,80 @@ class Faces:
     n_frames: int
 
 
+@dataclass(frozen=True)
+class NoFace(Failure):
+    """That no face was found in the frames of a clip, of which there were `n_frames`."""
+
+    n_frames: int
+
+
 class Follower:
     """Finds one face per frame: the largest first, then the one that overlaps the last choice most.
 
-    While nobody overlaps, nobody is chosen, so the crop does not jump to another person for a frame;
-    after `patience` seconds without the face that was followed, the largest is chosen again. The
-    surroundings of the last choice are searched first, the whole frame only when the face is not there.
+    The surroundings of the last choice are searched first; the whole frame when the face is not there, and once a
+    `LOOK_ROUND`, which shows who else is there. While nobody overlaps, nobody is chosen, so that the crop does not
+    jump to another person for a frame. After `patience` seconds without the face that was followed, the largest of
+    those is chosen who have not been beside it: the speaker has moved, or the picture was cut. Only a face that was
+    gone for `GONE` seconds, or never followed for longer than a blink, gives way to anybody.
     """
 
     OVERLAP = 0.2
+    LOOK_ROUND = 1.0
+    GONE = 5.0
+    BLINK = 3
+    """Frames."""
 
-    def __init__(self, detector: Detector, patience: float = 0.5):
-        self.detector, self.patience = detector, patience
+    def __init__(self, detector: Detector, patience: float = 0.5, search: Search | None = None):
+        self.detector, self.patience, self.search = detector, patience, search or Search()
         self.last: Box | None = None
-        self.seen = 0.0
+        self.others: list[Box] = []
+        self.frames = 0
+        self.seen = self.looked = 0.0
 
     def find(self, time: float, gray: np.ndarray) -> Box | None:
         """The box to use in the frame (H, W) uint8 at `time` (seconds), or None."""
-        if self.last is not None and time - self.seen > self.patience:
-            self.last = None
+        gone = time - self.seen
+        if self.last is not None and (
+            gone > self.GONE or (gone > self.patience and self.frames < self.BLINK)
+        ):
+            self.last, self.others, self.frames = None, [], 0
         chosen = None
         if self.last is not None:
             chosen = self._nearest(self._around(gray, self.last), self.last)
-        if chosen is None:
-            boxes = self.detector(gray, max(min(gray.shape) // 8, 24), max(gray.shape))
-            if self.last is not None:
-                chosen = self._nearest(boxes, self.last)
-            else:
-                chosen = max(boxes, key=lambda box: (box[2] * box[3], box), default=None)
+        if chosen is None or time - self.looked >= self.LOOK_ROUND:
+            boxes = self.detector(gray, self.search.least(gray), max(gray.shape))
+            self.looked = time
+            chosen = chosen or self._chosen(boxes, gone)
+            self._remember(boxes, chosen)
         if chosen is not None:
-            self.last, self.seen = chosen, time
+            self.last, self.seen, self.frames = chosen, time, self.frames + 1
         return chosen
+
+    def _chosen(self, boxes: Sequence[Box], gone: float) -> Box | None:
+        if self.last is not None:
+            near = self._nearest(boxes, self.last)
+            if near is not None or gone <= self.patience:
+                return near
+            boxes = [box for box in boxes if self._nearest(self.others, box) is None]
+        return max(boxes, key=lambda box: (box[2] * box[3], box), default=None)
+
+    def _remember(self, boxes: Sequence[Box], chosen: Box | None) -> None:
+        """Who is seen beside the chosen face is somebody else; so is, while it is gone, who is where they were."""
+        if chosen is not None:
+            new = [box for box in boxes if overlap(box, chosen) < self.OVERLAP]
+        else:
+            new = [box for box in boxes if self._nearest(self.others, box) is not None]
+        self.others = [box for box in self.others if self._nearest(new, box) is None] + new
 
     def _around(self, gray: np.ndarray, last: Box) -> list[Box]:
         x, y, width, height = last
         left, top = max(x - width // 2, 0), max(y - height // 2, 0)
         window = gray[top : y + height + height // 2, left : x + width + width // 2]
-        boxes = self.detector(window, max(round(0.7 * width), 24), max(round(1.4 * width), 24))
+        side = max(width, height)
+        smallest = self.search.smallest
+        boxes = self.detector(
+            window, max(round(0.7 * side), smallest), max(round(1.4 * side), smallest), True
+        )
         return [(bx + left, by + top, bw, bh) for bx, by, bw, bh in boxes]
 
     def _nearest(self, boxes: Sequence[Box], last: Box) -> Box | None:
@@ -97,7 +131,17 @@ def cut(gray: np.ndarray, box: Box, margin: float) -> np.ndarray:
     x, y = left + (width - side) // 2, top + (height - side) // 2
     rows = np.clip(np.arange(y, y + side), 0, gray.shape[0] - 1)
     columns = np.clip(np.arange(x, x + side), 0, gray.shape[1] - 1)
-    return cv2.resize(gray[np.ix_(rows, columns)], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return resized(gray[np.ix_(rows, columns)])
+
+
+def resized(face: np.ndarray, side: int = SIZE) -> np.ndarray:
+    """A face (H, W) uint8 at another size, (side, side) uint8.
+
+    The one way to it: a face has the same bytes when a training is scored, in the model card, in
+    `emotion_probabilities` and in extraction. Enlarged with integers alone, which round alike on every machine.
+    """
+    shrinks = max(face.shape) > side
+    return cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT)
 
 
 class FaceReader:
@@ -110,20 +154,21 @@ class FaceReader:
         self,
         rate: float = 10.0,
         margin: float = 0.1,
-        detector: str | Detector = "haar",
+        detector: str | Detector = "mtcnn",
         detector_file: str = "",
     ):
         cv2.setNumThreads(1)
         self.rate, self.margin = rate, margin
+        self.search = SEARCH[detector] if isinstance(detector, str) and detector in SEARCH else Search()
         self.detector = build_detector(detector, detector_file) if isinstance(detector, str) else detector
 
     def __call__(self, clips: Sequence[Clip]) -> list[Faces | Failure]:
         """One result a clip. Raises Unreadable when the file cannot be read."""
-        followers = [Follower(self.detector) for _ in clips]
+        followers = [Follower(self.detector, search=self.search) for _ in clips]
         patches: list[list[np.ndarray]] = [[] for _ in clips]
         times: list[list[float]] = [[] for _ in clips]
         looked = [0] * len(clips)
-        frames = ((*frame, *_reduced(frame[2])) for frame in read_frames(clips, self.rate))
+        frames = ((*frame, *self.search.reduced(frame[2])) for frame in read_frames(clips, self.rate))
         # The next frame is decoded while a face is sought in this one: a clip that comes alone has a core to spare.
         for index, time, gray, small, scale in prefetch(frames, PREFETCHED):
             looked[index] += 1
@@ -135,14 +180,6 @@ class FaceReader:
         return list(map(_faces, clips, patches, times, looked))
 
 
-def _reduced(gray: np.ndarray) -> tuple[np.ndarray, float]:
-    """The frame in which a face is sought, and how many times smaller it is."""
-    scale = max(max(gray.shape) / LONGEST, 1.0)
-    if scale == 1.0:
-        return gray, scale
-    return cv2.resize(gray, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA), scale
-
-
 def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: int) -> Faces | Failure:
     if not looked:
         return Failure(
@@ -150,5 +187,5 @@ def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: in
             "check `start` and `end`"
         )
     if not patches:
-        return Failure(f"no face found in {looked} frames of {clip.path}")
+        return NoFace(f"no face found in {looked} frames of {clip.path}", looked)
     return Faces(np.stack(patches), np.array(times, np.float32), looked)

@@ -13,6 +13,9 @@ from cmarr.files import atomic
 NAME = "faces.parquet"
 """File name of the sample, beside the shards of the video."""
 
+FEW = 0.8
+"""Share of frames with a face below which a speaker's or session's video is hardly seen."""
+
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -23,6 +26,7 @@ _SCHEMA = pa.schema(
         ("size", pa.int32()),
         ("patches", pa.large_binary()),
         ("reason", pa.string()),
+        ("session", pa.string()),
     ]
 )
 
@@ -41,6 +45,29 @@ class SeenFaces:
     found: int = 0
     looked: int = 0
     reason: str | None = None
+    session: str | None = None
+
+
+def face_share(seen: Sequence[SeenFaces]) -> float | None:
+    """Share of the frames looked at that show a face; None where none was looked at."""
+    looked = sum(one.looked for one in seen)
+    return sum(one.found for one in seen) / looked if looked else None
+
+
+def few_faces(seen: Sequence[SeenFaces]) -> list[str]:
+    """Whose share of frames with a face is below `FEW`: 'speaker F01 (63 %)', 'session 2 (71 %)'."""
+    told = []
+    for kind in ("speaker", "session"):
+        for name, share in face_shares(seen, kind).items():
+            told += [f"{kind} {name} ({100 * share:.0f} %)"] if share < FEW else []
+    return told
+
+
+def face_shares(seen: Sequence[SeenFaces], kind: str) -> dict[str, float]:
+    """Speaker or session -> share of its frames that show a face, in the order of their names."""
+    names = sorted({getattr(one, kind) for one in seen} - {None})
+    shares = {name: face_share([one for one in seen if getattr(one, kind) == name]) for name in names}
+    return {name: share for name, share in shares.items() if share is not None}
 
 
 def write_faces(path: str | Path, seen: Sequence[SeenFaces]) -> None:

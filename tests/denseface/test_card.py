@@ -8,11 +8,15 @@ import pytest
 import torch
 from miniature import faces
 
+from cmarr.encoders.denseface import DensefaceRows
+from cmarr.encoders.emotions import emotion_probabilities, face_patch
 from cmarr.encoders.face_network import SHIPPED, Denseface, load_denseface, save_weights
 from cmarr.errors import UserError
 from cmarr.files import file_digest, read_json, write_json
+from cmarr.media.faces import cut
+from denseface.augment import plain
 from denseface.card import BEGIN, END, card_numbers, card_text, drawn_faces, first_faces, write_card
-from denseface.ferplus import read_part
+from denseface.ferplus import FER_SIDE, read_part
 from denseface.scoring import both_ways, log_probabilities, validation_scores
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +125,31 @@ def test_the_shipped_file_gives_the_numbers_of_the_card():
     found = validation_scores(log_probabilities(load_denseface(), sample), sample)
     numbers = read_json(NUMBERS)["sample"]
     assert {"faces": len(sample), **found} == pytest.approx(numbers, abs=1e-4)
+
+
+def on_every_path(some):
+    """Predictions (N, 8) for the faces as the card, the public function and extraction make them."""
+    encoder = DensefaceRows(DensefaceRows.Settings(), device="cpu")
+    whole = [cut(image, (0, 0, FER_SIDE, FER_SIDE), 0.0) for image in some.images]
+    features = torch.from_numpy(np.concatenate([encoder.rows([patch[None]])[0] for patch in whole]))
+    yield log_probabilities(load_denseface(), some).argmax(1).numpy()
+    yield emotion_probabilities(some.images).argmax(1)
+    yield encoder.network.classifier(features).argmax(1).numpy()
+
+
+@shipped
+@pytest.mark.skipif(not FERPLUS.is_dir(), reason="FER+ is not at ../shared/data/ferplus")
+def test_no_prediction_differs_between_card_public_function_and_extraction():
+    card, public, extracted = on_every_path(first_faces(read_part(FERPLUS, "test")))
+    assert (int((card != public).sum()), int((card != extracted).sum())) == (0, 0)
+
+
+def test_a_face_has_the_same_bytes_on_every_path():
+    some = faces(6)
+    seen = ((plain(torch.from_numpy(some.images))[:, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
+    for image, patch in zip(some.images, seen, strict=True):
+        np.testing.assert_array_equal(face_patch(image), patch)
+        np.testing.assert_array_equal(cut(image, (0, 0, FER_SIDE, FER_SIDE), 0.0), patch)
 
 
 @shipped

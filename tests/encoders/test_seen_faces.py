@@ -10,7 +10,7 @@ from recordings import face, write_video
 from cmarr.analyses.faces import describe_faces, faces_section
 from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.media.faces import FaceReader
-from cmarr.media.faces_file import read_faces, write_faces
+from cmarr.media.faces_file import face_shares, few_faces, read_faces, write_faces
 from cmarr.utterance import Utterance
 
 
@@ -51,7 +51,7 @@ def seen(tmp_path):
     utterances = [
         Utterance("u0", video=film, speaker="one", label="happy"),
         Utterance("u1", video=film, end=0.2, speaker="two", label="sad"),
-        Utterance("u2", video=nobody),
+        Utterance("u2", video=nobody, speaker="two", session="s1"),
         Utterance("u3", video=str(tmp_path / "c.mp4")),
     ]
     return see_faces(utterances, FaceReader, workers=1, seconds=60)
@@ -73,11 +73,17 @@ def test_faces_are_seen_and_kept(tmp_path, seen):
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "faces.parquet").read_bytes()
 
 
+def test_whose_faces_are_hardly_found_is_told(seen):
+    assert face_shares(seen, "speaker") == {"one": 1.0, "two": 2 / 6}
+    assert few_faces(seen) == ["speaker two (33 %)", "session s1 (0 %)"]
+    assert "Fewer than 80 % of the frames show a face: speaker two (33 %)" in faces_section(seen).lead[-1]
+
+
 def test_the_sheet_says_who_is_seen_and_why_nobody_is(seen):
     (sheet,) = faces_section(seen).blocks
     assert sheet.strips[0].label == "happy  ·  one  ·  u0  ·  face in 10 of 10 frames"
     assert sheet.strips[2].alt == "no face found in 4 frames of the file"
     shown = cv2.imdecode(np.frombuffer(sheet.strips[0].image, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert np.abs(shown[:, :64].astype(int) - seen[0].patches[0]).mean() < 8  # a JPEG
-    assert describe_faces(seen) == "a face in 2 of 4 utterances, in 100 % of their frames"
+    assert describe_faces(seen) == "a face in 2 of 4 utterances, in 75 % of all frames"
     assert faces_section(seen) == faces_section(seen)

@@ -18,18 +18,22 @@ def loudest(samples, rate=16_000):
 
 
 def face(width=160, height=120, x=80, y=60, radius=40):
-    """A gray drawing (H, W) of a face that the cascade finds, its middle at (x, y)."""
+    """A gray drawing (H, W) of a face that the detectors find, its middle at (x, y)."""
     image = np.full((height, width), 110, np.uint8)
 
     def oval(dx, dy, across, down, shade):
         middle = (int(x + dx * radius), int(y + dy * radius))
         cv2.ellipse(image, middle, (int(across * radius), int(down * radius)), 0, 0, 360, shade, -1)
 
+    oval(0, -0.25, 0.9, 1, 50)  # hair
     oval(0, 0, 0.75, 1, 200)
     for side in (-1, 1):
         oval(0.32 * side, -0.2, 0.2, 0.11, 60)
         oval(0.32 * side, -0.42, 0.26, 0.06, 80)
+        oval(0.32 * side, -0.2, 0.19, 0.1, 225)
+        oval(0.32 * side, -0.2, 0.09, 0.1, 40)
     oval(0, 0.15, 0.1, 0.2, 170)
+    oval(0, 0.32, 0.16, 0.05, 120)
     oval(0, 0.55, 0.3, 0.1, 90)
     return cv2.GaussianBlur(image, (0, 0), 1.2)
 

@@ -1,4 +1,4 @@
-"""Detectors: Haar comes with OpenCV, YuNet with a file that the user gives."""
+"""Detectors: MTCNN comes with a package, Haar with OpenCV, YuNet with a file that the user gives."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,8 @@ import pytest
 from cmarr.encoders.hog import Hog
 from cmarr.errors import UserError
 from cmarr.media import detectors
-from cmarr.media.detectors import Haar, YuNet, build_detector
+from cmarr.media.detectors import YuNet, build_detector
+from cmarr.media.mtcnn import Mtcnn
 
 Settings = Hog.Settings
 
@@ -75,8 +76,8 @@ def test_yunet_needs_its_file(tmp_path, model):
 def test_an_encoder_says_so_before_it_starts(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         Hog(Settings(detector="yunet", detector_file=str(tmp_path / "absent.onnx")))
-    with pytest.raises(UserError, match="'cnn' is not a face detector; there are haar, yunet"):
-        Hog(Settings(detector="cnn"))
+    with pytest.raises(UserError, match="'cnn' is not a face detector; there are mtcnn, haar, yunet"):
+        build_detector("cnn")
 
 
 def test_the_file_of_a_detector_is_known_by_its_content(model, tmp_path):
@@ -87,9 +88,9 @@ def test_the_file_of_a_detector_is_known_by_its_content(model, tmp_path):
         Hog(Settings(detector="yunet", detector_file=str(tmp_path / "other.onnx"))).describe()["parameters"]
         != one
     )
-    assert "detector=haar" in Hog(Settings()).describe()["parameters"]
+    assert "detector=mtcnn" in Hog(Settings()).describe()["parameters"]
 
 
-def test_haar_is_the_default():
-    assert isinstance(build_detector("haar"), Haar)
-    assert detectors.DETECTORS[0] == "haar"
+def test_mtcnn_is_the_default():
+    assert detectors.DETECTORS[0] == "mtcnn"
+    assert isinstance(build_detector("mtcnn"), Mtcnn)

@@ -6,7 +6,7 @@ from recordings import face, write_video
 
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.detectors import Haar
-from cmarr.media.faces import FaceReader, Faces, Follower, cut, overlap
+from cmarr.media.faces import FaceReader, Faces, Follower, NoFace, cut, overlap
 
 FRAME = np.zeros((200, 400), np.uint8)
 NEAR, FAR = (20, 50, 80, 80), (300, 50, 60, 60)
@@ -16,10 +16,10 @@ class Scripted:
     """A detector that sees what the test says, wherever it is asked to look."""
 
     def __init__(self):
-        self.boxes = []
+        self.boxes, self.near = [], []
 
-    def __call__(self, gray, smallest, largest):
-        return self.boxes if gray.shape == FRAME.shape else []
+    def __call__(self, gray, smallest, largest, expected=False):
+        return self.boxes if gray.shape == FRAME.shape else self.near
 
 
 @pytest.fixture
@@ -57,6 +57,34 @@ def test_after_the_patience_somebody_else_is_followed(follower):
     assert see(follower, 0.6, FAR) == FAR
 
 
+def test_who_was_seen_beside_the_followed_face_does_not_take_its_place(follower):
+    for time in (0.0, 0.1, 0.2, 0.3):
+        assert see(follower, time, NEAR, FAR) == NEAR
+    swayed = (305, 52, 60, 60)
+    assert [see(follower, time, box) for time, box in ((0.5, FAR), (0.9, swayed), (1.5, swayed))] == [
+        None
+    ] * 3
+    moved = (150, 50, 80, 80)
+    assert see(follower, 1.6, swayed, moved) == moved  # nobody knows it from before: the speaker has moved
+
+
+def test_the_picture_of_somebody_else_alone_is_followed_in_the_end(follower):
+    for time in (0.0, 0.1, 0.2, 0.3):
+        see(follower, time, NEAR, FAR)
+    assert see(follower, 5.2, FAR) is None
+    assert see(follower, 5.4, FAR) == FAR
+
+
+def test_once_a_second_the_whole_frame_shows_who_else_is_there(follower):
+    follower.detector.near = [(20, 25, 80, 80)]  # the window begins at (0, 10)
+    for time in (0.0, 0.1, 0.2, 0.3, 1.0):
+        beside = [FAR] if time else []
+        x, _, *size = see(follower, time, NEAR, *beside)
+        assert (x, size) == (20, [80, 80])
+    follower.detector.near = []
+    assert see(follower, 1.8, FAR) is None
+
+
 def test_nobody_there(follower):
     assert see(follower, 0.0) is None
 
@@ -64,7 +92,7 @@ def test_nobody_there(follower):
 def test_a_followed_face_is_searched_for_near_its_last_place_first():
     looked = []
 
-    def detector(gray, smallest, largest):
+    def detector(gray, smallest, largest, expected=False):
         looked.append(gray.shape)
         return [(40, 40, 80, 80)]
 
@@ -103,7 +131,7 @@ def test_faces_are_read_with_their_times(tmp_path):
 
 def test_a_video_without_a_face_says_so(tmp_path):
     path = write_video(tmp_path / "a.mp4", [np.full((120, 160), 110, np.uint8)] * 25)
-    assert FaceReader(rate=5.0)([Clip(path)]) == [Failure(f"no face found in 5 frames of {path}")]
+    assert FaceReader(rate=5.0)([Clip(path)]) == [NoFace(f"no face found in 5 frames of {path}", 5)]
 
 
 def test_a_span_without_frames_is_no_fault_of_its_neighbours(tmp_path):
@@ -115,9 +143,9 @@ def test_a_span_without_frames_is_no_fault_of_its_neighbours(tmp_path):
 
 def test_a_large_frame_is_searched_at_reduced_size_and_cut_at_full_size(tmp_path):
     path = write_video(tmp_path / "a.mp4", [face(960, 720, 480, 360, 200)] * 2)
-    (faces,) = FaceReader(rate=25.0)([Clip(path)])
+    (faces,) = FaceReader(rate=25.0, detector="haar")([Clip(path)])
     small = write_video(tmp_path / "b.mp4", [face(480, 360, 240, 180, 100)] * 2)
-    (half,) = FaceReader(rate=25.0)([Clip(small)])
+    (half,) = FaceReader(rate=25.0, detector="haar")([Clip(small)])
     difference = faces.patches[0].astype(float) - half.patches[0]
     assert np.abs(difference).mean() < 8
 
