@@ -77,7 +77,7 @@ def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
         here = problem | {"loc": place, "msg": _plain(problem)}
         if place in joined:
             here["msg"] = f"{joined[place]['msg']}, or {here['msg'].removeprefix(_START)}"
-        joined[place] = here  # type: ignore[assignment]
+        joined[place] = here
     # A list one of whose values is wrong is meant to be a list: what else the key may be is of no interest.
     return [p for place, p in joined.items() if not any(_below(other, place) for other in joined)]
 

@@ -54,11 +54,12 @@ def method_section(name: str) -> type[Section]:
             f"{name}_first_stage", __base__=Section, __doc__=first.Settings.__doc__, **below
         )
         fields["first_stage"] = (section, section())
+    fits: Any = model_validator(mode="after")(_fits(made.Settings))
     return create_model(
         name,
         __base__=Section,
         __doc__=made.Settings.__doc__,
-        __validators__={"fits": model_validator(mode="after")(_fits(made.Settings))},
+        __validators__={"fits": fits},
         **fields,
     )
 
