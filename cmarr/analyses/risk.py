@@ -179,7 +179,7 @@ def risk_section(
 def risk_figure(risk: Mapping[str, pd.DataFrame], condition: str, known: Mapping[str, Look]) -> Figure:
     """One condition: risk over coverage, a line a method."""
     with style():
-        figure, axes = small_axes(2.65, 2.1, left=0.6, bottom=0.45)
+        figure, axes = small_axes(2.75, 2.1, left=0.72, bottom=0.45)
         horizontal_grid(axes)
         for method, frame in risk.items():
             own = frame[frame["condition"] == condition].sort_values("coverage")
