@@ -6,8 +6,6 @@ training runs lie behind them: they are context beside our numbers, not a race.
 
 from collections.abc import Mapping
 
-from cmarr.errors import UserError
-
 SOURCE = "Sun et al. 2024, arXiv 2407.09029"
 
 _ORDER = ("t", "s", "v", "vt", "sv", "st", "avg6", "svt")
@@ -66,14 +64,6 @@ _ABLATED = {"cmarr": table_3}
 def paper_of(method: str) -> Published | None:
     """The paper's table of the ablations of a method; None where it printed none."""
     return _ABLATED[method]() if method in _ABLATED else None
-
-
-def choose(published: Published, methods: list[str]) -> Published:
-    """Some methods of a published table, in the given order; raises UserError for one it does not have."""
-    for method in methods:
-        if method not in published:
-            raise UserError(f"{method!r} is not in the published table; it has {', '.join(published)}")
-    return {method: published[method] for method in methods}
 
 
 def with_avg7(published: Published) -> Published:

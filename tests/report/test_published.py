@@ -1,8 +1,7 @@
 import pytest
 
-from cmarr.errors import UserError
 from cmarr.modalities import CONDITIONS, INCOMPLETE
-from cmarr.report.published import SLIPS, choose, table_2, table_3, with_avg7
+from cmarr.report.published import SLIPS, table_2, table_3, with_avg7
 
 TABLES = {"iemocap": table_2("iemocap"), "msp_improv": table_2("msp_improv"), "table 3": table_3()}
 PRINTED_WRONGLY = ("msp_improv", "CRA", 0)
@@ -42,8 +41,5 @@ def test_avg7_is_worked_out_where_all_seven_are_printed():
     assert table["CRA"]["avg7"] is None
 
 
-def test_methods_are_chosen_by_name():
-    assert list(choose(TABLES["iemocap"], ["CM-ARR", "MMIN"])) == ["CM-ARR", "MMIN"]
-    with pytest.raises(UserError, match="'CMARR' is not in the published table; it has CRA"):
-        choose(TABLES["iemocap"], ["CMARR"])
+def test_a_corpus_that_the_paper_does_not_have_has_no_table():
     assert table_2("demo") is None
