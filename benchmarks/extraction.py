@@ -343,7 +343,7 @@ def measure_shards(scratch: Path, count: int) -> dict[str, Any]:
             return {"encoder": "noise", "revision": "1", "libraries": "", "parameters": ""}
 
         def encode(self, utterances: list[Utterance]) -> Iterable[Any]:
-            from cmarr.sequence import FeatureSequence
+            from cmarr.utterance import FeatureSequence
 
             rng = np.random.default_rng(0)
             for utterance, duration in zip(utterances, lengths(len(utterances), 4.5), strict=True):

@@ -1,9 +1,11 @@
-"""An utterance, and the refusal of one: what every floor above speaks of, whatever the corpus."""
+"""An utterance, its features and its refusal: what every floor above speaks of, whatever the corpus."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,22 @@ class Rejected:
     modality: str | None
     stage: str
     reason: str
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """The features of one modality of one utterance: `frames` (T, D), `times` (T,) in seconds.
+
+    Frames are float32, or whole numbers where they are the input of a network (samples, word pieces).
+    """
+
+    id: str
+    frames: np.ndarray
+    times: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 2 or self.times.shape != self.frames.shape[:1]:
+            raise ValueError(
+                f"utterance {self.id}: frames must be (T, D) and times (T,), "
+                f"not {self.frames.shape} and {self.times.shape}"
+            )

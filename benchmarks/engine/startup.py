@@ -15,7 +15,7 @@ from benchmarks.records import markdown
 from cmarr.data.store import Store, build_store
 from cmarr.features.shards import load_features, shard_path, write_shard
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
+from cmarr.utterance import FeatureSequence
 
 SHARD = 64
 """Utterances of a shard."""

@@ -25,8 +25,7 @@ from cmarr.errors import UserError, many
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, require_whole
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 READER = "mmin"
 

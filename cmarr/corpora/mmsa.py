@@ -20,8 +20,7 @@ from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 READER = "mmsa"
 

@@ -16,8 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from cmarr.features.shards import FeatureTable
 from cmarr.media.mtcnn import Mtcnn
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Utterance
+from cmarr.utterance import FeatureSequence, Utterance
 
 HELD = 0.5
 """Share of a target's within-class variance that its leading principal components hold together."""

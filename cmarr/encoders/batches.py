@@ -11,8 +11,7 @@ import torch
 
 from cmarr.encoders.networks import like_sized
 from cmarr.media.prefetch import prefetch
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected
+from cmarr.utterance import FeatureSequence, Rejected
 
 HELD = 1 << 28
 """Bytes of input after which a window is closed early: very long utterances must not fill the memory."""

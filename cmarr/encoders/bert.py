@@ -11,8 +11,7 @@ from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.networks import LAYERS, TEXT_FAMILIES, ChosenLayers, LayerChoice, TextNetwork, framing
 from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance, readable
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
 MODEL, REVISION = "bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 

@@ -6,8 +6,7 @@ from typing import Any
 from cmarr.encoders.protocol import STAGE
 from cmarr.media.clips import Failure, by_file, clip_of
 from cmarr.media.worker_pool import Function, decode
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 def decoded(

@@ -12,8 +12,7 @@ from cmarr.encoders.face_settings import FaceSection, FaceSettings
 from cmarr.encoders.pretrained import PRECISION, Arithmetic, Precision
 from cmarr.encoders.protocol import libraries
 from cmarr.files import file_digest
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class DensefaceRows:

@@ -10,8 +10,7 @@ import numpy as np
 
 from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance, readable
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """A word, with its inner apostrophes, or one punctuation mark."""

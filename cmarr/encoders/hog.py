@@ -9,8 +9,7 @@ from cmarr.encoders.protocol import libraries
 from cmarr.errors import UserError
 from cmarr.media.faces import SIZE
 from cmarr.media.gradients import FaceGradients, width
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class Hog:

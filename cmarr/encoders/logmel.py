@@ -7,8 +7,7 @@ from cmarr.declaration import Count, Section, setting
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.protocol import libraries
 from cmarr.media.spectrum import LogMelRows
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class LogMel:

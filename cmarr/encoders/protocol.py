@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Protocol, runtime_checkable
 
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 STAGE = "extract"
 """The stage an encoder writes into what it rejects."""

@@ -14,8 +14,7 @@ from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precisi
 from cmarr.encoders.protocol import STAGE, libraries
 from cmarr.errors import UserError
 from cmarr.media.audio import RATE, Samples
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 MODEL, REVISION = "facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
 

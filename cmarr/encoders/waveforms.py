@@ -13,8 +13,7 @@ from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.encoders.protocol import libraries
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, recorded, require_rate
 from cmarr.media.audio import RATE, Samples
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class Waveforms:

@@ -14,8 +14,7 @@ from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
 from cmarr.errors import UserError
 from cmarr.files import file_digest, write_text
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance, readable
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
 
 class WordPieces:

@@ -20,8 +20,7 @@ from cmarr.features.shards import shard_path
 from cmarr.features.units import Inputs, Unit, cut_units, forget, product_version, publish
 from cmarr.modalities import NAMES
 from cmarr.progress import progress
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 Make = Callable[[Sequence[Unit], Path, str], Generator[list[Rejected], None, None]]
 """(units, folder, label) -> what was rejected of each unit, in order, once its shard lies in the folder."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from cmarr.errors import UserError
 from cmarr.files import atomic
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
+from cmarr.utterance import FeatureSequence
 
 HALF_LIMIT = 6e4
 """Largest absolute value stored as float16 (which ends at 65504)."""

@@ -16,8 +16,7 @@ from cmarr.encoders.protocol import STAGE
 from cmarr.errors import UserError
 from cmarr.features.shards import read_ids, read_metadata, shard_path, shards, write_shard
 from cmarr.files import atomic, canonical_json, digest
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 ENDS = 1 << 20
 """Bytes read at each end of a file. Whole reads would double the traffic of a large corpus."""

@@ -17,8 +17,7 @@ from cmarr.media.clips import Clip, Failure, by_file, clip_of
 from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"

@@ -20,8 +20,7 @@ from cmarr.folds.files import Fold
 from cmarr.media.audio import read_audio
 from cmarr.media.clips import Failure, clip_of
 from cmarr.media.faces import SIZE, FaceReader
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 TRAIN, TEST = ["u0", "u1", "u2"], ["u3", "u4"]
 FOLDS = [Fold(1, TRAIN, [], TEST)]

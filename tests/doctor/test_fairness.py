@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from cmarr.doctor.fairness import describe, measure
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Utterance
+from cmarr.utterance import FeatureSequence, Utterance
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 UTTERANCES = [

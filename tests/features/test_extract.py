@@ -12,8 +12,7 @@ from cmarr.encoders.logmel import LogMel
 from cmarr.errors import UserError
 from cmarr.features.extract import extract
 from cmarr.features.shards import read_features, read_metadata, shard_path
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class Counting:

@@ -5,7 +5,7 @@ import pytest
 
 from cmarr.errors import UserError
 from cmarr.features.shards import read_features, read_ids, read_metadata, shard_path, write_shard
-from cmarr.sequence import FeatureSequence
+from cmarr.utterance import FeatureSequence
 
 
 def sequence(id, n, dim=3, scale=1.0):

@@ -18,8 +18,8 @@ from cmarr.files import write_json
 from cmarr.methods.model import Model, save_model
 from cmarr.methods.registry import build_method
 from cmarr.modalities import LETTERS
-from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
+from cmarr.utterance import FeatureSequence
 
 CLASSES = ("calm", "tense", "glad")
 ENCODERS = {

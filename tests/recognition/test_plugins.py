@@ -26,7 +26,7 @@ ENCODER = '''"""`letters`: one row a letter."""
 import numpy as np
 
 from cmarr.declaration import Count, Section, setting
-from cmarr.sequence import FeatureSequence
+from cmarr.utterance import FeatureSequence
 
 
 class Letters:
@@ -64,8 +64,8 @@ from cmarr.features.shards import shard_path, write_shard
 from cmarr.files import write_json
 from cmarr.methods.model import Model, save_model
 from cmarr.methods.registry import build_method
-from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
+from cmarr.utterance import FeatureSequence
 
 plugins.use(["own.py", "letters.py"])
 data, task, dims = Path("data/demo"), Task(("calm", "tense")), {"t": 1}

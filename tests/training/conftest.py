@@ -12,8 +12,7 @@ from cmarr.files import write_json
 from cmarr.folds.files import Fold, write_folds
 from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
-from cmarr.utterance import Utterance
+from cmarr.utterance import FeatureSequence, Utterance
 
 CLASSES = ["calm", "tense"]
 MACHINE = {"workers": 1, "device": "cpu", "memory": "auto", "executor": "local"}

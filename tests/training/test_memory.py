@@ -9,9 +9,9 @@ from cmarr.data.store import Frames, Store, build_store
 from cmarr.features.shards import load_features, shard_path, size_of_features, write_shard
 from cmarr.methods.masked import Masked
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
 from cmarr.training.loop import fit
+from cmarr.utterance import FeatureSequence
 from tests.training.conftest import FIT
 
 WIDTHS = {"s": 3, "v": 5, "t": 4}

@@ -14,9 +14,9 @@ from cmarr.features.shards import load_features, read_features, shard_path, writ
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
 from cmarr.modalities import NAMES
-from cmarr.sequence import FeatureSequence
 from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
+from cmarr.utterance import FeatureSequence
 from tests.training.conftest import CLASSES, TRAIN
 
 ROOT = Path(__file__).parents[2]

@@ -23,10 +23,10 @@ from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS, MODALITIES
-from cmarr.sequence import FeatureSequence
 from cmarr.settings.load import read_yaml
 from cmarr.task import Task
 from cmarr.tracking.results import summary
+from cmarr.utterance import FeatureSequence
 from stages import evaluate, masks, mirrored, train
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
