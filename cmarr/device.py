@@ -1,7 +1,9 @@
-"""Where tensors live."""
+"""Where tensors live, and what is compiled for there."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -43,3 +45,28 @@ def _free_on_host() -> int:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F, key: str, *, dynamic: bool) -> F:
+    """`torch.compile(function, dynamic=dynamic)`; the compiler is only called when the function first is.
+
+    Raises, then, UserError that names the setting `key`, where there is no compiler or it fails.
+    """
+    from torch._dynamo.exc import BackendCompilerFailed  # a second that only those who compile need spend
+
+    inner = torch.compile(function, dynamic=dynamic)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return inner(*arguments, **named)
+        except BackendCompilerFailed as error:
+            reason = str(error).splitlines()[0].removesuffix(".")
+            raise UserError(
+                f"{key}: torch.compile failed ({reason}); install a C++ compiler, or name it in the environment "
+                f"variable CXX, or set {key}=false"
+            ) from error
+
+    return cast(F, call)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cmarr.compilation import compiled
+from cmarr.device import compiled
 from cmarr.encoders.face_network import SHIPPED, SIDE, Denseface, copy_weights, remove_weights, save_weights
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._inductor.exc import InvalidCxxCompiler
 
-from cmarr.compilation import compiled
+from cmarr.device import compiled
 from cmarr.errors import UserError
 
 

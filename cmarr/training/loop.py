@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from cmarr.compilation import compiled
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
+from cmarr.device import compiled
 from cmarr.errors import UserError
 from cmarr.methods.inference import split_logits
 from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, WarmedUp
