@@ -14,9 +14,8 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from cmarr.files import write_csv, write_json, write_text
-from cmarr.report.picture import Picture
+from cmarr.report.picture import VARIABLES, Picture
 from cmarr.report.style import Look, save_figure
-from cmarr.report.svg import VARIABLES
 from cmarr.report.table import BOLD, Table
 
 _STRONG = re.compile(r"\*\*(.+?)\*\*")

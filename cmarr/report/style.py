@@ -1,18 +1,21 @@
-"""How every figure looks, and how it is written so that equal figures give equal bytes."""
+"""How every figure looks, whatever the script of its labels, and how equal figures are written as equal bytes."""
 
 import logging
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.text import Text
 
 from cmarr.files import atomic
-from cmarr.report.glyphs import OWN, fit_fonts, without_glyph_warnings
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +26,12 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (9, 3), (3, 3), (6, 2, 1.5, 2, 1.5, 2))
 """Of lines: on and off, points; the first is solid."""
 INK, FAINT, GRID, PAPER = "#1f2328", "#656d76", "#e6e8eb", "#ffffff"
+FONT = "DejaVu Sans"
+"""The font of all figures; it comes with matplotlib."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 10,
-    "font.family": OWN,
+    "font.family": FONT,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -106,3 +111,42 @@ def small_axes(
         (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     )
     return figure, axes
+
+
+def fit_fonts(figure: Figure) -> str:
+    """Give every text a font of this machine for the letters that `FONT` lacks; the letters that no font has."""
+    lacking: set[str] = set()
+    for text in figure.findobj(Text):
+        missing = {c for c in text.get_text() if not c.isspace() and ord(c) not in _letters(findfont(FONT))}
+        if missing:
+            families, without = _families(frozenset(missing))
+            text.set_fontfamily([FONT, *families])
+            lacking |= without
+    return "".join(sorted(lacking))
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Matplotlib warns of every single letter, also where the text stays text and the reader's font shows it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield
+
+
+@cache
+def _families(missing: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+    """Fonts of this machine that have the letters together, and the letters that none has."""
+    chosen, left = [], missing
+    for font in sorted(fontManager.ttflist, key=lambda font: (font.name, font.fname)):
+        found = (
+            {c for c in left if ord(c) in _letters(font.fname)} if "Last Resort" not in font.name else set()
+        )
+        if found:
+            chosen.append(font.name)
+            left -= found
+    return chosen, left
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    return frozenset(get_font(file).get_charmap())

@@ -8,9 +8,8 @@ from cmarr.analyses.learning import curves_figure
 from cmarr.analyses.results import results_figure
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.modalities import CONDITIONS
-from cmarr.report.glyphs import fit_fonts
-from cmarr.report.style import save_figure
-from cmarr.report.svg import svg_bytes
+from cmarr.report.picture import svg_bytes
+from cmarr.report.style import fit_fonts, save_figure
 from cmarr.task import Task
 
 
