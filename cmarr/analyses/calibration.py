@@ -16,14 +16,23 @@ from matplotlib.figure import Figure
 from sklearn.metrics import brier_score_loss, log_loss
 
 from cmarr.analyses.analysis import Analysis, Evaluated
+from cmarr.analyses.measures import (
+    COLUMNS,
+    by_condition,
+    by_method,
+    counted,
+    described,
+    measure_table,
+    rows_of,
+    spoken,
+    utterances,
+)
 from cmarr.analyses.risk import selective
-from cmarr.evaluation.pooled import COLUMNS, by_condition, counted, measure_table, rows_of, utterances
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.sufficient_statistics import ROWS, gather, mean_of_known
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.modalities import CONDITIONS
-from cmarr.report.measures import by_method, described, spoken
 from cmarr.report.page import Block, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, Look, looks, small_axes, style

@@ -15,14 +15,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.measures import (
+    COLUMNS,
+    by_condition,
+    by_method,
+    counted,
+    described,
+    measure_table,
+    rows_of,
+    spoken,
+    utterances,
+)
 from cmarr.analyses.study import Study
-from cmarr.evaluation.pooled import COLUMNS, by_condition, counted, measure_table, rows_of, utterances
 from cmarr.evaluation.resampling import RESAMPLES, bootstrap_interval
 from cmarr.evaluation.scores import predicted
 from cmarr.evaluation.sufficient_statistics import ROWS, gather, mean_of_known
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.modalities import CONDITIONS
-from cmarr.report.measures import by_method, described, spoken
 from cmarr.report.page import Block, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import Look, horizontal_grid, looks, small_axes, style
