@@ -7,9 +7,9 @@ from typing import Any
 
 from cmarr.corpora.manifest import read_manifest, resolved
 from cmarr.corpora.registry import corpus_features
+from cmarr.encoders.faces import see_faces, spread
 from cmarr.encoders.protocol import Encoder
 from cmarr.encoders.registry import build_encoder, place_keys, takes_device
-from cmarr.encoders.seen_faces import see_faces, spread
 from cmarr.execution.jobs import device_of
 from cmarr.execution.local import worker_count
 from cmarr.features.extract import Make, extract, on_cluster

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cmarr.corpora.expected import Finding
-from cmarr.encoders.seen_faces import see_faces, spread
+from cmarr.encoders.faces import see_faces, spread
 from cmarr.media.faces import FaceReader
 from cmarr.media.faces_file import FEW, face_share, few_faces
 from cmarr.utterance import Utterance

@@ -8,7 +8,7 @@ from cmarr.declaration import AutoCount, Place, setting
 from cmarr.encoders.batches import Chunk, Prepared, Ready, in_batches
 from cmarr.encoders.decoding import decoded
 from cmarr.encoders.face_network import WIDTH, faces_at_once, load_denseface, prepared, weights_file
-from cmarr.encoders.face_settings import FaceSection, FaceSettings
+from cmarr.encoders.faces import FaceSection, FaceSettings
 from cmarr.encoders.pretrained import PRECISION, Arithmetic, Precision
 from cmarr.encoders.protocol import libraries
 from cmarr.files import file_digest

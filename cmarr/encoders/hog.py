@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from cmarr.encoders.decoding import clip_features
-from cmarr.encoders.face_settings import FaceSection, FaceSettings
+from cmarr.encoders.faces import FaceSection, FaceSettings
 from cmarr.encoders.protocol import libraries
 from cmarr.errors import UserError
 from cmarr.media.faces import SIZE

@@ -8,7 +8,7 @@ import pytest
 from recordings import face, write_video
 
 from cmarr.analyses.faces import describe_faces, faces_section
-from cmarr.encoders.seen_faces import see_faces, spread
+from cmarr.encoders.faces import see_faces, spread
 from cmarr.media.faces import FaceReader
 from cmarr.media.faces_file import face_shares, few_faces, read_faces, write_faces
 from cmarr.utterance import Utterance
