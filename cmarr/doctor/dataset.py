@@ -10,7 +10,7 @@ from typing import Any
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.doctor.corpus import Topic, examine
-from cmarr.doctor.faces import face_findings
+from cmarr.doctor.media import face_findings
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count

@@ -1,14 +1,17 @@
-"""Media that cannot be opened, have no track of their modality, or end before an utterance does."""
+"""Media that cannot be opened, have no track of their modality, end before an utterance does, or show few faces."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header, read_headers
 from cmarr.corpora.statistics import durations
+from cmarr.encoders.faces import see_faces, spread
 from cmarr.errors import many
 from cmarr.media.clips import Failure
+from cmarr.media.faces import FaceReader
+from cmarr.media.faces_file import FEW, face_share, few_faces
 from cmarr.modalities import NAMES
 from cmarr.utterance import Utterance
 
@@ -120,3 +123,21 @@ def _bytes(size: int) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000  # type: ignore[assignment]
     return f"{size:.3g} TB"
+
+
+def face_findings(
+    utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
+) -> list[Finding]:
+    """Search faces, as extraction will, in utterances spread over speakers and classes."""
+    sample = spread(utterances)
+    seen = see_faces(sample, reader, workers, seconds)
+    share = face_share(seen)
+    if share is None:
+        return []
+    told = f"a face in {100 * share:.0f} % of the frames of {len(sample)} utterances, spread over speakers"
+    few = few_faces(seen)
+    if share >= FEW and not few:
+        return [Finding("ok", told)]
+    whose = f"; fewer than {100 * FEW:.0f} %: {', '.join(few)}" if few else ""
+    advice = "look at these recordings; without a face the video is absent. Another `detector` may see more"
+    return [Finding("warning", told + whose, advice)]
