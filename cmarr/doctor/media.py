@@ -52,6 +52,24 @@ def media_findings(
     return findings
 
 
+def face_findings(
+    utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
+) -> list[Finding]:
+    """Search faces, as extraction will, in utterances spread over speakers and classes."""
+    sample = spread(utterances)
+    seen = see_faces(sample, reader, workers, seconds)
+    share = face_share(seen)
+    if share is None:
+        return []
+    told = f"a face in {100 * share:.0f} % of the frames of {len(sample)} utterances, spread over speakers"
+    few = few_faces(seen)
+    if share >= FEW and not few:
+        return [Finding("ok", told)]
+    whose = f"; fewer than {100 * FEW:.0f} %: {', '.join(few)}" if few else ""
+    advice = "look at these recordings; without a face the video is absent. Another `detector` may see more"
+    return [Finding("warning", told + whose, advice)]
+
+
 def _unreadable(
     modality: str,
     utterances: Sequence[Utterance],
@@ -123,21 +141,3 @@ def _bytes(size: int) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000  # type: ignore[assignment]
     return f"{size:.3g} TB"
-
-
-def face_findings(
-    utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
-) -> list[Finding]:
-    """Search faces, as extraction will, in utterances spread over speakers and classes."""
-    sample = spread(utterances)
-    seen = see_faces(sample, reader, workers, seconds)
-    share = face_share(seen)
-    if share is None:
-        return []
-    told = f"a face in {100 * share:.0f} % of the frames of {len(sample)} utterances, spread over speakers"
-    few = few_faces(seen)
-    if share >= FEW and not few:
-        return [Finding("ok", told)]
-    whose = f"; fewer than {100 * FEW:.0f} %: {', '.join(few)}" if few else ""
-    advice = "look at these recordings; without a face the video is absent. Another `detector` may see more"
-    return [Finding("warning", told + whose, advice)]

@@ -7,7 +7,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from cmarr.layers.channel_attention import Reconstruction
+from cmarr.layers.attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing, bits_per_dimension
 from cmarr.layers.ragged import worked_rows
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.declaration import Count, NotNegative, Probability, Section, setting
-from cmarr.layers.attention import TransformerLayer
-from cmarr.layers.channel_attention import Reconstruction
+from cmarr.layers.attention import Reconstruction, TransformerLayer
 from cmarr.layers.flow import ChannelFlow, Mixing
 from cmarr.layers.ragged import Layout, resampling_weights, worked_rows
 from cmarr.losses.recognition import recognition_loss

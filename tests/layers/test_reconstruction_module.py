@@ -2,7 +2,7 @@
 
 import torch
 
-from cmarr.layers.channel_attention import ChannelAttentionBlock, Reconstruction
+from cmarr.layers.attention import ChannelAttentionBlock, Reconstruction
 
 
 def test_shapes_also_of_a_single_step():
