@@ -29,7 +29,7 @@ from cmarr.data.masks import draw_visible
 from cmarr.layers.representation import stacked_gaussians
 from cmarr.methods.cmarr import CMARR
 from cmarr.methods.protocol import Method
-from cmarr.training.optimisation import limit_gradients
+from cmarr.training.loop import limit_gradients
 
 UTTERANCES = 4446
 BATCH = 128

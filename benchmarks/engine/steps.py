@@ -8,7 +8,7 @@ from torch import nn
 from benchmarks.engine.stores import fitted
 from cmarr.data.masks import draw_epoch
 from cmarr.data.store import Store
-from cmarr.training.optimisation import limit_gradients
+from cmarr.training.loop import limit_gradients
 
 
 def engine_steps(

@@ -12,7 +12,7 @@ from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 from cmarr.task import Task
-from cmarr.training.optimisation import limit_gradients, parts
+from cmarr.training.loop import limit_gradients, parts
 
 DIMS = {"s": 32, "v": 5, "t": 32}
 SIZES = {"d": 8, "length": 4, "heads": 2}

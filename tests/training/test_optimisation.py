@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmarr.training.optimisation import limit_gradients, parts, rate
+from cmarr.training.loop import limit_gradients, parts, rate
 
 
 def rates(schedule: str, epochs: int, scores=(), **options) -> list[float]:

@@ -16,8 +16,7 @@ from cmarr.layers.ragged import worked_rows
 from cmarr.methods.protocol import Started
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
-from cmarr.training.loop import fit
-from cmarr.training.optimisation import limit_gradients
+from cmarr.training.loop import fit, limit_gradients
 from tests.training.conftest import FIT
 
 DIMS = {"s": 6, "v": 5, "t": 7}
