@@ -6,10 +6,10 @@ import pickle
 import shutil
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.utils import _http
 
 from cmarr.encoders.bert import Bert
 from cmarr.encoders.wav2vec2 import Wav2vec2
@@ -35,7 +35,7 @@ def copy(tmp_path):
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.utils._http.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize(

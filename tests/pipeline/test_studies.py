@@ -46,7 +46,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     assert all(
         f"| {label} " in page for label in ("full", "masked (fusion alone)", "w/ point", "w/ point (paper)")
     )
-    assert "### cmarr" in (report / "recovery.md").read_text()
+    assert "against true representations, cmarr." in (report / "recovery.md").read_text()
     assert (report / "figures/recovery.svg").is_file()
     assert "| masked " in (report / "clusters.md").read_text()
     assert (report / "figures/clusters.svg").is_file()
@@ -77,7 +77,10 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
     assert "2 points, 0 to run" in study.run(*command).stdout
 
     assert ran(study.dvc("repro", "report")) == ["settings", "report"]
-    assert "2 of 2 points were run" in (study.root / "metrics/demo/report/sensitivity.md").read_text()
+    assert (
+        "2 of the 2 points of the grids have been run"
+        in (study.root / "metrics/demo/report/sensitivity.md").read_text()
+    )
     assert (study.root / "metrics/demo/report/figures/sensitivity.svg").is_file()
 
 

@@ -158,11 +158,11 @@ class TestDescriptions:
             ),
             (
                 {"encoders": {"speech": {"name": "os.system", "settings": {}, "provenance": {}}}},
-                "not an encoder",
+                "the encoder .* is none of the product's own",
             ),
             (
                 {"encoders": {"speech": {"name": "speech", "settings": {}, "provenance": {}}}},
-                "not an encoder",
+                "the encoder .* is none of the product's own",
             ),
             (
                 {

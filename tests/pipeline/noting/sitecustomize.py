@@ -18,7 +18,8 @@ if FOLDER and "-m" in sys.orig_argv:
 if FOLDER and STAGE in os.environ:
     noted = os.open(f"{FOLDER}/{os.environ[STAGE]}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    ours = f"{Path.cwd()}/cmarr/"
+    here = f"{Path.cwd()}/"
+    ours = f"{here}cmarr/"
 
     class Noting:
         """Asked first for whatever is imported, in whichever way; it finds nothing."""
@@ -30,7 +31,7 @@ if FOLDER and STAGE in os.environ:
 
     def note(event, arguments):
         if event == "open" and str(first := arguments[0]).startswith(ours) and ".py" not in first:
-            os.write(noted, f"{first}\n".encode())
+            os.write(noted, f"{str(first).removeprefix(here)}\n".encode())
 
     sys.meta_path.insert(0, Noting)
     sys.addaudithook(note)
