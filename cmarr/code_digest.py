@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,7 @@ def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:
     """Dotted name -> file of all modules that `starts` import, directly or not, and their packages; `starts` as well.
 
     With `idle` those alone that are imported before any function runs: what a stage that finds nothing to do uses.
-    Raises ModuleNotFoundError for a start that is not there.
+    Raises ModuleNotFoundError for a start that is not there, and UserError for a file that is not Python.
     """
     files = [start for start in starts if isinstance(start, Path)]
     folders = _Folders(dict.fromkeys(OWN, ROOT), tuple(dict.fromkeys(file.parent for file in files)))
@@ -156,7 +157,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @cache
 def _tree(path: Path, stamp: tuple[int, int]) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: is not Python ({error}); mend it") from error
 
 
 @cache

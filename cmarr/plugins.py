@@ -21,7 +21,9 @@ from types import ModuleType
 from typing import Any
 
 import cmarr
+from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
+from cmarr.modalities import NAMES
 
 VARIABLE = "CMARR_PLUGINS"
 
@@ -101,7 +103,38 @@ def module_of(kind: Kind, name: str, key: str = "") -> ModuleType:
             f"plugins: {found.file}: another module is called {found.module} ({module.__file__}); give the file "
             "another name"
         )
+    if lacks := _lacks(kind, module):
+        raise UserError(f"plugins: {found.file} {lacks}")
     return module
+
+
+def _lacks(kind: Kind, module: ModuleType) -> str:
+    """What a plugin has not, of what everybody asks of its kind, as the end of a sentence; empty if nothing."""
+    if not hasattr(module, kind.marker):
+        return f"assigns no {kind.marker} when it is imported; put the line at its end, not into a text"
+    if kind is READERS:
+        return (
+            ""
+            if callable(getattr(module, "read", None))
+            else "has no function read(root); a reader needs one"
+        )
+    made = getattr(module, kind.marker)
+    if not isinstance(made, type):
+        return f"assigns {made!r} to {kind.marker}; assign the class"
+    for one in filter(None, (made, getattr(made, "first_stage", None))):
+        if not issubclass(getattr(one, "Settings", object), Section):
+            return (
+                f"has no `class Settings(Section)` in {one.__name__}; write one, without keys if it has none"
+            )
+    needed = ("encode", "describe") if kind is ENCODERS else ("predict",)
+    if kind is METHODS and not hasattr(made, "fit"):
+        needed = ("training_losses", "predict")
+    for name in needed:
+        if not callable(getattr(made, name, None)):
+            return f"has no function {name} in {made.__name__}; {kind.what}s need one"
+    if kind is ENCODERS and getattr(made, "modality", None) not in NAMES:
+        return f"has no modality in {made.__name__}; write modality = 's' (speech), 'v' (video) or 't' (text)"
+    return ""
 
 
 def load(kind: Kind, name: str, key: str = "") -> Any:
@@ -116,6 +149,9 @@ def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
     Raises UserError for one that is not there, is none of the kinds, or has a name that is taken.
     """
     given = [str(Path(folder, Path(p).expanduser()).resolve()) if is_file(p) else p for p in plugins]
+    for plugin in given:
+        if os.pathsep in plugin:
+            raise UserError(f"plugins: {plugin} has a {os.pathsep!r} in its path; give it another place")
     given = list(dict.fromkeys([*_OUTER, *given]))
     for kind in KINDS:
         _all(kind, tuple(given))
@@ -137,7 +173,8 @@ def _found(kind: Kind, name: str, key: str) -> Found:
     if name not in known:
         raise UserError(
             f"{key or kind.marker.lower() + 's'}: {name!r} is not a{'n' if kind is ENCODERS else ''} {kind.what}; "
-            f"there are {', '.join(known)}{did_you_mean(name, known)}"
+            f"there are {', '.join(known)}, and what plugins in params.yaml or {VARIABLE} names"
+            f"{did_you_mean(name, known)}"
         )
     return known[name]
 
@@ -163,7 +200,12 @@ def _all(kind: Kind, given: tuple[str, ...]) -> dict[str, Found]:
     found = dict(_built_in(kind))
     for plugin in given:
         file = _file_of_plugin(plugin)
-        text = file.read_text(encoding="utf-8")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"plugins: {file} cannot be read ({error}); it must be Python, in UTF-8"
+            ) from error
         if not any(k.marked(text) for k in KINDS):
             lines = ", ".join(f"{k.marker} = ..." for k in KINDS)
             raise UserError(
@@ -173,9 +215,9 @@ def _all(kind: Kind, given: tuple[str, ...]) -> dict[str, Found]:
             module = file.stem if is_file(plugin) else plugin
             _add(found, kind, _name(marked, module), module, file, plugin)
     for entry in entry_points(group=kind.group):
-        spec = importlib.util.find_spec(entry.module)
-        if spec and spec.origin:
-            _add(found, kind, entry.name, entry.module, Path(spec.origin), f"the entry point {entry.name}")
+        source = f"the entry point {entry.name}"
+        if place := _file_of_module(entry.module, source):
+            _add(found, kind, entry.name, entry.module, place, source)
     return found
 
 
@@ -189,6 +231,10 @@ def _add(found: dict[str, Found], kind: Kind, name: str, module: str, file: Path
         )
     if not (name.isidentifier() and name.isascii()):
         raise UserError(f"plugins: {source}: {name!r} names files and stages; use letters, digits and '_'")
+    if name.startswith("_") or name in NAMES.values() or hasattr(Section, name):
+        raise UserError(
+            f"plugins: {source}: {name!r} cannot name a section of params.yaml; give it another name"
+        )
     found[name] = Found(module, file)
 
 
@@ -197,14 +243,28 @@ def _file_of_plugin(plugin: str) -> Path:
         if not Path(plugin).is_file():
             raise UserError(f"plugins: {plugin} does not exist; give the file, relative to params.yaml")
         return Path(plugin)
-    try:
-        spec = importlib.util.find_spec(plugin)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.origin:
+    if (found := _file_of_module(plugin, plugin)) is None:
         raise UserError(
             f"plugins: there is no module {plugin!r} here; install it, or name its file, ending in .py"
         )
+    return found
+
+
+def _file_of_module(module: str, source: str) -> Path | None:
+    """The Python file of an importable module; None without one. Raises UserError if its package does not import."""
+    try:
+        spec = None if module.startswith(".") else importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        return None
+    except Exception as error:
+        raise UserError(
+            f"plugins: {source}: the package of {module} cannot be imported ({type(error).__name__}: {error}); mend "
+            "it, or remove it"
+        ) from error
+    if not (spec and spec.origin and spec.has_location):
+        return None
+    if not spec.origin.endswith(".py"):
+        raise UserError(f"plugins: {source}: {module} is no Python file ({spec.origin}); name another module")
     return Path(spec.origin)
 
 
