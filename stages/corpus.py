@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from cmarr.corpora.demo.generate import generate
-from cmarr.corpora.registry import corpus_inventory, read_corpus
+from cmarr.corpora.registry import corpus_inventory, read_corpus, reader_options
 from cmarr.doctor.fairness import describe, face_rate, measure
 from cmarr.encoders import hashing, hog, logmel
 from cmarr.encoders.registry import build_encoder
@@ -29,9 +29,9 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("corpus")
     kind, options, root = settings["kind"], settings["options"], corpus_root(settings["root"])
     if kind == "demo":
-        machine = paths.settings("run")
+        machine, wanted = paths.settings("run"), reader_options(kind, dataset, options).model_dump()
         workers = worker_count(machine["workers"])
-        generate(root, workers=workers, cluster=cluster_of(machine), **options)
+        generate(root, workers=workers, cluster=cluster_of(machine), **wanted)
         utterances, _ = read_corpus(kind, root, dataset=dataset, **options)
         names = ", ".join(_name(encoder) for encoder, _ in ENCODERS.values())
         print(f"Measured through {names}, which need no weights:")

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from cmarr.encoders.registry import encoder_class
 from cmarr.methods.registry import method_class
-from cmarr.plugins import METHODS, own_names
+from cmarr.plugins import METHODS, READERS, module_of, own_names
 from cmarr.settings.declared import method_section, objective, selectable
 from cmarr.settings.load import read_yaml
 
@@ -19,7 +19,7 @@ PARAMS, PAGE = ROOT / "params.yaml", ROOT / "docs/settings.md"
 WIDTH = 124
 COLUMN = {"encoders": 20, "method": 24}
 """Where comments begin."""
-INTRODUCTION = """Each is declared once, in the class that has it; `make format` writes this page. A value typed in
+INTRODUCTION = """Each is declared once, in the file of what has it; `make format` writes this page. A value typed in
 `params.yaml`, or by `-S`, wins over a preset, and a preset over the default. Every method that is trained by gradient
 descent has, besides, `train`: keys of the section `train` that are its own."""
 KEY = re.compile(r"^(?P<indent> {2,})(?P<key>\w+):(?P<value> [^#]*?)? *(?P<comment>#.*)?$")
@@ -82,6 +82,8 @@ def by_preset(path: tuple[str, ...], default: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -137,9 +139,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def page() -> str:
-    """docs/settings.md: a table of what each method and each encoder declares."""
+    """docs/settings.md: a table of what each method, encoder and reader of a corpus declares."""
     parts = [
-        "# Settings of methods and encoders",
+        "# Settings of methods, encoders and readers",
         INTRODUCTION,
     ]
     for name in own_names(METHODS):
@@ -159,6 +161,10 @@ def page() -> str:
     for name in selectable():
         own = encoder_class(name).Settings
         parts += [f"## `encoders.{name}`", _sentence(own), _table(own.model_fields)]
+    for kind in own_names(READERS):
+        if own := getattr(module_of(READERS, kind), "Options", None):
+            title = f"## `datasets.<name>.options` with `kind: {kind}`"
+            parts += [title, _sentence(own), _table(own.model_fields)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -170,7 +176,7 @@ def _sentence(section: Any) -> str:
 def _table(rows: dict[str, FieldInfo]) -> str:
     lines = ["| key | default | values | meaning |", "|---|---|---|---|"]
     for key, field in rows.items():
-        shown = f"`{_shown(field.default)}`" if field.default != "" else ""
+        shown = f"`{_shown(field.default)}`" if field.default not in ("", None) else ""
         cells = (f"`{key}`", shown, values(field), field.description or "")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

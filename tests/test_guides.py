@@ -1,6 +1,7 @@
 """docs/add-a-corpus.md and docs/add-an-encoder.md, followed to the letter from outside the repository."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -31,7 +32,7 @@ def project(tmp_path):
     project, corpus = tmp_path / "project", tmp_path / "corpora/kitchen"
     project.mkdir()
     corpus.mkdir(parents=True)
-    for stem in ("ann_happy_07", "bob_sad_01", "holiday"):
+    for stem in ("ann_happy_07", "bob_sad_01", "bob_sad_00", "holiday"):
         soundfile.write(corpus / f"{stem}.wav", np.zeros(16_000), 16_000)
     (corpus / "ann_happy_07.txt").write_text("pass me a bee")
     for page in ("add-a-corpus.md", "add-an-encoder.md"):
@@ -105,3 +106,19 @@ def test_what_does_not_fit_is_refused_as_with_the_products_own(project, monkeypa
             resolve(load_settings(project / "params.yaml", project / "presets"))
     finally:
         sys.modules.pop("letters", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"frist": 1}, r"datasets.kitchen.options.frist: this corpus has no such option; did you mean 'first'\?"),
+        ({"first": -1}, "datasets.kitchen.options.first: input should be greater than or equal to 0, not -1"),
+    ],
+)  # fmt: skip
+def test_an_option_that_its_reader_does_not_declare_is_refused(project, options, said):
+    params = read_yaml(project / "params.yaml")
+    params["datasets"]["kitchen"]["options"] = options
+    (project / "params.yaml").write_text(json.dumps(params))
+    for stage in ("settings", "prepare"):
+        heard = run("-m", f"stages.{stage}", "kitchen", cwd=project, fails=stage == "prepare")
+    assert re.search(said, heard)

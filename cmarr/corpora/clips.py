@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmarr.corpora.inventory import chosen_file, corpus_files
+from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
 from cmarr.utterance import Rejected, Utterance
@@ -65,17 +66,22 @@ _Stored = dict[Path, dict[str, str]]
 """Folder -> names of what it holds, by their composed Unicode form."""
 
 
-def read(
-    root: Path, file: str | None = None, allow_outside: bool = False, labels: tuple[str, ...] = ()
-) -> tuple[list[Utterance], list[Rejected]]:
-    """Read a manifest; `root` is the manifest or its folder (then `file` names it, if there are several).
+class Options(Section):
+    """Which table is read, and what its rows may hold."""
 
-    Relative paths start at the manifest's folder, and none may lead out of it unless `allow_outside`.
-    With `labels`, a row with another label is rejected; so is a row with a cell that cannot be what its
-    column holds. Raises UserError, with the file and the line, for a column that does not exist, a row
+    file: str | None = setting(None, "which table, where the root holds several")
+    allow_outside: Flag = setting(False, "true = media may lie outside the manifest's folder")
+    labels: tuple[str, ...] = setting((), "[]: any; else rows with other labels are rejected")
+
+
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
+    """Read a manifest; `root` is the manifest or its folder.
+
+    Relative paths start at the manifest's folder. A row with a cell that cannot be what its column holds is
+    rejected. Raises UserError, with the file and the line, for a column that does not exist, a row
     without an id, an id that appears twice, and a path that leads out.
     """
-    path = _manifest(root, file)
+    path = _manifest(root, options)
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     lines: dict[str, str] = {}
@@ -87,30 +93,30 @@ def read(
         if id in lines:
             raise UserError(f"{path}: the id {id} appears twice, in {lines[id]} and in {line}")
         lines[id] = line
-        wrong = _wrong(row, labels)
+        wrong = _wrong(row, options.labels)
         if wrong:
             rejected.append(Rejected(id, None, "prepare", f"{path.name}, {line}: {wrong}"))
             continue
         cells: dict[str, Any] = {**row}
-        cells |= {k: _media(path, line, row[k], allow_outside, stored) for k in _PATHS if k in row}
+        cells |= {k: _media(path, line, row[k], options.allow_outside, stored) for k in _PATHS if k in row}
         cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
         cells |= {k: words[row[k].lower()] for k, words in _WORDS.items() if k in row}
         utterances.append(Utterance(**cells))
     return utterances, rejected
 
 
-def files(root: Path, file: str | None = None, allow_outside: bool = False) -> list[Path]:
+def files(root: Path, options: Options) -> list[Path]:
     """The manifest and the media it names."""
-    utterances, _ = read(root, file, allow_outside)
-    return [_manifest(root, file), *(Path(p) for u in utterances for p in (u.audio, u.video) if p)]
+    utterances, _ = read(root, options.model_copy(update={"labels": ()}))
+    return [_manifest(root, options), *(Path(p) for u in utterances for p in (u.audio, u.video) if p)]
 
 
-def _manifest(root: Path, file: str | None) -> Path:
+def _manifest(root: Path, options: Options) -> Path:
     found = [root]
     if not root.is_file():
         tables = [p for p in corpus_files(root, {".csv", ".parquet"}) if p.parent == root]
         found = [p for p in tables if p.stem == "manifest"] or tables
-    return chosen_file(root, "file", file, found, "tables", LAYOUT)
+    return chosen_file(root, "file", options.file, found, "tables", LAYOUT)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -21,6 +21,7 @@ from cmarr.corpora.expected import Published
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.labels import sentiment
 from cmarr.corpora.text_files import read_table, read_text
+from cmarr.declaration import Section, setting
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -53,15 +54,22 @@ class _Label:
     text: str | None
 
 
-def read(root: Path, labels: str | None = None) -> tuple[list[Utterance], list[Rejected]]:
+class Options(Section):
+    """Where the scores of CMU-MOSI's or CMU-MOSEI's recordings stand."""
+
+    labels: str | None = setting(
+        None, "label.csv or MMSA pickle with the scores, where the root holds several"
+    )
+
+
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
     """Read the utterances of the transcripts; ids as in the MMSA pickles, '<video>$_$<clip>'.
 
-    `labels` names the table (video_id, clip_id, text, label, mode) or the pickle with scores and split,
-    relative to the root; the default is the only one there. Its text stands in for transcripts that are not
-    there. `score` is the sentiment, -3 to 3, `label` its sign. A line without a score, or one that cannot
-    be understood, is rejected; so is a score without any text.
+    The labels are a table (video_id, clip_id, text, label, mode) or the pickle with scores and split; their text
+    stands in for transcripts that are not there. `score` is the sentiment, -3 to 3, `label` its sign. A line without
+    a score, or one that cannot be understood, is rejected; so is a score without any text.
     """
-    scores = _labels(_label_file(root, labels))
+    scores = _labels(_label_file(root, options))
     recordings = _recordings(root)
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
@@ -89,12 +97,12 @@ def read(root: Path, labels: str | None = None) -> tuple[list[Utterance], list[R
     return utterances, rejected
 
 
-def files(root: Path, labels: str | None = None) -> list[Path]:
+def files(root: Path, options: Options) -> list[Path]:
     """The labels, the transcripts and the recordings."""
-    return [_label_file(root, labels), *_transcripts(root), *_recordings(root).values()]
+    return [_label_file(root, options), *_transcripts(root), *_recordings(root).values()]
 
 
-def published(root: Path, utterances: list[Utterance], labels: str | None = None) -> list[Published]:
+def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     """The sizes of the official split of the corpus whose transcripts these are."""
     timed = any(path.suffix.lower() == ".txt" for path in _transcripts(root))
     return [mmsa.published_sizes("CMU-MOSEI" if timed else "CMU-MOSI")]
@@ -104,17 +112,19 @@ def _id(key: Key) -> str:
     return f"{key[0]}$_${key[1]}"
 
 
-def _label_file(root: Path, labels: str | None) -> Path:
+def _label_file(root: Path, options: Options) -> Path:
     tables = [p for p in corpus_files(root, {".csv"}) if p.name.lower() in ("label.csv", "labels.csv")]
     found = tables or corpus_files(root, {".pkl", ".pickle"})
-    return chosen_file(root, "labels", labels, found, "files with scores", "label.csv or an MMSA pickle")
+    return chosen_file(
+        root, "labels", options.labels, found, "files with scores", "label.csv or an MMSA pickle"
+    )
 
 
 def _labels(path: Path) -> dict[Key, _Label]:
     if path.suffix.lower() == ".csv":
         return _table(path)
     found = {}
-    for utterance in mmsa.read(path)[0]:
+    for utterance in mmsa.read(path, mmsa.Options())[0]:
         video, _, clip = utterance.id.partition("$_$")
         if re.fullmatch(r"\d{1,6}", clip, re.ASCII) and utterance.score is not None:
             found[video, int(clip)] = _Label(utterance.score, utterance.split, utterance.text)

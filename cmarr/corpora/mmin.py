@@ -20,6 +20,7 @@ from cmarr.corpora import iemocap, msp_improv
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
 from cmarr.corpora.inventory import corpus_files
+from cmarr.declaration import Section, setting
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError, many
 from cmarr.files import file_digest
@@ -105,21 +106,28 @@ class TreeFeatures:
         return FeatureSequence(id, frames[:length], np.arange(length, dtype=np.float32))
 
 
-def read(
-    root: Path,
-    audio: str = "comparE.h5",
-    video: str = "denseface.h5",
-    text: str = "bert_large.h5",
-    labels: Sequence[str] = CLASSES,
-) -> tuple[list[Utterance], list[Rejected]]:
+class Options(Section):
+    """Names of the tree's files, and what the numbers of its classes mean."""
+
+    audio: str = setting("comparE.h5", "file in A")
+    video: str = setting("denseface.h5", "file in V")
+    text: str = setting("bert_large.h5", "file in L")
+    labels: tuple[str, ...] = setting(CLASSES, "classes behind the numbers 0, 1, ... of target")
+
+    def files(self) -> dict[str, Path]:
+        """Modality -> its file, relative to the root."""
+        named = zip(MODALITIES, (self.audio, self.video, self.text), strict=True)
+        return {modality: Path(FOLDERS[modality], file) for modality, file in named}
+
+
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
     """Read the utterances of all folds; speaker, sex, session and dialogue follow from their names.
 
-    `audio`, `video` and `text` name the files in A, V and L; a file that is not there leaves the modality
-    absent. `labels` are the classes behind the numbers 0, 1, ... An utterance whose class differs between
-    folds, or is none of these, is rejected. Raises UserError for a target that is damaged or incomplete.
+    A file that is not there leaves the modality absent. An utterance whose class differs between folds, or has no
+    name, is rejected. Raises UserError for a target that is damaged or incomplete.
     """
     target = _target(root)
-    held = _held(root, (audio, video, text))
+    held, labels = _held(root, options), options.labels
     classes: dict[str, set[int]] = {}
     for parts in target.values():
         for names, numbers in parts.values():
@@ -147,24 +155,15 @@ def read(
     return utterances, rejected
 
 
-def files(
-    root: Path, audio: str = "comparE.h5", video: str = "denseface.h5", text: str = "bert_large.h5"
-) -> list[Path]:
+def files(root: Path, options: Options) -> list[Path]:
     """The three feature files and the targets."""
-    features = [root / FOLDERS[m] / f for m, f in zip(MODALITIES, (audio, video, text), strict=True)]
+    features = [root / file for file in options.files().values()]
     return [*features, *corpus_files(root / "target", {".npy"})] if (root / "target").is_dir() else features
 
 
-def features(
-    root: Path,
-    modality: str,
-    audio: str = "comparE.h5",
-    video: str = "denseface.h5",
-    text: str = "bert_large.h5",
-) -> TreeFeatures:
+def features(root: Path, modality: str, options: Options) -> TreeFeatures:
     """The features of one modality ('s', 'v', 't'), as an encoder."""
-    file = dict(zip(MODALITIES, (audio, video, text), strict=True))[modality]
-    return TreeFeatures(root / FOLDERS[modality] / file, modality)
+    return TreeFeatures(root / options.files()[modality], modality)
 
 
 def published(root: Path, utterances: list[Utterance]) -> list[Published]:
@@ -177,23 +176,17 @@ def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     return [Published("MSP-IMPROV, the published subset", {UTTERANCES: sum(counts.values())} | counts)]
 
 
-def findings(
-    root: Path,
-    utterances: list[Utterance],
-    audio: str = "comparE.h5",
-    video: str = "denseface.h5",
-    text: str = "bert_large.h5",
-) -> list[Finding]:
+def findings(root: Path, utterances: list[Utterance], options: Options) -> list[Finding]:
     """What the feature files hold, and whether the tree's folds are those of `folds: mmin`."""
     found = []
-    for modality, file in zip(MODALITIES, (audio, video, text), strict=True):
-        path = root / FOLDERS[modality] / file
+    for modality, file in options.files().items():
+        path = root / file
         if not path.is_file():
             advice = f"put it there, or name another file of {path.parent} under options"
             found.append(Finding("warning", f"{path} does not exist: no {NAMES[modality]}", advice))
             continue
         encoder = TreeFeatures(path, modality)
-        text = f"{path.parent.name}/{file}: {encoder.dim} columns"
+        text = f"{file}: {encoder.dim} columns"
         if encoder.dim == WIDTHS[modality]:
             found.append(Finding("ok", text))
         else:
@@ -206,9 +199,9 @@ def findings(
     return [*found, _folds_finding(root)]
 
 
-def _held(root: Path, files: Sequence[str]) -> dict[str, tuple[Path, set[str]]]:
+def _held(root: Path, options: Options) -> dict[str, tuple[Path, set[str]]]:
     """Modality -> its file, and the names in it."""
-    paths = {m: root / FOLDERS[m] / file for m, file in zip(MODALITIES, files, strict=True)}
+    paths = {modality: root / file for modality, file in options.files().items()}
     there = [path for path in paths.values() if path.is_file()]
     names = dict(zip(there, map(set, list_datasets(there, LIST_SECONDS)), strict=True))
     return {m: (path, names.get(path, set())) for m, path in paths.items()}

@@ -16,6 +16,7 @@ from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.labels import sentiment
 from cmarr.corpora.pickles import load_pickle
+from cmarr.declaration import Section, setting
 from cmarr.encoders.protocol import NO_FACE, STAGE
 from cmarr.errors import UserError
 from cmarr.files import file_digest
@@ -44,13 +45,23 @@ RELEASES = {
 Split = Mapping[str, Any]
 
 
-def files(root: Path, file: str | None = None) -> list[Path]:
-    """The pickle: `root` itself, `file` in it, or the only .pkl in it. Raises UserError when unclear."""
+class Options(Section):
+    """Which pickle is read, and what becomes of values that are no numbers."""
+
+    file: str | None = setting(None, "which pickle, where the root holds several")
+    nonfinite: Literal["zero", "reject"] = setting(
+        "zero",
+        "zero: infinite and NaN audio features count as 0, and are counted; reject: they cost the utterance its audio",
+    )
+
+
+def files(root: Path, options: Options) -> list[Path]:
+    """The pickle: `root` itself, the named one in it, or the only .pkl in it. Raises UserError when unclear."""
     found = [root] if root.is_file() else corpus_files(root, {".pkl", ".pickle"})
-    return [chosen_file(root, "file", file, found, "pickles", LAYOUT)]
+    return [chosen_file(root, "file", options.file, found, "pickles", LAYOUT)]
 
 
-def read(root: Path, file: str | None = None) -> tuple[list[Utterance], list[Rejected]]:
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
     """Read the utterances of an MMSA pickle.
 
     `score` is the regression label, `label` its sign (negative, neutral, positive), `split` the official
@@ -58,7 +69,7 @@ def read(root: Path, file: str | None = None) -> tuple[list[Utterance], list[Rej
     holds their features. An utterance without a finite score is
     rejected; raises UserError for another layout and for an id that appears twice.
     """
-    path = files(root, file)[0]
+    path = files(root, options)[0]
     utterances, rejected, place = [], [], dict[str, str]()
     for split, columns in _open(path).items():
         for row, (id, score) in enumerate(zip(columns["id"], columns["regression_labels"], strict=True)):
@@ -98,16 +109,16 @@ def published_sizes(corpus: str) -> Published:
     return Published(f"{corpus}, official split", {UTTERANCES: sum(SIZES[corpus].values())}, "split", groups)
 
 
-def published(root: Path, utterances: list[Utterance], file: str | None = None) -> list[Published]:
+def published(root: Path, utterances: list[Utterance], options: Options) -> list[Published]:
     """The sizes of the corpus that the file, or the number of its utterances, is nearest to."""
-    known = RELEASES.get(file_digest(files(root, file)[0]))
+    known = RELEASES.get(file_digest(files(root, options)[0]))
     near = min(SIZES, key=lambda c: abs(sum(SIZES[c].values()) - len(utterances)))
     return [published_sizes(known[0] if known else near)]
 
 
-def findings(root: Path, utterances: list[Utterance], file: str | None = None) -> list[Finding]:
+def findings(root: Path, utterances: list[Utterance], options: Options) -> list[Finding]:
     """Whether the file is one that MMSA hands out, and what its features are."""
-    path = files(root, file)[0]
+    path = files(root, options)[0]
     known = RELEASES.get(file_digest(path))
     if known:
         finding = Finding(
@@ -130,11 +141,9 @@ def findings(root: Path, utterances: list[Utterance], file: str | None = None) -
     return [finding, Finding("ok", "features: " + "; ".join(widths))]
 
 
-def features(
-    root: Path, modality: str, file: str | None = None, nonfinite: Literal["zero", "reject"] = "zero"
-) -> "PickledFeatures":
+def features(root: Path, modality: str, options: Options) -> "PickledFeatures":
     """The features of one modality ('s', 'v', 't') in the pickle, as an encoder."""
-    return PickledFeatures(files(root, file)[0], modality, nonfinite)
+    return PickledFeatures(files(root, options)[0], modality, options.nonfinite)
 
 
 class PickledFeatures:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.text_files import finite_numbers, read_text
+from cmarr.declaration import Section, setting
 from cmarr.errors import Unreadable, UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -58,20 +59,26 @@ class _Found:
     text: dict[str, Path] = field(default_factory=dict)
 
 
-def read(
-    root: Path, subset: Literal["published", "all"] = "published", ids: str | None = None
-) -> tuple[list[Utterance], list[Rejected]]:
+class Options(Section):
+    """Which turns of MSP-IMPROV are taken."""
+
+    subset: Literal["published", "all"] = setting(
+        "published", "published = scenario S, as in published studies"
+    )
+    ids: str | None = setting(None, "file with the turns to keep, one a line, relative to the root")
+
+
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
     """Read the turns of the evaluation; those without agreement (X) have no label.
 
-    `subset='published'` takes scenario S, as the published studies do; they also leave out turns in which
-    their detector found no face, which is why `ids` may name a text file with the names to keep, one a
-    line (relative to the root). Ratings are arousal (turned the right way round), valence, dominance and
+    Published studies also leave out turns in which their detector found no face, which is why `ids` may name those
+    to keep. Ratings are arousal (turned the right way round), valence, dominance and
     naturalness, 1 to 5, those given as NaN left out. Raises UserError where there is no evaluation.
     """
     found = _find(root)
     if found.evaluation is None:
         raise UserError(f"{root} holds no Evaluation.txt (nor Evalution.txt); expected {LAYOUT}")
-    wanted = _listed(root, ids)
+    wanted = _listed(root, options.ids)
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     labelled = set()
@@ -86,7 +93,7 @@ def read(
             rejected.append(Rejected(line[:32].strip(), None, "prepare", reason))
             continue
         labelled.add(id)
-        if id.split("-")[4] not in SUBSETS[subset] or (wanted is not None and id not in wanted):
+        if id.split("-")[4] not in SUBSETS[options.subset] or (wanted is not None and id not in wanted):
             continue
         if match[2] not in LABELS:
             reason = f"{where}: unknown label {match[2]!r}; there are {', '.join(LABELS)}"
@@ -97,25 +104,20 @@ def read(
         except Unreadable as error:
             rejected.append(Rejected(id, "t", "prepare", str(error)))
     for id in sorted((wanted or set()) - labelled):
-        rejected.append(Rejected(id, None, "prepare", f"{ids} names it, but it has no label"))
+        rejected.append(Rejected(id, None, "prepare", f"{options.ids} names it, but it has no label"))
     return utterances, rejected
 
 
-def files(root: Path, ids: str | None = None) -> list[Path]:
+def files(root: Path, options: Options) -> list[Path]:
     """The evaluation, transcripts and media, and the list of ids."""
     found = _find(root)
     media = [*found.audio.values(), *found.video.values(), *found.text.values()]
-    return [p for p in (found.evaluation, root / ids if ids else None, *media) if p]
+    return [p for p in (found.evaluation, root / options.ids if options.ids else None, *media) if p]
 
 
-def published(
-    root: Path,
-    utterances: list[Utterance],
-    subset: Literal["published", "all"] = "published",
-    ids: str | None = None,
-) -> list[Published]:
+def published(root: Path, utterances: list[Utterance], options: Options) -> list[Published]:
     """The counts of the whole corpus, or those of the subset with and without the rule of the face."""
-    if subset == "all":
+    if options.subset == "all":
         return [Published("MSP-IMPROV, all turns", _WHOLE)]
     return [
         Published("scenario S, before the rule that a face is detected (3940)", _SUBSET),

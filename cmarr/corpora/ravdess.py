@@ -8,10 +8,12 @@ import filecmp
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Literal
 
 from cmarr.corpora.expected import UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
-from cmarr.errors import UserError, did_you_mean
+from cmarr.declaration import Flag, Section, setting
+from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 
 READER = "ravdess"
@@ -46,20 +48,25 @@ _ALLOWED = {
 }
 
 
+class Options(Section):
+    """Which clips of RAVDESS are taken."""
+
+    song: Flag = setting(False, "true = the sung clips too")
+    sex: Literal["any", "female", "male"] = setting("any", "whose clips")
+
+
 SEXES = {"any": (0, 1), "female": (0,), "male": (1,)}
 """Option -> remainders of the actors' numbers by two: women have the even ones."""
 
 
-def read(root: Path, song: bool = False, sex: str = "any") -> tuple[list[Utterance], list[Rejected]]:
+def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]:
     """Read every clip below `root`; one utterance a clip, whatever forms of it are there.
 
     The id is the name without its form. Audio comes from form 03 and video from 01, else 02; where
-    there is no 03, the audio is the sound track of 01. `song=True` takes the sung clips too; `sex` keeps the
-    speakers of one. Ratings keep the intensity (1 normal, 2 strong). A name with a code that does not exist is
-    rejected; raises UserError where one form of a clip is there twice with different contents.
+    there is no 03, the audio is the sound track of 01. Ratings keep the intensity (1 normal, 2 strong). A name
+    with a code that does not exist is rejected; raises UserError where one form of a clip is there twice with
+    different contents.
     """
-    if sex not in SEXES:
-        raise UserError(f"options.sex: {sex!r} is not one of {', '.join(SEXES)}{did_you_mean(sex, SEXES)}")
     forms: dict[str, dict[str, Path]] = defaultdict(dict)
     rejected = []
     for path in corpus_files(root, {".wav", ".flac", ".mp4"}):
@@ -68,7 +75,7 @@ def read(root: Path, song: bool = False, sex: str = "any") -> tuple[list[Utteran
             rejected.append(Rejected(path.stem, None, "prepare", f"{path.relative_to(root)}: {reason}"))
             continue
         form, clip = path.stem.split("-", 1)
-        if (clip.startswith("02") and not song) or int(clip[-2:]) % 2 not in SEXES[sex]:
+        if (clip.startswith("02") and not options.song) or int(clip[-2:]) % 2 not in SEXES[options.sex]:
             continue
         earlier = forms[clip].setdefault(form, path)
         if earlier != path and not filecmp.cmp(earlier, path, shallow=False):
@@ -76,13 +83,11 @@ def read(root: Path, song: bool = False, sex: str = "any") -> tuple[list[Utteran
     return [_utterance(clip, paths) for clip, paths in sorted(forms.items())], rejected
 
 
-def published(
-    root: Path, utterances: list[Utterance], song: bool = False, sex: str = "any"
-) -> list[Published]:
+def published(root: Path, utterances: list[Utterance], options: Options) -> list[Published]:
     """The counts of the speech clips of all actors; others nobody has published."""
     return (
         []
-        if song or sex != "any"
+        if options.song or options.sex != "any"
         else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED)]
     )
 

@@ -1,31 +1,28 @@
 """Which corpora there are. A reader's file is imported only when its corpus is read.
 
-A reader is a module with the line `READER = "<kind>"` and `read(root, **options) -> (utterances, rejected)`; its
-options are the parameters with a default. It may also have LAYOUT (a
-sentence: what it looks for), `files(root, **options)` (the files it uses, where that is not the whole
-folder), `features(root, modality, **options)` (an encoder, where the corpus comes as features instead of
-media), `published(root, utterances, **options)` (the counts it should have, a list of `Published`) and
-`findings(root, utterances, **options)` (what else is worth telling, a list of `Finding`).
+A reader is a module with the line `READER = "<kind>"` and `read(root) -> (utterances, rejected)`. It may also have
+LAYOUT (a sentence: what it looks for), `files(root)` (the files it uses, where that is not the whole folder),
+`features(root, modality)` (an encoder, where the corpus comes as features instead of media),
+`published(root, utterances)` (the counts it should have, a list of `Published`), `findings(root, utterances)` (what
+else is worth telling, a list of `Finding`), and `Options`, a `Section` that declares the options of a dataset; any of
+these functions that has a parameter `options` is given it.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import inventory
+from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
 from cmarr.plugins import READERS, module_of
 from cmarr.utterance import Rejected, Utterance
-
-_FUNCTIONS = ("read", "files", "features", "published", "findings")
-_GENERATED = {"demo": ("seed", "sessions", "utterances")}
-"""Options that the stage which generates a corpus takes, and its reader does not."""
 
 
 def read_corpus(
@@ -37,15 +34,14 @@ def read_corpus(
     is rejected. Raises UserError for an unknown kind or option, a root that does not exist, an id that
     appears twice, and a root in which nothing is found.
     """
-    reader = _reader(kind, dataset)
+    utterances, rejected = _call(kind, "read", dataset, root, options)
     root = _root(root, dataset)
-    utterances, rejected = _call(reader, "read", dataset, root, options)
     bare = [u.id for u in utterances if u.text is None and u.audio is None and u.video is None]
     reason = "it has no audio, no video and no text"
     rejected = [*rejected, *(Rejected(id, None, "prepare", reason) for id in bare)]
     usable = sorted((u for u in utterances if u.id not in set(bare)), key=lambda u: u.id)
     if not usable:
-        layout = getattr(reader, "LAYOUT", "the layout of this corpus")
+        layout = getattr(_reader(kind, dataset), "LAYOUT", "the layout of this corpus")
         first = f"; {len(rejected)} rejected, the first because {rejected[0].reason}" if rejected else ""
         raise UserError(
             f"datasets.{dataset}.root: {root} holds no usable utterance; expected: {layout}{first}"
@@ -61,50 +57,31 @@ def corpus_features(kind: str, root: str | Path, modality: str, *, dataset: str,
 
     Raises UserError where the corpus consists of media.
     """
-    reader = _reader(kind, dataset)
-    if not hasattr(reader, "features"):
+    if not hasattr(_reader(kind, dataset), "features"):
         raise UserError(
             f"datasets.{dataset}.features: a corpus of kind {kind} brings no features; set 'encoders'"
         )
-    root = _root(root, dataset)
-    return _call(reader, "features", dataset, root, options, modality)
+    return _call(kind, "features", dataset, root, options, modality)
 
 
 def corpus_inventory(kind: str, root: str | Path, *, dataset: str, **options: Any) -> dict[str, Any]:
     """Count and fingerprint the files of a corpus; see `inventory`."""
-    reader = _reader(kind, dataset)
-    root = _root(root, dataset)
-    files = _call(reader, "files", dataset, root, options) if hasattr(reader, "files") else None
-    return inventory(root, files)
+    files = _call(kind, "files", dataset, root, options)
+    return inventory(_root(root, dataset), files)
 
 
 def corpus_published(
     kind: str, root: str | Path, utterances: Sequence[Utterance], /, *, dataset: str, **options: Any
 ) -> list[Published]:
     """The counts that the corpus should have, as published; empty where nobody has published any."""
-    return _extra("published", kind, root, utterances, dataset, options)
+    return _call(kind, "published", dataset, root, options, list(utterances)) or []
 
 
 def corpus_findings(
     kind: str, root: str | Path, utterances: Sequence[Utterance], /, *, dataset: str, **options: Any
 ) -> list[Finding]:
     """What the reader has to tell of a corpus beside its utterances."""
-    return _extra("findings", kind, root, utterances, dataset, options)
-
-
-def _extra(
-    function: str,
-    kind: str,
-    root: str | Path,
-    utterances: Sequence[Utterance],
-    dataset: str,
-    options: dict[str, Any],
-) -> list[Any]:
-    reader = _reader(kind, dataset)
-    if not hasattr(reader, function):
-        return []
-    found: list[Any] = _call(reader, function, dataset, _root(root, dataset), options, list(utterances))
-    return found
+    return _call(kind, "findings", dataset, root, options, list(utterances)) or []
 
 
 def _reader(kind: str, dataset: str) -> ModuleType:
@@ -120,38 +97,34 @@ def _root(root: str | Path, dataset: str) -> Path:
     return path
 
 
-def _call(
-    reader: ModuleType, function: str, dataset: str, root: Path, options: dict[str, Any], *arguments: Any
-) -> Any:
-    """Call a reader's function with those of the options it takes; the others must suit another one."""
-    takes = {name: _options(reader, name) for name in _FUNCTIONS}
-    generated = next((o for kind, o in _GENERATED.items() if kind == reader.READER), ())
-    known = sorted({*generated, *(option for options_of in takes.values() for option in options_of)})
+def reader_options(kind: str, dataset: str, options: Mapping[str, Any]) -> Section:
+    """The options of a dataset as its reader declares them. Raises UserError for what they do not allow."""
+    declared: type[Section] = getattr(_reader(kind, dataset), "Options", Section)
+    known = declared.model_fields
     for name in options:
         if name not in known:
-            hint = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
+            hint = did_you_mean(name, known) or f"; there are: {', '.join(sorted(known)) or 'none'}"
             raise UserError(f"datasets.{dataset}.options.{name}: this corpus has no such option{hint}")
-    called = getattr(reader, function)
-    annotations = {name: p.annotation for name, p in inspect.signature(called).parameters.items()}
-    chosen = {
-        name: _checked(f"datasets.{dataset}.options.{name}", annotations[name], value)
-        for name, value in options.items()
-        if name in takes[function]
-    }
-    return called(root, *arguments, **chosen)
-
-
-def _checked(key: str, annotation: Any, value: Any) -> Any:
-    """An option's value as what the reader's signature says it is."""
     try:
-        return TypeAdapter(annotation).validate_python(value)
+        return declared.model_validate(options)
     except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise UserError(f"{key}: {message[0].lower()}{message[1:]}, not {value!r}") from None
+        problem = error.errors()[0]
+        key = ".".join(map(str, (f"datasets.{dataset}.options", *problem["loc"])))
+        message, value = problem["msg"].removeprefix("Value error, "), problem["input"]
+        expected: Any = (
+            known[str(problem["loc"][0])].annotation if problem["type"] == "literal_error" else None
+        )
+        hint = did_you_mean(str(value), map(str, get_args(expected)))
+        raise UserError(f"{key}: {message[0].lower()}{message[1:]}, not {value!r}{hint}") from None
 
 
-def _options(reader: ModuleType, function: str) -> list[str]:
-    if not hasattr(reader, function):
-        return []
-    parameters = inspect.signature(getattr(reader, function)).parameters.values()
-    return [p.name for p in parameters if p.default is not p.empty]
+def _call(
+    kind: str, function: str, dataset: str, root: str | Path, options: Mapping[str, Any], *arguments: Any
+) -> Any:
+    """Call a reader's function, with its options where it takes them; None where the reader has no such function."""
+    called = getattr(_reader(kind, dataset), function, None)
+    path, checked = _root(root, dataset), reader_options(kind, dataset, options)
+    if called is None:
+        return None
+    takes = "options" in inspect.signature(called).parameters
+    return called(path, *arguments, **{"options": checked} if takes else {})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cmarr.corpora.clips import Options
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import FILM, SOUND, Header
 from cmarr.corpora.inventory import corpus_files
@@ -252,7 +253,7 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
 
 
 def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
-    utterances, rejected = read_manifest(path, allow_outside=allow_outside)
+    utterances, rejected = read_manifest(path, Options(allow_outside=allow_outside))
     for utterance in utterances:
         yield Given(replace(utterance, id=printable(utterance.id)))
     for refused in rejected:

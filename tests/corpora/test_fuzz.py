@@ -105,7 +105,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, kind):
         path.write_bytes(content)
         try:
             if kind.reader == "mmin":  # its features are not there, for each look at them starts a process
-                utterances, rejected = mmin.read(tmp_path)
+                utterances, rejected = mmin.read(tmp_path, mmin.Options())
             else:
                 utterances, rejected = read_corpus(
                     kind.reader, tmp_path, dataset="damaged", **dict(kind.options)

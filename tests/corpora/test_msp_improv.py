@@ -6,7 +6,7 @@ from pathlib import Path
 import miniatures
 import pytest
 
-from cmarr.corpora.msp_improv import published
+from cmarr.corpora.msp_improv import Options, published
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
 from cmarr.folds.split import split
@@ -120,8 +120,8 @@ def test_without_an_evaluation_nothing_has_a_label(tmp_path):
 
 
 def test_both_published_counts_are_reported():
-    without, with_face = published(Path(), [])
+    without, with_face = published(Path(), [], Options())
     assert sum(without.counts.values()) == 3940 and sum(with_face.counts.values()) == 3819
-    [whole] = published(Path(), [], subset="all")
+    [whole] = published(Path(), [], Options(subset="all"))
     four = sum(whole.counts[k] for k in ("angry", "happy", "neutral", "sad"))
     assert four == 7798 and four + whole.counts["other+no label"] == whole.counts["utterances"] == 8438

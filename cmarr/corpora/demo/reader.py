@@ -5,6 +5,7 @@ from pathlib import Path
 from cmarr.corpora import clips
 from cmarr.corpora.demo.content import EMOTIONS
 from cmarr.corpora.text_files import read_table
+from cmarr.declaration import CountOrZero, Section, setting
 from cmarr.errors import UserError
 from cmarr.utterance import Rejected, Utterance
 
@@ -13,6 +14,14 @@ COLUMNS = ("id", "text", "audio", "video", "label", "speaker", "sex", "session")
 READER = "demo"
 
 LAYOUT = f"{LABELS} with the columns {', '.join(COLUMNS)}, beside the folders audio and video"
+
+
+class Options(Section):
+    """What is generated: the stage `corpus` makes it, the reader takes what is there."""
+
+    seed: CountOrZero = setting(0, "another seed is another corpus")
+    sessions: CountOrZero = setting(5, "sessions of two speakers, 3 or more")
+    utterances: CountOrZero = setting(240, "utterances in all")
 
 
 def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
@@ -25,4 +34,4 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
     if not table.is_file():
         raise UserError(f"{table} does not exist: this is no finished demo corpus; generate it again")
     next(read_table(table, COLUMNS, f"expected {LAYOUT}"), None)  # refuses a table that lacks a column
-    return clips.read(root, LABELS, labels=EMOTIONS)
+    return clips.read(root, clips.Options(file=LABELS, labels=EMOTIONS))
