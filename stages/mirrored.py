@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 OF_TRAINING = ("curves", "learning")
 """Tables of metrics/<dataset>/<method>/ that training leaves there; the others are those of the analyses."""
 
-OBJECTIVE = {"beta": "beta", "alpha": "alpha", "lambda_": "lambda"}
-"""CM-ARR's weights (Eq 14): keyword -> key in params.yaml. They stand in the name of a run."""
-
 
 class Later(Mapping[str, Any]):
     """A mapping that is made when somebody looks: nothing is drawn for a result that is logged already."""
@@ -45,10 +42,9 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
     method = settings["method"]
     folder = paths.metrics / name
     cost = read_json(folder / "cost.json")
-    weights = {
-        key: settings["settings"][name] for name, key in OBJECTIVE.items() if name in settings["settings"]
-    }
-    own = {k: v for k, v in settings["settings"].items() if k not in OBJECTIVE}
+    objective = dict(report["declared"][method]["objective"])
+    weights = {key: settings["settings"][name] for key, name in objective.items()}
+    own = {k: v for k, v in settings["settings"].items() if k not in objective.values()}
     return Results(
         dataset=dataset,
         method=method,

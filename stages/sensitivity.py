@@ -13,7 +13,9 @@ from dvc.exceptions import DvcException
 
 from cmarr.analyses.sensitivity import read_results, with_result, write_results
 from cmarr.errors import UserError
-from cmarr.settings.grid import Point, curves
+from cmarr.plugins import METHODS, names
+from cmarr.settings.declared import objective
+from cmarr.settings.grid import Point, curves, studied
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from stages.paths import Paths
@@ -22,23 +24,26 @@ from stages.stage import located
 
 def main() -> None:
     settings = load_settings("params.yaml", "presets", find=located)
-    if "cmarr" not in settings.methods:
-        raise UserError("methods: the parameter study runs CM-ARR; add cmarr")
+    files, grids = resolve(settings), settings.sensitivity.model_dump(by_alias=True)
+    of = studied(files["report"], grids)
+    if of is None:
+        able = [name for name in names(METHODS) if objective(name).keys() >= grids.keys()]
+        raise UserError(f"methods: the parameter study moves {', '.join(grids)}; add {' or '.join(able)}")
     paths = Paths(settings.dataset)
-    grid = curves(resolve(settings), settings.sensitivity.model_dump(by_alias=True))
+    grid = curves(files, grids, of)
     points = {point.key: point for curve in grid.values() for point in curve}
     table = paths.metrics / "sensitivity.csv"
     results = read_results(table)
     missing = [point for key, point in points.items() if key not in set(results["key"])]
-    queued = [point for point in missing if _result(settings.dataset, point) is None]
+    queued = [point for point in missing if _result(settings.dataset, of.method, point) is None]
     for point in queued:
         overrides = [f"-S={weight}={value}" for weight, value in point.weights.items()]
-        _dvc("exp", "run", "--queue", "--name", _name(point), *overrides, "evaluate@cmarr")
+        _dvc("exp", "run", "--queue", "--name", _name(point), *overrides, f"evaluate@{of.method}")
     print(f"{settings.dataset}: {len(points)} points, {len(queued)} to run", flush=True)
     if queued:
         _dvc("exp", "run", "--run-all", "-j", "1")
     for point in missing:
-        summary = _result(settings.dataset, point)
+        summary = _result(settings.dataset, of.method, point)
         if summary is None:
             told = ", ".join(f"{weight} {value:g}" for weight, value in point.weights.items())
             raise UserError(
@@ -54,11 +59,11 @@ def _name(point: Point) -> str:
     return f"sensitivity-{point.key}"
 
 
-def _result(dataset: str, point: Point) -> dict[str, Any] | None:
+def _result(dataset: str, method: str, point: Point) -> dict[str, Any] | None:
     """The metrics of a finished experiment; None where there is none."""
     try:
         result: dict[str, Any] | None = json.loads(
-            dvc.api.read(f"metrics/{dataset}/cmarr.json", rev=_name(point))
+            dvc.api.read(f"metrics/{dataset}/{method}.json", rev=_name(point))
         )
         return result
     except (DvcException, OSError, ValueError):

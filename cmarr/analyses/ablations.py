@@ -16,9 +16,9 @@ from cmarr.evaluation.summary import Frames, summarise
 from cmarr.report.notes import nothing_can_be_shown
 from cmarr.report.numbers import interval_text, row_label, signed_interval, unit, value_text
 from cmarr.report.page import Block, Points, Section
-from cmarr.report.published import SOURCE, Published, paper_of
+from cmarr.report.published import ABLATIONS, SOURCE, Published
 from cmarr.report.table import NOTHING, Table
-from cmarr.settings.labels import FULL, PARTS
+from cmarr.settings.schema import FULL
 from cmarr.task import Task
 
 SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")
@@ -170,19 +170,23 @@ def ablations_section(
     *,
     changes: Mapping[str, str],
     published: Mapping[str, Published] | None = None,
+    printed: Mapping[str, str] | None = None,
     times: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Section:
     """The section of Table 3.
 
     found: full method -> its ablations. changes: label -> what that variant changes, in words. published: full method
-    -> the paper's table of its ablations, whose rows stand under ours. times: full method -> label -> core-seconds of
+    -> the paper's table of its ablations, whose rows stand under ours. printed: full method -> what the paper calls
+    that table. times: full method -> label -> core-seconds of
     training (on a GPU, seconds), that of a model it starts from counted in.
     """
     if not found:
         return Section("ablations", TITLE, missing=HOW)
     blocks: list[Block] = []
     for method, ablations in found.items():
-        blocks += _variants(method, ablations, task, changes, (published or {}).get(method))
+        blocks += _variants(
+            method, ablations, task, changes, (published or {}).get(method), (printed or {}).get(method, "")
+        )
         if times:
             caption = f"Training of {method} and its variants, of what they start from as well."
             blocks.append(Table(f"costs-ablations-{method}", caption, times_frame(times[method])))
@@ -190,17 +194,22 @@ def ablations_section(
 
 
 def _variants(
-    method: str, ablations: Ablations, task: Task, changes: Mapping[str, str], paper: Published | None
+    method: str,
+    ablations: Ablations,
+    task: Task,
+    changes: Mapping[str, str],
+    paper: Published | None,
+    printed: str,
 ) -> list[Block]:
     metric = primary(task)
     notes = [f"{label}: {change}" for label, change in changes.items() if label in ablations.summaries]
     if paper:
-        notes.append(f"(paper): {SOURCE}, Table 3, on IEMOCAP with its own features; context, not a race.")
+        notes.append(f"(paper): {SOURCE}, {printed}, on IEMOCAP with its own features; context, not a race.")
     blocks: list[Block] = [
         Points(verdicts(ablations, task), f"Variants of {method}: does leaving it out hurt?"),
         Table(
             f"ablations-{method}",
-            f"{'Table 3, ' if paper_of(method) else ''}{method} and its variants, {metric}{unit(metric)} "
+            f"{f'{printed}, ' if printed else ''}{method} and its variants, {metric}{unit(metric)} "
             "[95 % interval].",
             scores_frame(ablations, metric, paper),
             notes,
@@ -237,8 +246,13 @@ def section(study: Study) -> Section:
         own = {FULL: full, **_parts_of(full, study), **names}
         labels = (FULL, *ablations.comparisons)
         times[full] = {label: training_time(read_cost(study.at.metrics / own[label])) for label in labels}
-    papers = {full: paper for full in found if not task.regression and (paper := paper_of(full))}
-    made = ablations_section(found, task, changes=study.changes, published=papers, times=times)
+    declared = study.settings["declared"]
+    printed = {full: table for full in found if (table := declared[full]["published_ablations"])}
+    known = {full: table for full, table in printed.items() if table in ABLATIONS and not task.regression}
+    papers = {full: ABLATIONS[table]() for full, table in known.items()}
+    made = ablations_section(
+        found, task, changes=study.changes, published=papers, printed=printed, times=times
+    )
     tables = [ablations_table(ablations, task).assign(method=full) for full, ablations in found.items()]
     table = pd.concat(tables) if tables else ablations_table(None, task)
     return replace(made, files={"ablations.md": made.markdown(study.dataset), "ablations.csv": table})
@@ -246,7 +260,8 @@ def section(study: Study) -> Section:
 
 def _parts_of(full: str, study: Study) -> dict[str, str]:
     """Label -> method, of the study's methods that are a part of the full one alone."""
-    return {label: name for label, name in PARTS.get(full, {}).items() if name in study.frames}
+    parts = study.settings["declared"][full]["parts"]
+    return {label: name for label, name in parts.items() if name in study.frames}
 
 
 ANALYSIS = Analysis(section)

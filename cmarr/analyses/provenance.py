@@ -77,7 +77,7 @@ def hashes(study: Study) -> dict[str, str]:
 
 def section(study: Study) -> Section:
     """Settings and data of this study."""
-    own = {k: v for k, v in study.settings.items() if k not in ("made_by", "corpus", "code")}
+    own = {k: v for k, v in study.settings.items() if k not in ("made_by", "declared", "corpus", "code")}
     return provenance_section(
         {"the study": own, **study.settings["made_by"]}, hashes(study), dataset=study.dataset
     )

@@ -470,7 +470,7 @@ def section(study: Study) -> Section:
     made = results_section(study, notes=notes(spread="interval"), cluster=study.cluster, published=published)
     table = results_frame(study.summaries, task, published=published, comparisons=study.comparisons)
     title = f"{study.dataset}: {'scores' if task.regression else 'WAR / UAR in %'} by available modalities"
-    against = verdicts(study.comparisons, task, study.summaries)
+    against = verdicts(study.comparisons, task, study.summaries, rivals=study.plain)
     shown = results_text(study.summaries, task, title=study.dataset, cluster=study.cluster)
     return replace(
         made,

@@ -20,11 +20,9 @@ from cmarr.report.page import Section
 from cmarr.report.picture import picture
 from cmarr.report.style import COLOURS, FAINT, MARKERS, horizontal_grid, style
 from cmarr.report.table import NOTHING, Table
-from cmarr.settings.grid import COLUMNS, WEIGHTS, Point, curves
+from cmarr.settings.grid import COLUMNS, Point, curves, studied
 from cmarr.task import Task
 
-METHOD = "cmarr"
-"""Whose weights these are."""
 SYMBOLS = {"alpha": "α", "beta": "β", "lambda": "λ"}
 LOSSES = {"alpha": "L_udcl", "beta": "L_spcl", "lambda": "L_rec"}
 
@@ -173,11 +171,10 @@ def sensitivity_section(
 def section(study: Study) -> Section:
     """The points that were run with the settings of this study."""
     results = read_results(study.at.metrics / "sensitivity.csv")
-    grid, now = {}, {}
-    if METHOD in study.settings["methods"]:
-        files = study.settings["made_by"] | {"corpus": study.settings["corpus"]}
-        grid = curves(files, study.settings["sensitivity"])
-        now = {weight: files[METHOD]["settings"][keyword] for weight, keyword in WEIGHTS.items()}
+    grids = study.settings["sensitivity"]
+    files = study.settings["made_by"] | {"corpus": study.settings["corpus"]}
+    of = studied(study.settings, grids)
+    grid, now = (curves(files, grids, of), of.now(files)) if of else ({}, {})
     made = sensitivity_section(grid, results, study.task, now=now, dataset=study.dataset)
     return replace(made, files={"sensitivity.md": made.markdown(study.dataset)})
 

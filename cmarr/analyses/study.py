@@ -103,6 +103,12 @@ class Study:
         assert self.places is not None
         return self.places
 
+    @property
+    def plain(self) -> list[str]:
+        """The plain rivals among the methods."""
+        declared = self.settings.get("declared", {})
+        return [name for name in self.summaries if declared.get(name, {}).get("plain")]
+
     @cached_property
     def folds(self) -> list[Fold]:
         """Who trains, chooses and tests."""

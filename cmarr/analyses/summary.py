@@ -12,7 +12,6 @@ from cmarr.modalities import NAMES
 from cmarr.report.notes import FEW, describe_selection, nothing_can_be_shown
 from cmarr.report.numbers import interval_text, unit, value_text
 from cmarr.report.page import Points, Section
-from cmarr.settings.labels import PLAIN
 
 SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
 
@@ -119,10 +118,8 @@ def carried(study: Study) -> list[str]:
     if not _met(study, "avg6"):
         return []
     lines = []
-    for rival in PLAIN:
-        if rival not in study.summaries:
-            continue
-        unbeaten = [m for m in study.summaries if m not in PLAIN]
+    for rival in study.plain:
+        unbeaten = [m for m in study.summaries if m not in study.plain]
         for one, other, found in tested(study, metric, "avg6"):
             method = other if one == rival else one
             if rival in (one, other) and verdict(found, one, other) == f"{method} is better":

@@ -194,7 +194,7 @@ def findings(root: Path, utterances: list[Utterance], options: Options) -> list[
         odd = [id for id in (u.id for u in utterances) if id in encoder.shapes and not encoder.fits(id)]
         if odd:
             shape = encoder.shapes[odd[0]]
-            finding = f"{path.parent.name}/{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
+            finding = f"{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
             found.append(Finding("warning", finding, "they lose this modality; fetch the file again"))
     return [*found, _folds_finding(root)]
 

@@ -191,7 +191,8 @@ class CMARR(nn.Module):
             """The values that are recorded: a hidden width of `d` is the width itself."""
             return self.model_dump() | ({"coupling_hidden": self.d} if self.coupling_hidden == "d" else {})
 
-    objective = ("alpha", "beta", "lambda_")
+    objective = ("beta", "alpha", "lambda_")
+    parts, published_ablations = {"masked (fusion alone)": "masked"}, "Table 3"
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         """Build the model; its weights come from torch's global generator, which the caller seeds."""

@@ -33,6 +33,8 @@ class Masked(nn.Module):
 
         _heads_fit = model_validator(mode="after")(heads_fit)
 
+    plain = True
+
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)

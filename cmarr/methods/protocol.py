@@ -46,7 +46,11 @@ class Method(Protocol):
         first_stage_takes:  names of the settings that this model has from the method
         starts(settings):   whether it starts from that model, set as it is; without it, always
         published_training: keys of `train` as the authors have them, for the method or its first stage
-        objective:          names of settings that stand at the top of params.yaml: weights of the objective
+        objective:          names of settings that stand at the top of params.yaml: weights of the objective, in the
+                            order in which the name of a run gives them
+        plain:              True of a plain rival, which the others have to beat to have earned their parts
+        parts:              label in the table of ablations -> the method that is a part of this one alone
+        published_ablations: the paper's table of its ablations, a name of `cmarr.report.published.ABLATIONS`
         Settings.idle():    an `Idle` for each switch that would do nothing, set as they are
 
     `visible` tensors are (B, 3) bool in the order s, v, t. A modality may be used where

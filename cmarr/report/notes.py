@@ -9,7 +9,6 @@ from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.report.numbers import Summaries, chosen_spread, interval_text, row_label, value_text
 from cmarr.report.published import SLIPS, SOURCE
-from cmarr.settings.labels import PLAIN
 from cmarr.task import Task
 
 FEW = 20
@@ -113,7 +112,7 @@ def verdicts(
     task: Task,
     summaries: Summaries,
     *,
-    rivals: Sequence[str] = PLAIN,
+    rivals: Sequence[str],
     row: str = "avg6",
     metric: str | None = None,
 ) -> list[str]:

@@ -58,12 +58,8 @@ def table_3() -> Published:
     return {variant: _cells(cells) for variant, cells in _TABLE_3.items()}
 
 
-_ABLATED = {"cmarr": table_3}
-
-
-def paper_of(method: str) -> Published | None:
-    """The paper's table of the ablations of a method; None where it printed none."""
-    return _ABLATED[method]() if method in _ABLATED else None
+ABLATIONS = {"Table 3": table_3}
+"""The paper's tables of ablations, as a method's `published_ablations` names them."""
 
 
 def with_avg7(published: Published) -> Published:

@@ -11,7 +11,7 @@ from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
 from cmarr.plugins import METHODS, READERS, file_of, names
 from cmarr.settings.crossing import crossed
-from cmarr.settings.declared import own_settings, selectable
+from cmarr.settings.declared import objective, own_settings, selectable
 from cmarr.settings.schema import Dataset, Settings
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
@@ -81,6 +81,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "root": dataset.root,
         "preset": settings.preset,
         "methods": list(settings.methods),
+        "declared": _declared(settings),
         "cross": list(settings.cross),
         "ablations": [
             {"name": name, **settings.ablations[name].model_dump(), "against": settings.ablations[name].full}
@@ -296,6 +297,23 @@ def _check_finetune(settings: Settings) -> None:
                 f"finetune.encoders: {name} cannot be fine-tuned, because encoders.{modality} is {used}; set that "
                 f"to {name}, or take {name} out of finetune.encoders"
             )
+
+
+def _declared(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What a report has to know of the methods, by their classes: it imports none of them."""
+    varied = [settings.ablations[name].method for name in settings.ablate]
+    found = {}
+    for name in dict.fromkeys((*settings.methods, *varied)):
+        made = method_class(name)
+        found[name] = {
+            "plain": getattr(made, "plain", False),
+            "parts": getattr(made, "parts", {}),
+            "published_ablations": getattr(made, "published_ablations", ""),
+            "objective": [
+                list(pair) for pair in objective(name).items()
+            ],  # in its order, which a section would lose
+        }
+    return found
 
 
 def _recovery(settings: Settings) -> list[str]:

@@ -202,6 +202,10 @@ class Dataset(Section):
         return self
 
 
+FULL = "full"
+"""The whole method, among its ablations."""
+
+
 class Ablation(Section):
     """A method with some settings changed: a row of Table 3."""
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
+from cmarr.methods.registry import method_class
 from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import method_section, objective, settings_model
-from cmarr.settings.labels import FULL, FUSION_ALONE
 from cmarr.settings.load import read_yaml
-from cmarr.settings.schema import Ablation, Settings
+from cmarr.settings.schema import FULL, Ablation, Settings
 from cmarr.training.settings import Train
 from cmarr.validation import validate
 
@@ -19,13 +19,14 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
     `reserved` are names that a variant's settings file must not take. Raises UserError.
     """
     labels: dict[str, str] = {}
+    rows = {FULL, *names(METHODS)}.union(*(getattr(method_class(m), "parts", ()) for m in names(METHODS)))
     for name, ablation in settings.ablations.items():
         if ablation.label in labels:
             raise UserError(
                 f"ablations.{name}.label: {ablation.label!r} is the label of {labels[ablation.label]}, too; "
                 "a table could not tell them apart"
             )
-        if ablation.label in (*names(METHODS), FULL, FUSION_ALONE):
+        if ablation.label in rows:
             raise UserError(
                 f"ablations.{name}.label: {ablation.label!r} is what tables call another row; take a label of its own"
             )

@@ -89,6 +89,7 @@ def study(task: Task = TASK) -> Study:
         comparisons=compare_all(frames, task),
         costs=dict.fromkeys(METHODS, cost),
         curves={m: curves(1 if m == "linear" else 4) for m in METHODS},
+        settings={"declared": {m: {"plain": m != "cmarr"} for m in METHODS}},
     )
 
 

@@ -105,7 +105,11 @@ def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emoti
 
 def test_the_section_holds_verdicts_scores_differences_and_source(ablations, emotions):
     page = ablations_section(
-        {"cmarr": ablations}, emotions, changes={}, published={"cmarr": table_3()}
+        {"cmarr": ablations},
+        emotions,
+        changes={},
+        published={"cmarr": table_3()},
+        printed={"cmarr": "Table 3"},
     ).markdown("demo")
     for part in (
         "w/o spcl: avg6",

@@ -147,6 +147,7 @@ def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_com
             {("cmarr", "masked"): make_comparison(emotions, difference, shown=shown)},
             {},
             {},
+            {"declared": {"masked": {"plain": True}}},
         )
         rules = {"features": {"text": "hashing"}, "fold_rule": "F.", "selection": "S.", "cluster": "speaker"}
         return " ".join(summary_section(made, **rules).blocks[0].lines)

@@ -1,13 +1,14 @@
 """The points of the parameter study, and what makes two of them the same."""
 
-from cmarr.settings.grid import curves
+from cmarr.settings.grid import curves, studied
 from tests.settings.test_variants import resolved
 
 GRIDS = {"alpha": [0.1, 1.0], "beta": [0.1, 0.5], "lambda": [20.0]}
 
 
 def points(tmp_path, *changes):
-    return curves(resolved(tmp_path, *changes), GRIDS)
+    files = resolved(tmp_path, *changes)
+    return curves(files, GRIDS, studied(files["report"], GRIDS))
 
 
 def keys(found):
