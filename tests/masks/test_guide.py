@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmarr.masks.patterns import generator
+from cmarr.masks.draw import generator
 from cmarr.masks.protocols import CHOICES, UNBALANCED
 
 PAGE = (Path(__file__).parents[2] / "docs/protocols.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cmarr.masks.patterns import generator, hide, hide_batches, hide_groups, rising
+from cmarr.masks.draw import generator, hide, hide_batches, hide_groups, rising
 from cmarr.masks.protocols import DICMOR
 
 ONE = np.zeros((200, 3), int)

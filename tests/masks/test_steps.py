@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmarr.masks.patterns import keep_alone, keep_in_bursts
+from cmarr.masks.draw import keep_alone, keep_in_bursts
 
 LENGTHS = np.full(400, 50)
 UNIFORM = np.random.default_rng(0).random(400 * 50)
