@@ -98,6 +98,21 @@ def test_no_two_modules_need_each_other():
         pytest.fail(" <- ".join(error.args[1]))
 
 
+LONG = {"cmarr.cli.predict"}
+"""Functions that may be long: its parameters are the options of the command, a line each."""
+
+
+def test_no_function_is_longer_than_a_page():
+    found = set()
+    for path in [*LIBRARY, *(ROOT / "stages").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                long = (node.end_lineno or 0) - node.lineno + 1 > 60
+                module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                found |= {f"{module}.{node.name}"} if long else set()
+    assert found == LONG
+
+
 def pipeline() -> dict[str, dict]:
     """The stages of dvc.yaml; of a `foreach`, what is done for each item."""
     stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]

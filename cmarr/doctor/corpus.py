@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cmarr.corpora.expected import Finding, Published, counted
 from cmarr.corpora.labels import select_labels
@@ -13,6 +12,7 @@ from cmarr.doctor.media import media_findings
 from cmarr.errors import UserError, many
 from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.settings.schema import Dataset
 from cmarr.utterance import Rejected, Utterance
 
 SHOWN = 3
@@ -29,16 +29,10 @@ class Topic:
 
 
 def examine(
-    dataset: str,
-    kind: str,
+    name: str,
+    dataset: Dataset,
     root: str | Path,
     *,
-    options: Mapping[str, Any],
-    classes: Sequence[str],
-    merge: Mapping[str, str],
-    features: str,
-    folds: str,
-    n_folds: int,
     max_rejected: float = 0.1,
     workers: int = 1,
     seconds: float = 10.0,
@@ -46,30 +40,31 @@ def examine(
 ) -> Iterator[Topic]:
     """Topic by topic, as each is known. Ends early where the corpus cannot be read at all.
 
-    The arguments are those of a dataset in params.yaml. `max_rejected` is the share of a modality's
-    utterances that may be unreadable before extraction stops; `workers` processes open the headers of the
+    `dataset` is the section `name` of params.yaml; the corpus lies at `root`. `max_rejected` is the share of a
+    modality's utterances that may be unreadable before extraction stops; `workers` processes open the headers of the
     media, each file within `seconds`. `faces` looks for faces in the videos of some of the utterances.
     """
+    kind, options, classes, merge = dataset.kind, dataset.options, dataset.classes, dataset.merge
     if kind == "demo" and not Path(root).exists():
         yield Topic("corpus", [Finding("note", "not generated yet", "the pipeline generates it")])
         return
     try:
-        utterances, rejected = read_corpus(kind, root, dataset=dataset, **options)
+        utterances, rejected = read_corpus(kind, root, dataset=name, **options)
     except UserError as error:
         yield Topic("corpus", [Finding("problem", str(error))])
         return
     yield Topic("corpus", [_size(utterances), *_rejected(rejected, utterances)])
-    published = corpus_published(kind, root, utterances, dataset=dataset, **options)
+    published = corpus_published(kind, root, utterances, dataset=name, **options)
     yield _classes(utterances, published, {*classes, *merge})
     yield Topic("modalities", [f for m in MODALITIES for f in _modality(m, utterances)])
-    found = corpus_findings(kind, root, utterances, dataset=dataset, **options)
-    if features == "encoders":
+    found = corpus_findings(kind, root, utterances, dataset=name, **options)
+    if dataset.features == "encoders":
         yield Topic("media", [*found, *media_findings(utterances, max_rejected, workers, seconds)])
         if seen := faces(utterances) if faces else []:
             yield Topic("faces", seen)
     else:
         yield Topic("features", found)
-    yield Topic("task", _task(utterances, classes, merge, folds, n_folds))
+    yield Topic("task", _task(utterances, classes, merge, dataset.folds, dataset.n_folds))
 
 
 def _size(utterances: Sequence[Utterance]) -> Finding:

@@ -95,14 +95,8 @@ def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params:
     workers = worker_count(settings.workers)
     yield from examine(
         name,
-        dataset.kind,
+        dataset,
         root,
-        options=dataset.options,
-        classes=dataset.classes,
-        merge=dataset.merge,
-        features=dataset.features,
-        folds=dataset.folds,
-        n_folds=dataset.n_folds,
         max_rejected=settings.extraction.max_rejected,
         workers=workers,
         faces=lambda utterances: _faces(utterances, settings, workers),

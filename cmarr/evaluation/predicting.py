@@ -28,15 +28,15 @@ def predictions_of(model: Model, fold: int, **about: Any) -> Predict:
 
     def predict(store: Store, conditions: Sequence[str], **degree: Any) -> pd.DataFrame:
         logits = split_logits(model.method, model.normaliser, store, conditions)
-        return predictions_frame(
+        frame = predictions_frame(
             n_usable=usable_counts(store.available.cpu().numpy()),
             logits={condition: values.numpy() for condition, values in logits.items()},
             prior=model.prior.tolist(),
             task=model.task,
             fold=fold,
             **about,
-            **degree,
         )
+        return frame.assign(**degree)
 
     return predict
 

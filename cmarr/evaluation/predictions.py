@@ -86,10 +86,8 @@ def predictions_frame(
     logits: Mapping[str, np.ndarray] | None = None,
     probabilities: Mapping[str, np.ndarray] | None = None,
     uncertainty: Mapping[str, np.ndarray | None] | None = None,
-    protocol: str = FIXED,
-    level: float | None = None,
 ) -> pd.DataFrame:
-    """Build the rows of a predictions file from a method's answers for B utterances.
+    """Build the rows of a predictions file from a method's answers for B utterances, of the protocol `fixed`.
 
     Args:
         ids, speakers, clusters, labels: one entry an utterance; labels are class names, or scores.
@@ -123,12 +121,7 @@ def predictions_frame(
         if own is not None:
             doubt = np.where(usable == 0, doubt, np.asarray(own, np.float64))
         head: dict[str, object] = {"id": list(ids), "speaker": list(speakers), "cluster": list(clusters)}
-        head |= {
-            "fold": fold,
-            "seed": seed,
-            "protocol": protocol,
-            "level": np.nan if level is None else level,
-        }
+        head |= {"fold": fold, "seed": seed, "protocol": FIXED, "level": np.nan}
         head |= {"condition": condition, "n_usable": usable, "label": list(labels)}
         body = dict(zip(columns(task), values.T, strict=True))
         parts.append(pd.DataFrame(head | body | {"uncertainty": doubt}))

@@ -51,12 +51,27 @@ def footnotes(
         "A score counts the utterances that have a usable modality under the condition; the CSV file also counts "
         "the others, which are answered by the training prior.",
     ]
-    if meta["clusters"] < FEW:
+    lines += _cautions(summaries, task, cluster)
+    if compared and len(summaries) > 1:
+        lines += _bold(meta["clusters"], len(summaries) - 1, cluster)
+    if published:
+        slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
         lines.append(
-            f"**Only {many(meta['clusters'], cluster)}**: with fewer than {FEW} the intervals are too narrow; "
+            f"(paper): as printed in {SOURCE}, on its own features and splits, so not a race. "
+            f"* not printed there: the mean of its seven cells.{slip}"
+        )
+    return lines
+
+
+def _cautions(summaries: Summaries, task: Task, cluster: str) -> list[str]:
+    """What keeps numbers from being taken for more than they are: few clusters, empty cells, conventions."""
+    first, lines = next(iter(summaries.values())), []
+    if first["meta"]["clusters"] < FEW:
+        lines.append(
+            f"**Only {many(first['meta']['clusters'], cluster)}**: with fewer than {FEW} the intervals are too narrow; "
             "read them as lower bounds of the uncertainty."
         )
-    cells = next(iter(summaries.values()))[primary(task)]
+    cells = first[primary(task)]
     empty = [row for row, cell in cells.items() if cell["mean"] is None]
     if empty:
         covered = ", ".join(cells["avg7"]["covers"])
@@ -68,14 +83,6 @@ def footnotes(
         lines.append(
             "Acc-2 and WF1 leave utterances with a true score of zero out (the CSV file has both conventions); "
             "Acc-7 clips to [-3, 3] and rounds. MAE: less is better."
-        )
-    if compared and len(summaries) > 1:
-        lines += _bold(meta["clusters"], len(summaries) - 1, cluster)
-    if published:
-        slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
-        lines.append(
-            f"(paper): as printed in {SOURCE}, on its own features and splits, so not a race. "
-            f"* not printed there: the mean of its seven cells.{slip}"
         )
     return lines
 

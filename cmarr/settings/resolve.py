@@ -41,14 +41,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         **_from_raw(settings),
         "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
         "masks": _masks(settings, dataset.classes),
-        "run": {
-            "workers": settings.workers,
-            "device": settings.device,
-            "memory": settings.memory,
-            "executor": settings.executor,
-            "ray": settings.ray.model_dump(),
-            "plugins": list(settings.plugins),
-        },
+        "run": _run(settings),
         "track": {"register_model": settings.register_model},
     }
     for kind, of in KINDS.items():
@@ -69,16 +62,40 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "classes": list(dataset.classes),
     }
     check_variants(settings, {*files, *names(METHODS), "report"})
+    files |= _variants(settings, task)
+    return files | {"report": _report(settings, files) | task}
+
+
+def _run(settings: Settings) -> dict[str, Any]:
+    """What changes how fast things go but never what comes out."""
+    return {
+        "workers": settings.workers,
+        "device": settings.device,
+        "memory": settings.memory,
+        "executor": settings.executor,
+        "ray": settings.ray.model_dump(),
+        "plugins": list(settings.plugins),
+    }
+
+
+def _variants(settings: Settings, task: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Two entries an ablation that is asked for; those that are not are resolved too, lest one be wrong."""
+    files = {}
     for name, ablation in settings.ablations.items():
         changed = varied(settings, name)
         variant = _method(changed, ablation.method, task)
         if name in settings.ablate:
             files[name] = variant | {"starts_from": variant["starts_from"] and name}
             files[f"pretrain/{name}"] = _first_stage(changed, ablation.method, task)
+    return files
+
+
+def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a report is about, and what it prints of `files`, the other settings."""
     trained = [*settings.methods, *settings.ablate]
-    files["report"] = {
+    return {
         "dataset": settings.dataset,
-        "root": dataset.root,
+        "root": settings.datasets[settings.dataset].root,
         "preset": settings.preset,
         "methods": list(settings.methods),
         "declared": _declared(settings),
@@ -101,9 +118,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
             for name in settings.methods
             if files[f"pretrain/{name}"]["first_stage"]
         },
-        **task,
     }
-    return files
 
 
 def refuse_idle_switches(settings: Settings) -> None:

@@ -57,8 +57,7 @@ def predictions(task=TASK, speakers=10, each=6, video=True, text=True, hurts=Tru
             task=task,
             fold=1,
             seed=0,
-            **degree,
-        )
+        ).assign(**degree)
 
     parts = [rows(CONDITIONS, evidence["s"], available)]
     with_speech = [c for c in CONDITIONS if "s" in c and (video or "v" not in c) and (text or "t" not in c)]
