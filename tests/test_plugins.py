@@ -11,6 +11,7 @@ from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError
 from cmarr.settings.declared import method_section
 from cmarr.settings.load import load_settings
+from cmarr.settings.resolve import resolve
 from tests.outside import run, write_params
 
 SETTINGS = """
@@ -64,7 +65,7 @@ def plugin(tmp_path, monkeypatch):
     yield use
     method_section.cache_clear()
     for module in set(sys.modules) - before:
-        if module.startswith(("own_", "broken_")):
+        if module.startswith(("own_", "broken_", "report", "sensitivity", "split")):
             del sys.modules[module]
 
 
@@ -144,6 +145,14 @@ def test_what_is_no_plugin_is_refused(monkeypatch, tmp_path, named, said):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=said):
         plugins.use([named], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["report", "sensitivity", "split"])
+def test_a_method_cannot_have_the_name_of_a_stage_or_of_what_it_writes(plugin, tmp_path, name):
+    plugin(method(), f"{name}.py")
+    write_params(tmp_path, plugins=[f"my plugins é/{name}.py"], methods=[name])
+    with pytest.raises(UserError, match=f"methods: '{name}' is the name of a stage or a file, too"):
+        resolve(load_settings(tmp_path / "params.yaml", tmp_path / "presets"))
 
 
 def test_a_reader_without_read_is_refused(plugin):

@@ -18,6 +18,9 @@ from cmarr.settings.variants import check_variants, varied
 from cmarr.training.settings import Train
 from cmarr.validation import validate
 
+TAKEN = ("report", "transfer", "params", "sensitivity")
+"""Names of settings and of files among a dataset's metrics that no method or ablation may have."""
+
 
 def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     """Name -> plain JSON-able settings for each stage of the pipeline.
@@ -50,8 +53,10 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     for name, other in others.items():
         files |= {f"cross/{name}/{stage}": own for stage, own in _from_raw(other).items()}
     for name in settings.methods:
-        if name in files:
-            raise UserError(f"methods: {name!r} is the name of a stage, too; give the plugin another name")
+        if name in files or name in TAKEN:
+            raise UserError(
+                f"methods: {name!r} is the name of a stage or a file, too; give the plugin another name"
+            )
         files[name] = _method(settings, name, task)
         files[f"pretrain/{name}"] = _first_stage(settings, name, task)
     files["transfer"] = {
@@ -61,7 +66,7 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
         "device": settings.device,
         "classes": list(dataset.classes),
     }
-    check_variants(settings, {*files, *names(METHODS), "report"})
+    check_variants(settings, {*files, *names(METHODS), *TAKEN})
     files |= _variants(settings, task)
     return files | {"report": _report(settings, files) | task}
 
