@@ -18,6 +18,7 @@ from cmarr.data.masks import draw_visible
 from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, Section, setting
 from cmarr.layers.ragged import mean_and_deviation
 from cmarr.methods.branches import modalities_of, usable_in
+from cmarr.methods.pooled import NEVER
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -84,9 +85,6 @@ class Trees(nn.Module):
 
 
 Bins = Annotated[int, Field(ge=2, le=255, strict=True)]
-
-NEVER = -1e4
-"""Logit of a class that no training utterance has."""
 
 
 class GBDT(nn.Module):

@@ -7,13 +7,12 @@ modality of it, absent ones entering as zeros (the mean), and predicts from what
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.declaration import Positive, Section, setting
+from cmarr.methods.pooled import fit_linear_model
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES, visible
 from cmarr.task import Task
@@ -60,25 +59,9 @@ class Linear(nn.Module):
             usable = train.available & torch.tensor(visible(condition), device=train.available.device)
             rows = usable.any(1).cpu().numpy()
             if rows.any():
-                self._fit_condition(index, standard * self._columns(usable).numpy(), labels, rows)
-
-    def _fit_condition(self, index: int, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
-        if self.task.regression:
-            ridge = Ridge(alpha=1 / self.C).fit(inputs[rows], labels[rows])
-            self.weight[index, 0] = torch.from_numpy(ridge.coef_)
-            self.bias[index, 0] = float(ridge.intercept_)
-            return
-        seen = np.unique(labels[rows])
-        self.bias[index] = -1e4  # a class never seen under this condition is never predicted
-        if len(seen) == 1:
-            self.bias[index, seen[0]] = 0.0
-            return
-        model = LogisticRegression(C=self.C, max_iter=2000).fit(inputs[rows], labels[rows])
-        weight, bias = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
-        if len(seen) == 2:  # scikit-learn gives one row, the log-odds of the second class
-            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        self.weight[index, seen] = weight.float()
-        self.bias[index, seen] = bias.float()
+                inputs = standard * self._columns(usable).numpy()
+                weight, bias = fit_linear_model(inputs[rows], labels[rows], self.task, self.C)
+                self.weight[index], self.bias[index] = weight, bias
 
     def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
         """Each row is predicted by the model of the condition that its usable modalities form."""

@@ -151,7 +151,7 @@ def fit_linear_model(inputs: np.ndarray, labels: np.ndarray, task: Task, C: floa
     bias = torch.zeros(task.outputs, dtype=torch.float64)
     if task.regression:
         ridge = Ridge(alpha=1 / C).fit(inputs, labels)
-        weight[0], bias[0] = torch.from_numpy(ridge.coef_), float(ridge.intercept_)
+        weight[0], bias[0] = torch.from_numpy(ridge.coef_).double(), float(ridge.intercept_)
         return weight, bias
     seen = np.unique(labels)
     bias.fill_(NEVER)
@@ -159,7 +159,7 @@ def fit_linear_model(inputs: np.ndarray, labels: np.ndarray, task: Task, C: floa
         bias[seen[0]] = 0.0
         return weight, bias
     model = LogisticRegression(C=C, max_iter=2000).fit(inputs, labels)
-    own, start = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
+    own, start = (torch.from_numpy(x).double() for x in (model.coef_, model.intercept_))
     if len(seen) == 2:  # scikit-learn gives one row, the log-odds of the second class
         own, start = torch.cat([-own, own]) / 2, torch.cat([-start, start]) / 2
     weight[seen], bias[seen] = own, start
