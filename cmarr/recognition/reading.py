@@ -1,6 +1,5 @@
 """From clips to features: what each modality gives, what it lacks, what is odd about it, and how large it may be."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from cmarr.media.clips import Clip, Failure, by_file, clip_of
 from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given
-from cmarr.utterance import FeatureSequence, Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, holds_half
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"
@@ -38,9 +37,6 @@ LONG = 30.0
 """Seconds from which on a clip is no utterance any more."""
 
 HEADER_SECONDS = 10.0
-
-HALF = re.compile("[\\ud800-\\udfff]")
-"""Half of a surrogate pair, which no UTF-8 text can hold."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,10 @@ class Reader:
             for u in own
         ]
         headers = self.headers(shown)
-        readings = [Reading(utterance) for utterance in placed]
+        told = [clip.warnings if "t" not in hide else () for clip in clips]
+        readings = [
+            Reading(utterance, warnings=list(own)) for utterance, own in zip(placed, told, strict=True)
+        ]
         wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
         for clip, utterance, reading in zip(clips, shown, readings, strict=True):
             for modality in MODALITIES:
@@ -265,7 +264,7 @@ class Reader:
         return self.limits.seconds_for(longest)
 
     def _warn(self, reading: Reading, headers: Mapping[str, Header | Failure]) -> None:
-        if "t" in reading.frames and HALF.search(reading.utterance.text or ""):
+        if "t" in reading.frames and holds_half(reading.utterance.text or ""):
             reading.warnings.append(
                 "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
             )
