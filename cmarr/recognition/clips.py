@@ -322,8 +322,10 @@ def cut_windows(
 
 
 def _end(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> float | None:
-    found = [headers.get(path) for path in (utterance.audio, utterance.video) if path]
-    lengths = [h.seconds for h in found if isinstance(h, Header) and h.seconds is not None]
+    """The last second of a recording: of the tracks that are used, or of what is said with times."""
+    found = [(m, headers.get(path)) for m in "sv" if (path := utterance.source(m))]
+    spans = [header.span(m) for m, header in found if isinstance(header, Header) and header.holds(m)]
+    lengths = [end for _, end in spans if end is not None]
     if not lengths and not found and utterance.words:
         lengths = [max(end for _, _, end in utterance.words)]
     if not lengths:

@@ -21,7 +21,12 @@ from cmarr.utterance import FeatureSequence, Rejected, Utterance, holds_half
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"
 
-EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
+NOT_HERE = "the track holds nothing of this part"
+
+NOTHING = 0.05
+"""Seconds of a track below which a part of it is none: less than a spectrum takes, and than tracks differ by."""
+
+EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK, NOT_HERE)
 """Reasons why a modality is missing that are worth no warning."""
 
 CLIPPED = 0.001
@@ -198,9 +203,12 @@ class Reader:
         header = headers[source]
         if isinstance(header, Failure):
             return header.reason
-        if not (header.audio if modality == "s" else header.video):
+        if not header.holds(modality):
             return NO_TRACK
         length = _length(utterance, modality, header)
+        if length is not None and length < NOTHING and utterance.span(modality) != (None, None):
+            begin, end = header.span(modality)
+            return f"{NOT_HERE}: it lies between {begin:.1f} s and {end:.1f} s of the file"
         return self.limits.length(source, length) or (
             self.limits.picture(source, header) if modality == "v" else None
         )
@@ -226,10 +234,10 @@ class Reader:
                     else:
                         reading.frames[modality] = result
             for utterance, found in zip(bounded["s"], heard.result(), strict=True):
-                if isinstance(found, Levels):
-                    header = headers[str(utterance.audio)]
-                    length = _length(utterance, "s", header) if isinstance(header, Header) else None
-                    readings[int(utterance.id)].warnings += _about_sound(found, length)
+                reading, header = readings[int(utterance.id)], headers[str(utterance.audio)]
+                if isinstance(found, Levels) and isinstance(header, Header):
+                    length = header.used("s", *reading.utterance.span("s"), found.track)
+                    reading.warnings += _about_sound(found, length)
 
     def _bounded(self, utterance: Utterance) -> Utterance:
         """The utterance with an end: a header that tells nothing, or lies, must not open an endless file."""
@@ -269,7 +277,7 @@ class Reader:
                 "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
             )
         for modality, reason in reading.missing.items():
-            if reason not in EXPECTED:
+            if not reason.startswith(EXPECTED):
                 reading.warnings.append(f"{NAMES[modality]} not used: {reason}")
         rate = getattr(getattr(self.encoders.get("v"), "faces", None), "rate", None)
         video = headers.get(str(reading.utterance.video))
@@ -299,12 +307,7 @@ def absolute(utterance: Utterance) -> Utterance:
 
 def _length(utterance: Utterance, modality: str, header: Header) -> float | None:
     """Seconds of a file that are used; None where nobody knows."""
-    begin, end = utterance.span(modality)
-    first, last = header.sound if modality == "s" and header.sound else (0.0, header.seconds)
-    if end is None and last is None:
-        return None
-    stop = min(x for x in (end, last) if x is not None)
-    return max(stop - max(begin or 0.0, first), 0.0)
+    return header.used(modality, *utterance.span(modality))
 
 
 def _about_sound(found: Levels, length: float | None) -> Iterator[str]:
