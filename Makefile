@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test kills lint format ablations sensitivity denseface card ui lock clean
+.PHONY: help env cluster demo test kills lint format tables ablations sensitivity denseface card ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +55,16 @@ lint: env ## what .ci/run checks besides the tests
 	@ruff format --check .
 	@mypy
 
-format: env ## let ruff mend what it can; set the line numbers of docs/cm-arr.md
+format: env ## let ruff mend what it can; write the pages' line numbers, settings and results
 	@ruff check --fix .
 	@ruff format .
 	@python -m tests.line_links
 	@python -m tests.manual
+	@python -m benchmarks.studies pages
+
+tables: env ## run the studies behind the tables of README and docs, as far as they are out of date (hours)
+	@python -m benchmarks.studies run
+	@python -m benchmarks.studies pages
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
 	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
