@@ -8,14 +8,17 @@ recordings, such as the demo's (data/demo/corpus), of which any face counts. `--
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from benchmarks.machine import machine
+from benchmarks.records import keep
 from cmarr.media.clips import Clip
 from cmarr.media.detectors import SEARCH, Box, build_detector
 from cmarr.media.faces import Follower, overlap
@@ -221,34 +224,45 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--detectors", nargs="+", default=["haar", "mtcnn"])
     parser.add_argument("--number", type=int, default=CLIPS, help="clips a set")
+    parser.add_argument("--keep", action="store_true", help="into benchmarks/results/, for docs/encoders.md")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
     faces = read_part(asked.ferplus, "test").real().images
     turns = turned(faces)
-    sets = {}
+    sets: dict[str, list[list[Frame]]] = {}
     for s in SCENES:
         own = faces[(turns >= s.turn[0]) & (turns < s.turn[1])]
         sets[s.name] = [list(clip(s, own, seed)) for seed in range(asked.number)]
     if asked.clips:
-        sets[str(asked.clips)] = recorded(asked.clips)
+        sets["recordings, single frames"] = recorded(asked.clips)
     rows = []
     for title, clips in sets.items():
         for name in asked.detectors:
             numbers, boxes = measured(name, clips)
-            rows.append(
-                {
-                    "frames": title,
-                    "detector": name,
-                    "looked at": numbers["frames"],
-                    "found, %": 100 * numbers["found"] / numbers["frames"],
-                    "jumps": numbers["jumps"],
-                    "ms a frame": numbers["ms"],
-                }
-            )
+            rows.append({"scene": title, "detector": name} | numbers)
             if asked.sheet:
                 place = asked.sheet.with_stem(f"{asked.sheet.stem}-{len(rows)}-{name}")
                 sheet(place, clips, boxes)
-    print(markdown_table(pd.DataFrame(rows)))
+    content = {"machine": machine(), "clips": asked.number, "result": rows}
+    print(table(content))
+    if asked.keep:
+        keep("faces", content)
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """Of what `main` keeps: a row a scene and detector."""
+    rows = [
+        {
+            "frames": row["scene"],
+            "detector": row["detector"],
+            "looked at": row["frames"],
+            "found, %": 100 * row["found"] / row["frames"],
+            "elsewhere": row["jumps"],
+            "ms a frame": row["ms"],
+        }
+        for row in content["result"]
+    ]
+    return markdown_table(pd.DataFrame(rows)).rstrip()
 
 
 if __name__ == "__main__":

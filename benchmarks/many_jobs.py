@@ -18,7 +18,7 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
 
@@ -158,6 +158,21 @@ def measure(name: str, jobs: int, workers: int, steps: int, device: str) -> dict
     return found
 
 
+def table(content: Mapping[str, Any]) -> str:
+    """What `main` keeps, as a table."""
+    names = {
+        "alone": "alone, one thread",
+        "processes": "two processes",
+        "stacked": f"{content['jobs']} stacked, two threads",
+        "all rows": "alone, on all rows",
+    }
+    rows = [
+        [name, *(f"{own[n]:.2f}" if n in own else "-" for n in names)]
+        for name, own in content["result"].items()
+    ]
+    return markdown(["ms an utterance", *names.values()], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -174,10 +189,9 @@ def main() -> None:
     }
     torch.set_num_threads(options.workers)
     on = machine()
-    names = ["alone", "processes", "stacked", "all rows"]
-    rows = [[name, *(f"{own[n]:.2f}" if n in own else "-" for n in names)] for name, own in found.items()]
-    print(f"{sentence(on)}\n\n{markdown(['ms an utterance', *names], rows)}")
-    keep("many_jobs", {"machine": on, "device": options.device, "jobs": options.jobs, "result": found})
+    content = {"machine": on, "device": options.device, "jobs": options.jobs, "result": found}
+    print(f"{sentence(on)}\n\n{table(content)}")
+    keep("many_jobs", content)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def measure(corpus: Corpus, method: Mapping[str, Any], seeds: int, out: Path) ->
     return {row: {p: means[p][row]["mean"] for p in means} | found[row] for row in ROWS}
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(content: Mapping[str, Any]) -> str:
+    """Of what `main` keeps."""
     rows = [
         [
             name,
@@ -52,7 +53,7 @@ def table(found: Mapping[str, Any]) -> str:
             f"{100 * own['difference']:+.2f}",
             f"{100 * own['lo']:+.2f} to {100 * own['hi']:+.2f}",
         ]
-        for name, rows in found.items()
+        for name, rows in content["result"].items()
         for row, own in rows.items()
     ]
     return markdown(["UAR, %", "available", "fp32", "bf16", "bf16 - fp32", "95 % interval"], rows)
@@ -75,9 +76,9 @@ def main() -> None:
         set_threads(method["train"]["threads"])
         corpus = Corpus(options.data, Task(tuple(method["classes"])), method["cluster"])
         found[name] = measure(corpus, method, options.seeds, options.out)
-        print(table({name: found[name]}), flush=True)
+        print(table({"result": {name: found[name]}}), flush=True)
     on = machine()
-    print(f"\n{options.data.name}, seeds: {options.seeds}. {sentence(on)}\n\n{table(found)}")
+    print(f"\n{options.data.name}, seeds: {options.seeds}. {sentence(on)}\n\n{table({'result': found})}")
     keep(
         "precision",
         {"machine": on, "dataset": options.data.name, "seeds": options.seeds, "result": found},

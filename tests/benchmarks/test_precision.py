@@ -28,7 +28,7 @@ def test_both_precisions_are_trained_once_and_compared(tmp_path):
     for own in found.values():
         assert own["bf16"] - own["fp32"] == pytest.approx(own["difference"])
         assert own["lo"] <= own["difference"] <= own["hi"]
-    assert "| masked | avg7 | " in table({"masked": found})
+    assert "| masked | avg7 | " in table({"result": {"masked": found}})
 
     answers = sorted((tmp_path / "out").rglob("fold1-seed0.parquet"))
     single, half = (read_predictions(path, None) for path in answers)

@@ -43,8 +43,8 @@ def test_a_table_is_what_the_command_prints(shown):
         assert answer.probabilities[answer.winner] == max(answer.probabilities.values())
 
 
-def test_there_are_tables():
-    assert len(TABLES) == 2
+def test_there_is_a_table():
+    assert len(TABLES) == 1
 
 
 def test_the_reply_that_is_shown_is_a_reply():

@@ -1,0 +1,217 @@
+"""What README and docs show of results, written between two comments of a page:
+
+    <!-- shown: scores demo UAR -->
+    ...
+    <!-- end -->
+
+The words behind `shown:` are a kind of `KINDS` and what it is asked for. Whatever stands between the comments is
+replaced; nobody types there. `python -m benchmarks.studies pages`, which `make format` runs, writes every page.
+"""
+
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import arithmetic as moves
+from benchmarks.machine import sentence
+from benchmarks.records import RESULTS as FIGURES
+from benchmarks.records import kept
+from benchmarks.studies.plan import RESULTS, ROOT, study
+from benchmarks.studies.store import Stored, digest_of, stored
+from cmarr.analyses.results import results_figure, scores_frame
+from cmarr.errors import UserError, many
+from cmarr.evaluation.scores import primary
+from cmarr.report.notes import verdicts
+from cmarr.report.numbers import LABELS, unit, value_text
+from cmarr.report.style import save_figure
+from cmarr.report.table import markdown_table
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"(?P<head><!-- shown: (?P<order>[^>]+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+NOT_RUN = "*Not run yet: `python -m benchmarks.studies run {0}`.*"
+
+
+def write_pages() -> None:
+    """Write every block of every page, and the pictures."""
+    draw_pictures()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        new = written(text, page)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+            print(f"{page.relative_to(ROOT)}: written")
+
+
+def written(text: str, page: Path) -> str:
+    """The text of a page with its blocks as the results have them."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, *asked = found["order"].split()
+        if kind not in KINDS:
+            raise UserError(f"{page}: nothing is called {kind!r}; a block shows {', '.join(KINDS)}")
+        return f"{found['head']}\n{KINDS[kind](page, *asked).rstrip()}\n\n{found['end']}"
+
+    return BLOCK.sub(block, text)
+
+
+def scores(page: Path, name: str, metric: str, *methods: str) -> str:
+    """A row a method, a column a condition: mean and interval."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    summaries = found.of(methods)
+    compared = {pair: cells for pair, cells in found.comparisons.items() if set(pair) <= set(summaries)}
+    return f"{markdown_table(scores_frame(summaries, metric, compared))}\n{source(page, found, metric)}"
+
+
+def source(page: Path, found: Stored, metric: str) -> str:
+    """What the numbers of a table are, and where they come from."""
+    meta, told = next(iter(found.summaries.values()))["meta"], found.content
+    measure = LABELS.get(metric, metric) + (" in %" if unit(metric) else "")
+    of = f"{many(meta['folds'], 'fold')} and " if meta["folds"] > 1 else ""
+    link = f"[`{name_of(found)}`]({'results' if page.parent == ROOT else '../results'}/{name_of(found)})"
+    return (
+        f"{measure}, the mean of {of}{many(len(told['task']['seeds']), 'seed')} [95 % interval]; "
+        f"{many(meta['utterances'], 'test utterance')} of {many(meta['clusters'], found.cluster)}. "
+        f"{link}: {told['date']}, commit {told['commit']}, {arithmetic(found)}."
+    )
+
+
+def name_of(found: Stored) -> str:
+    """Of the study's file."""
+    return f"{found.name}.json"
+
+
+def arithmetic(found: Stored) -> str:
+    """What it was computed with."""
+    machine = found.content["machine"]
+    where = machine["processor"] if machine["gpu"] == "none" else machine["gpu"]
+    return f"{where} ({machine['arithmetic']}), torch {machine['torch']}"
+
+
+def against(page: Path, name: str, *rivals: str) -> str:
+    """The verdicts that the report prints: each method against each of the rivals, by default the plain ones."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    known = [rival for rival in rivals or found.content["task"]["plain"] if rival in found.summaries]
+    told = verdicts(found.comparisons, found.task, found.summaries, rivals=known)
+    return "\n".join(f"- {line}" for line in told)
+
+
+def costs(page: Path, name: str) -> str:
+    """Core-seconds of a study's trainings, what a method starts from counted in."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    seconds = found.content["costs"]
+    runs = len(next(iter(found.content["scores"].values())))
+    rows = [
+        {"method": method, "all trainings, core-s": f"{own:.0f}", "one training, core-s": f"{own / runs:.1f}"}
+        for method, own in seconds.items()
+    ]
+    return (
+        f"{markdown_table(pd.DataFrame(rows))}\n({arithmetic(found)}; other programs may have run beside it)"
+    )
+
+
+def tolerance(page: Path) -> str:
+    """How far the same study moves between processors, in a sentence."""
+    if not (RESULTS / "arithmetic.json").is_file():
+        return "*Not measured yet: `python -m benchmarks.arithmetic`.*"
+    told = moves.sentence(kept("arithmetic", RESULTS))
+    return f"{told} [Measured]({'docs/' if page.parent == ROOT else ''}speed.md#on-another-processor)."
+
+
+def arithmetics(page: Path) -> str:
+    """What each arithmetic moves."""
+    if not (RESULTS / "arithmetic.json").is_file():
+        return "*Not measured yet: `python -m benchmarks.arithmetic`.*"
+    content = kept("arithmetic", RESULTS)
+    machine = content["machine"]
+    return (
+        f"{moves.table(content)}\n\n({content['date']}, commit {content['commit']}, {machine['processor']}, "
+        f"{machine['arithmetic']}, torch {machine['torch']})"
+    )
+
+
+def picture(page: Path, name: str) -> str:
+    """The figure of a study, with what it shows in words."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    metric = primary(found.task)
+    told = "; ".join(
+        f"{method} {value_text(metric, summary[metric]['avg6']['mean'])}"
+        for method, summary in found.summaries.items()
+    )
+    folder = "docs/" if page.parent == ROOT else ""
+    return (
+        f"![{metric} of each method by available modalities, {found.content['task']['dataset']}; mean of the six "
+        f"incomplete conditions: {told}]({folder}{name}.png)\n<!-- drawn of {digest_of(name)} -->"
+    )
+
+
+def table(page: Path, name: str, *tables: str) -> str:
+    """Tables of the report as the run wrote them."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    return "\n\n".join(found.content["tables"][one] for one in tables)
+
+
+def benchmark(page: Path, module: str, made: str = "table") -> str:
+    """The table that a benchmark makes of what it kept in benchmarks/results/, and the machine that it ran on."""
+    own, name = importlib.import_module(f"benchmarks.{module}"), module.rpartition(".")[2]
+    if not (FIGURES / f"{name}.json").is_file():
+        return f"*Not measured yet: `python -m benchmarks.{module}`.*"
+    content = kept(name)
+    table = getattr(own, made)(content["result"] if module.startswith("engine.") else content)
+    return f"{table}\n\n({sentence(content['machine'])})"
+
+
+KINDS: dict[str, Callable[..., str]] = {
+    "scores": scores,
+    "verdicts": against,
+    "costs": costs,
+    "tolerance": tolerance,
+    "arithmetics": arithmetics,
+    "picture": picture,
+    "table": table,
+    "benchmark": benchmark,
+}
+
+
+def draw_pictures() -> None:
+    """Draw the figure of each study that a page shows, unless it was drawn of this very result."""
+    for page in PAGES:
+        for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            kind, *asked = found["order"].split()
+            if kind != "picture":
+                continue
+            name, own = asked[0], stored(asked[0])
+            place = ROOT / "docs" / f"{name}.png"
+            if own is None or (f"drawn of {digest_of(name)}" in found[0] and place.is_file()):
+                continue
+            metric = primary(own.task)
+            title = f"{metric} by available modalities, {own.content['task']['dataset']}"
+            drawn = results_figure(own.summaries, own.task, metric=metric, title=title, cluster=own.cluster)
+            save_figure(place, drawn, dpi=110)
+
+
+def _stored(name: str) -> Stored | None:
+    return stored(study(name).name)
+
+
+def unused() -> list[str]:
+    """Results that no block shows."""
+    asked = {
+        word
+        for page in PAGES
+        for found in BLOCK.finditer(page.read_text("utf-8"))
+        for word in found[0].split()
+    }
+    return sorted({path.stem for path in RESULTS.glob("*.json")} - asked - {"arithmetic"})
