@@ -253,7 +253,7 @@ def predict(
     *,
     text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
     transcript: Annotated[
-        Path | None, typer.Option(help="a file with what is said: .txt, .srt or .vtt")
+        Path | None, typer.Option(help="a file with what is said: .txt, .srt, .vtt or .ass")
     ] = None,
     hide: Annotated[
         list[str] | None,

@@ -56,21 +56,38 @@ class Utterance:
         return (None, None) if modality == "s" and self.audio_whole else (self.start, self.end)
 
 
-_SEPARATES = re.compile("[\\u200b\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f]")
+_SEPARATES = re.compile("[\\u200b\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\ufff9-\\ufffb]")
 """A zero-width space, which parts words, and control codes."""
 
-_INVISIBLE = re.compile("[\\u00ad\\u061c\\u180e\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff]")
-"""Soft hyphens, marks of direction, byte order marks: they part nothing and show nothing."""
+_INVISIBLE = re.compile(
+    "[\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff"
+    "\\uffa0\\U000e0000-\\U000e0fff]"
+)
+"""Soft hyphens, marks of direction and of byte order, fillers, tags, choices of a letter's form: they part nothing and
+show nothing."""
+
+_JOINERS = re.compile("(?<![^\\x00-\\u024f\\s])[\\u200c\\u200d]|[\\u200c\\u200d](?![^\\x00-\\u024f\\s])")
+"""Joiners that join nothing: they mean something between the letters of some scripts, and in emoji."""
+
+_HALF = re.compile("[\\ud800-\\udfff]")
+"""Half of a surrogate pair, which no UTF-8 text can hold."""
 
 
 def readable(text: str) -> str:
-    """A text as encoders read it: invisible characters gone, U+FFFD for halves of surrogate pairs.
+    """A text as everything reads it: invisible characters gone, U+FFFD for halves of surrogate pairs.
 
     >>> readable("co\\u00adop \\ud83d")
     'coop \ufffd'
     """
+    if text.isascii() and text.isprintable():
+        return text
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return _INVISIBLE.sub("", _SEPARATES.sub(" ", whole))
+    return _JOINERS.sub("", _INVISIBLE.sub("", _SEPARATES.sub(" ", whole)))
+
+
+def holds_half(text: str) -> bool:
+    """Whether half a character is in a text, as of an emoji cut in two, or a byte that is no UTF-8."""
+    return _HALF.search(text) is not None
 
 
 @dataclass(frozen=True)

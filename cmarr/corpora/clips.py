@@ -12,7 +12,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
+from cmarr.media.encodings import decoded
 from cmarr.utterance import Rejected, Utterance
 
 COLUMNS = (
@@ -111,6 +113,18 @@ def files(root: Path, options: Options) -> list[Path]:
     return [_manifest(root, options), *(Path(p) for u in utterances for p in (u.audio, u.video) if p)]
 
 
+def findings(root: Path, utterances: Sequence[Utterance], options: Options) -> list[Finding]:
+    """What is odd about the table itself."""
+    sentence = guessed_encoding(_manifest(root, options))
+    return [Finding("warning", sentence, "save it as UTF-8 text, lest letters are wrong")] if sentence else []
+
+
+def guessed_encoding(path: Path) -> str | None:
+    """A sentence about the encoding of a manifest, where it was guessed."""
+    _, guess = (None, None) if path.suffix.lower() == ".parquet" else decoded(path.read_bytes())
+    return f"{path.name} is not UTF-8; it was read as {guess}, a guess" if guess else None
+
+
 def _manifest(root: Path, options: Options) -> Path:
     found = [root]
     if not root.is_file():
@@ -129,11 +143,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8 text") from error
+    content, _ = decoded(path.read_bytes())
     separator = _SEPARATOR.match(content)
     before = 1 if separator else 0
     content = content[separator.end() :] if separator else content

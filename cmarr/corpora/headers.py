@@ -22,12 +22,17 @@ class MediaFile:
     path: str
 
 
+Seconds = tuple[float, float]
+"""From where to where, s from the beginning of the file."""
+
+
 @dataclass(frozen=True)
 class Header:
-    """Length in seconds (None: the header does not say), and which tracks the file has.
+    """Length in seconds (None: nobody knows), and which tracks the file has.
 
-    `pixels` of a frame and `frames` in all are those of the video track; 0 where there is none, or the
-    header does not say. `sound`: the seconds in which the sound tracks begin and end, where they say so.
+    `pixels` of a frame and `frames` in all are those of the video track; 0 where there is none, or nobody knows.
+    `sounds` and `picture`: the seconds in which each sound track, and the video track, begins and ends, by their
+    headers or, where these do not say, measured; nothing of a track that holds nothing.
     """
 
     seconds: float | None
@@ -35,7 +40,37 @@ class Header:
     video: bool
     pixels: int = field(default=0, compare=False)
     frames: int = field(default=0, compare=False)
-    sound: tuple[float, float] | None = field(default=None, compare=False)
+    sounds: tuple[Seconds | None, ...] = field(default=(), compare=False)
+    picture: Seconds | None = field(default=None, compare=False)
+
+    @property
+    def sound(self) -> Seconds | None:
+        """From where the first sound track begins to where the last one ends."""
+        known = [span for span in self.sounds if span is not None]
+        return (min(b for b, _ in known), max(e for _, e in known)) if known else None
+
+    def span(self, modality: str, track: int | None = None) -> tuple[float, float | None]:
+        """Where a modality ('s', 'v'), or one of its tracks, begins and ends in the file; (0, its length) where only
+        that is known.
+        """
+        found = self.sound if modality == "s" else self.picture
+        if modality == "s" and track is not None and track < len(self.sounds):
+            found = self.sounds[track]
+        return found or (0.0, self.seconds)
+
+    def holds(self, modality: str) -> bool:
+        """Whether the file has a track of a modality ('s', 'v')."""
+        return self.audio if modality == "s" else self.video
+
+    def used(
+        self, modality: str, begin: float | None, end: float | None, track: int | None = None
+    ) -> float | None:
+        """Seconds of a modality ('s', 'v'), or of one of its tracks, between two times; None where nobody knows."""
+        first, last = self.span(modality, track)
+        if end is None and last is None:
+            return None
+        stop = min(x for x in (end, last) if x is not None)
+        return max(stop - max(begin or 0.0, first), 0.0)
 
 
 def is_media(path: str | None) -> bool:
@@ -86,39 +121,36 @@ def _header(path: str) -> Header | Failure:
         if isinstance(found, Failure) or not found.seconds:
             return Failure(f"{path} holds no sound; fetch it again")
         return found
-    return Header(header.frames / header.samplerate, audio=True, video=False)
+    seconds = header.frames / header.samplerate
+    return Header(seconds, audio=True, video=False, sounds=((0.0, seconds),))
 
 
 def _film(path: str) -> Header | Failure:
     import av
 
-    from cmarr.media.containers import open_media, video_tracks
+    from cmarr.media.containers import open_media, spans_of, video_tracks
 
     with open_media(path) as container:
-        tracks = video_tracks(container)
-        audio, video = bool(container.streams.audio), bool(tracks)
-        if not audio and not video:
+        pictures = video_tracks(container)[:1]
+        sounds = list(container.streams.audio)
+        if not sounds and not pictures:
             return Failure(f"{path} holds neither sound nor video; fetch it again")
         seconds = container.duration / av.time_base if container.duration else None
-        sound = _span(container) if audio else None
-        if not video:
-            return Header(seconds, audio, video, sound=sound)
-        track = tracks[0]
-        frames = track.frames or round((seconds or 0) * float(track.average_rate or 0))
-        size = track.codec_context
-        pixels = size.width * size.height if size is not None else 0
-        return Header(seconds, audio, video, pixels, frames, sound)
-
-
-def _span(container: Any) -> tuple[float, float] | None:
-    """Seconds of the file in which its sound tracks begin and end; None where their headers do not say."""
-    import av
-
-    origin = (container.start_time or 0) / av.time_base
-    spans = []
-    for track in container.streams.audio:
-        if track.start_time is None or not track.duration:
-            return None
-        begin = float(track.start_time * track.time_base) - origin
-        spans.append((max(begin, 0.0), begin + float(track.duration * track.time_base)))
-    return min(begin for begin, _ in spans), max(end for _, end in spans)
+        rate = float(pictures[0].average_rate or 0) if pictures else 0.0
+        size = pictures[0].codec_context if pictures else None
+        frames = pictures[0].frames if pictures else 0
+        spans = spans_of(container, [*sounds, *pictures], Path(path).stat().st_size)
+        heard = [spans.get(track.index) for track in sounds]
+        seen = next((spans.get(track.index) for track in pictures), None)
+        if spans:
+            seconds = max(span.end for span in spans.values())
+        lasts = seen.end - seen.begin if seen else seconds or 0.0
+        return Header(
+            seconds,
+            audio=bool(sounds),
+            video=bool(pictures),
+            pixels=size.width * size.height if size is not None else 0,
+            frames=frames or (seen.packets if seen else 0) or round(lasts * rate),
+            sounds=tuple((span.begin, span.end) if span else None for span in heard),
+            picture=(seen.begin, seen.end) if seen else None,
+        )

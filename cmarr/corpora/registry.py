@@ -10,6 +10,7 @@ these functions that has a parameter `options` is given it.
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -22,19 +23,25 @@ from cmarr.corpora.inventory import inventory
 from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
 from cmarr.plugins import READERS, module_of
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance, holds_half, readable
 
 
 def read_corpus(
     kind: str, root: str | Path, *, dataset: str, **options: Any
 ) -> tuple[list[Utterance], list[Rejected]]:
-    """Read a corpus: utterances sorted by id, and what could not be used.
+    """Read a corpus: utterances sorted by id, and what could not be used. All text is made `readable`.
 
     `dataset` is the corpus' name in params.yaml, for messages. An utterance with neither media nor text
     is rejected. Raises UserError for an unknown kind or option, a root that does not exist, an id that
     appears twice, and a root in which nothing is found.
     """
     utterances, rejected = _call(kind, "read", dataset, root, options)
+    reason = "its id holds half a character; give it another one"
+    rejected = [
+        *rejected,
+        *(Rejected(readable(u.id), None, "prepare", reason) for u in utterances if holds_half(u.id)),
+    ]
+    utterances = [_readable(u) for u in utterances if not holds_half(u.id)]
     root = _root(root, dataset)
     bare = [u.id for u in utterances if u.text is None and u.audio is None and u.video is None]
     reason = "it has no audio, no video and no text"
@@ -50,6 +57,17 @@ def read_corpus(
         if earlier.id == later.id:
             raise UserError(f"datasets.{dataset}.root: {root} holds two utterances with the id {later.id}")
     return usable, sorted(rejected, key=lambda r: (r.id, r.modality or "", r.reason))
+
+
+_WORDED = ("text", "label", "speaker", "session", "dialogue")
+
+
+def _readable(utterance: Utterance) -> Utterance:
+    """The utterance with nothing in its texts that a file cannot hold, or a reader cannot see."""
+    found = {name: getattr(utterance, name) for name in _WORDED}
+    cleaned: dict[str, Any] = {name: readable(value) for name, value in found.items() if value is not None}
+    words = tuple((readable(word), begin, end) for word, begin, end in utterance.words)
+    return replace(utterance, **cleaned, words=words)
 
 
 def corpus_features(kind: str, root: str | Path, modality: str, *, dataset: str, **options: Any) -> Any:

@@ -39,11 +39,13 @@ def durations(
         headers = read_headers(paths)
     known = {}
     for utterance in utterances:
-        for path in (utterance.audio, utterance.video):
-            header = headers.get(path or "")
-            end = header.seconds if utterance.end is None and isinstance(header, Header) else utterance.end
-            if end is not None:
-                known[utterance.id] = max(end - (utterance.start or 0.0), 0.0)
+        for modality in ("s", "v"):
+            header, (begin, end) = headers.get(utterance.source(modality) or ""), utterance.span(modality)
+            length = None if end is None else end - (begin or 0.0)
+            if end is None and isinstance(header, Header):
+                length = header.used(modality, begin, end)
+            if length is not None:
+                known[utterance.id] = max(length, 0.0)
                 break
     return known
 

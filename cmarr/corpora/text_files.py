@@ -1,30 +1,28 @@
-"""Text files of corpora, in whatever encoding they were written: transcripts, label files, tables, captions."""
+"""Text files of corpora, in whatever encoding they were written: transcripts, label files, tables."""
 
 import contextlib
 import csv
 import io
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import require_whole
+from cmarr.media.encodings import decoded
 
 LARGEST = 64 * 2**20
 """Bytes; a label file or a transcript is a thousand times smaller, so more than this is something else."""
 
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)}
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a file: UTF-8, UTF-16 with its mark, else Windows-1252, the encoding of most old corpora.
+def read_text(path: str | Path, note: Callable[[str], None] = lambda sentence: None) -> str:
+    """The text of a file: UTF-8, what its mark says, else the encoding in which it reads like a language.
 
-    Never fails on an encoding. Characters that a wrong conversion left behind as control codes (the ’ of
-    MELD's and other tables) become what was meant; line ends become '\\n', NUL bytes go. Raises Unreadable
-    for a file that cannot be opened or is far too large for text.
+    Never fails on an encoding; `note` is called with a sentence where it was guessed. Characters that a wrong
+    conversion left behind as control codes (the ’ of MELD's and other tables) become what was meant; line ends
+    become '\\n', NUL bytes go. Raises Unreadable for a file that cannot be opened or is far too large for text.
     """
     path = Path(path)
     require_whole(path)
@@ -37,18 +35,15 @@ def read_text(path: str | Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise Unreadable(f"{path} cannot be read ({error.strerror}); check the file") from error
-    text = _decoded(content).translate(_WINDOWS)
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text_of(content, str(path), note)
 
 
-def _decoded(content: bytes) -> str:
-    for mark, encoding in _MARKS.items():
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
+def text_of(content: bytes, name: str, note: Callable[[str], None] = lambda sentence: None) -> str:
+    """The text of a file's bytes, as `read_text` gives it; `name` stands in the sentence."""
+    text, guessed = decoded(content)
+    if guessed is not None:
+        note(f"{name} is not marked as Unicode; it was read as {guessed}, a guess: save it as UTF-8")
+    return text.translate(_WINDOWS).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
 
 
 def read_table(
@@ -79,47 +74,3 @@ def finite_numbers(cells: Iterable[tuple[str, str]]) -> dict[str, float]:
             if math.isfinite(value := float(cell)):
                 numbers[name] = value
     return numbers
-
-
-ENDINGS = (".srt", ".vtt")
-
-Line = tuple[str, float, float]
-"""What is said, and from which second to which."""
-
-_STAMP = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
-_TIMES = re.compile(rf"^\s*{_STAMP}\s*-->\s*{_STAMP}")
-_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
-
-
-def read_captions(path: str | Path) -> tuple[Line, ...]:
-    """The lines of a caption file, in order of time, without markup; what is no caption is passed over.
-
-    Raises Unreadable for a file that cannot be opened or is far too large for text.
-    """
-    lines: list[Line] = []
-    for block in re.split(r"\n\s*\n", read_text(path)):
-        rows = block.split("\n")
-        # a block holds one caption, unless the blank lines between them were lost
-        timed = [number for number, row in enumerate(rows) if _TIMES.match(row)]
-        numbered = bool(timed and timed[0] and rows[timed[0] - 1].strip().isdigit())
-        for number, following in pairwise([*timed, len(rows)]):
-            times = _TIMES.match(rows[number])
-            assert times is not None
-            begin, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:])
-            texts = rows[number + 1 : following]
-            if numbered and following < len(rows) and texts and texts[-1].strip().isdigit():
-                del texts[-1]  # the number of the next one
-            text = " ".join(_MARKUP.sub("", " ".join(texts)).split())
-            if text and begin < end:
-                lines.append((text, begin, end))
-    return tuple(sorted(lines, key=lambda line: line[1:]))
-
-
-def said_between(lines: tuple[Line, ...], begin: float, end: float) -> str:
-    """The text of the lines whose middle lies in `begin` <= middle < `end`."""
-    return " ".join(text for text, first, last in lines if begin <= (first + last) / 2 < end)
-
-
-def _seconds(parts: tuple[str | None, ...]) -> float:
-    hours, minutes, seconds, fraction = (part or "0" for part in parts)
-    return 3600 * int(hours) + 60 * int(minutes) + int(seconds) + float(f"0.{fraction}")

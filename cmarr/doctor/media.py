@@ -84,11 +84,13 @@ def _unreadable(
         header = headers[path]
         if isinstance(header, Failure):
             reasons[u.id] = header.reason
-        elif not (header.audio if modality == "s" else header.video):
+        elif not header.holds(modality):
             reasons[u.id] = f"{path} has no {'sound' if modality == 's' else 'video'} track"
-        elif header.seconds is not None and (start := u.span(modality)[0] or 0.0) > header.seconds + _BEYOND:
+        elif (last := header.span(modality)[1]) is not None and (
+            start := u.span(modality)[0] or 0.0
+        ) > last + _BEYOND:
             reasons[u.id] = (
-                f"{path} lasts {header.seconds:.4g} s, the utterance begins at {start:g} s; are times in seconds?"
+                f"{path} lasts {last:.4g} s, the utterance begins at {start:g} s; are times in seconds?"
             )
     if not reasons:
         return []
@@ -130,7 +132,8 @@ def _repeated(utterances: Sequence[Utterance], headers: Mapping[str, Header | Fa
 def _reaches_beyond(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> bool:
     for modality in ("s", "v"):
         header, (_, end) = headers.get(utterance.source(modality) or ""), utterance.span(modality)
-        if isinstance(header, Header) and header.seconds and end and end > header.seconds + _BEYOND:
+        last = header.span(modality)[1] if isinstance(header, Header) else None
+        if last and end and end > last + _BEYOND:
             return True
     return False
 

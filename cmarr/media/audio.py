@@ -12,7 +12,7 @@ import soundfile
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, Failure, one_by_one, require_file, require_span
-from cmarr.media.containers import decoded_frames, open_media
+from cmarr.media.containers import decoded_frames, open_media, origin_of
 
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
@@ -58,15 +58,16 @@ def read_samples(clip: Clip) -> tuple[np.ndarray, int]:
 
     Raises Unreadable as `read_audio` does, silence aside.
     """
-    samples, rate = _as_recorded(clip)
+    samples, rate, _ = _as_recorded(clip)
     scale = _scale(samples)
     return (samples if scale == 1 else samples / scale), rate
 
 
-def _as_recorded(clip: Clip) -> tuple[np.ndarray, int]:
+def _as_recorded(clip: Clip) -> tuple[np.ndarray, int, int]:
+    """Samples, their rate, and the number of the sound track that they are of."""
     require_file(clip.path)
     require_span(clip)
-    samples, rate = _decode(clip)
+    samples, rate, track = _decode(clip)
     if not RATES[0] <= rate <= RATES[1]:
         raise Unreadable(f"{clip.path} claims a sampling rate of {rate} Hz; its header is damaged")
     if not len(samples):
@@ -74,7 +75,7 @@ def _as_recorded(clip: Clip) -> tuple[np.ndarray, int]:
         raise Unreadable(f"{clip.path} holds no sound{where}; check the recording, or leave its path empty")
     if not np.isfinite(samples).all():
         raise Unreadable(f"{clip.path} holds NaN or infinite samples; write it again from its source")
-    return samples, rate
+    return samples, rate, track
 
 
 def _scale(samples: np.ndarray) -> np.float32:
@@ -105,7 +106,7 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.asarray(sinc(torch.from_numpy(samples), ratio.numerator, ratio.denominator))
 
 
-def _decode(clip: Clip) -> tuple[np.ndarray, int]:
+def _decode(clip: Clip) -> tuple[np.ndarray, int, int]:
     # By content, not by extension: files that lie about their format are common.
     with Path(clip.path).open("rb") as opened:
         head = opened.read(12)
@@ -114,7 +115,7 @@ def _decode(clip: Clip) -> tuple[np.ndarray, int]:
         # was killed before it wrote the length.
         with contextlib.suppress(soundfile.LibsndfileError):
             if (found := _with_soundfile(clip)) is not None:
-                return found
+                return *found, 0
     try:
         return _with_ffmpeg(clip)
     except av.error.FFmpegError as error:
@@ -168,20 +169,20 @@ def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int] | None:
         return mono.samples(), rate
 
 
-def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int]:
+def _with_ffmpeg(clip: Clip) -> tuple[np.ndarray, int, int]:
     """The first track with sound; the first of all where there is none."""
     with open_media(clip.path) as container:
         tracks = len(container.streams.audio)
     if not tracks:
         raise Unreadable(f"{clip.path} holds no audio track; leave its audio path empty")
-    found = _track(clip, 0)
-    for number in range(1, tracks):
-        if len(found[0]) and not _silent(found[0]):
-            break
-        other = _track(clip, number)
-        if len(other[0]) and not _silent(other[0]):
-            found = other
-    return found
+    first = None
+    for number in range(tracks):
+        samples, rate = _track(clip, number)
+        if len(samples) and not _silent(samples):
+            return samples, rate, number
+        first = first or (samples, rate, number)
+    assert first is not None
+    return first
 
 
 def _track(clip: Clip, number: int) -> tuple[np.ndarray, int]:
@@ -189,7 +190,7 @@ def _track(clip: Clip, number: int) -> tuple[np.ndarray, int]:
         stream = container.streams.audio[number]
         if stream.codec_context is None:
             raise Unreadable(f"{clip.path} holds sound in a format that cannot be decoded; convert it to WAV")
-        origin = (container.start_time or 0) / av.time_base
+        origin = origin_of(container)
         if clip.begin > 1:
             # Compressed audio needs a little run-up before the first sample is right.
             container.seek(int((clip.begin - 1 + origin) * av.time_base))
@@ -223,11 +224,15 @@ RUN = 3
 
 @dataclass(frozen=True)
 class Levels:
-    """Seconds that could be decoded, the share of the samples on flat tops, the loudest sample as it was recorded."""
+    """Seconds that could be decoded, the share of the samples on flat tops, the loudest sample as it was recorded.
+
+    track: the number of the sound track that was read
+    """
 
     seconds: float
     clipped: float
     peak: float = field(default=0.0, compare=False)
+    track: int = field(default=0, compare=False)
 
 
 class LevelReader:
@@ -240,9 +245,9 @@ class LevelReader:
 
 def levels(clip: Clip) -> Levels:
     """Look at the samples as recorded, before any resampling. Raises Unreadable where there are none."""
-    samples, rate = _as_recorded(clip)
+    samples, rate, track = _as_recorded(clip)
     peak = float(np.abs(samples).max())
-    return Levels(len(samples) / rate, clipped_share(samples / _scale(samples)), peak)
+    return Levels(len(samples) / rate, clipped_share(samples / _scale(samples)), peak, track)
 
 
 def clipped_share(samples: np.ndarray) -> float:

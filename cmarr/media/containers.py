@@ -1,6 +1,10 @@
-"""Opening a media file so that it can name no other file, and claim no frame that fills the memory."""
+"""Opening a media file so that it can name no other file and claim no frame that fills the memory; what is where in it.
 
-from collections.abc import Iterator
+All times are seconds from the beginning of the file, which is where the first of its tracks begins.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +57,81 @@ def decoded_frames(container: InputContainer, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError:
             continue
         yield from frames
+
+
+ESTIMATED = frozenset(
+    {"aac", "ac3", "amr", "dts", "eac3", "h264", "hevc", "mp3", "mpegvideo", "mpeg", "mpegts"}
+)
+"""Formats whose headers hold no lengths: what FFmpeg says then is a guess from the first packets."""
+
+SCANNED = 64 * 2**20
+"""Bytes up to which a file is gone through to measure its tracks; of a larger one with a length, the end is."""
+
+TAIL = 15.0
+"""Seconds of that end."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a track lies in its file, and how many packets it has there; 0: not counted."""
+
+    begin: float
+    end: float
+    packets: int = 0
+
+
+def origin_of(container: InputContainer) -> float:
+    """The time stamp, s, at which a file begins."""
+    return (container.start_time or 0) / av.time_base
+
+
+def spans_of(container: InputContainer, tracks: Sequence[Any], size: int) -> dict[int, Span]:
+    """Index of a track -> where it lies: what the headers say, measured by its packets where they do not.
+
+    Nothing is decoded. size: bytes of the file. Tracks without a packet are left out. The container is at another
+    place, or at its end, afterwards.
+    """
+    told = {t.index: _told(t, origin_of(container)) for t in tracks}
+    if container.format.name not in ESTIMATED and None not in told.values():
+        return {index: span for index, span in told.items() if span is not None}
+    length = container.duration / av.time_base if container.duration else None
+    if length is not None and size > SCANNED:
+        container.seek(int((origin_of(container) + max(length - TAIL, 0.0)) * av.time_base))
+        found = _packets(container, tracks)
+        begins = {t.index: _begin(t, origin_of(container)) for t in tracks}
+        return {index: Span(begins[index], span.end) for index, span in found.items()}
+    return _packets(container, tracks)
+
+
+def _told(track: Any, origin: float) -> Span | None:
+    if track.start_time is None or not track.duration:
+        return None
+    begin = _begin(track, origin)
+    return Span(
+        begin, float(track.start_time * track.time_base) - origin + float(track.duration * track.time_base)
+    )
+
+
+def _begin(track: Any, origin: float) -> float:
+    return max(float((track.start_time or 0) * track.time_base) - origin, 0.0)
+
+
+def _packets(container: InputContainer, tracks: Sequence[Any]) -> dict[int, Span]:
+    """From the first packet of each track to the end of its last, from where the file is being read."""
+    origin = origin_of(container)
+    begins: dict[int, float] = {}
+    ends: dict[int, float] = {}
+    counts: dict[int, int] = {}
+    try:
+        for packet in container.demux(list(tracks)):
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None or not packet.size:
+                continue
+            index, unit = packet.stream.index, float(packet.time_base)
+            begin = stamp * unit - origin
+            begins[index] = min(begins.get(index, begin), begin)
+            ends[index] = max(ends.get(index, begin), begin + (packet.duration or 0) * unit)
+            counts[index] = counts.get(index, 0) + 1
+    except av.error.FFmpegError:  # damaged from here on
+        pass
+    return {i: Span(max(round(begins[i], 6), 0.0), round(ends[i], 6), counts[i]) for i in begins}

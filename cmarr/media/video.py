@@ -1,6 +1,7 @@
 """Video files to gray frames at a chosen rate, each file decoded once for all clips in it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -8,10 +9,17 @@ from av.container import InputContainer
 
 from cmarr.errors import Unreadable
 from cmarr.media.clips import Clip, require_file, require_span
-from cmarr.media.containers import decoded_frames, open_media, video_tracks
+from cmarr.media.containers import decoded_frames, open_media, origin_of, video_tracks
 
 SEEK_FROM = 2.0
 """Seconds: a clip that begins later is reached by seeking to the key frame before it."""
+
+
+class Shown(NamedTuple):
+    """A frame, and how much wider than high its pixels are."""
+
+    frame: av.VideoFrame
+    aspect: float
 
 
 def read_frames(clips: Sequence[Clip], rate: float) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -51,9 +59,9 @@ class _Windows:
         self.clip, self.rate = clip, rate
         self.number = -1
         self.distance = 0.0
-        self.best: tuple[float, av.VideoFrame] | None = None
+        self.best: tuple[float, Shown] | None = None
 
-    def offer(self, time: float, frame: av.VideoFrame) -> list[tuple[float, av.VideoFrame]]:
+    def offer(self, time: float, frame: Shown) -> list[tuple[float, Shown]]:
         if not self.clip.begin <= time < self.clip.stop:
             return []
         position = (time - self.clip.begin) * self.rate
@@ -65,12 +73,12 @@ class _Windows:
             self.number, self.distance, self.best = number, distance, (time - self.clip.begin, frame)
         return finished
 
-    def flush(self) -> list[tuple[float, av.VideoFrame]]:
+    def flush(self) -> list[tuple[float, Shown]]:
         best, self.best = self.best, None
         return [] if best is None else [best]
 
 
-def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.VideoFrame]]:
+def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, Shown]]:
     """(seconds in the file, frame) in order of time, from at or before `begin` up to `stop`."""
     try:
         with open_media(path) as container:
@@ -93,8 +101,8 @@ def _decode(path: str, begin: float, stop: float) -> Iterator[tuple[float, av.Vi
 
 
 def _until(
-    first: tuple[float, av.VideoFrame], frames: Iterator[tuple[float, av.VideoFrame]], stop: float
-) -> Iterator[tuple[float, av.VideoFrame]]:
+    first: tuple[float, Shown], frames: Iterator[tuple[float, Shown]], stop: float
+) -> Iterator[tuple[float, Shown]]:
     yield first
     for time, frame in frames:
         if time >= stop:
@@ -102,9 +110,7 @@ def _until(
         yield time, frame
 
 
-def timed_frames(
-    container: InputContainer, path: str, seek: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
+def timed_frames(container: InputContainer, path: str, seek: float | None) -> Iterator[tuple[float, Shown]]:
     """Every frame that is decoded of an open file, with its second; from the key frame before `seek`, if given."""
     tracks = video_tracks(container)
     if not tracks:
@@ -113,10 +119,11 @@ def timed_frames(
     if stream.codec_context is None:
         raise Unreadable(f"{path} holds video in a format that cannot be decoded; convert it (MP4 or AVI)")
     stream.codec_context.thread_count = 1
-    origin = (container.start_time or 0) / av.time_base
+    origin = origin_of(container)
     step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
     if seek is not None:
         container.seek(int((seek + origin) * av.time_base))
+    aspect = _aspect(stream)
     last = None if seek is not None else -step
     for frame in decoded_frames(container, stream):
         time = None if frame.time is None else frame.time - origin
@@ -124,16 +131,30 @@ def timed_frames(
             time = last + step  # some AVI files give no timestamp, or one twice
         if time is not None:  # just after a seek, a frame without a timestamp cannot be placed
             last = time
-            yield time, frame
+            yield time, Shown(frame, aspect)
 
 
-def _seen(frame: av.VideoFrame, clip: Clip, time: float) -> np.ndarray:
+def _seen(frame: Shown, clip: Clip, time: float) -> np.ndarray:
     gray = _gray(frame, clip.crop)
     return gray if clip.damage is None else clip.damage(gray, time)
 
 
-def _gray(frame: av.VideoFrame, crop: str | None) -> np.ndarray:
-    image = frame.to_ndarray(format="gray")  # (H, W) uint8
+WIDEST = 4.0
+"""How much wider than high, or higher than wide, pixels may be; a header that claims more is damaged."""
+
+
+def _aspect(stream: Any) -> float:
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
+
+
+def _gray(shown: Shown, crop: str | None) -> np.ndarray:
+    frame, aspect = shown
+    width = round(frame.width * aspect)
+    square = (
+        frame if width == frame.width else frame.reformat(width=width, height=frame.height, format="gray")
+    )
+    image = square.to_ndarray(format="gray")  # (H, W) uint8
     if turns := round(getattr(frame, "rotation", 0) / 90) % 4:
         image = np.rot90(image, turns)  # phones store portrait video lying on its side
     half = image.shape[1] // 2

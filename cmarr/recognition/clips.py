@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.clips import Options
+from cmarr.corpora.captions import ENDINGS, Said, read_captions, spoken
+from cmarr.corpora.clips import Options, guessed_encoding
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import FILM, SOUND, Header
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import ENDINGS, read_captions, read_text, said_between
+from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, NAMES
@@ -39,7 +40,7 @@ TABLES = (".csv", ".parquet")
 
 OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
 
-_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": (".srt", ".vtt")}
+_KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": ENDINGS}
 
 SHORTEST_WINDOW = 0.25
 """Share of a window below which what is left at the end of a recording is left out."""
@@ -54,11 +55,13 @@ class Given:
 
     features: letter -> (T, D) array that stands for a modality of the utterance
     unread:   letter -> why what was there for a modality could not be read; nothing of it is in the utterance
+    warnings: sentences about how it was read
     """
 
     utterance: Utterance
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def clip_from(
@@ -76,6 +79,9 @@ def clip_from(
     Raises UserError for arguments that are no media, and for times that cannot be.
     """
     sound = picture = said = None
+    for path in (clip, audio, video):
+        if isinstance(path, str | Path):
+            _require_name(path)
     if clip is not None:
         sound, picture = media_of(clip)
         said = sidecar(Path(clip))
@@ -92,6 +98,16 @@ def clip_from(
     if text is not None:
         return Given(replace(utterance, text=text))
     return beside(utterance, said) if said is not None else Given(utterance)
+
+
+def _require_name(path: str | Path) -> None:
+    """Raise UserError for what no file can be called."""
+    try:
+        named = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half a character
+        named = False
+    if not named:
+        raise UserError(f"{printable(path)} can be the name of no file; correct the path")
 
 
 def media_of(path: str | Path) -> tuple[str | None, str | None]:
@@ -112,21 +128,28 @@ def sidecar(path: Path) -> Path | None:
 def beside(utterance: Utterance, path: Path) -> Given:
     """The utterance with the text of the file beside it; one that cannot be read costs it that text alone."""
     try:
-        return Given(with_transcript(utterance, path))
+        return with_transcript(utterance, path)
     except Unreadable as error:
         return Given(utterance, unread={"t": printable(error)})
 
 
-def with_transcript(utterance: Utterance, path: Path) -> Utterance:
+def with_transcript(utterance: Utterance, path: Path) -> Given:
     """The utterance with the text of a file; of captions, what is said between its start and end.
 
     Raises Unreadable for a file that cannot be read.
     """
+    told: list[str] = []
+
+    def note(sentence: str) -> None:
+        told.append(printable(sentence))
+
     if path.suffix.lower() not in ENDINGS:
-        return replace(utterance, text=read_text(path).strip())
-    begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
-    lines = tuple(line for line in read_captions(path) if begin <= (line[1] + line[2]) / 2 < end)
-    return replace(utterance, text=" ".join(said for said, _, _ in lines), words=lines)
+        found = replace(utterance, text=read_text(path, note).strip())
+    else:
+        begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
+        lines = Said(read_captions(path, note)).between(begin, end)
+        found = replace(utterance, text=spoken(lines), words=lines)
+    return Given(found, warnings=tuple(told))
 
 
 def letter_of(modality: str) -> str:
@@ -178,6 +201,7 @@ def find_clips(
     """
     clips: list[Given | Refusal] = []
     for path in map(Path, paths):
+        _require_name(path)
         if not path.exists():
             raise UserError(f"{printable(path)} does not exist")
         if path.is_dir():
@@ -195,12 +219,9 @@ def find_clips(
     clip: Given | Refusal = clips[0] if clips else Given(Utterance("text"))
     if isinstance(clip, Refusal):
         return [clip]
-    utterance = clip.utterance
     if transcript is not None:
-        utterance = with_transcript(utterance, Path(transcript))
-    if text is not None:
-        utterance = replace(utterance, text=text, words=())
-    return [Given(utterance)]
+        clip = with_transcript(clip.utterance, Path(transcript))
+    return [clip if text is None else Given(replace(clip.utterance, text=text, words=()))]
 
 
 def passed_over(paths: Iterable[str | Path]) -> str | None:
@@ -254,8 +275,10 @@ def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
 
 def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     utterances, rejected = read_manifest(path, Options(allow_outside=allow_outside))
+    guessed = guessed_encoding(path)
     for utterance in utterances:
-        yield Given(replace(utterance, id=printable(utterance.id)))
+        told = (guessed,) if guessed and utterance.text else ()
+        yield Given(replace(utterance, id=printable(utterance.id)), warnings=told)
     for refused in rejected:
         yield Refusal(printable(refused.id), refused.reason)
 
@@ -290,18 +313,19 @@ def cut_windows(
         count += 1
     if count > MOST_WINDOWS:
         raise UserError(f"{utterance.id}: {count} windows, more than {MOST_WINDOWS}; take a larger hop")
-    cut = []
+    cut, said = [], Said(utterance.words)
     for number in range(count):
         first = begin + number * hop
         last = min(first + window, end)
-        said = said_between(utterance.words, first, last) or None
-        cut.append(replace(utterance, start=first, end=last, text=said))
+        cut.append(replace(utterance, start=first, end=last, text=spoken(said.between(first, last)) or None))
     return cut
 
 
 def _end(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> float | None:
-    found = [headers.get(path) for path in (utterance.audio, utterance.video) if path]
-    lengths = [h.seconds for h in found if isinstance(h, Header) and h.seconds is not None]
+    """The last second of a recording: of the tracks that are used, or of what is said with times."""
+    found = [(m, headers.get(path)) for m in "sv" if (path := utterance.source(m))]
+    spans = [header.span(m) for m, header in found if isinstance(header, Header) and header.holds(m)]
+    lengths = [end for _, end in spans if end is not None]
     if not lengths and not found and utterance.words:
         lengths = [max(end for _, _, end in utterance.words)]
     if not lengths:

@@ -1,6 +1,5 @@
 """From clips to features: what each modality gives, what it lacks, what is odd about it, and how large it may be."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,17 @@ from cmarr.media.clips import Clip, Failure, by_file, clip_of
 from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given
-from cmarr.utterance import FeatureSequence, Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, holds_half
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"
 
-EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK)
+NOT_HERE = "the track holds nothing of this part"
+
+NOTHING = 0.05
+"""Seconds of a track below which a part of it is none: less than a spectrum takes, and than tracks differ by."""
+
+EXPECTED = (NOT_GIVEN, HIDDEN, NO_TRACK, NOT_HERE)
 """Reasons why a modality is missing that are worth no warning."""
 
 CLIPPED = 0.001
@@ -38,9 +42,6 @@ LONG = 30.0
 """Seconds from which on a clip is no utterance any more."""
 
 HEADER_SECONDS = 10.0
-
-HALF = re.compile("[\\ud800-\\udfff]")
-"""Half of a surrogate pair, which no UTF-8 text can hold."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,10 @@ class Reader:
             for u in own
         ]
         headers = self.headers(shown)
-        readings = [Reading(utterance) for utterance in placed]
+        told = [clip.warnings if "t" not in hide else () for clip in clips]
+        readings = [
+            Reading(utterance, warnings=list(own)) for utterance, own in zip(placed, told, strict=True)
+        ]
         wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
         for clip, utterance, reading in zip(clips, shown, readings, strict=True):
             for modality in MODALITIES:
@@ -199,9 +203,12 @@ class Reader:
         header = headers[source]
         if isinstance(header, Failure):
             return header.reason
-        if not (header.audio if modality == "s" else header.video):
+        if not header.holds(modality):
             return NO_TRACK
         length = _length(utterance, modality, header)
+        if length is not None and length < NOTHING and utterance.span(modality) != (None, None):
+            begin, end = header.span(modality)
+            return f"{NOT_HERE}: it lies between {begin:.1f} s and {end:.1f} s of the file"
         return self.limits.length(source, length) or (
             self.limits.picture(source, header) if modality == "v" else None
         )
@@ -227,10 +234,10 @@ class Reader:
                     else:
                         reading.frames[modality] = result
             for utterance, found in zip(bounded["s"], heard.result(), strict=True):
-                if isinstance(found, Levels):
-                    header = headers[str(utterance.audio)]
-                    length = _length(utterance, "s", header) if isinstance(header, Header) else None
-                    readings[int(utterance.id)].warnings += _about_sound(found, length)
+                reading, header = readings[int(utterance.id)], headers[str(utterance.audio)]
+                if isinstance(found, Levels) and isinstance(header, Header):
+                    length = header.used("s", *reading.utterance.span("s"), found.track)
+                    reading.warnings += _about_sound(found, length)
 
     def _bounded(self, utterance: Utterance) -> Utterance:
         """The utterance with an end: a header that tells nothing, or lies, must not open an endless file."""
@@ -265,12 +272,12 @@ class Reader:
         return self.limits.seconds_for(longest)
 
     def _warn(self, reading: Reading, headers: Mapping[str, Header | Failure]) -> None:
-        if "t" in reading.frames and HALF.search(reading.utterance.text or ""):
+        if "t" in reading.frames and holds_half(reading.utterance.text or ""):
             reading.warnings.append(
                 "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
             )
         for modality, reason in reading.missing.items():
-            if reason not in EXPECTED:
+            if not reason.startswith(EXPECTED):
                 reading.warnings.append(f"{NAMES[modality]} not used: {reason}")
         rate = getattr(getattr(self.encoders.get("v"), "faces", None), "rate", None)
         video = headers.get(str(reading.utterance.video))
@@ -300,12 +307,7 @@ def absolute(utterance: Utterance) -> Utterance:
 
 def _length(utterance: Utterance, modality: str, header: Header) -> float | None:
     """Seconds of a file that are used; None where nobody knows."""
-    begin, end = utterance.span(modality)
-    first, last = header.sound if modality == "s" and header.sound else (0.0, header.seconds)
-    if end is None and last is None:
-        return None
-    stop = min(x for x in (end, last) if x is not None)
-    return max(stop - max(begin or 0.0, first), 0.0)
+    return header.used(modality, *utterance.span(modality))
 
 
 def _about_sound(found: Levels, length: float | None) -> Iterator[str]:

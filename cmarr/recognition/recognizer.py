@@ -140,7 +140,7 @@ class Recognizer:
         """Predict for one clip.
 
         clip:         a media file; what it holds of sound and video is used, and a transcript that lies
-                      beside it under the same name (.txt, .srt, .vtt)
+                      beside it under the same name (.txt, .srt, .vtt, .ass)
         audio, video: a path, the bytes of a file, or for audio `(samples, rate)`: (N,) or (N, channels)
                       floats of full scale 1, and Hz; they take the place of what the clip holds
         text:         what is said

@@ -1,8 +1,10 @@
 """Transcripts with times."""
 
+import time
+
 import pytest
 
-from cmarr.corpora.text_files import read_captions, said_between
+from cmarr.corpora.captions import Said, read_captions, spoken
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -51,12 +53,76 @@ def test_what_is_no_caption_is_passed_over(tmp_path):
 
 
 def test_a_line_belongs_to_where_its_middle_lies():
-    assert said_between(LINES, 0.0, 1.75) == ""
-    assert said_between(LINES, 1.0, 3.0) == "Hello there, you two."
-    assert said_between(LINES, 0.0, 100.0) == "Hello there, you two. Good bye."
+    said = Said(LINES)
+    assert said.between(0.0, 1.75) == ()
+    assert spoken(said.between(1.0, 3.0)) == "Hello there, you two."
+    assert spoken(said.between(0.0, 100.0)) == "Hello there, you two. Good bye."
 
 
 def test_an_hour_that_no_clock_shows_is_no_caption(tmp_path):
     endless = "9" * 5000
     (tmp_path / "a.srt").write_text(f"1\n{endless}:00:00,000 --> {endless}:00:01,000\nnever\n")
     assert read_captions(tmp_path / "a.srt") == ()
+
+
+AUTOMATIC = """WEBVTT
+Kind: captions
+
+STYLE
+::cue { color: red }
+
+1
+00:00.500 --> 00:01.500 align:start position:0%
+so<00:00:00.700><c> this</c> &amp; that
+
+NOTE
+nobody says this,
+nor this
+
+00:02.000 --> 00:02.500
+- at 00:00:01,000 or 00:00:02,000
+- {\\an8}yes
+
+"""
+SUBSTATION = """[Script Info]
+Title: x
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:01.00,D,,0,0,0,,a remark
+Dialogue: 0,0:00:03.00,0:00:04.00,D,,0,0,0,,{\\i1}Good{\\i0} bye,\\Nall.
+Dialogue: 0,0:00:01.00,0:00:02.50,D,,0,0,0,,Hello
+Dialogue: 0,0:00:01.00,0:00:02.50,D,,0,0,0,,{\\p1}m 0 0 l 100 0{\\p0}
+"""
+
+
+def test_what_is_written_in_a_caption_file_and_not_said(tmp_path):
+    (tmp_path / "a.vtt").write_text(AUTOMATIC)
+    assert [text for text, *_ in read_captions(tmp_path / "a.vtt")] == [
+        "so this & that",
+        "- at 00:00:01 000 or 00:00:02 000 - yes",
+    ]
+
+
+def test_substation(tmp_path):
+    (tmp_path / "a.ass").write_text(SUBSTATION)
+    assert read_captions(tmp_path / "a.ass") == (("Hello", 1.0, 2.5), ("Good bye, all.", 3.0, 4.0))
+    (tmp_path / "a.ass").write_text(SUBSTATION.replace("0:00:03.00", "soon"))
+    assert read_captions(tmp_path / "a.ass") == ()
+
+
+@pytest.mark.parametrize("flood", ["{", "<a", "\n", "1\n", "-->", " ", "}{"])
+@pytest.mark.parametrize("head", ["1\n00:00:00,000 --> 00:00:01,000\n", SUBSTATION.rstrip()])
+def test_twice_as_many_braces_take_twice_as_long(tmp_path, flood, head):
+    """Square time would be minutes."""
+    (tmp_path / "a.srt").write_text(head + flood * (300_000 // len(flood)) + "\n")
+    began = time.process_time()
+    read_captions(tmp_path / "a.srt")
+    assert time.process_time() - began < 5
+
+
+def test_a_guessed_encoding_is_told(tmp_path):
+    (tmp_path / "a.srt").write_bytes(SRT.replace("Good  bye.", "我感觉很好").encode("gbk"))
+    told = []
+    assert [text for text, *_ in read_captions(tmp_path / "a.srt", told.append)][1] == "我感觉很好"
+    assert len(told) == 1 and "a.srt" in told[0] and "GB 18030" in told[0]

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cmarr.corpora import clips
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.registry import corpus_inventory, read_corpus
 from cmarr.errors import UserError
@@ -139,10 +140,13 @@ def test_a_file_on_no_disk_of_this_machine_costs_its_row(tmp_path, cell):
     assert utterance.id == "2" and "put the file below the manifest's folder" in rejected.reason
 
 
-def test_bytes_that_are_not_utf8_name_the_line(tmp_path):
+def test_a_table_that_is_not_utf8_is_read_and_doctor_says_so(tmp_path):
     write(tmp_path, "id,text", "1,plain", "2,caf\xe9", encoding="latin1")
-    with pytest.raises(UserError, match=r"manifest.csv, line 3: not UTF-8"):
-        read(tmp_path)
+    assert [u.text for u in read(tmp_path)[0]] == ["plain", "café"]
+    (finding,) = clips.findings(tmp_path, [], clips.Options())
+    assert finding.level == "warning" and "Windows-1252" in finding.text
+    write(tmp_path, "id,text", "1,café")
+    assert not clips.findings(tmp_path, [], clips.Options())
 
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path):

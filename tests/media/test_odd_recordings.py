@@ -12,17 +12,18 @@ from recordings import face, loudest, tone
 
 from cmarr.corpora.headers import read_headers
 from cmarr.errors import Unreadable
+from cmarr.media import containers
 from cmarr.media.audio import levels, read_audio
 from cmarr.media.clips import Clip
 from cmarr.media.containers import open_media
-from cmarr.media.video import timed_frames
+from cmarr.media.video import read_frames, timed_frames
 
 RATE = 16_000
 
 
-def write_film(path, sounds, delay=0.0, cover=False):
-    """An MP4 with sound tracks (N,) at 16 kHz, the first one late by `delay` seconds, and 2 s of video or a cover."""
-    with av.open(str(path), "w", format="mp4") as container:
+def write_film(path, sounds, delay=0.0, cover=False, format="mp4"):
+    """A film with sound tracks (N,) at 16 kHz, the first one late by `delay` seconds, and 2 s of video or a cover."""
+    with av.open(str(path), "w", format=format) as container:
         picture = container.add_stream("mjpeg" if cover else "libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 160, 120, "yuvj420p" if cover else "yuv420p"
         if cover:
@@ -41,6 +42,35 @@ def write_film(path, sounds, delay=0.0, cover=False):
                 frame.pts = first + round(delay * RATE)
                 container.mux(track.encode(frame))
             container.mux(track.encode(None))
+    return str(path)
+
+
+def write_live(path, seconds=3.0, late=0.0, video=True):
+    """A WebM as a browser's MediaRecorder writes it: no length anywhere; sound that begins `late` seconds later."""
+    with av.open(str(path), "w", format="webm", options={"live": "1"}) as container:
+        picture = container.add_stream("libvpx", rate=25) if video else None
+        sound, packets = container.add_stream("libopus", rate=48_000, layout="mono"), []
+        if picture:
+            picture.width, picture.height, picture.pix_fmt = 160, 120, "yuv420p"
+            for number in range(round(25 * seconds)):
+                frame = av.VideoFrame.from_ndarray(face(), format="gray")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                packets += picture.encode(frame)
+            packets += picture.encode(None)
+        samples = tone(440, seconds, 48_000).astype(np.float32)
+        for first in range(0, len(samples), 960):
+            frame = av.AudioFrame.from_ndarray(
+                samples[None, first : first + 960], format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.time_base, frame.pts = (
+                48_000,
+                Fraction(1, 48_000),
+                first + round(48_000 * late),
+            )
+            packets += sound.encode(frame)
+        packets += sound.encode(None)
+        for packet in sorted(packets, key=lambda p: p.pts * p.time_base):
+            container.mux(packet)
     return str(path)
 
 
@@ -103,3 +133,54 @@ def test_a_cover_is_no_video(tmp_path):
     assert header.audio and not header.video
     with open_media(path) as container, pytest.raises(Unreadable, match="holds no video track"):
         next(timed_frames(container, path, None))
+
+
+def test_a_browser_writes_no_length_and_it_is_measured(tmp_path):
+    header = header_of(write_live(tmp_path / "a.webm"))
+    assert header.seconds == pytest.approx(3.0, abs=0.05) and header.frames == 75
+    assert header.sound == pytest.approx((0, 3), abs=0.05) and header.picture == pytest.approx(
+        (0, 3), abs=0.05
+    )
+    assert header_of(write_live(tmp_path / "b.webm", video=False)).seconds == pytest.approx(3.0, abs=0.05)
+    late = header_of(write_live(tmp_path / "c.webm", late=1.0))
+    assert late.sound == pytest.approx((1, 4), abs=0.05) and late.picture == pytest.approx((0, 3), abs=0.05)
+    assert late.used("s", 0.0, 2.0) == pytest.approx(1.0, abs=0.05) and late.used("v", 3.5, None) == 0
+
+
+def test_a_raw_stream_is_measured_and_not_guessed(tmp_path):
+    with av.open(str(tmp_path / "a.aac"), "w", format="adts") as container:
+        track = container.add_stream("aac", rate=RATE, layout="mono")
+        # quiet for long: whoever guesses the length from the first packets is wrong
+        samples = np.concatenate([np.zeros(10 * RATE), np.random.default_rng(0).uniform(-1, 1, 2 * RATE)])
+        for first in range(0, len(samples), 1024):
+            block = samples[None, first : first + 1024].astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), first
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    assert header_of(tmp_path / "a.aac").seconds == pytest.approx(12.0, abs=0.2)
+
+
+def test_a_large_file_is_measured_at_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "SCANNED", 0)
+    monkeypatch.setattr(containers, "TAIL", 0.5)
+    path = str(tmp_path / "a.mkv")
+    write_film(path, [tone(440, 2.0)], delay=1.0, format="matroska")
+    header = header_of(path)
+    assert header.sound == pytest.approx((1, 3), abs=0.15) and header.seconds == pytest.approx(3, abs=0.15)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(8, 9), Fraction(1000, 1)])
+def test_pixels_that_are_not_square(tmp_path, aspect):
+    path = str(tmp_path / "a.mp4")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(face(), format="gray")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    image = next(read_frames([Clip(path)], 10.0))[2]
+    assert image.shape == (120, 160 if aspect > 4 else round(160 * aspect))
