@@ -8,13 +8,12 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study, read_cost, training_time
-from cmarr.evaluation.comparison import ALPHA, compare_pairs
-from cmarr.evaluation.resampling import holm
-from cmarr.evaluation.scores import ERRORS, metrics_of, primary
+from cmarr.evaluation.comparison import MODELS, compare_pairs
+from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import Frames, summarise
-from cmarr.report.notes import nothing_can_be_shown
-from cmarr.report.numbers import interval_text, row_label, signed_interval, unit, value_text
+from cmarr.report.notes import ONE_SEED, nothing_can_be_shown
+from cmarr.report.numbers import row_label, score_text, signed_interval, unit, value_text
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.published import ABLATIONS, SOURCE, Published
 from cmarr.report.table import NOTHING, Table
@@ -57,7 +56,7 @@ def scores_frame(ablations: Ablations, metric: str, published: Published | None 
         cells = summary[metric]
         rows.append(
             {"variant": label}
-            | _named(ablations, {row: _cell(metric, cells[row], "mean") for row in SHOWN_ROWS})
+            | _named(ablations, {row: score_text(metric, cells[row]) for row in SHOWN_ROWS})
         )
         if paper := (published or {}).get(label):
             values = {row: _printed(paper.get(row), metric) for row in SHOWN_ROWS}
@@ -69,7 +68,7 @@ def differences_frame(ablations: Ablations, metric: str, published: Published | 
     """One row a variant: its score minus the full method's per condition, with paired intervals."""
     rows = []
     for label, comparison in ablations.comparisons.items():
-        cells = {row: _cell(metric, comparison[metric][row], "difference", sign=True) for row in SHOWN_ROWS}
+        cells = {row: _difference(metric, comparison[metric][row]) for row in SHOWN_ROWS}
         rows.append({"variant": label} | _named(ablations, cells))
         if published and label in published:
             change = {
@@ -92,40 +91,40 @@ def times_frame(times: Mapping[str, float]) -> pd.DataFrame:
 
 
 def verdicts(ablations: Ablations, task: Task, row: str = "avg6") -> list[str]:
-    """One sentence a variant: does leaving that part out hurt? p-values Holm-corrected over the variants."""
+    """One sentence a variant: does leaving that part out hurt? p-values corrected over all variants and rows."""
     metric = primary(task)
     cells = {label: c[metric][row] for label, c in ablations.comparisons.items()}
     known = {label: cell for label, cell in cells.items() if cell["difference"] is not None}
     lines = []
-    for (label, cell), p in zip(known.items(), holm([c["p"] for c in known.values()]), strict=True):
-        lo, hi = cell["lo"], cell["hi"]
-        carried = lo is not None and (lo > 0 or hi < 0) and p < ALPHA
-        worse = (cell["difference"] < 0) != (metric in ERRORS)
-        verdict = ("hurts" if worse else "**helps**") if carried else "**not shown to hurt**"
+    for label, cell in known.items():
+        verdict = {-1: "hurts", 0: "**not shown to hurt**", 1: "**helps**"}[cell["shown"]]
         lines.append(
             f"{label}: {row_label(row, ablations.summaries)} {metric} "
             f"{value_text(metric, cell['difference'], sign=True)} "
-            f"{signed_interval(metric, lo, hi)}, p = {p:.2g}: {verdict}."
+            f"{signed_interval(metric, cell['lo'], cell['hi'])}, p = {cell['p_table']:.2g}: {verdict}."
         )
     if known:
-        clusters = next(iter(ablations.summaries.values()))["meta"]["clusters"]
-        lines += nothing_can_be_shown(clusters, len(known))
+        lines += nothing_can_be_shown(next(iter(ablations.summaries.values()))["meta"]["clusters"])
+        lines += [ONE_SEED] if any(cell["of"] == MODELS for cell in known.values()) else []
     return lines
 
 
 def ablations_table(ablations: Ablations | None, task: Task) -> pd.DataFrame:
-    """Everything as rows: variant, metric, condition, mean, lo, hi, difference, difference_lo, difference_hi, p."""
+    """Everything as rows: what `summarise` and `compare` say of a variant, metric and condition."""
     names = [
         "variant",
         "metric",
         "condition",
         "mean",
+        "std",
+        "std_seeds",
         "lo",
         "hi",
         "difference",
         "difference_lo",
         "difference_hi",
         "p",
+        "p_table",
     ]
     rows: list[Sequence[Any]] = []
     for label, summary in (ablations.summaries if ablations else {}).items():
@@ -133,8 +132,8 @@ def ablations_table(ablations: Ablations | None, task: Task) -> pd.DataFrame:
         for metric in metrics_of(task):
             for row in ROWS:
                 cell, other = summary[metric][row], compared[metric][row] if compared else {}
-                numbers = [cell[k] for k in ("mean", "lo", "hi")]
-                numbers += [other.get(k) for k in ("difference", "lo", "hi", "p")]
+                numbers = [cell[k] for k in ("mean", "std", "std_seeds", "lo", "hi")]
+                numbers += [other.get(k) for k in ("difference", "lo", "hi", "p", "p_table")]
                 rows.append((label, metric, row, *numbers))
     return pd.DataFrame(rows, columns=names)
 
@@ -143,11 +142,10 @@ def _named(ablations: Ablations, cells: Mapping[str, str]) -> dict[str, str]:
     return {row_label(row, ablations.summaries): text for row, text in cells.items()}
 
 
-def _cell(metric: str, cell: Mapping[str, Any], key: str, *, sign: bool = False) -> str:
-    if cell[key] is None:
+def _difference(metric: str, cell: Mapping[str, Any]) -> str:
+    if cell["difference"] is None:
         return NOTHING
-    interval = signed_interval if sign else interval_text
-    return f"{value_text(metric, cell[key], sign=sign)} {interval(metric, cell['lo'], cell['hi'])}".strip()
+    return f"{value_text(metric, cell['difference'], sign=True)} {signed_interval(metric, cell['lo'], cell['hi'])}"
 
 
 def _printed(pair: tuple[float, float] | None, metric: str) -> str:
@@ -210,7 +208,7 @@ def _variants(
         Table(
             f"ablations-{method}",
             f"{f'{printed}, ' if printed else ''}{method} and its variants, {metric}{unit(metric)} "
-            "[95 % interval].",
+            "[95 % interval] ± deviation over folds, over seeds.",
             scores_frame(ablations, metric, paper),
             notes,
         ),
@@ -221,7 +219,7 @@ def _variants(
         ),
     ]
     if metric == "UAR":
-        caption = f"{method} and its variants, WAR, % [95 % interval]."
+        caption = f"{method} and its variants, WAR, % [95 % interval] ± deviation over folds, over seeds."
         blocks.append(Table(f"ablations-{method}-war", caption, scores_frame(ablations, "WAR", paper)))
     return blocks
 

@@ -25,16 +25,16 @@ from cmarr.analyses.study import Study
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import read_levels
 from cmarr.errors import many
-from cmarr.evaluation.comparison import ALPHA, compare_pairs
+from cmarr.evaluation.comparison import MODELS, compare_pairs
 from cmarr.evaluation.predictions import columns
-from cmarr.evaluation.resampling import RESAMPLES, holm
+from cmarr.evaluation.resampling import RESAMPLES
 from cmarr.evaluation.scores import ERRORS, can_be_met, primary
 from cmarr.evaluation.spread import read_spread
 from cmarr.evaluation.sufficient_statistics import levels as by_level
 from cmarr.evaluation.summary import Frames, summarise
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import CONDITIONS, NAMES
-from cmarr.report.notes import FEW, nothing_can_be_shown
+from cmarr.report.notes import FEW, ONE_SEED, nothing_can_be_shown, shown_means
 from cmarr.report.numbers import score_text, value_text
 from cmarr.report.page import Files, Folded, Points, Section
 from cmarr.report.picture import Panel, Picture
@@ -157,9 +157,8 @@ class Finding:
     """One method under one kind of damage.
 
     scores:      choice -> metric -> level -> cell, see `cmarr.evaluation.summary.summarise`
-    differences: (choice, other) -> metric -> level -> {difference, lo, hi, p, shown, p_holm}: the first minus the
-                 second, see `cmarr.evaluation.comparison.compare`. `shown` is 1 or -1 only where Holm's correction
-                 over the levels lets it.
+    differences: (choice, other) -> metric -> level -> {difference, lo, hi, p, p_table, shown, of}: the first minus
+                 the second, corrected over the levels and the pairs, see `cmarr.evaluation.comparison.compare`
     """
 
     policies: Policies
@@ -191,28 +190,9 @@ def examine(
     scores = {name: summarise(rows, task, **options) for name, rows in found.predictions.items()}
     pairs = [("use", "hide"), *((name, other) for name in DECIDED for other in ("use", "hide"))]
     given = [(a, b) for a, b in pairs if a in found.predictions and b in found.predictions]
-    compared = compare_pairs(found.predictions, given, task, **options)
-    differences = {pair: _corrected(cells) for pair, cells in compared.items()}
+    compared = compare_pairs(found.predictions, given, task, same_models=True, **options)
+    differences = {pair: {m: c for m, c in own.items() if m != "meta"} for pair, own in compared.items()}
     return Finding(found, scores, differences, scores["use"]["meta"]["clusters"])
-
-
-def _corrected(compared: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with Holm's correction over the levels of each metric."""
-    out: dict[str, Any] = {}
-    for metric, cells in compared.items():
-        if metric == "meta":
-            continue
-        known = [level for level, cell in cells.items() if cell["p"] is not None]
-        corrected = dict(zip(known, holm([cells[level]["p"] for level in known]), strict=True))
-        out[metric] = {
-            level: cell
-            | {
-                "p_holm": corrected.get(level),
-                "shown": cell["shown"] if corrected.get(level, 1.0) < ALPHA else 0,
-            }
-            for level, cell in cells.items()
-        }
-    return out
 
 
 @dataclass(frozen=True)
@@ -272,7 +252,7 @@ def _onset(true: Sequence[bool], levels: Sequence[float]) -> float | None:
 
 
 def scores_table(method: str, kind: str, finding: Finding, realised: Mapping[float, float]) -> pd.DataFrame:
-    """Long: method, kind, level, realised, choice, hidden (share), metric, mean, std, lo, hi, n."""
+    """Long: method, kind, level, realised, choice, hidden (share), metric, mean, std, std_seeds, lo, hi, n."""
     rows = [
         {
             "method": method,
@@ -282,7 +262,7 @@ def scores_table(method: str, kind: str, finding: Finding, realised: Mapping[flo
             "choice": choice,
             "hidden": finding.policies.hidden.get(choice, {}).get(level),
             "metric": metric,
-            **{name: cell[name] for name in ("mean", "std", "lo", "hi", "n")},
+            **{name: cell[name] for name in ("mean", "std", "std_seeds", "lo", "hi", "n")},
         }
         for choice, summary in finding.scores.items()
         for metric, cells in summary.items()
@@ -293,7 +273,7 @@ def scores_table(method: str, kind: str, finding: Finding, realised: Mapping[flo
 
 
 def differences_table(method: str, kind: str, finding: Finding) -> pd.DataFrame:
-    """Long: method, kind, level, choice, minus, metric, difference, lo, hi, p, p_holm, shown."""
+    """Long: method, kind, level, choice, minus, metric, difference, lo, hi, p, p_table, shown, of."""
     rows = [
         {"method": method, "kind": kind, "level": level, "choice": a, "minus": b, "metric": metric, **cell}
         for (a, b), compared in finding.differences.items()
@@ -441,9 +421,9 @@ def notes(findings: Findings, task: Task, cluster: str) -> list[str]:
     ]
     if chosen:
         lines += [
-            f"use - hide: paired difference, {many(clusters, cluster)} resampled; bold: its interval excludes zero and "
-            f"p < {ALPHA} when whole {cluster}s are swapped, Holm-corrected over the levels of a table. Only that is "
-            "called shown.",
+            f"use - hide: paired difference, {many(clusters, cluster)} resampled; bold: shown. "
+            + shown_means(cluster, "the levels of a table and its pairs of choices").capitalize(),
+            *([ONE_SEED] if _of_models(findings, metric) else []),
             "Deciding looks at no label: by entropy, the answer of lower entropy is taken; by sigma, the modality is "
             f"hidden where UMC's sigma is larger than in {100 * (1 - FALSE_ALARMS):g} % of the clean validation "
             "utterances.",
@@ -456,9 +436,15 @@ def notes(findings: Findings, task: Task, cluster: str) -> list[str]:
             f"**Only {many(clusters, cluster)}**: with fewer than {FEW} the intervals are too narrow."
         )
     if chosen:
-        levels = min(len(f.policies.levels) for methods in findings.values() for f in methods.values())
-        lines += nothing_can_be_shown(clusters, levels, cluster)
+        lines += nothing_can_be_shown(clusters, cluster)
     return lines
+
+
+def _of_models(findings: Findings, metric: str) -> bool:
+    found = [f.differences for methods in findings.values() for f in methods.values()]
+    return any(
+        cell["of"] == MODELS for own in found for cells in own.values() for cell in cells[metric].values()
+    )
 
 
 LOOKS: dict[str, Look] = looks(WORDS.values())

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
-from cmarr.evaluation.comparison import ALPHA, Comparisons
+from cmarr.evaluation.comparison import MODELS, Comparisons
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.evaluation.summary import fold_table, long_table
@@ -24,6 +24,7 @@ from cmarr.report.notes import (
     footnotes,
     nothing_can_be_shown,
     results_markdown,
+    shown_means,
     verdicts,
 )
 from cmarr.report.numbers import (
@@ -31,6 +32,7 @@ from cmarr.report.numbers import (
     RAW,
     Summaries,
     chosen_spread,
+    deviations_text,
     row_label,
     score_text,
     signed_interval,
@@ -49,7 +51,7 @@ def results_text(summaries: Summaries, task: Task, *, title: str, cluster: str =
     """Title, the table of means without spread, what its numbers are, and whether a test could come out at all."""
     frame = results_frame(summaries, task, spread="none", bold=False)
     clusters = next(iter(summaries.values()))["meta"]["clusters"]
-    few = nothing_can_be_shown(clusters, len(summaries) - 1, cluster) if len(summaries) > 1 else []
+    few = nothing_can_be_shown(clusters, cluster) if len(summaries) > 1 else []
     unit = "MAE and Corr as they are, the rest in %" if task.regression else "WAR / UAR in %"
     return (
         f"{title}\n{unit}, mean over folds and seeds; '-': no utterance can meet the condition\n\n"
@@ -238,7 +240,7 @@ def results_section(
             Table(
                 f"results-{metric.lower()}",
                 f"Table 2, {LABELS.get(metric, metric)}{unit(metric)}: {shown} under every condition, "
-                "mean [95 % interval].",
+                "mean [95 % interval] ± deviation over folds, over seeds.",
                 scores_frame(study.summaries, metric, study.comparisons, published),
                 notes if metric == first else (),
             )
@@ -251,9 +253,11 @@ def results_section(
                 f"whole {cluster}s resampled and swapped.",
                 tests_frame(study, HEADLINE),
                 [
-                    "p: permutation test; p, Holm: corrected over all comparisons of the method that scored better. A "
-                    f"difference is shown when its 95 % interval excludes zero and the corrected p is below {ALPHA}; "
-                    "otherwise no winner is named. Each condition is a question of its own."
+                    "p: of one difference by itself; p, table: corrected for all that the table of results holds. "
+                    + shown_means(
+                        cluster,
+                        "all pairs of methods, all rows and the metrics of the results table together",
+                    )
                 ],
             )
         )
@@ -295,7 +299,7 @@ def scores_frame(
 
 
 def tests_frame(study: Study, rows: Sequence[str]) -> pd.DataFrame:
-    """One row a condition and pair: the difference of the primary metric, its interval, p, p after Holm, verdict."""
+    """A row a condition and pair: difference of the primary metric, interval, p, p corrected for the table, verdict."""
     metric = primary(study.task)
     out = []
     for row in rows:
@@ -309,11 +313,11 @@ def tests_frame(study: Study, rows: Sequence[str]) -> pd.DataFrame:
                         metric, found["lo"], found["hi"], digits=2, none=NOTHING
                     ),
                     "p": f"{found['p']:.3f}",
-                    "p, Holm": f"{found['p_holm']:.3f}",
+                    "p, table": f"{found['p_table']:.3f}",
                     "shown": verdict(found, one, other),
                 }
             )
-    names = ["condition", "methods", f"difference in {metric}", "95 % interval", "p", "p, Holm", "shown"]
+    names = ["condition", "methods", f"difference in {metric}", "95 % interval", "p", "p, table", "shown"]
     return pd.DataFrame(out, columns=names)
 
 
@@ -328,7 +332,20 @@ def tested(study: Study, metric: str, row: str) -> list[tuple[str, str, dict[str
 
 def verdict(found: Mapping[str, Any], one: str, other: str) -> str:
     """Who is shown to be better; 'no difference' where the test does not carry one."""
-    return {1: f"{one} is better", 0: "no difference", -1: f"{other} is better"}[found["shown"]]
+    ahead = better(found, one, other)
+    if ahead is None:
+        return "no difference"
+    return f"these models of {ahead} are better" if found["of"] == MODELS else f"{ahead} is better"
+
+
+def better(found: Mapping[str, Any], one: str, other: str) -> str | None:
+    """The one of two that is shown to be better; None where the test does not carry a difference."""
+    return {1: one, 0: None, -1: other}[found["shown"]]
+
+
+def of_models(study: Study) -> bool:
+    """Whether some verdict is about the models of a single seed."""
+    return any(found["meta"]["of"] == MODELS for found in study.comparisons.values())
 
 
 def _metrics(task: Task) -> tuple[str, ...]:
@@ -362,7 +379,8 @@ def results_frame(
     Args:
         published: columns beside ours, see `cmarr.report.published`.
         comparisons: a number is bold when its method is shown to be better than every other one of ours.
-        spread: 'std' (± over folds), 'interval' (95 %), 'none', or 'auto': std where there are folds, else interval.
+        spread: 'std' (± over folds, over seeds), 'interval' (95 %, and these), 'none', or 'auto': std where there are
+            folds, else interval.
     """
     if spread == "auto":
         spread = chosen_spread(summaries)
@@ -415,9 +433,7 @@ def _mean(metric: str, cell: Mapping[str, Any], spread: str, bold: bool) -> str:
     if spread == "interval" or cell["mean"] is None:
         return score_text(metric, cell, bold=bold)
     mean = f"**{value_text(metric, cell['mean'])}**" if bold else value_text(metric, cell["mean"])
-    return (
-        f"{mean} ± {value_text(metric, cell['std'])}" if spread == "std" and cell["std"] is not None else mean
-    )
+    return f"{mean} {deviations_text(metric, cell)}".strip() if spread == "std" else mean
 
 
 def _published(row: str, cells: Mapping[str, tuple[float, float] | None]) -> str:
@@ -466,6 +482,7 @@ def section(study: Study) -> Section:
         features=study.features,
         cluster=study.cluster,
         published=paper is not None,
+        of_models=of_models(study),
     )
     made = results_section(study, notes=notes(spread="interval"), cluster=study.cluster, published=published)
     table = results_frame(study.summaries, task, published=published, comparisons=study.comparisons)

@@ -12,7 +12,7 @@ One row a protocol, level (or condition) and metric, in the order of `masks.prot
                (their mean) or 'seen' (the mean of the others); a damage: each condition that uses the damaged
                modality; else 'mixed': each utterance has its own
     metric     WAR, UAR, ... (`cmarr.evaluation.scores`)
-    mean, std, lo, hi, n   as in `cmarr.evaluation.summary.summarise`, fractions; empty where there is no number.
+    mean, std, std_seeds, lo, hi, n   as in `cmarr.evaluation.summary.summarise`, fractions; empty where there is none.
                n: utterances scored, those with at least one usable modality
     all, n_all the mean with every utterance counted, those answered by the training prior too, and their number
     covers     of an average: the conditions that it averages, with spaces between; else the condition
@@ -54,6 +54,7 @@ COLUMNS = (
     "metric",
     "mean",
     "std",
+    "std_seeds",
     "lo",
     "hi",
     "n",

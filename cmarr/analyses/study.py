@@ -200,7 +200,9 @@ def load_study(dataset: str, settings: Mapping[str, Any], places: Places, media:
         task=task,
         frames=frames,
         summaries={method: summarise(frames[method], task) for method in methods},
-        comparisons=compare_all(frames, task),
+        comparisons=compare_all(
+            frames, task, deterministic=[m for m in methods if settings["declared"][m]["deterministic"]]
+        ),
         costs={method: read_cost(places.metrics / method) for method in methods},
         curves={method: pd.read_csv(places.metrics / method / "curves.csv") for method in methods},
         settings=settings,

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from cmarr.analyses.analysis import Analysis
-from cmarr.analyses.results import tested, verdict
+from cmarr.analyses.results import better, of_models, tested
 from cmarr.analyses.study import Study
 from cmarr.errors import listed, many
+from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
-from cmarr.report.notes import FEW, describe_selection, nothing_can_be_shown
+from cmarr.report.notes import FEW, ONE_SEED, describe_selection, nothing_can_be_shown
 from cmarr.report.numbers import interval_text, unit, value_text
 from cmarr.report.page import Points, Section
 
@@ -35,7 +36,8 @@ def summary_section(
             "too wide, and small differences cannot be told from luck."
         )
     if len(study.summaries) > 1:
-        lines += nothing_can_be_shown(meta["clusters"], len(study.summaries) - 1, cluster)
+        lines += nothing_can_be_shown(meta["clusters"], cluster)
+        lines += [ONE_SEED] if of_models(study) else []
     return Section(
         "summary",
         "In short",
@@ -78,15 +80,21 @@ def winner_sentence(study: Study, row: str) -> str:
     start += f"`{best}` has the {'lowest' if metric in ERRORS else 'highest'} {metric}, {told}"
     beaten: list[str] = []
     unclear: list[str] = []
-    for one, other, found in tested(study, metric, row):
-        if best in (one, other):
-            rival = other if best == one else one
-            (beaten if verdict(found, one, other) == f"{best} is better" else unclear).append(f"`{rival}`")
+    own = [(one, other, found) for one, other, found in tested(study, metric, row) if best in (one, other)]
+    for one, other, found in own:
+        rival = other if best == one else one
+        (beaten if better(found, one, other) == best else unclear).append(f"`{rival}`")
     if not beaten and not unclear:
         return start + "."
+    models = any(found["of"] == MODELS for _, _, found in own)
+    said = (
+        "these trained models of it are shown to be better than those of"
+        if models
+        else "it is shown to be better than"
+    )
     if not unclear:
-        return f"{start}, and **it is shown to be better than {listed(beaten)}**."
-    carried_over = f"; it is shown to be better than {listed(beaten)}" if beaten else ""
+        return f"{start}, and **{said} {listed(beaten)}**."
+    carried_over = f"; {said} {listed(beaten)}" if beaten else ""
     return f"{start}{carried_over}. **No test carries a difference from {listed(unclear)}.**"
 
 
@@ -100,16 +108,16 @@ def conditions_sentence(study: Study) -> str:
     for row in met:
         wins: dict[str, int] = dict.fromkeys(study.summaries, 0)
         for one, other, found in tested(study, metric, row):
-            told = verdict(found, one, other)
-            for method in (one, other):
-                wins[method] += told == f"{method} is better"
+            if (ahead := better(found, one, other)) is not None:
+                wins[ahead] += 1
         for method, count in wins.items():
             if count == len(study.summaries) - 1:
                 won[row] = method
     if not won:
         return f"Under none of the {many(len(met), 'condition')} is one method shown to be better than all the others."
     told = "; ".join(f"`{method}` {_usable(row)}" for row, method in won.items())
-    return f"Shown to be better than all the others: {told} ({len(won)} of {many(len(met), 'condition')})."
+    who = "Trained models shown" if of_models(study) else "Shown"
+    return f"{who} to be better than all the others: {told} ({len(won)} of {many(len(met), 'condition')})."
 
 
 def carried(study: Study) -> list[str]:
@@ -122,7 +130,7 @@ def carried(study: Study) -> list[str]:
         unbeaten = [m for m in study.summaries if m not in study.plain]
         for one, other, found in tested(study, metric, "avg6"):
             method = other if one == rival else one
-            if rival in (one, other) and verdict(found, one, other) == f"{method} is better":
+            if rival in (one, other) and better(found, one, other) == method:
                 unbeaten = [m for m in unbeaten if m != method]
         if unbeaten:
             lines.append(

@@ -1,74 +1,66 @@
 """Two methods on the same utterances: is there a difference that the data carry?
 
-Where more than two methods are compared, p-values are corrected by Holm's procedure over all that a claim has to
-beat: 'A is better than B' belongs to the family of A's comparisons with every other method, one family a metric
-and row. Each condition is a question of its own; nothing is corrected over them.
+A difference is shown when its own 95 % interval excludes zero and its p, corrected for all that stands in the same
+table, is below 0.05: for all pairs, all rows and the metrics of the table together (`cmarr.evaluation.max_t`). With
+equally good methods one table in twenty shows anything at all.
+
+Training is part of chance: with several seeds, interval and test take them in, crossed with the clusters, those of
+each method by themselves, and the verdict is about the methods. With one seed it is about the trained models.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from cmarr.errors import UserError
-from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, bootstrap, holm, interval, swap_p_values
-from cmarr.evaluation.scores import ERRORS, metrics_of
+from cmarr.evaluation.max_t import family_p, own_p, swapped_t, with_seeds
+from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, interval, over_seeds, seed_variance, swaps
+from cmarr.evaluation.scores import ERRORS, metrics_of, tables
 from cmarr.evaluation.sufficient_statistics import (
-    ROWS,
     SEVEN,
     Axis,
     SufficientStatistics,
     gather,
     sufficient_statistics,
 )
-from cmarr.evaluation.summary import DIGITS, Frames
+from cmarr.evaluation.summary import DIGITS, Frames, resampled
 from cmarr.masks.protocols import FIXED
 from cmarr.task import Task
 
 ALPHA = 0.05
+METHODS, MODELS = "methods", "models"
+"""What a verdict is about: methods, whatever seed they are trained with, or the models of a single seed."""
 
 Comparisons: TypeAlias = Mapping[tuple[str, str], Mapping[str, Any]]
 """(first, second) -> their comparison, each pair once, see `compare`."""
 
 
-def compare_all(frames: Mapping[str, Frames], task: Task) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every pair of methods, in their order -> `compare`, with `p_holm` and `shown` corrected over the pairs.
+def compare_all(
+    frames: Mapping[str, Frames], task: Task, **options: Any
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every pair of methods, in their order -> `compare`, corrected over all pairs; options as there.
 
     Raises UserError when two methods did not answer the same utterances.
     """
-    return corrected(compare_pairs(frames, combinations(frames, 2), task))
-
-
-def corrected(comparisons: Comparisons) -> dict[tuple[str, str], dict[str, Any]]:
-    """The comparisons with `p_holm` over the better method's comparisons with all others, and `shown` by it."""
-    out = {pair: {key: dict(cells) for key, cells in found.items()} for pair, found in comparisons.items()}
-    for metric in {key for found in comparisons.values() for key in found} - {"meta"}:
-        for row in ROWS:
-            cells = {pair: found[metric][row] for pair, found in comparisons.items()}
-            known = {pair: cell for pair, cell in cells.items() if cell["difference"] is not None}
-            for pair, cell in known.items():
-                family = [other for other in known if _better(metric, pair, cell) in other]
-                p = holm([known[other]["p"] for other in family])[family.index(pair)]
-                out[pair][metric][row] = cell | _verdict(
-                    metric, cell["difference"], cell["lo"], cell["hi"], p
-                )
-    return out
+    return compare_pairs(frames, combinations(frames, 2), task, **options)
 
 
 def compare(first: Frames, second: Frames, task: Task, **options: Any) -> dict[str, Any]:
-    """Metric -> row -> {difference, lo, hi, p, p_holm, shown}: first minus second, as fractions, or None.
+    """Metric -> row -> {difference, lo, hi, p, p_table, shown, of}: first minus second, as fractions, or None.
 
     Rows are the conditions and their averages; with another `axis` the levels of a protocol, say. Options: those of
     `compare_pairs`.
 
-    lo, hi: 95 % interval of the paired difference, clusters resampled. p: two-sided permutation test that
-    swaps whole clusters between the methods, exact up to twelve clusters. p_holm: the same, where this is the only
-    comparison (see `compare_all`). shown: 1 when the first is better, -1 when the second is, 0 when the interval
-    holds zero or p_holm is not below 0.05: no difference is shown.
+    lo, hi: 95 % interval of the paired difference, clusters and seeds resampled. p: two-sided test that swaps whole
+    clusters between the methods, every way of it up to twelve clusters; the seeds' variance makes it larger.
+    p_table: corrected over all rows, pairs and metrics of the table. shown: 1 when the first is better, -1 when the
+    second is, 0 when the interval holds zero or p_table is not below 0.05: no difference is shown. of: `METHODS`
+    where each has several seeds, or `MODELS`.
 
-    A method with one seed (a deterministic one) is compared with each seed of the other.
+    A method with one seed stands beside each seed of the other.
     Raises UserError when the two did not answer the same utterances.
     """
     return compare_pairs({"first": first, "second": second}, [("first", "second")], task, **options)[
@@ -85,12 +77,48 @@ def compare_pairs(
     axis: Axis = SEVEN,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    deterministic: Collection[str] = (),
+    same_models: bool = False,
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Each of the pairs -> `compare` of its two, what only one of them needs computed once for all its pairs."""
+    """Each of the pairs -> `compare` of its two, what only one of them needs computed once; they are one table.
+
+    deterministic: the methods that give the same model with every seed. same_models: the frames are answers of the
+    same trained models, so that a seed of one belongs to that seed of the other.
+    """
     sides = {
         name: _Side(gather(own, task, protocol), task, axis, resamples, seed) for name, own in frames.items()
     }
-    return {(a, b): _compare(sides[a], sides[b]) for a, b in pairs}
+    found = {(a, b): _Pair(sides[a], sides[b], same_models) for a, b in pairs}
+    corrected = _corrected(found, task, axis)
+    once = {n for n, side in sides.items() if len(side.statistics.seeds) == 1 and n not in deterministic}
+    return {
+        pair: own.cells(corrected[pair], MODELS if once.intersection(pair) else METHODS)
+        for pair, own in found.items()
+    }
+
+
+def _corrected(
+    found: Mapping[tuple[str, str], "_Pair"], task: Task, axis: Axis
+) -> dict[tuple[str, str], np.ndarray]:
+    """Pair -> (metrics, rows) p, corrected over a table: its metrics, all pairs, all rows; NaN where there is none."""
+    shape = len(metrics_of(task)), len(axis.rows)
+    out = {pair: np.full(shape, np.nan) for pair in found}
+    for table in tables(task):
+        at = [metrics_of(task).index(metric) for metric in table]
+        known = {
+            pair: np.isin(np.arange(shape[0]), at)[:, None] & ~np.isnan(own.difference.reshape(shape))
+            for pair, own in found.items()
+        }
+        if not any(where.any() for where in known.values()):
+            continue
+        swapped = np.concatenate(
+            [found[pair].swapped[:, where.ravel()] for pair, where in known.items()], axis=1
+        )
+        observed = np.concatenate([found[pair].observed[where.ravel()] for pair, where in known.items()])
+        p = np.split(family_p(swapped, observed), np.cumsum([where.sum() for where in known.values()])[:-1])
+        for (pair, where), own in zip(known.items(), p, strict=True):
+            out[pair][where] = own
+    return out
 
 
 class _Side:
@@ -99,6 +127,7 @@ class _Side:
     def __init__(self, frame: pd.DataFrame, task: Task, axis: Axis, resamples: int, seed: int) -> None:
         self.frame, self.task, self.axis, self.resamples, self.seed = frame, task, axis, resamples, seed
         self.statistics = sufficient_statistics(frame, task, axis)
+        self.by_seed = self.statistics.by_seed().reshape(len(self.statistics.seeds), -1)
         self._resampled: dict[int, np.ndarray] = {}
 
     def with_seeds(self, count: int) -> SufficientStatistics:
@@ -108,42 +137,56 @@ class _Side:
     def resampled(self, count: int) -> np.ndarray:
         """(metrics * rows, resamples) the scores of `with_seeds(count)`, clusters resampled."""
         if count not in self._resampled:
-            statistics = self.with_seeds(count)
-            self._resampled[count] = bootstrap(
-                lambda weights: statistics.drawn(weights).reshape(len(weights), -1),
-                len(statistics.clusters),
-                resamples=self.resamples,
-                seed=self.seed,
+            self._resampled[count] = resampled(
+                self.with_seeds(count), resamples=self.resamples, seed=self.seed
             )
         return self._resampled[count]
 
 
-def _compare(a: _Side, b: _Side) -> dict[str, Any]:
-    task, axis = a.task, a.axis
-    _same_utterances(a.frame, b.frame, axis)
-    seeds = _same_seeds(a.statistics, b.statistics)
-    one, two = a.with_seeds(seeds), b.with_seeds(seeds)
-    n = len(one.clusters)
-    stay = np.zeros((1, n))
-    whole = one.totals(1 - stay) + two.totals(1 - stay)
+class _Pair:
+    """The differences (V = metrics * rows,) of two sides, their intervals, and |t| as observed and under each swap."""
 
-    def swapped(swaps: np.ndarray) -> np.ndarray:
-        left = one.totals(1 - swaps) + two.totals(swaps)
-        result: np.ndarray = (one.headline(left) - one.headline(whole - left)).reshape(len(swaps), -1)
-        return result
+    def __init__(self, a: _Side, b: _Side, same_models: bool) -> None:
+        _same_utterances(a.frame, b.frame, a.axis)
+        seeds = _same_seeds(a.statistics, b.statistics)
+        self.a, self.n = a, len(a.statistics.clusters)
+        one, two = a.with_seeds(seeds), b.with_seeds(seeds)
+        whole = one.totals(np.ones((1, self.n))) + two.totals(np.ones((1, self.n)))
 
-    observed = (one.drawn(1 - stay) - two.drawn(1 - stay)).reshape(-1)
-    lo, hi = interval(a.resampled(seeds) - b.resampled(seeds), n)
-    p = swap_p_values(swapped, n, seed=a.seed)
+        def differences(swapped: np.ndarray) -> np.ndarray:
+            left = one.totals(1 - swapped) + two.totals(swapped)
+            result: np.ndarray = one.headline(left) - one.headline(whole - left)
+            return result.reshape(len(swapped), -1)
 
-    out: dict[str, Any] = {}
-    for m, metric in enumerate(metrics_of(task)):
-        out[metric] = {}
-        for r, row in enumerate(axis.rows):
-            at = m * len(axis.rows) + r
-            out[metric][row] = _cell(metric, observed[at], lo[at], hi[at], p[at])
-    out["meta"] = {"clusters": n, "exact": n <= EXACT_UP_TO}
-    return out
+        ways = swaps(self.n, seed=a.seed)
+        under = np.concatenate([differences(part) for part in np.array_split(ways, len(ways) // _BATCH + 1)])
+        by_seed = (a.by_seed - b.by_seed,) if same_models else (a.by_seed, b.by_seed)
+        parts = [seed_variance(own) for own in by_seed]
+        clusters = np.tile(one.clusters_of(), len(metrics_of(a.task)))
+        self.difference = under[0]
+        self.swapped, variance = swapped_t(under, clusters)
+        self.observed = with_seeds(self.difference, variance, clusters, parts)
+        bounds = interval(a.resampled(seeds) - b.resampled(seeds), self.n)
+        self.lo, self.hi = over_seeds(*bounds, self.difference, parts)
+
+    def cells(self, corrected: np.ndarray, of: str) -> dict[str, Any]:
+        """Metric -> row -> cell, and 'meta'."""
+        p = np.where(self.n > 1, own_p(self.swapped, self.observed), 1.0)
+        corrected = corrected if self.n > 1 else np.ones_like(corrected)
+        bounds = zip(self.difference, self.lo, self.hi, p, corrected.ravel(), strict=True)
+        found = [_Numbers(*map(float, numbers)) for numbers in bounds]
+        rows, out = self.a.axis.rows, dict[str, Any]()
+        for m, metric in enumerate(metrics_of(self.a.task)):
+            own = found[m * len(rows) : (m + 1) * len(rows)]
+            out[metric] = {
+                row: _cell(metric, numbers) | {"of": of} for row, numbers in zip(rows, own, strict=True)
+            }
+        out["meta"] = {"clusters": self.n, "exact": self.n <= EXACT_UP_TO, "of": of}
+        return out
+
+
+_BATCH = 250
+"""Swaps that are computed at once."""
 
 
 def turned(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,30 +195,24 @@ def turned(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {**cell, **back, "lo": back["hi"], "hi": back["lo"]}
 
 
-def _cell(metric: str, difference: float, lo: float, hi: float, p: float) -> dict[str, Any]:
-    if np.isnan(difference):
-        return {"difference": None, "lo": None, "hi": None, "p": None, "p_holm": None, "shown": 0}
-    below, above = (None if np.isnan(x) else round(float(x), DIGITS) for x in (lo, hi))
-    found = {
-        "difference": round(float(difference), DIGITS),
-        "lo": below,
-        "hi": above,
-        "p": round(float(p), DIGITS),
-    }
-    return found | _verdict(metric, difference, below, above, p)
+class _Numbers(NamedTuple):
+    """What a cell holds, NaN where there is no number."""
+
+    difference: float
+    lo: float
+    hi: float
+    p: float
+    p_table: float
 
 
-def _verdict(
-    metric: str, difference: float, lo: float | None, hi: float | None, p: float
-) -> dict[str, float | int]:
-    carried = lo is not None and hi is not None and (lo > 0 or hi < 0) and p < ALPHA
-    better = -np.sign(difference) if metric in ERRORS else np.sign(difference)
-    return {"p_holm": round(float(p), DIGITS), "shown": int(better) if carried else 0}
-
-
-def _better(metric: str, pair: tuple[str, str], cell: Mapping[str, Any]) -> str:
-    """The one of two methods that scored better, shown or not."""
-    return pair[(cell["difference"] > 0) == (metric in ERRORS)]
+def _cell(metric: str, numbers: _Numbers) -> dict[str, Any]:
+    if np.isnan(numbers.difference):
+        return dict.fromkeys(_Numbers._fields) | {"shown": 0}
+    found = {k: None if np.isnan(x) else round(x, DIGITS) for k, x in numbers._asdict().items()}
+    lo, hi, p = (found[k] for k in ("lo", "hi", "p_table"))
+    carried = lo is not None and hi is not None and (lo > 0 or hi < 0) and p is not None and p < ALPHA
+    better = -np.sign(numbers.difference) if metric in ERRORS else np.sign(numbers.difference)
+    return found | {"shown": int(better) if carried else 0}
 
 
 def _same_utterances(a: pd.DataFrame, b: pd.DataFrame, axis: Axis) -> None:

@@ -36,6 +36,16 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     return REGRESSION if task.regression else CLASSIFICATION
 
 
+def tables(task: Task) -> tuple[tuple[str, ...], ...]:
+    """The metrics by the table that they stand in: those of the main table of results, and each other one by itself.
+
+    >>> tables(Task(("calm", "tense")))
+    (('WAR', 'UAR'), ('WF1',), ('MF1',), ('BWF1',))
+    """
+    main = REGRESSION[:5] if task.regression else CLASSIFICATION[:2]
+    return (main, *((metric,) for metric in metrics_of(task) if metric not in main))
+
+
 def primary(task: Task) -> str:
     """The metric that selects epochs and on which methods are compared first."""
     return "MAE" if task.regression else "UAR"

@@ -113,6 +113,22 @@ class SufficientStatistics:
         """The conditions that at least one utterance can meet (the levels at which one has something left)."""
         return tuple(c for i, c in enumerate(self.axis.values) if self.met[:, i].any())
 
+    def by_seed(self) -> np.ndarray:
+        """(S, metrics, rows) `headline` of each seed's trainings."""
+        totals = self.totals(np.ones((1, len(self.clusters))))
+        return np.stack([self.headline(totals[:, :, [seed]])[0] for seed in range(len(self.seeds))])
+
+    def clusters_of(self) -> np.ndarray:
+        """(rows,) how many clusters have a part in each row."""
+        there = np.asarray(self.sums.any(axis=(0, 1, 4)))  # (P, C)
+        present = dict(zip(self.axis.values, there, strict=True))
+        return np.array(
+            [
+                np.any([present[c] for c in self.axis.averages.get(row, (row,))], axis=0).sum()
+                for row in self.axis.rows
+            ]
+        )
+
     def for_seeds(self, count: int) -> "SufficientStatistics":
         """The same with a single seed repeated `count` times."""
         return replace(self, sums=np.repeat(self.sums, count, axis=1), seeds=self.seeds * count)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap_interval
+from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap, interval, over_seeds, seed_variance
 from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, score_rows, scores
 from cmarr.evaluation.sufficient_statistics import (
     AVERAGES,
@@ -42,12 +42,14 @@ def summarise(
 
     A cell holds
         mean   mean over the folds of the fold's score, then over the seeds
-        std    standard deviation (n - 1) over the folds' seed means; over the seeds where there is one fold
-        lo, hi 95 % interval of the same estimator, clusters resampled (`cmarr.evaluation.resampling`)
+        std    standard deviation (n - 1) over the folds' seed means; None with one fold
+        std_seeds  the same over the seeds' means over folds: what training alone changes; None with one seed
+        lo, hi 95 % interval of the same estimator, clusters and seeds resampled (`cmarr.evaluation.resampling`); with
+               one seed it is of these trained models, with several of the method
         n      utterances scored: those with a usable modality under the condition
         all    mean with every utterance counted, `n_all` of them
     and an average also `covers`, the conditions that it averages. The key 'meta' tells the number of
-    folds, seeds, clusters, utterances and resamples, and what the standard deviation runs over.
+    folds, seeds, clusters, utterances and resamples.
 
     Raises UserError when a fold lacks a seed.
     """
@@ -56,12 +58,10 @@ def summarise(
     sizes = _sizes(frame, axis)
     counted, full = _scored(frame, task, axis, sums.folds, sums.seeds)
     shape = len(metrics_of(task)), len(axis.rows)
-    lo, hi = bootstrap_interval(
-        lambda weights: sums.drawn(weights).reshape(len(weights), -1),
-        len(sums.clusters),
-        resamples=resamples,
-        seed=seed,
-    )
+    drawn = resampled(sums, resamples=resamples, seed=seed)
+    by_seed = sums.by_seed().reshape(len(sums.seeds), -1)
+    whole = sums.drawn(np.ones((1, len(sums.clusters)))).reshape(-1)
+    lo, hi = over_seeds(*interval(drawn, len(sums.clusters)), whole, [seed_variance(by_seed)])
     bounds = np.stack([lo, hi], axis=-1).reshape(*shape, 2)
     covers = {name: [c for c in members if c in sums.reported] for name, members in axis.averages.items()}
     out: dict[str, Any] = {}
@@ -72,7 +72,8 @@ def summarise(
             n, n_all = (len(set().union(*(ids[c] for c in members))) if members else 0 for ids in sizes)
             cell: dict[str, Any] = {
                 "mean": _number(_mean(counted[metric], members)),
-                "std": _number(_deviation(counted[metric], members)),
+                "std": _number(_deviation(counted[metric], members, over=0)),
+                "std_seeds": _number(_deviation(counted[metric], members, over=1)),
                 "lo": _number(bounds[m, r, 0]),
                 "hi": _number(bounds[m, r, 1]),
                 "n": n,
@@ -93,8 +94,17 @@ def _meta(frame: pd.DataFrame, sums: SufficientStatistics, resamples: int) -> di
         "utterances": int(frame[["fold", "id"]].drop_duplicates().shape[0]),
         "resamples": resamples,
         "level": LEVEL,
-        "std_over": "folds" if len(sums.folds) > 1 else "seeds" if len(sums.seeds) > 1 else None,
     }
+
+
+def resampled(sums: SufficientStatistics, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """(metrics * rows, resamples) the headline when clusters are drawn anew, the same ones whatever the method."""
+    return bootstrap(
+        lambda weights: sums.drawn(weights).reshape(len(weights), -1),
+        len(sums.clusters),
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def pooled(frames: Frames, task: Task) -> dict[str, float | None]:
@@ -118,7 +128,7 @@ def _pooled_fold(frame: pd.DataFrame, task: Task) -> dict[str, float | None]:
 
 
 def long_table(summary: Mapping[str, Any], **labels: str) -> pd.DataFrame:
-    """A summary as rows metric, condition, mean, std, lo, hi, n, all, n_all, covers.
+    """A summary as rows metric, condition, mean, std, std_seeds, lo, hi, n, all, n_all, covers.
 
     `labels` (such as method="cmarr") become the first columns.
     """
@@ -193,11 +203,12 @@ def _mean(by_condition: Mapping[Any, np.ndarray], members: Sequence[Any]) -> flo
     return float(np.mean([mean_of_known(mean_of_known(by_condition[c], 0), 0) for c in members]))
 
 
-def _deviation(by_condition: Mapping[Any, np.ndarray], members: Sequence[Any]) -> float:
+def _deviation(by_condition: Mapping[Any, np.ndarray], members: Sequence[Any], *, over: int) -> float:
+    """Over the folds (0) or the seeds (1), of the means over the other."""
     if not members:
         return np.nan
     grid = mean_of_known(np.stack([by_condition[c] for c in members]), 0)  # (F, S)
-    runs = mean_of_known(grid, 1) if len(grid) > 1 else grid[0]
+    runs = mean_of_known(grid, 1 - over)
     runs = runs[~np.isnan(runs)]
     return float(np.std(runs, ddof=1)) if len(runs) > 1 else np.nan
 

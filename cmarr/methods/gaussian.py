@@ -51,6 +51,8 @@ class Gaussian(Fitted):
             "factor on the logits; auto = by likelihood on validation data. Changes no predicted class",
         )
 
+    deterministic = True
+
     means: Tensor
     covariance: Tensor
     prior: Tensor

@@ -26,7 +26,7 @@ class Linear(nn.Module):
 
         C: Positive = setting(0.1, "inverse strength of the L2 penalty (ridge: alpha = 1 / C)")
 
-    plain, tuned = True, "C"
+    plain, deterministic, tuned = True, True, "C"
 
     weight: Tensor
     bias: Tensor

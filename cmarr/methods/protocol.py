@@ -49,6 +49,7 @@ class Method(Protocol):
         objective:          names of settings that stand at the top of params.yaml: weights of the objective, in the
                             order in which the name of a run gives them
         plain:              True of a plain rival, which the others have to beat to have earned their parts
+        deterministic:      True of a method that comes out the same with every seed, so that one speaks for all
         parts:              label in the table of ablations -> the method that is a part of this one alone
         published_ablations: the paper's table of its ablations, a name of `cmarr.report.published.ABLATIONS`
         Settings.idle():    an `Idle` for each switch that would do nothing, set as they are

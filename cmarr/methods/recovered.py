@@ -45,6 +45,8 @@ class Recovered(Fitted):
             "ridge", "what is missing: ridge = recovered, zeros = the mean"
         )
 
+    deterministic = True
+
     weight: Tensor
     bias: Tensor
 

@@ -1,17 +1,18 @@
 """What changed between two sets of answers, as text for a terminal: paired differences, intervals, tests."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from cmarr.errors import UserError, did_you_mean, many
-from cmarr.evaluation.comparison import ALPHA, compare
+from cmarr.evaluation.comparison import MODELS, compare
 from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
-from cmarr.report.notes import FEW, OUTCOMES, nothing_can_be_shown
-from cmarr.report.numbers import interval_text, row_label, value_text
+from cmarr.report.notes import FEW, ONE_SEED, OUTCOMES, nothing_can_be_shown, shown_means
+from cmarr.report.numbers import deviations_text, interval_text, row_label, value_text
 from cmarr.report.table import NOTHING, plain_table
 from cmarr.task import Task
 
@@ -77,29 +78,34 @@ def differences_text(
         cell = found[metric][row]
         rows.append(
             {"available": row_label(row, summaries)}
-            | {name: value_text(metric, summary[metric][row]["mean"]) for name, summary in summaries.items()}
+            | {name: _score(metric, summary[metric][row]) for name, summary in summaries.items()}
             | {
                 "difference": value_text(metric, cell["difference"], sign=True),
                 "95 % interval": interval_text(metric, cell["lo"], cell["hi"]) or NOTHING,
-                "p": NOTHING if cell["p"] is None else f"{cell['p']:.2g}",
+                "p": NOTHING if cell["p_table"] is None else f"{cell['p_table']:.2g}",
                 f"{names[0]} is": NOTHING if cell["difference"] is None else OUTCOMES[cell["shown"]],
             }
         )
     return f"{title}\n{_about(metric, found['meta'])}\n\n{plain_table(pd.DataFrame(rows))}"
 
 
-def _about(metric: str, meta: Mapping[str, int | bool]) -> str:
+def _score(metric: str, cell: Mapping[str, Any]) -> str:
+    return f"{value_text(metric, cell['mean'])} {deviations_text(metric, cell)}".strip()
+
+
+def _about(metric: str, meta: Mapping[str, Any]) -> str:
     unit = "" if metric in ("MAE", "Corr") else " in %"
     n = int(meta["clusters"])
     how = "every way to swap them" if meta["exact"] else "random swaps"
     few = (
         f"\nOnly {many(n, 'cluster')}: with fewer than {FEW} the intervals are too narrow." if n < FEW else ""
     )
-    few += "".join(f"\n{line.replace('**', '')}" for line in nothing_can_be_shown(n))
+    lines = nothing_can_be_shown(n) + ([ONE_SEED] if meta["of"] == MODELS else [])
+    few += "".join(f"\n{line.replace('**', '')}" for line in lines)
     return (
-        f"{metric}{unit}, mean over folds and seeds, paired by utterance\n"
-        f"interval: {many(n, 'cluster')} (speakers, videos or dialogues) resampled; p: {how} between the two\n"
-        f"better, worse: the interval excludes zero and p < {ALPHA}; each row is a question of its own{few}"
+        f"{metric}{unit}, mean over folds and seeds ± deviation over folds, over seeds; paired by utterance\n"
+        f"interval: {many(n, 'cluster')} (speakers, videos or dialogues) and seeds resampled; p: {how}\n"
+        f"better, worse: {shown_means('cluster', 'all rows')}{few}"
     )
 
 

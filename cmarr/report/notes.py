@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmarr.errors import many
-from cmarr.evaluation.comparison import ALPHA, Comparisons, turned
+from cmarr.evaluation.comparison import ALPHA, MODELS, Comparisons, turned
 from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.report.numbers import Summaries, chosen_spread, interval_text, row_label, value_text
@@ -14,6 +14,11 @@ from cmarr.task import Task
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""
 OUTCOMES = {1: "better", 0: "no difference shown", -1: "worse"}
+ONE_SEED = (
+    "**One seed: what is shown is shown of these trained models, not of the methods.** Another seed trains others, and "
+    "how they would score is not known; for a sentence about methods train several, `-S 'seeds=[0,1,2,3,4]'`."
+)
+"""Under whatever compares models of which some were trained with a single seed."""
 
 
 def footnotes(
@@ -28,6 +33,7 @@ def footnotes(
     spread: str = "auto",
     compared: bool = True,
     published: bool = False,
+    of_models: bool = False,
 ) -> list[str]:
     """The sentences under a results table.
 
@@ -35,7 +41,8 @@ def footnotes(
         selection, folds: the rules, as full sentences.
         features: modality -> what its features are ('speech' -> 'logmel'); a modality without any may be left out.
         cluster: what a cluster is ('speaker', 'video', 'dialogue').
-        compared: bold marks comparisons. published: columns of the paper stand beside ours.
+        compared: bold marks comparisons. published: columns of the paper stand beside ours. of_models: what is shown
+            is shown of the models of a single seed.
     """
     meta = next(iter(summaries.values()))["meta"]
     lines = [
@@ -43,7 +50,11 @@ def footnotes(
         + (f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else "")
         + f", {many(meta['folds'], 'fold')} and {_seeds(summaries)}. "
         + _number(summaries)
-        + _spread(chosen_spread(summaries) if spread == "auto" else spread, meta, cluster)
+        + _spread(
+            chosen_spread(summaries) if spread == "auto" else spread,
+            {**meta, "seeds": max(summary["meta"]["seeds"] for summary in summaries.values())},
+            cluster,
+        )
         + ".",
         folds,
         selection,
@@ -53,7 +64,7 @@ def footnotes(
     ]
     lines += _cautions(summaries, task, cluster)
     if compared and len(summaries) > 1:
-        lines += _bold(meta["clusters"], len(summaries) - 1, cluster)
+        lines += _bold(meta["clusters"], cluster, of_models=of_models)
     if published:
         slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
         lines.append(
@@ -87,31 +98,44 @@ def _cautions(summaries: Summaries, task: Task, cluster: str) -> list[str]:
     return lines
 
 
-def _bold(clusters: int, comparisons: int, cluster: str) -> list[str]:
+def _bold(clusters: int, cluster: str, *, of_models: bool) -> list[str]:
     """What a bold number says, and whether one can stand there at all."""
     return [
-        "Bold: better than every other method here, by a paired test: the 95 % interval of each difference "
-        f"excludes zero and p < {ALPHA} when whole {cluster}s are swapped ({clusters} of them), corrected "
-        "by Holm over the method's comparisons with all others; each condition is a question of its own.",
-        *nothing_can_be_shown(clusters, comparisons, cluster),
+        f"Bold: better than every other method here, by paired tests ({many(clusters, cluster)}): "
+        + shown_means(
+            cluster, "all pairs of methods, all rows and the metrics of the results table together"
+        ),
+        *([ONE_SEED] if of_models else []),
+        *nothing_can_be_shown(clusters, cluster),
     ]
 
 
-def nothing_can_be_shown(clusters: int, comparisons: int = 1, cluster: str = "cluster") -> list[str]:
-    """One sentence where so few clusters are swapped that no test can come out, however large a difference is.
+def shown_means(cluster: str, family: str) -> str:
+    """What has to hold for a difference to be called shown, after a colon; `family`: what p is corrected over."""
+    return (
+        f"a difference is shown when its own 95 % interval excludes zero and p < {ALPHA} when whole {cluster}s are "
+        f"swapped, corrected over {family} (max-T). Of a hundred tables of equally good methods at most about five "
+        "show anything at all."
+    )
 
-    comparisons: how many a p-value is corrected over. Empty where a difference can be shown.
-    """
-    if smallest_p(clusters, comparisons) < ALPHA:
+
+def nothing_can_be_shown(clusters: int, cluster: str = "cluster") -> list[str]:
+    """One sentence where so few clusters are swapped that no test can come out, however large a difference is."""
+    if smallest_p(clusters) < ALPHA:
         return []
-    corrected = f", {smallest_p(clusters, comparisons):.3g} corrected over {comparisons} comparisons"
-    enough = [n for n in range(2, EXACT_UP_TO + 2) if smallest_p(n, comparisons) < ALPHA]
+    enough = next(n for n in range(2, EXACT_UP_TO) if smallest_p(n) < ALPHA)
     return [
         f"**With {many(clusters, cluster)} no test can show a difference, however large it is**: no p falls below "
-        f"{smallest_p(clusters):.3g}{corrected if comparisons > 1 else ''}, and it has to be below {ALPHA}"
-        + (f"; {enough[0]} {cluster}s would do" if enough else "")
-        + ". Here 'not shown' says nothing about the methods."
+        f"{smallest_p(clusters):.3g}, and it has to be below {ALPHA}; {enough} {cluster}s is the least that could do. "
+        "Here 'not shown' says nothing about the methods."
     ]
+
+
+def outcome(cell: Mapping[str, Any]) -> str:
+    """'better', 'worse' or 'no difference shown', of the first; what is said of its trained models alone says so."""
+    return OUTCOMES[cell["shown"]] + (
+        " (these trained models)" if cell["shown"] and cell["of"] == MODELS else ""
+    )
 
 
 def verdicts(
@@ -125,7 +149,7 @@ def verdicts(
 ) -> list[str]:
     """One sentence for each method against each plain rival, and one for each rival that was not shown to be beaten.
 
-    p-values are corrected over the comparisons with all methods, see `cmarr.evaluation.comparison`.
+    p-values are corrected over the table, see `cmarr.evaluation.comparison`.
     """
     metric = metric or primary(task)
     pairs = [(m, r) for r in rivals for m in summaries if r in summaries and m not in rivals]
@@ -138,7 +162,7 @@ def verdicts(
         size = value_text(metric, cell["difference"], digits=None if metric in ERRORS else 1, sign=True)
         lines.append(
             f"{method} - {rival}: {row_label(row, summaries)} {metric} {size} "
-            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {cell['p_holm']:.2g}: {OUTCOMES[cell['shown']]}."
+            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {cell['p_table']:.2g}: {outcome(cell)}."
         )
     lines += [
         f"**Not shown to beat `{rival}`: {', '.join(names)}.**" for rival, names in unbeaten.items() if names
@@ -177,11 +201,12 @@ def _number(summaries: Summaries) -> str:
 
 
 def _spread(spread: str, meta: Mapping[str, Any], cluster: str) -> str:
-    if spread == "std" and meta["std_over"]:
-        return f", ± its standard deviation over {meta['std_over']}"
-    if spread == "interval":
-        return f", [95 % interval] of it, {cluster}s resampled ({meta['clusters']} of them)"
-    return ""
+    several = [name for name in ("folds", "seeds") if meta[name] > 1]
+    deviations = f", ± its standard deviation over {', over '.join(several)}" if several else ""
+    if spread != "interval":
+        return deviations if spread == "std" else ""
+    seeds = " and seeds" if meta["seeds"] > 1 else ""
+    return f", [95 % interval] of it, {cluster}s ({meta['clusters']} of them){seeds} resampled{deviations}"
 
 
 def _seeds(summaries: Summaries) -> str:

@@ -53,20 +53,36 @@ def interval_text(metric: str, lo: float | None, hi: float | None) -> str:
 def chosen_spread(summaries: Summaries) -> str:
     """What 'auto' means for these results."""
     metas = [summary["meta"] for summary in summaries.values()]
-    return "std" if all(meta["std_over"] == "folds" for meta in metas) else "interval"
+    return "std" if all(meta["folds"] > 1 for meta in metas) else "interval"
+
+
+def deviations_text(metric: str, cell: Mapping[str, Any], digits: int | None = None) -> str:
+    """'± 2.10, 0.70': the deviations over folds and over seeds, as far as there are any; nothing without either.
+
+    >>> deviations_text("UAR", {"std": 0.021, "std_seeds": 0.007})
+    '± 2.10, 0.70'
+    """
+    known = [cell.get(name) for name in ("std", "std_seeds")]
+    told = [value_text(metric, value, digits=digits) for value in known if not pd.isna(value)]
+    return f"± {', '.join(told)}" if told else ""
 
 
 def score_text(metric: str, cell: Mapping[str, Any], *, bold: bool = False) -> str:
-    """A cell of a summary (mean, lo, hi; None or NaN where there is no number): '71.00 [65.0, 75.3]'.
+    """A cell of a summary (None or NaN where there is no number): '71.00 [65.0, 75.3] ± 2.1, 0.7'.
 
-    >>> score_text("UAR", {"mean": 0.71, "lo": 0.65, "hi": 0.753}, bold=True)
-    '**71.00** [65.0, 75.3]'
+    Mean, 95 % interval, and the deviations over folds and over seeds.
+
+    >>> score_text("UAR", {"mean": 0.71, "lo": 0.65, "hi": 0.753, "std": 0.021, "std_seeds": 0.007}, bold=True)
+    '**71.00** [65.0, 75.3] ± 2.1, 0.7'
     """
     mean, lo, hi = (None if pd.isna(cell[name]) else cell[name] for name in ("mean", "lo", "hi"))
     text = value_text(metric, mean)
     if mean is None:
         return text
-    return f"{f'**{text}**' if bold else text} {interval_text(metric, lo, hi)}".strip()
+    parts = (f"**{text}**" if bold else text, interval_text(metric, lo, hi))
+    return " ".join(
+        part for part in (*parts, deviations_text(metric, cell, 2 if metric in RAW else 1)) if part
+    )
 
 
 def unit(metric: str) -> str:

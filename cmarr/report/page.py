@@ -20,7 +20,7 @@ from cmarr.report.table import BOLD, Table
 
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`(.+?)`")
-_MINOR = re.compile(r"(\[[-+0-9][-+0-9., ]*\]|± [0-9.]+|\(no interval\))")
+_MINOR = re.compile(r"(\[[-+0-9][-+0-9., ]*\]|± [0-9.]+(?:, [0-9.]+)?|\(no interval\))")
 
 _SHAPES = {
     "o": '<circle cx="17" cy="6" r="3.6"/>',

@@ -327,6 +327,7 @@ def _declared(settings: Settings) -> dict[str, dict[str, Any]]:
         made = method_class(name)
         found[name] = {
             "plain": getattr(made, "plain", False),
+            "deterministic": getattr(made, "deterministic", False) and not settings.finetune.encoders,
             "parts": getattr(made, "parts", {}),
             "published_ablations": getattr(made, "published_ablations", ""),
             "objective": [

@@ -21,7 +21,7 @@ A figure may be the path of an image."""
 AVERAGES = ("avg6", "avg7")
 """The entries whose spread is mirrored too; for single conditions it stays in the tables."""
 
-SPREAD = ("std", "lo", "hi")
+SPREAD = ("std", "std_seeds", "lo", "hi")
 
 STUDY = "study"
 """What stands for the method in the result of a whole study."""

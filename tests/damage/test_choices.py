@@ -141,7 +141,7 @@ def test_the_study_finds_from_where_hiding_pays():
     assert verdict.using_pays == [inf, 20.0]
     assert verdict.cost["sigma"] == 0.0 and verdict.worse_than["sigma"] == []
     cell = finding.differences["use", "hide"]["UAR"][0.0]
-    assert cell["shown"] == -1 and cell["hi"] < 0 and cell["p_holm"] >= cell["p"]
+    assert cell["shown"] == -1 and cell["hi"] < 0 and cell["p_table"] >= cell["p"]
     assert not any(
         level["shown"]
         for level in finding.differences["sigma", "hide"]["UAR"].values()

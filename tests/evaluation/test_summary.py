@@ -50,14 +50,16 @@ def test_the_headline_is_the_mean_over_folds_then_seeds():
     assert cell["n"] == 6
 
 
-def test_with_one_fold_the_deviation_is_over_seeds_and_without_either_there_is_none():
+def test_folds_and_seeds_have_a_deviation_each_where_there_are_several():
+    both = summarise(by_hand({(0, 1): "yn", (0, 2): "yy", (1, 1): "ynnn", (1, 2): "ynnn"}), Task(("a", "b")))
+    assert both["WAR"]["t"]["std_seeds"] == pytest.approx(np.std([3 / 8, 5 / 8], ddof=1), abs=1e-6)
     one_fold = summarise(by_hand({(0, 1): "yn", (0, 2): "yy"}), Task(("a", "b")), resamples=50)
-    assert one_fold["WAR"]["t"]["std"] == pytest.approx(np.std([0.5, 1], ddof=1), abs=1e-6)
-    assert one_fold["meta"]["std_over"] == "seeds"
+    assert one_fold["WAR"]["t"]["std"] is None
+    assert one_fold["WAR"]["t"]["std_seeds"] == pytest.approx(np.std([0.5, 1], ddof=1), abs=1e-6)
     single = summarise(by_hand({(0, 1): "yn"}), Task(("a", "b")), resamples=50)
     assert single["WAR"]["t"]["std"] is None
+    assert single["WAR"]["t"]["std_seeds"] is None
     assert single["WAR"]["t"]["lo"] is None  # one cluster cannot be resampled
-    assert single["meta"]["std_over"] is None
 
 
 @pytest.mark.parametrize("task", [Task(("anger", "neutral", "sadness")), Task()])
@@ -176,5 +178,14 @@ def test_the_table_of_folds_holds_what_the_headline_averages(simulate, emotions)
 
 def test_the_long_table_has_a_row_a_metric_and_condition(simulate, emotions):
     table = long_table(summarise(simulate(), emotions, resamples=20), method="cmarr")
-    assert list(table.columns[:8]) == ["method", "metric", "condition", "mean", "std", "lo", "hi", "n"]
+    assert list(table.columns[:8]) == [
+        "method",
+        "metric",
+        "condition",
+        "mean",
+        "std",
+        "std_seeds",
+        "lo",
+        "hi",
+    ]
     assert Counter(table["metric"]) == dict.fromkeys(metrics_of(emotions), len(ROWS))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cmarr.evaluation.comparison import METHODS
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import CONDITIONS
@@ -22,7 +23,13 @@ def summary(
         for row in ROWS:
             covers = [c for c in AVERAGES.get(row, (row,)) if c in met]
             value = mean if covers else None
-            cell = {"mean": value, "std": 0.02 if folds > 1 else None, "n": 228 * bool(covers), "n_all": 240}
+            cell = {
+                "mean": value,
+                "std": 0.02 if folds > 1 else None,
+                "std_seeds": None,
+                "n": 228 * bool(covers),
+                "n_all": 240,
+            }
             cell |= {"lo": value and value - 0.03, "hi": value and value + 0.03, "all": value}
             out[metric][row] = cell | ({"covers": covers} if row in AVERAGES else {})
     out["meta"] = {
@@ -33,12 +40,11 @@ def summary(
         "utterances": 240,
         "resamples": 2000,
         "level": 0.95,
-        "std_over": "folds" if folds > 1 else None,
     }
     return out
 
 
-def comparison(task: Task, difference: float, *, shown: int, p: float = 0.01) -> dict:
+def comparison(task: Task, difference: float, *, shown: int, p: float = 0.01, of: str = METHODS) -> dict:
     """The same difference everywhere; its interval holds zero unless it is shown."""
     reach = abs(difference) / 2 if shown else 2 * abs(difference)
     cell = {
@@ -46,10 +52,11 @@ def comparison(task: Task, difference: float, *, shown: int, p: float = 0.01) ->
         "lo": difference - reach,
         "hi": difference + reach,
         "p": p,
-        "p_holm": p,
+        "p_table": 2 * p,
         "shown": shown,
+        "of": of,
     }
-    return {metric: dict.fromkeys(ROWS, cell) for metric in metrics_of(task)} | {"meta": {}}
+    return {metric: dict.fromkeys(ROWS, cell) for metric in metrics_of(task)} | {"meta": {"of": of}}
 
 
 @pytest.fixture

@@ -2,18 +2,22 @@
 
 import pytest
 
+import cmarr.analyses.ablations as of_ablations
 from cmarr.analyses.ablations import (
     Ablations,
     ablations_section,
     ablations_table,
+    compare_with_full,
     differences_frame,
     scores_frame,
     verdicts,
 )
+from cmarr.evaluation.comparison import METHODS, MODELS
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.report.published import table_3
 from cmarr.task import Task
+from tests.evaluation.conftest import EMOTIONS, simulated
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def test_scores_stand_above_the_paper_s(ablations):
     frame = scores_frame(ablations, "UAR", table_3())
     assert list(frame["variant"])[:4] == ["full", "full (paper)", "w/o udcl", "w/o udcl (paper)"]
     assert list(frame.columns) == ["variant", "t", "s", "v", "vt", "sv", "st", "avg6", "svt"]
-    assert of(frame, "w/o udcl")["avg6"] == "65.00 [62.0, 68.0]"
+    assert of(frame, "w/o udcl")["avg6"] == "65.00 [62.0, 68.0] ± 2.0"
     assert of(frame, "w/o udcl (paper)")["avg6"] == "69.18"
     assert of(frame, "full (paper)")["svt"] == "-"  # the paper's Table 3 has no such row
     assert "w/o flow (paper)" not in set(frame["variant"])
@@ -58,24 +62,32 @@ def test_differences_are_variant_minus_full_with_paired_intervals(ablations):
 
 def test_a_part_whose_loss_is_not_shown_to_hurt_is_named(ablations, emotions):
     hurt, open_, helped = verdicts(ablations, emotions)
-    assert hurt.endswith("avg6 UAR -5.00 [-7.5, -2.5], p = 0.006: hurts.")  # Holm: three times 0.002
-    assert open_.endswith("p = 0.4: **not shown to hurt**.")
+    assert hurt.endswith("avg6 UAR -5.00 [-7.5, -2.5], p = 0.004: hurts.")
+    assert open_.endswith("p = 0.8: **not shown to hurt**.")
     assert helped.endswith(": **helps**.")
 
 
-def test_a_shown_difference_must_survive_the_correction_for_many_variants(
-    ablations, make_comparison, emotions
-):
-    many = {f"v{i}": make_comparison(emotions, -0.05, shown=-1, p=0.03) for i in range(3)}
-    lines = verdicts(Ablations(ablations.summaries, many), emotions)
-    assert all("p = 0.09: **not shown to hurt**" in line for line in lines)
+def test_all_variants_of_a_method_are_one_table(monkeypatch):
+    asked = []
+    monkeypatch.setattr(of_ablations, "compare_pairs", lambda every, pairs, task: asked.append(pairs) or {})
+    frames = simulated(folds=2, seeds=(1,), utterances=4)
+    compare_with_full(frames, {"one": frames, "two": frames}, EMOTIONS)
+    assert asked == [[("one", "full"), ("two", "full")]]
 
 
-def test_too_few_speakers_for_so_many_variants_are_named(ablations, make_summary, emotions):
-    few = {label: make_summary(emotions, 0.7, clusters=6) for label in ablations.summaries}
+def test_too_few_speakers_are_named(ablations, make_summary, emotions):
+    few = {label: make_summary(emotions, 0.7, clusters=5) for label in ablations.summaries}
     *_, said = verdicts(Ablations(few, ablations.comparisons), emotions)
-    assert said.startswith("**With 6 clusters no test can show a difference")
-    assert "0.0938 corrected over 3 comparisons" in said
+    assert said.startswith("**With 5 clusters no test can show a difference")
+
+
+def test_with_one_seed_it_is_the_trained_models_that_differ(ablations, make_comparison, emotions):
+    models = {label: make_comparison(emotions, -0.05, shown=-1, of=MODELS) for label in ablations.comparisons}
+    *_, said = verdicts(Ablations(ablations.summaries, models), emotions)
+    assert said.startswith(
+        "**One seed: what is shown is shown of these trained models, not of the methods.**"
+    )
+    assert not any("One seed" in line for line in verdicts(ablations, emotions))
 
 
 def test_a_larger_error_hurts(make_summary, make_comparison):
@@ -92,7 +104,7 @@ def test_a_larger_error_hurts(make_summary, make_comparison):
 
 def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emotions):
     met = ("t", "s", "st")
-    nothing = dict.fromkeys(("difference", "lo", "hi", "p")) | {"shown": 0}
+    nothing = dict.fromkeys(("difference", "lo", "hi", "p", "p_table")) | {"shown": 0, "of": METHODS}
     compared = make_comparison(emotions, 0.01, shown=0)
     compared = {m: dict(cells) | {"v": nothing} if m != "meta" else {} for m, cells in compared.items()}
     found = Ablations(

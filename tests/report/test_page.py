@@ -14,6 +14,7 @@ from cmarr.analyses.recovery import recovery_section
 from cmarr.analyses.risk import risk_section
 from cmarr.analyses.robustness import robustness_section
 from cmarr.analyses.summary import summary_section
+from cmarr.evaluation.comparison import METHODS, MODELS
 from cmarr.report.page import Section, render, write_page
 from cmarr.task import Task
 from tests.report.studies import HOSTILE, page_of, study
@@ -138,13 +139,13 @@ def test_the_sheet_knows_every_variable_that_is_used(page):
 def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_comparison, emotions, page):
     from cmarr.analyses.study import Study
 
-    def told(difference: float, shown: int) -> str:
+    def told(difference: float, shown: int, of: str = METHODS) -> str:
         made = Study(
             "demo",
             emotions,
             {},
             {"cmarr": make_summary(emotions, 0.7 + difference), "masked": make_summary(emotions, 0.7)},
-            {("cmarr", "masked"): make_comparison(emotions, difference, shown=shown)},
+            {("cmarr", "masked"): make_comparison(emotions, difference, shown=shown, of=of)},
             {},
             {},
             {"declared": {"masked": {"plain": True}}},
@@ -154,6 +155,11 @@ def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_com
 
     assert "it is shown to be better than `masked`" in told(0.05, 1)
     assert "Not shown to beat" not in told(0.05, 1)
+    models = told(0.05, 1, MODELS)
+    assert "these trained models of it are shown to be better than those of `masked`" in models
+    assert "Trained models shown to be better than all the others: `cmarr`" in models
+    assert "One seed: what is shown is shown of these trained models" in models
+    assert "One seed" not in told(0.05, 1)
     unclear = told(0.05, 0)
     assert "`cmarr` has the highest UAR" in unclear
     assert "**No test carries a difference from `masked`.**" in unclear
