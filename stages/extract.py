@@ -1,23 +1,21 @@
 """Extract the features of one modality into Parquet shards."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cmarr.corpora.manifest import read_manifest, resolved
-from cmarr.corpora.registry import corpus_features
 from cmarr.encoders.faces import see_faces, spread
-from cmarr.encoders.protocol import Encoder
-from cmarr.encoders.registry import build_encoder, place_keys, takes_device
+from cmarr.encoders.registry import takes_device
 from cmarr.execution.jobs import device_of
 from cmarr.execution.local import worker_count
 from cmarr.features.extract import Make, extract, on_cluster
+from cmarr.features.source import source_of
 from cmarr.files import file_digest
 from cmarr.media.faces_file import NAME, write_faces
 from cmarr.modalities import LETTERS
-from stages.paths import Paths, cluster_of, corpus_root, found_files, media_root
+from stages.paths import Paths, cluster_of, corpus_root, media_root
 from stages.resume import unfinished
+from stages.stage import root as repository
 from stages.stage import run
 
 
@@ -50,13 +48,13 @@ def encoder_of(
     dataset: str, modality: str, settings: dict[str, Any], root: Path, machine: dict[str, Any]
 ) -> Any:
     """The encoder of a modality as its resolved settings name it; `machine` is what the machine allows."""
-    if settings["source"] == "corpus":
-        return corpus_features(
-            settings["kind"], root, LETTERS[modality], dataset=dataset, **settings["options"]
-        )
     # on a cluster, this machine need not have the device
     device = machine["device"] if machine["executor"] == "local" else "cpu"
-    return _builder(settings, worker_count(machine["workers"]), device)()
+    workers = worker_count(machine["workers"])
+    letter = LETTERS[modality]
+    return source_of(
+        letter, settings, root, dataset=dataset, base=repository(), workers=workers, device=device
+    )()
 
 
 def made_elsewhere(settings: dict[str, Any], machine: dict[str, Any]) -> Make | None:
@@ -68,20 +66,9 @@ def made_elsewhere(settings: dict[str, Any], machine: dict[str, Any]) -> Make | 
     if takes_device(settings["encoder"]):
         device = device_of(machine["device"], cluster)
     workers = 1 if cluster.cpus == "auto" else max(1, int(cluster.cpus))
-    return on_cluster(_builder(settings, workers, device), cluster, device)
-
-
-def _builder(settings: dict[str, Any], workers: int, device: str) -> Callable[[], Encoder]:
-    name = settings["encoder"]
-    return partial(
-        build_encoder,
-        name,
-        found_files(settings["settings"], place_keys(name)),
-        workers=workers,
-        seconds=settings["time_limit"],
-        device=device,
-        window=settings["shard_size"],  # batches are made within shards: a resumed run makes the same ones
-    )
+    # of an encoder, which knows neither the corpus nor where it lies
+    build = source_of("", settings, "", dataset="", base=repository(), workers=workers, device=device)
+    return on_cluster(build, cluster, device)
 
 
 if __name__ == "__main__":

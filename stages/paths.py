@@ -1,6 +1,6 @@
 """Where the files of a dataset lie: the one place that knows the layout of data/ and metrics/."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from cmarr.errors import UserError
 from cmarr.execution.ray import Cluster
 from cmarr.files import read_json
-from stages.stage import located, root, work_folder
+from stages.stage import located, work_folder
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,6 @@ def cluster_of(machine: Mapping[str, Any]) -> Cluster | None:
 def corpus_root(setting: str) -> Path:
     """Where a corpus lies, absolute: `datasets.<name>.root`, if relative then to params.yaml."""
     return located(setting)
-
-
-def found_files(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The settings of an encoder, with the files and folders below the repository that `keys` name made absolute."""
-    found = dict(settings)
-    for key in keys:
-        if found.get(key) and (path := root() / Path(found[key]).expanduser()).exists():
-            found[key] = str(path)
-    return found
 
 
 def media_root(root: Path) -> Path:

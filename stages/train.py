@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.device import memory_limit
-from cmarr.encoders.registry import place_keys
+from cmarr.encoders.registry import placed
 from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.local import worker_count
 from cmarr.features.shards import size_of_features
@@ -17,9 +17,9 @@ from cmarr.folds.files import read_folds
 from cmarr.task import Task
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.job import TrainingJob, run_job
-from stages.paths import Paths, cluster_of, found_files
+from stages.paths import Paths, cluster_of
 from stages.resume import unfinished
-from stages.stage import run
+from stages.stage import root, run
 
 
 def main(dataset: str, name: str) -> None:
@@ -113,7 +113,7 @@ class Trainings:
         found = dict(self.settings.get("finetune", {}))
         if found:
             found["encoders"] = {
-                letter: own | {"settings": found_files(own["settings"], place_keys(own["encoder"]))}
+                letter: own | {"settings": placed(own["encoder"], own["settings"], root())}
                 for letter, own in found["encoders"].items()
             }
         return found

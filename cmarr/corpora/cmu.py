@@ -105,7 +105,7 @@ def files(root: Path, options: Options) -> list[Path]:
 def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     """The sizes of the official split of the corpus whose transcripts these are."""
     timed = any(path.suffix.lower() == ".txt" for path in _transcripts(root))
-    return [mmsa.published_sizes("CMU-MOSEI" if timed else "CMU-MOSI")]
+    return [mmsa.published_sizes("CMU-MOSEI" if timed else "CMU-MOSI", "svt")]
 
 
 def _id(key: Key) -> str:

@@ -11,7 +11,9 @@ from cmarr.media.worker_pool import decode
 from cmarr.progress import progress
 
 SOUND = (".wav", ".flac", ".ogg", ".aif", ".aiff")
-FILM = (".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".mp3", ".m4a")
+"""Endings of what libsndfile opens first."""
+FEATURES = (".pkl", ".pickle", ".h5", ".hdf5", ".npz", ".npy", ".parquet", ".csv")
+"""Endings of files that hold features of many utterances."""
 _GROUP = 8
 
 
@@ -74,8 +76,8 @@ class Header:
 
 
 def is_media(path: str | None) -> bool:
-    """True for a path that ends like a sound or video file."""
-    return path is not None and Path(path).suffix.lower() in (*SOUND, *FILM)
+    """True for the path of a recording, whatever it ends in; False for that of a file of features."""
+    return path is not None and Path(path).suffix.lower() not in FEATURES
 
 
 def read_headers(

@@ -126,7 +126,7 @@ def files(root: Path) -> list[Path]:
 def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     """The counts of the full release, and those of the four-class task by session."""
     groups = {s: dict(zip(_OF_SESSIONS, counts, strict=True)) for s, counts in _SESSIONS.items()}
-    return [Published("IEMOCAP, all turns of 151 dialogues", PUBLISHED, "session", groups)]
+    return [Published("IEMOCAP, all turns of 151 dialogues", PUBLISHED, "session", groups, "svt")]
 
 
 def who(turn: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.files import file_digest
+from cmarr.media.endings import AUDIO, VIDEO
+from cmarr.utterance import Rejected, Utterance, readable
 
 CONTENT_LIMIT = 256 * 2**20
 """Up to this many bytes a corpus is fingerprinted by content, above it by size and time of change."""
@@ -78,6 +80,25 @@ def inventory(
         "fingerprint": collected.hexdigest(),
         "by": "content" if by_content else "size and time",
     }
+
+
+def unnamed_media(
+    root: str | Path, utterances: Iterable[Utterance], rejected: Iterable[Rejected]
+) -> dict[str, list[str]]:
+    """Ending -> the media files below the root that no utterance names, relative to it and sorted.
+
+    Those whose names stand first in the reason of something rejected are told there, and not here again.
+    """
+    root = Path(root)
+    root = root if root.is_dir() else root.parent
+    named = {os.path.realpath(p) for u in utterances for p in (u.audio, u.video) if p}
+    told = {r.reason.split(": ")[0] for r in rejected}
+    left: dict[str, list[str]] = {}
+    for file in corpus_files(root, {*AUDIO, *VIDEO}):
+        name = readable(str(file.relative_to(root)))
+        if os.path.realpath(file) not in named and name not in told:
+            left.setdefault(file.suffix.lower(), []).append(name)
+    return dict(sorted(left.items()))
 
 
 def _walk(folder: str, above: set[str]) -> Iterator[str]:

@@ -75,7 +75,7 @@ def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     """The counts of the three parts."""
     groups = {part: dict(zip(_ORDER, counts, strict=True)) for part, counts in _SPLITS.items()}
     whole = {key: sum(group[key] for group in groups.values()) for key in _ORDER}
-    return [Published("MELD, all three parts", whole, "split", groups)]
+    return [Published("MELD, all three parts", whole, "split", groups, "svt")]
 
 
 def _tables(root: Path) -> list[Path]:

@@ -171,9 +171,13 @@ def published(root: Path, utterances: list[Utterance]) -> list[Published]:
     if not utterances or utterances[0].id.startswith("Ses"):
         merged = {"happy": "happy+excited"}
         counts = {name: iemocap.PUBLISHED[merged.get(name, name)] for name in CLASSES}
-        return [Published("IEMOCAP, four classes", {UTTERANCES: sum(counts.values())} | counts)]
+        return [Published("IEMOCAP, four classes", {UTTERANCES: sum(counts.values())} | counts, holds="svt")]
     counts = dict(msp_improv.WITH_FACE)
-    return [Published("MSP-IMPROV, the published subset", {UTTERANCES: sum(counts.values())} | counts)]
+    return [
+        Published(
+            "MSP-IMPROV, the published subset", {UTTERANCES: sum(counts.values())} | counts, holds="svt"
+        )
+    ]
 
 
 def findings(root: Path, utterances: list[Utterance], options: Options) -> list[Finding]:

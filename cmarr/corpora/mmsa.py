@@ -103,17 +103,18 @@ def _text(columns: Split, row: int) -> str | None:
     return "" if "text" in columns else None
 
 
-def published_sizes(corpus: str) -> Published:
-    """The sizes of the official split of CMU-MOSI or CMU-MOSEI."""
+def published_sizes(corpus: str, holds: str = "") -> Published:
+    """The sizes of the official split of CMU-MOSI or CMU-MOSEI; `holds` as in `Published`."""
     groups = {split: {UTTERANCES: size} for split, size in SIZES[corpus].items()}
-    return Published(f"{corpus}, official split", {UTTERANCES: sum(SIZES[corpus].values())}, "split", groups)
+    whole = {UTTERANCES: sum(SIZES[corpus].values())}
+    return Published(f"{corpus}, official split", whole, "split", groups, holds)
 
 
 def published(root: Path, utterances: list[Utterance], options: Options) -> list[Published]:
     """The sizes of the corpus that the file, or the number of its utterances, is nearest to."""
     known = RELEASES.get(file_digest(files(root, options)[0]))
     near = min(SIZES, key=lambda c: abs(sum(SIZES[c].values()) - len(utterances)))
-    return [published_sizes(known[0] if known else near)]
+    return [published_sizes(known[0], "svt") if known else published_sizes(near)]
 
 
 def findings(root: Path, utterances: list[Utterance], options: Options) -> list[Finding]:

@@ -118,10 +118,10 @@ def files(root: Path, options: Options) -> list[Path]:
 def published(root: Path, utterances: list[Utterance], options: Options) -> list[Published]:
     """The counts of the whole corpus, or those of the subset with and without the rule of the face."""
     if options.subset == "all":
-        return [Published("MSP-IMPROV, all turns", _WHOLE)]
+        return [Published("MSP-IMPROV, all turns", _WHOLE, holds="svt")]
     return [
-        Published("scenario S, before the rule that a face is detected (3940)", _SUBSET),
-        Published("scenario S with a detected face, as published (3819)", WITH_FACE),
+        Published("scenario S, before the rule that a face is detected (3940)", _SUBSET, holds="svt"),
+        Published("scenario S with a detected face, as published (3819)", WITH_FACE, holds="svt"),
     ]
 
 

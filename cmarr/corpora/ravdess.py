@@ -88,7 +88,7 @@ def published(root: Path, utterances: list[Utterance], options: Options) -> list
     return (
         []
         if options.song or options.sex != "any"
-        else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED)]
+        else [Published("RAVDESS, speech of 24 actors", {UTTERANCES: 1440} | PUBLISHED, holds="st")]
     )
 
 

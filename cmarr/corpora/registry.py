@@ -36,17 +36,14 @@ def read_corpus(
     appears twice, and a root in which nothing is found.
     """
     utterances, rejected = _call(kind, "read", dataset, root, options)
-    reason = "its id holds half a character; give it another one"
-    rejected = [
-        *rejected,
-        *(Rejected(readable(u.id), None, "prepare", reason) for u in utterances if holds_half(u.id)),
-    ]
-    utterances = [_readable(u) for u in utterances if not holds_half(u.id)]
     root = _root(root, dataset)
-    bare = [u.id for u in utterances if u.text is None and u.audio is None and u.video is None]
-    reason = "it has no audio, no video and no text"
-    rejected = [*rejected, *(Rejected(id, None, "prepare", reason) for id in bare)]
-    usable = sorted((u for u in utterances if u.id not in set(bare)), key=lambda u: u.id)
+    usable, rejected = [], [replace(r, id=readable(r.id), reason=readable(r.reason)) for r in rejected]
+    for u in utterances:
+        if reason := _unusable(u):
+            rejected.append(Rejected(readable(u.id), None, "prepare", reason))
+        else:
+            usable.append(_readable(u))
+    usable.sort(key=lambda u: u.id)
     if not usable:
         layout = getattr(_reader(kind, dataset), "LAYOUT", "the layout of this corpus")
         first = f"; {len(rejected)} rejected, the first because {rejected[0].reason}" if rejected else ""
@@ -68,6 +65,18 @@ def _readable(utterance: Utterance) -> Utterance:
     cleaned: dict[str, Any] = {name: readable(value) for name, value in found.items() if value is not None}
     words = tuple((readable(word), begin, end) for word, begin, end in utterance.words)
     return replace(utterance, **cleaned, words=words)
+
+
+def _unusable(utterance: Utterance) -> str | None:
+    """Why a manifest cannot hold an utterance, if anything."""
+    if holds_half(utterance.id):
+        return "its id holds half a character; give it another one"
+    if utterance.text is None and utterance.audio is None and utterance.video is None:
+        return "it has no audio, no video and no text"
+    for path in (utterance.audio, utterance.video):
+        if path is not None and holds_half(path):
+            return f"the name of {readable(path)} holds bytes that are no UTF-8; rename the file"
+    return None
 
 
 def corpus_features(kind: str, root: str | Path, modality: str, *, dataset: str, **options: Any) -> Any:

@@ -41,9 +41,9 @@ def durations(
     for utterance in utterances:
         for modality in ("s", "v"):
             header, (begin, end) = headers.get(utterance.source(modality) or ""), utterance.span(modality)
-            length = None if end is None else end - (begin or 0.0)
-            if end is None and isinstance(header, Header):
-                length = header.used(modality, begin, end)
+            length = header.used(modality, begin, end) if isinstance(header, Header) else None
+            if length is None and end is not None:
+                length = end - (begin or 0.0)
             if length is not None:
                 known[utterance.id] = max(length, 0.0)
                 break

@@ -5,18 +5,33 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmarr.corpora.expected import Finding, Published, counted
+from cmarr.corpora.expected import RANGES, Finding, Published, counted, share_here
+from cmarr.corpora.headers import Header, read_headers
+from cmarr.corpora.inventory import unnamed_media
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.registry import corpus_findings, corpus_published, read_corpus
+from cmarr.corpora.registry import (
+    corpus_findings,
+    corpus_inventory,
+    corpus_published,
+    read_corpus,
+)
+from cmarr.corpora.statistics import durations
+from cmarr.doctor.extraction import Source, try_extraction
 from cmarr.doctor.media import media_findings
 from cmarr.errors import UserError, many
+from cmarr.files import refusal
+from cmarr.folds.files import Fold
+from cmarr.folds.hygiene import Corpus, hygiene, percent
 from cmarr.folds.split import describe_rule, split
+from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.settings.schema import Dataset
 from cmarr.utterance import Rejected, Utterance
 
 SHOWN = 3
 """Examples that stand for the rest."""
+COMPLETE = 0.97
+"""Share of a known corpus from which it counts as whole: releases differ by a few utterances."""
 
 
 @dataclass
@@ -33,38 +48,71 @@ def examine(
     dataset: Dataset,
     root: str | Path,
     *,
-    max_rejected: float = 0.1,
+    sources: Mapping[str, Source],
     workers: int = 1,
     seconds: float = 10.0,
     faces: Callable[[Sequence[Utterance]], list[Finding]] | None = None,
 ) -> Iterator[Topic]:
     """Topic by topic, as each is known. Ends early where the corpus cannot be read at all.
 
-    `dataset` is the section `name` of params.yaml; the corpus lies at `root`. `max_rejected` is the share of a
-    modality's utterances that may be unreadable before extraction stops; `workers` processes open the headers of the
+    `dataset` is the section `name` of params.yaml; the corpus lies at `root`. `sources` are those of the modalities'
+    features, letter by letter; none where the settings do not say. `workers` processes open the headers of the
     media, each file within `seconds`. `faces` looks for faces in the videos of some of the utterances.
     """
-    kind, options, classes, merge = dataset.kind, dataset.options, dataset.classes, dataset.merge
+    kind, options = dataset.kind, dataset.options
     if kind == "demo" and not Path(root).exists():
         yield Topic("corpus", [Finding("note", "not generated yet", "the pipeline generates it")])
         return
     try:
         utterances, rejected = read_corpus(kind, root, dataset=name, **options)
-    except UserError as error:
-        yield Topic("corpus", [Finding("problem", str(error))])
+        corpus_inventory(kind, root, dataset=name, **options)
+    except (UserError, OSError) as error:
+        yield Topic("corpus", [Finding("problem", _told(error))])
         return
-    yield Topic("corpus", [_size(utterances), *_rejected(rejected, utterances)])
+    left = unnamed_media(root, utterances, rejected) if dataset.features == "encoders" else {}
+    yield Topic("corpus", [_size(utterances), *_rejected(rejected, utterances), *_passed_over(left)])
     published = corpus_published(kind, root, utterances, dataset=name, **options)
-    yield _classes(utterances, published, {*classes, *merge})
-    yield Topic("modalities", [f for m in MODALITIES for f in _modality(m, utterances)])
+    yield _classes(utterances, published, {*dataset.classes, *dataset.merge})
+    holds = set[str]().union(*(counts.holds for counts in published))
+    yield Topic("modalities", [f for m in MODALITIES for f in _modality(m, utterances, m in holds)])
+    kept, folds, task = _task(utterances, dataset)
+    yield Topic("task", task)
     found = corpus_findings(kind, root, utterances, dataset=name, **options)
+    headers: dict[str, Header | Failure] = {}
     if dataset.features == "encoders":
-        yield Topic("media", [*found, *media_findings(utterances, max_rejected, workers, seconds)])
-        if seen := faces(utterances) if faces else []:
+        headers = read_headers(sorted({p for u in kept for p in (u.audio, u.video) if p}), workers, seconds)
+        yield Topic("media", [*found, *media_findings(kept, headers)])
+        if seen := faces(kept) if faces else []:
             yield Topic("faces", seen)
     else:
         yield Topic("features", found)
-    yield Topic("task", _task(utterances, classes, merge, dataset.folds, dataset.n_folds))
+    yield Topic("extraction", try_extraction(sources, kept, headers, durations(kept, headers)))
+    yield Topic("hygiene", hygiene(Corpus(kept, folds, headers, RANGES.get(kind, {}))) or [CLEAN])
+
+
+CLEAN = Finding(
+    "ok", "nothing lets a model answer from something else than what is felt, as far as is looked for"
+)
+
+
+def _told(error: UserError | OSError) -> str:
+    """What the stage that stops at it would print; raises what is a defect of this product."""
+    told = str(error) if isinstance(error, UserError) else refusal(error)
+    if told is None:
+        raise error
+    return told
+
+
+def _passed_over(left: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Media that belong to no utterance, by ending."""
+    return [
+        Finding(
+            "note",
+            f"{many(len(names), f'{ending} file')} of no utterance passed over ({', '.join(names[:SHOWN])}"
+            f"{', ...' if len(names) > SHOWN else ''})",
+        )
+        for ending, names in left.items()
+    ]
 
 
 def _size(utterances: Sequence[Utterance]) -> Finding:
@@ -114,12 +162,28 @@ def _classes(
         printed = [str(counts.counts.get(key, "-")) for counts in published]
         rows.append([key, str(counted(utterances, key)), *printed])
     topic.tables.append(rows)
+    topic.findings += _incomplete(utterances, published, wanted)
     for title, counts in zip(titles, published, strict=True):
         topic.findings.append(_agreement(utterances, counts, title, wanted))
         if counts.groups:
             topic.tables.append(_by_group(utterances, counts))
             topic.findings += _missing_groups(utterances, counts)
     return topic
+
+
+def _incomplete(
+    utterances: Sequence[Utterance], published: Sequence[Published], wanted: Collection[str]
+) -> list[Finding]:
+    """A known corpus of which a part is missing."""
+    shares = [(share_here(utterances, counts, wanted), counts) for counts in published if counts.holds]
+    if not shares:
+        return []
+    share, nearest = max(shares, key=lambda pair: pair[0])
+    if share >= COMPLETE:
+        return []
+    text = f"{percent(share)} % of {nearest.title} is here: {many(len(utterances), 'utterance')}"
+    advice = "copy the rest, or take no result for one on this corpus: it compares with no published number"
+    return [Finding("warning", text, advice)]
 
 
 def _agreement(
@@ -161,11 +225,15 @@ def _missing_groups(utterances: Sequence[Utterance], published: Published) -> li
     return [Finding("warning", f"nothing at all of {', '.join(missing)}", advice)]
 
 
-def _modality(modality: str, utterances: Sequence[Utterance]) -> list[Finding]:
+def _modality(modality: str, utterances: Sequence[Utterance], due: bool) -> list[Finding]:
+    """What has a modality; `due`: the published corpus has it."""
     name = NAMES[modality]
     lacking = [u for u in utterances if u.source(modality) is None]
     if not lacking:
         return [Finding("ok", f"{name}: all utterances")]
+    if len(lacking) == len(utterances) and due:
+        advice = "copy its files, or read no result without them as one on this corpus; conditions print '-'"
+        return [Finding("warning", f"{name}: none at all, where the published corpus has it", advice)]
     if len(lacking) == len(utterances):
         advice = "fine if this corpus has none; conditions that need it print '-'"
         return [Finding("note", f"{name}: none at all", advice)]
@@ -187,19 +255,18 @@ def _whole_dialogues(modality: str, utterances: Sequence[Utterance]) -> list[str
 
 
 def _task(
-    utterances: Sequence[Utterance],
-    classes: Sequence[str],
-    merge: Mapping[str, str],
-    folds: str,
-    n_folds: int,
-) -> list[Finding]:
+    utterances: Sequence[Utterance], dataset: Dataset
+) -> tuple[list[Utterance], list[Fold], list[Finding]]:
+    """What the task keeps (all, where it cannot be made), its folds (none, where they cannot), and what to say."""
+    kept, folds = list(utterances), list[Fold]()
+    findings = []
     try:
-        kept, selection = select_labels(utterances, classes, merge)
-        findings = [Finding("ok", str(selection))]
-        cut = split(kept, folds, n_folds, classes=classes)
+        kept, selection = select_labels(utterances, dataset.classes, dataset.merge)
+        findings.append(Finding("ok", str(selection)))
+        folds = split(kept, dataset.folds, dataset.n_folds, classes=dataset.classes)
     except UserError as error:
-        return [Finding("problem", str(error))]
-    smallest, largest = (f(len(fold.test) for fold in cut) for f in (min, max))
+        return kept, folds, [*findings, Finding("problem", str(error))]
+    smallest, largest = (f(len(fold.test) for fold in folds) for f in (min, max))
     sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
-    text = f"{describe_rule(kept, cut, folds)} Test parts of {sizes} utterances."
-    return [*findings, Finding("ok", text)]
+    text = f"{describe_rule(kept, folds, dataset.folds)} Test parts of {sizes} utterances."
+    return kept, folds, [*findings, Finding("ok", text)]

@@ -1,20 +1,25 @@
 """What `cmarr doctor` prints: every dataset's findings, coloured on a terminal, plain text anywhere else."""
 
 import shutil
+import socket
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.doctor.corpus import Topic, examine
+from cmarr.doctor.extraction import Source
 from cmarr.doctor.media import face_findings
-from cmarr.encoders.registry import build_encoder
+from cmarr.encoders.registry import placed, takes_device
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
-from cmarr.modalities import NAMES
+from cmarr.features.source import source_of
+from cmarr.modalities import MODALITIES, NAMES
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
@@ -31,6 +36,8 @@ _MARKS = {
 }
 _GIGABYTES_AN_HOUR = 0.28
 """Most that a modality's features take: wav2vec2's, 50 rows of 768 half-precision numbers a second."""
+REACHED = 3.0
+"""Seconds in which the model hub must answer."""
 
 
 def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: Print, run: str = "") -> int:
@@ -75,13 +82,7 @@ def _examine(name: str, settings: Settings, params: Path, echo: Print, run: str)
     echo(f"{name}", bold=True, nl=False)
     echo(f"  (kind {dataset.kind}, {root})")
     counts = dict.fromkeys(_MARKS, 0)
-    try:
-        resolve(settings)
-        choose_device(settings.device)
-    except UserError as error:  # what the first stage of a run would stop at
-        counts["problem"] += 1
-        _print(Topic("settings", [Finding("problem", str(error), "correct it in params.yaml")]), echo)
-    for topic in _topics(name, dataset, settings, root, params):
+    for topic in _topics(name, settings, root, params):
         _print(topic, echo)
         for finding in topic.findings:
             counts[finding.level] += 1
@@ -91,18 +92,25 @@ def _examine(name: str, settings: Settings, params: Path, echo: Print, run: str)
     return counts["problem"]
 
 
-def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params: Path) -> Iterator[Topic]:
-    workers = worker_count(settings.workers)
+def _topics(name: str, settings: Settings, root: Path, params: Path) -> Iterator[Topic]:
+    dataset, workers = settings.datasets[name], worker_count(settings.workers)
+    sources: dict[str, Source] = {}
+    try:
+        resolved = resolve(settings)
+        device = choose_device(settings.device)
+        sources = {letter: _source(letter, resolved, root, params, workers, device) for letter in MODALITIES}
+    except UserError as error:  # what the first stage of a run would stop at
+        yield Topic("settings", [Finding("problem", str(error), "correct it in params.yaml")])
     yield from examine(
         name,
         dataset,
         root,
-        max_rejected=settings.extraction.max_rejected,
+        sources=sources,
         workers=workers,
-        faces=lambda utterances: _faces(utterances, settings, workers),
+        faces=lambda utterances: _faces(utterances, sources, settings.extraction.time_limit, workers),
     )
     if dataset.features == "encoders":
-        yield Topic("encoders", [_encoder(settings, modality) for modality in NAMES.values()])
+        yield Topic("encoders", [_weights(m, settings) for m in NAMES.values()])
     free = shutil.disk_usage(params.resolve().parent).free / 1e9
     advice = "" if free > 1 else "features, models and their cache need room: free some"
     level: Any = "ok" if free > 1 else "warning"
@@ -110,45 +118,81 @@ def _topics(name: str, dataset: Dataset, settings: Settings, root: Path, params:
     yield Topic("disk", [Finding(level, told, advice)])
 
 
-def _faces(utterances: Sequence[Utterance], settings: Settings, workers: int) -> list[Finding]:
+def _source(
+    letter: str, resolved: Mapping[str, Any], root: Path, params: Path, workers: int, device: str
+) -> Source:
+    """Where the stage `extract` will take a modality's features from."""
+    own, dataset = resolved[NAMES[letter]], resolved["corpus"]["dataset"]
+    base = params.resolve().parent
+    build = source_of(letter, own, root, dataset=dataset, base=base, workers=workers, device=device)
+    if own["source"] == "corpus":
+        return Source("features of the corpus", build, own["max_rejected"], whole=True)
+    quick = letter == "t" and not takes_device(own["encoder"])
+    place = placed(own["encoder"], own["settings"], base)
+    lacking = "" if _here(place) else f"{place['model']} is not on this machine"
+    return Source(own["encoder"], build, own["max_rejected"], whole=quick, lacking=lacking)
+
+
+def _here(settings: Mapping[str, Any]) -> bool:
+    """Whether a pretrained network that an encoder's settings name lies in a folder or the cache of the model hub."""
+    model = settings.get("model")
+    return model is None or Path(model).expanduser().is_dir() or _cached(model, settings.get("revision"))
+
+
+def _faces(
+    utterances: Sequence[Utterance], sources: Mapping[str, Source], seconds: float, workers: int
+) -> list[Finding]:
     """How often the video encoder finds a face; nothing of one that looks for none, or that cannot be built."""
-    section = getattr(settings.encoders, settings.encoders.video, None)
+    if "v" not in sources or sources["v"].lacking:
+        return []
     try:
-        encoder: Any = build_encoder(settings.encoders.video, section.model_dump() if section else {})
+        encoder: Any = sources["v"].build()
     except UserError:
         return []
-    if not hasattr(encoder, "faces"):
-        return []
-    return face_findings(utterances, encoder.faces.reader, workers, settings.extraction.time_limit)
+    return (
+        face_findings(utterances, encoder.faces.reader, workers, seconds) if hasattr(encoder, "faces") else []
+    )
 
 
-def _encoder(settings: Settings, modality: str) -> Finding:
+def _weights(modality: str, settings: Settings) -> Finding:
+    """One line about the encoder of a modality ('speech', 'video', 'text'); nothing is fetched."""
     name = getattr(settings.encoders, modality)
     section = getattr(settings.encoders, name, None)
     if section is None or isinstance(section, str):
         return Finding("problem", f"encoders.{modality}: {name!r} is not an encoder")
-    return _weights(modality, name, section.model_dump())
-
-
-def _weights(modality: str, name: str, settings: Mapping[str, Any]) -> Finding:
-    """One line about the encoder of a modality ('speech', 'video', 'text'); nothing is fetched.
-
-    A pretrained network is looked for in its folder, or in the cache of the model hub; an encoder of
-    another kind is built, which takes a moment and says best what it lacks.
-    """
-    model, revision = settings.get("model"), settings.get("revision")
+    model = section.model_dump().get("model")
     if model is None:
-        try:
-            build_encoder(name, settings)
-        except UserError as error:
-            return Finding("problem", f"{modality}: {error}")
         return Finding("ok", f"{modality}: {name}, ready")
     if Path(model).expanduser().is_dir():
         return Finding("ok", f"{modality}: {name} from the folder {model}")
-    if _cached(model, revision):
+    if _here(section.model_dump()):
         return Finding("ok", f"{modality}: {name}, {model} is on this machine")
-    advice = f"the first extraction fetches it; without a connection set encoders.{name}.model to a folder"
-    return Finding("warning", f"{modality}: {name}, {model} is not on this machine", advice)
+    return _fetched(modality, name, model)
+
+
+def _fetched(modality: str, name: str, model: str) -> Finding:
+    """What extraction will come to where a network is still to be fetched."""
+    told = f"{modality}: {name}, {model} is not on this machine"
+    advice = f"without a connection set encoders.{name}.model to a folder that holds it"
+    if not _reachable():
+        return Finding("problem", f"{told}, and the model hub cannot be reached from it", advice)
+    return Finding("warning", told, f"the first extraction fetches it; {advice}")
+
+
+@cache
+def _reachable() -> bool:
+    """Whether the model hub answers; extraction fetches from it, the doctor does not."""
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        port = host.port or (80 if host.scheme == "http" else 443)
+        socket.create_connection((host.hostname or "", port), timeout=REACHED).close()
+    except OSError:
+        return False
+    return True
 
 
 def _cached(model: str, revision: str | None) -> bool:

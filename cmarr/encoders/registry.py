@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cmarr.declaration import PLACE, marked
@@ -37,3 +38,12 @@ def takes_device(name: str) -> bool:
 def place_keys(name: str) -> list[str]:
     """The settings of an encoder that say where something lies. Raises UserError as `encoder_class` does."""
     return marked(encoder_class(name).Settings, PLACE)
+
+
+def placed(name: str, settings: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The settings of an encoder, with the files and folders below `base` that they name made absolute."""
+    found = dict(settings)
+    for key in place_keys(name):
+        if found.get(key) and (path := base / Path(found[key]).expanduser()).exists():
+            found[key] = str(path)
+    return found

@@ -117,7 +117,7 @@ class Unit:
         sequences: list[FeatureSequence] = []
         rejected: list[Rejected] = []
         for utterance in self.utterances:
-            result = _checked(next(results), dim, self.provenance["modality"])
+            result = checked(next(results), dim, self.provenance["modality"])
             if result.id != utterance.id:
                 raise RuntimeError(f"the encoder gave {result.id} where {utterance.id} was due")
             if isinstance(result, Rejected):
@@ -171,7 +171,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _checked(result: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:
+def checked(result: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:
     """The result, or a rejection when its features cannot be used."""
     if isinstance(result, Rejected):
         return result

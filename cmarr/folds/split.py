@@ -229,11 +229,25 @@ def describe_rule(utterances: Sequence[Utterance], folds: Sequence[Fold], scheme
             f"{len(folds)} folds, one a speaker, whose partners in the session validate while the other sessions "
             "train (the MMIN family's protocol); no speaker on two sides."
         )
-    balance = ", sex-balanced" if all(u.sex for u in utterances) else ""
     return (
-        f"{len(folds)} folds grouped by speaker ({len(speakers)} speakers{balance}), the next group "
-        "validates; no speaker on two sides."
+        f"{len(folds)} folds grouped by speaker ({len(speakers)} speakers{_balance(utterances, folds)}), the next "
+        "group validates; no speaker on two sides."
     )
+
+
+def _balance(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:
+    """How the sexes are spread over the test parts, where they are known: evenly, or so many in each."""
+    sexes = {u.id: (u.speaker, u.sex) for u in utterances}
+    if not all(u.sex for u in utterances):
+        return ""
+    spread = []
+    for fold in folds:
+        tested = Counter(sex for _, sex in {sexes[id] for id in fold.test})
+        spread.append((tested["f"], tested["m"]))
+    if max(abs(women - men) for women, men in spread) <= 1:
+        return ", sex-balanced"
+    women, men = ("/".join(map(str, numbers)) for numbers in zip(*spread, strict=True))
+    return f", not sex-balanced: women {women} and men {men} in the test parts"
 
 
 def _recurrence(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 from cmarr.corpora.captions import ENDINGS, Said, read_captions, spoken
 from cmarr.corpora.clips import Options, guessed_encoding
 from cmarr.corpora.clips import read as read_manifest
-from cmarr.corpora.headers import FILM, SOUND, Header
+from cmarr.corpora.headers import Header
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.text_files import read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.media.clips import Failure
+from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
 from cmarr.recognition.prediction import Refusal, printable
 from cmarr.utterance import Utterance
@@ -23,16 +24,6 @@ from cmarr.utterance import Utterance
 Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""
 
-AUDIO = (
-    *SOUND, ".mp3", ".m4a", ".m4b", ".aac", ".opus", ".oga", ".wma", ".amr", ".awb", ".3ga", ".caf", ".weba", ".mka",
-    ".ac3", ".ape", ".au", ".snd", ".aifc", ".tta", ".voc", ".w64", ".wv",
-)  # fmt: skip
-"""Endings of files that are sound alone; a picture in one of them is a cover."""
-
-VIDEO = (
-    *(s for s in FILM if s not in AUDIO), ".mpg", ".mpeg", ".m4v", ".wmv", ".3gp", ".3g2", ".ts", ".mts", ".m2ts",
-    ".ogv", ".asf",
-)  # fmt: skip
 TEXTS = (".txt", *ENDINGS)
 """Endings of transcripts, the most telling last."""
 

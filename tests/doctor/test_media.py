@@ -4,35 +4,84 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmarr.doctor.media import media_findings
-from cmarr.utterance import Utterance
+from cmarr.corpora.headers import read_headers
+from cmarr.doctor.extraction import Source, Trial, try_extraction
+from cmarr.encoders.registry import build_encoder
+from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 @pytest.fixture
 def sound(tmp_path):
     """A file of half a second."""
-    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 16_000)
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(8000)), 16_000)
     return str(tmp_path / "a.wav")
 
 
-def problems(*utterances):
-    return [f.text for f in media_findings(utterances) if f.level == "problem"]
+def tried(*utterances):
+    headers = read_headers({p for u in utterances for p in (u.audio, u.video) if p})
+    sources = {
+        letter: Source(name, lambda name=name: build_encoder(name, workers=1), 0.1)
+        for letter, name in (("s", "logmel"), ("v", "hog"))
+    }
+    return try_extraction(sources, utterances, headers, {})
 
 
 @pytest.mark.parametrize("name", ["nan", "u.opus", "u.3gp", "u", "u.wav"])
 def test_a_file_that_is_not_there_is_a_problem_whatever_its_name_ends_in(tmp_path, name):
-    (problem,) = problems(Utterance("u", video=str(tmp_path / name)))
+    problem, nothing = [
+        f.text for f in tried(Utterance("u", video=str(tmp_path / name))) if f.level == "problem"
+    ]
     assert "video of 1 of 1 utterances cannot be read" in problem and "does not exist" in problem
+    assert "no utterance gives any features" in nothing
 
 
 def test_times_in_milliseconds_are_a_problem(sound):
-    (problem,) = problems(Utterance("u", audio=sound, start=100.0, end=400.0))
-    assert "lasts 0.5 s, the utterance begins at 100 s; are times in seconds?" in problem
+    first, *_ = [
+        f.text for f in tried(Utterance("u", audio=sound, start=100.0, end=400.0)) if f.level == "problem"
+    ]
+    assert "lasts 0.5 s, the utterance begins at 100 s; are times in seconds?" in first
 
 
-def test_one_recording_in_several_rows_is_a_warning(sound):
-    cut = [Utterance(str(i), audio=sound, start=i / 10, end=(i + 1) / 10, label="sad") for i in range(3)]
-    assert [f.level for f in media_findings(cut)] == ["ok"]
-    copies = [Utterance(str(i), audio=sound, label=label) for i, label in enumerate(["sad", "sad", "angry"])]
-    (warning,) = [f.text for f in media_findings(copies) if f.level == "warning"]
-    assert warning == "1 recording in several rows each, with different labels (0, 1, 2)"
+class Failing:
+    """An encoder that fails for some."""
+
+    modality, dim = "t", 2
+
+    def __init__(self, failing):
+        self.failing, self.seen = failing, []
+
+    def encode(self, utterances):
+        for u in utterances:
+            self.seen.append(u.id)
+            yield (
+                Rejected(u.id, "t", "extract", "broken")
+                if u.id in self.failing
+                else FeatureSequence(u.id, np.ones((1, 2), np.float32), np.zeros(1, np.float32))
+            )
+
+
+@pytest.mark.parametrize(
+    ("failing", "at_most", "levels"),
+    [
+        (0, 40, ["ok"]),
+        (50, 400, ["ok", "warning"]),
+        (500, 40, ["ok", "problem"]),
+        (105, 640, ["ok", "problem"]),
+    ],
+)
+def test_as_many_are_tried_as_the_verdict_needs(failing, at_most, levels):
+    utterances = [Utterance(f"{i:04d}", text="x") for i in range(1000)]
+    encoder = Failing({u.id for u in utterances[:failing]})
+    trial = Trial("t", Source("failing", lambda: encoder, 0.1), utterances, {}, {})
+    trial.run(encoder)
+    assert len(encoder.seen) == len(set(encoder.seen)) == trial.tried <= at_most
+    assert [f.level for f in trial.findings()] == levels
+
+
+@pytest.mark.parametrize(("failing", "stops"), [(4, False), (5, True)])
+def test_where_all_are_tried_the_verdict_is_extractions_own(failing, stops):
+    utterances = [Utterance(str(i), text="x") for i in range(40)]
+    encoder = Failing({u.id for u in utterances[:failing]})
+    trial = Trial("t", Source("failing", lambda: encoder, 0.1), utterances, {}, {})
+    trial.run(encoder)
+    assert trial.tried == 40 and trial.stops() is stops and not trial.open()
