@@ -47,6 +47,10 @@ class Copy:
     def prepare(self, study: Planned, workers: int | str = "auto") -> None:
         """Write what the study sets into the copy's params.yaml, over the defaults of the commit."""
         self._git(self.root, "checkout", "--quiet", "--", "params.yaml")
+        self.put(study, workers)
+
+    def put(self, study: Planned, workers: int | str) -> None:
+        """Change the keys of params.yaml. Raises UserError for one that it does not have."""
         path = self.root / "params.yaml"
         yaml = YAML()
         params = yaml.load(path)

@@ -49,7 +49,7 @@ def study(name: str, folder: Path = ROOT) -> Planned:
     """The study of a name. Raises UserError where the plan has none."""
     known = planned(folder)
     if name not in known:
-        raise UserError(f"{PLAN} has no study {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}")
+        raise UserError(f"{PLAN} has no study {name!r}, only {', '.join(known)}{did_you_mean(name, known)}")
     return known[name]
 
 

@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.machine import processor
 from benchmarks.studies.plan import Planned
+from benchmarks.studies.tallies import packed
 from cmarr.analyses.study import Study, training_time
 from cmarr.errors import UserError
-from cmarr.evaluation.sufficient_statistics import gather, sufficient_statistics
 from cmarr.evaluation.summary import DIGITS, fold_table
 from cmarr.files import digest, read_json
 from cmarr.modalities import CONDITIONS
@@ -23,7 +23,7 @@ from stages.paths import Paths
 from stages.report import study_of
 from stages.settings import ASIDE
 
-PRINTED = {False: ("UAR", "WAR"), True: ("MAE", "Corr", "WF1", "Acc7")}
+PRINTED = {False: ("UAR", "WAR"), True: ("MAE", "Corr", "WF1", "Acc7", "Acc2_zero")}
 """Metrics whose paired comparisons and single scores are kept: of classes, of a score."""
 
 
@@ -51,7 +51,7 @@ def content(planned: Planned) -> dict[str, Any]:
             for pair, cells in study.comparisons.items()
         },
         "scores": {name: scores(frames, study, metrics) for name, frames in every.items()},
-        "tallies": {name: tallies(frames, study) for name, frames in every.items()},
+        "tallies": {name: packed(frames, study.task) for name, frames in every.items()},
         "tables": {name: part(study, name) for name in planned.tables},
     }
 
@@ -128,26 +128,6 @@ def scores(frames: Sequence[Any], study: Study, metrics: tuple[str, ...]) -> lis
 
 def _rounded(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else round(float(value), DIGITS)
-
-
-def tallies(frames: Sequence[Any], study: Study) -> dict[str, Any]:
-    """The sums behind every metric, of each cluster: fold -> seed -> condition -> cluster that has any -> its sums."""
-    found = sufficient_statistics(gather(frames, study.task), study.task)
-    sums = np.round(found.sums, 4)
-    out: dict[str, Any] = {"clusters": list(found.clusters), "folds": {}}
-    for f, fold in enumerate(found.folds):
-        out["folds"][str(fold)] = {
-            str(seed): {
-                condition: {
-                    str(c): [int(x) if x == int(x) else float(x) for x in sums[f, s, p, c]]
-                    for c in np.flatnonzero(sums[f, s, p].any(1))
-                }
-                for p, condition in enumerate(CONDITIONS)
-                if found.met[f, p]
-            }
-            for s, seed in enumerate(found.seeds)
-        }
-    return out
 
 
 def part(study: Study, name: str) -> str:

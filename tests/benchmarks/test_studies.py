@@ -1,0 +1,145 @@
+"""The studies behind the tables: what is kept of one says the same as the study, and only what is out of date runs."""
+
+import numpy as np
+import pytest
+
+from benchmarks.studies import pages, publish, store
+from benchmarks.studies.copy import Copy
+from benchmarks.studies.plan import ROOT, Planned, planned, study
+from benchmarks.studies.tallies import packed, unpacked
+from cmarr.errors import UserError
+from cmarr.evaluation.comparison import compare_all
+from cmarr.evaluation.scores import metrics_of
+from cmarr.evaluation.sufficient_statistics import ROWS
+from cmarr.evaluation.summary import summarise
+from cmarr.settings.load import load_settings, read_yaml
+from cmarr.task import Task
+from tests.report.studies import predictions
+
+TASKS = [Task(("calm", "tense", "sad")), Task(())]
+
+
+def answers(task, method, seeds=(0, 1)):
+    return [predictions(task, method + 10 * s, fold).assign(seed=s) for fold in (1, 2) for s in seeds]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=["classes", "score"])
+def test_tallies_give_every_score_again(task):
+    frames = answers(task, 1)
+    found = unpacked(packed(frames, task), task)
+    headline = found.headline(found.totals(np.ones((1, len(found.clusters)))))[0]
+    told = summarise(frames, task, resamples=10)
+    for m, metric in enumerate(metrics_of(task)):
+        for r, row in enumerate(ROWS):
+            assert headline[m, r] == pytest.approx(told[metric][row]["mean"], abs=2e-4), (metric, row)
+
+
+@pytest.mark.parametrize("name", [name for name in planned() if store.place(name).is_file()])
+def test_what_is_printed_of_a_kept_study_is_what_its_tallies_say(name):
+    kept = store.stored(name)
+    for method, own in kept.summaries.items():
+        found = unpacked(kept.content["tallies"][method], kept.task)
+        headline = found.headline(found.totals(np.ones((1, len(found.clusters)))))[0]
+        for metric, cells in own.items():
+            for row, cell in cells.items() if metric != "meta" else ():
+                value = headline[metrics_of(kept.task).index(metric), ROWS.index(row)]
+                assert cell["mean"] is None or value == pytest.approx(cell["mean"], abs=2e-4), (
+                    method,
+                    metric,
+                    row,
+                )
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A study of two methods, kept in a folder of its own."""
+    task = TASKS[0]
+    frames = {"one": answers(task, 0), "two": answers(task, 2)}
+    content = {
+        "study": "tiny",
+        "date": "2026-01-31",
+        "commit": "abc",
+        "machine": {"processor": "CPU", "arithmetic": "AVX2", "gpu": "none", "torch": "2"},
+        "task": {
+            "dataset": "tiny",
+            "classes": list(task.classes),
+            "cluster": "speaker",
+            "plain": ["one"],
+            "seeds": [0, 1],
+        },
+        "summaries": {
+            name: {key: own[key] for key in ("UAR", "WAR", "meta")}
+            for name, own in ((n, summarise(f, task, resamples=20)) for n, f in frames.items())
+        },
+        "comparisons": {", ".join(pair): cells for pair, cells in compare_all(frames, task).items()},
+        "tables": {"costs": "**Cost**"},
+    }
+    store.write("tiny", content, tmp_path)
+    monkeypatch.setattr(pages, "_stored", lambda name: store.stored(name, tmp_path))
+    return content
+
+
+def test_a_block_is_replaced_by_what_was_kept_and_the_rest_stays(results):
+    page = ROOT / "docs/page.md"
+    text = "before\n\n<!-- shown: scores tiny UAR two -->\ntyped 1.23\n<!-- end -->\n\nafter\n"
+    new = pages.written(text, page)
+    mean = results["summaries"]["two"]["UAR"]["avg6"]["mean"]
+    assert f"{100 * mean:.2f}" in new and "typed" not in new and "| one" not in new
+    assert "2026-01-31, commit abc, CPU (AVX2), torch 2" in new
+    assert new.startswith("before\n") and new.endswith("after\n")
+    assert pages.written(new, page) == new
+    shown = pages.written("<!-- shown: verdicts tiny -->\n<!-- end -->", page)
+    assert "- two - one: avg6 UAR " in shown
+    assert "**Cost**" in pages.written("<!-- shown: table tiny costs -->\n<!-- end -->", page)
+
+
+def test_what_cannot_be_shown_is_named(results):
+    page = ROOT / "docs/page.md"
+    with pytest.raises(UserError, match="nothing is called 'score'"):
+        pages.written("<!-- shown: score tiny UAR -->\n<!-- end -->", page)
+    with pytest.raises(UserError, match="has no method 'three'"):
+        pages.written("<!-- shown: scores tiny UAR three -->\n<!-- end -->", page)
+
+
+def test_every_planned_study_is_one_that_params_yaml_can_be(tmp_path):
+    """Keys, methods and ablations exist: read as `dvc repro` would."""
+    for own in planned().values():
+        (tmp_path / "params.yaml").write_text(
+            (ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        Copy(tmp_path, ROOT).put(own, 1)
+        assert read_yaml(tmp_path / "params.yaml")["workers"] == 1
+        settings = load_settings(tmp_path / "params.yaml", ROOT / "presets")
+        for key, value in own.set.items():
+            if "." not in key:
+                assert getattr(settings, key) in (value, tuple(value)), key
+
+
+def test_a_study_that_sets_a_key_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "params.yaml").write_text("workers: auto\ntrain: {lr: 1}\n", encoding="utf-8")
+    for key in ("seed", "train.rate", "tune.trials"):
+        with pytest.raises(UserError, match=f"params.yaml has no key {key}"):
+            Copy(tmp_path, ROOT).put(Planned("x", {key: 1}), "auto")
+    with pytest.raises(UserError, match=r"has no study 'dmo', only demo, .*did you mean 'demo'"):
+        study("dmo")
+
+
+def test_the_command_of_a_study_is_one_line_for_a_shell():
+    own = Planned("x", {"methods": ["a", "b"], "tune.trials": 3})
+    assert own.command == "dvc exp run -S 'methods=[a,b]' -S 'tune.trials=3'"
+    assert own.dataset == "demo"
+
+
+def test_settings_code_and_report_are_told_apart(tmp_path):
+    folder = tmp_path / "data/demo/settings"
+    (folder / "train").mkdir(parents=True)
+    for name in ("report", "run", "train/cmarr"):
+        (folder / f"{name}.json").write_text("{}", encoding="utf-8")
+    first = publish.made_of("demo", tmp_path)
+    (folder / "run.json").write_text('{"workers": 2}', encoding="utf-8")
+    assert publish.made_of("demo", tmp_path) == first
+    (folder / "report.json").write_text('{"code": "b"}', encoding="utf-8")
+    second = publish.made_of("demo", tmp_path)
+    assert second["answers"] == first["answers"] and second["report"] != first["report"]
+    (folder / "train/cmarr.json").write_text('{"lr": 1}', encoding="utf-8")
+    assert publish.made_of("demo", tmp_path)["answers"] != first["answers"]
