@@ -1,7 +1,7 @@
 """What moves between machines: the same study from the same recordings, under the arithmetic of other processors.
 
-    python -m benchmarks.studies run demo                        or make demo: its corpus, folds and masks are taken
-    python -m benchmarks.arithmetic --data .cmarr/studies/data/demo
+    python -m benchmarks.arithmetic                     in the copy of the commit in which studies are run
+    python -m benchmarks.arithmetic --data data/demo    with the corpus, folds, masks and settings of a finished study
 
 Features are extracted, methods trained (one seed) and asked anew under each of `VARIANTS`; what a library picks by
 itself on another processor is chosen for it here. A run goes on where the last one stopped: what is answered is kept
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import keep, kept, markdown
-from benchmarks.studies.plan import RESULTS, ROOT
+from benchmarks.studies.copy import COPY, Copy
+from benchmarks.studies.plan import RESULTS, ROOT, study
 from benchmarks.studies.publish import commit, machine
+from cmarr.damage.kinds import KINDS
 from cmarr.errors import UserError
 from cmarr.evaluation.predictions import columns, read_folder
 from cmarr.evaluation.sufficient_statistics import ROWS
@@ -170,10 +172,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of a prepared dataset")
+    parser.add_argument("--data", type=Path, help="folder of a prepared dataset")
+    parser.add_argument("--nice", type=int, default=10, help="as of nice(1)")
     parser.add_argument("--methods", nargs="*", default=["cmarr", "masked", "linear"])
     parser.add_argument("--out", type=Path, default=Path(".cmarr/arithmetic"), help="folder of the answers")
     options = parser.parse_args()
+    os.nice(options.nice)
+    if options.data is None:
+        copy = Copy(COPY, ROOT)
+        copy.at_head()
+        copy.prepare(study("demo"))
+        copy.dvc("repro", "--quiet", "masks", *(f"damage@{kind}" for kind in KINDS))
+        options.data = copy.root / "data/demo"
     result = measure(options.data.resolve(), options.methods, options.out)
     content = {
         "command": f"python -m benchmarks.arithmetic --methods {' '.join(options.methods)}",

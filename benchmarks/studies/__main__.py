@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.studies.copy import Copy
+from benchmarks.studies.copy import COPY, Copy
 from benchmarks.studies.plan import RESULTS, ROOT, Planned, planned, study
 from benchmarks.studies.store import Stored, stored
 from cmarr.errors import UserError
@@ -35,7 +35,7 @@ def main() -> None:
     run.add_argument("--force", action="store_true", help="also what is up to date")
     run.add_argument("--nice", type=int, default=10, help="as of nice(1)")
     run.add_argument("--workers", default="auto", help="processes side by side: auto, or a number")
-    run.add_argument("--copy", type=Path, default=ROOT / ".cmarr/studies", help="folder of the copy")
+    run.add_argument("--copy", type=Path, default=COPY, help="folder of the copy")
     run.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     publish = commands.add_parser("publish", help="keep the study that was run in this folder")
     publish.add_argument("name")

@@ -15,11 +15,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.studies.plan import Planned
+from benchmarks.studies.plan import ROOT, Planned
 from cmarr.errors import UserError
 from cmarr.files import atomic
 
 KEPT = "dvc.lock"
+COPY = ROOT / ".cmarr/studies"
 
 
 @dataclass(frozen=True)

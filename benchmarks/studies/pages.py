@@ -21,16 +21,22 @@ from benchmarks.records import RESULTS as FIGURES
 from benchmarks.records import kept
 from benchmarks.studies.plan import RESULTS, ROOT, study
 from benchmarks.studies.store import Stored, digest_of, stored
-from cmarr.analyses.results import results_figure, scores_frame
+from cmarr.analyses.results import results_figure, scores_frame, winners
+from cmarr.encoders.face_network import SHIPPED
 from cmarr.errors import UserError, many
 from cmarr.evaluation.scores import primary
+from cmarr.evaluation.sufficient_statistics import ROWS
+from cmarr.files import read_json
 from cmarr.report.notes import verdicts
-from cmarr.report.numbers import LABELS, unit, value_text
+from cmarr.report.numbers import LABELS, row_label, unit, value_text
 from cmarr.report.style import save_figure
 from cmarr.report.table import markdown_table
+from cmarr.settings.load import read_yaml
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(?P<head><!-- shown: (?P<order>[^>]+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+SPREADS = ("std", "std_seeds")
+"""Deviations over the folds and over the seeds, as `summarise` names them."""
 NOT_RUN = "*Not run yet: `python -m benchmarks.studies run {0}`.*"
 
 
@@ -67,14 +73,38 @@ def scores(page: Path, name: str, metric: str, *methods: str) -> str:
     return f"{markdown_table(scores_frame(summaries, metric, compared))}\n{source(page, found, metric)}"
 
 
-def source(page: Path, found: Stored, metric: str) -> str:
+def conditions(page: Path, name: str, metric: str, *methods: str) -> str:
+    """The same the other way round, and narrow: a row a condition, a column a method; deviations, no intervals."""
+    found = _stored(name)
+    if found is None:
+        return NOT_RUN.format(name)
+    summaries = found.of(methods)
+    best = winners(
+        {m: {metric: s[metric], "meta": s["meta"]} for m, s in summaries.items()}, found.comparisons
+    )
+    rows = []
+    for row in ROWS:
+        cells = {"available": row_label(row, summaries)}
+        for method, summary in summaries.items():
+            cell = summary[metric][row]
+            told = value_text(metric, cell["mean"], digits=1 if unit(metric) else 3)
+            told = f"**{told}**" if best.get((metric, row)) == method else told
+            spread = [
+                value_text(metric, cell[k], digits=1 if unit(metric) else 3) for k in SPREADS if cell.get(k)
+            ]
+            cells[method] = f"{told} ± {', '.join(spread)}" if spread else told
+        rows.append(cells)
+    return f"{markdown_table(pd.DataFrame(rows))}\n{source(page, found, metric, '± deviations over folds, over seeds')}"
+
+
+def source(page: Path, found: Stored, metric: str, spread: str = "[95 % interval]") -> str:
     """What the numbers of a table are, and where they come from."""
     meta, told = next(iter(found.summaries.values()))["meta"], found.content
     measure = LABELS.get(metric, metric) + (" in %" if unit(metric) else "")
     of = f"{many(meta['folds'], 'fold')} and " if meta["folds"] > 1 else ""
     link = f"[`{name_of(found)}`]({'results' if page.parent == ROOT else '../results'}/{name_of(found)})"
     return (
-        f"{measure}, the mean of {of}{many(len(told['task']['seeds']), 'seed')} [95 % interval]; "
+        f"{measure}, the mean of {of}{many(len(told['task']['seeds']), 'seed')} {spread}; "
         f"{many(meta['utterances'], 'test utterance')} of {many(meta['clusters'], found.cluster)}. "
         f"{link}: {told['date']}, commit {told['commit']}, {arithmetic(found)}."
     )
@@ -173,8 +203,34 @@ def benchmark(page: Path, module: str, made: str = "table") -> str:
     return f"{table}\n\n({sentence(content['machine'])})"
 
 
+def denseface(page: Path) -> str:
+    """What is published of FER+ beside what the shipped weights score."""
+    quoted, found = (
+        read_yaml(RESULTS / "quoted.yaml"),
+        read_json(SHIPPED.with_suffix(".json"))["test"]["plain"],
+    )
+    rows = []
+    for key, metric, faces in (
+        ("denseface", "UAR", "all"),
+        ("denseface", "accuracy", "all"),
+        ("vgg13", "accuracy", "majority"),
+    ):
+        printed, (value, lo, hi) = quoted[key]["numbers"][metric], found[faces][metric]
+        within = (
+            "within" if 100 * lo <= printed <= 100 * hi else "above" if value * 100 > printed else "below"
+        )
+        here = f"{100 * value:.2f} [{100 * lo:.2f}, {100 * hi:.2f}]"
+        name = f"{metric}, {'all' if faces == 'all' else 'majority subset of'} test faces, %"
+        rows.append({"": name, "published": f"{printed:.2f}", "by": quoted[key]["from"], "here": here})
+        rows[-1]["here is"] = (
+            within if within != "within" else "the published number lies within the interval"
+        )
+    return markdown_table(pd.DataFrame(rows))
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "scores": scores,
+    "conditions": conditions,
     "verdicts": against,
     "costs": costs,
     "tolerance": tolerance,
@@ -182,6 +238,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "picture": picture,
     "table": table,
     "benchmark": benchmark,
+    "denseface": denseface,
 }
 
 
