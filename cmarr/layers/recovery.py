@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from cmarr.layers.attention import Reconstruction
 from cmarr.layers.flow import ChannelFlow, Mixing, bits_per_dimension
+from cmarr.layers.joint_gaussian import JointGaussian
 from cmarr.layers.ragged import worked_rows
 
 Through = Literal["flow", "mean", "zeros"]
-Averaging = Literal["equal", "precision"]
+Averaging = Literal["equal", "precision", "conditional"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Recovery(nn.Module):
     through:   "flow", Eq 6-8: the missing latent is the mean of the usable ones, and the modality's
                inverse flow and reconstruction module turn it into X^_n; "mean": the same without flows,
                on the mean of the usable X_n; "zeros": nothing is recovered.
-    averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step.
+    averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step; "conditional": in
+               place of an average, what a joint Gaussian of the latents expects, see `JointGaussian`.
     zero_start: X^_n begins at zero, as if nothing were recovered, and grows from there.
 
     >>> recovery = Recovery(("s", "t"), d=4, flow_steps=2, coupling_hidden=8, mixing="lu", blocks=1)
@@ -67,6 +69,17 @@ class Recovery(nn.Module):
             if through == "flow":
                 self.flows[m] = ChannelFlow(d, flow_steps, coupling_hidden, mixing)
             self.reconstructions[m] = Reconstruction(d, blocks, zero_start)
+        if averaging == "conditional":
+            self.joint = JointGaussian(len(modalities), d)
+
+    @torch.no_grad()
+    def observe(self, x: Mapping[str, Tensor], available: Tensor) -> None:
+        """Let the joint Gaussian, where there is one, see a batch: x (B, L, d) a modality, available (B, M).
+
+        How modalities go together can be seen only where both are there: hidden ones count, as targets do.
+        """
+        if hasattr(self, "joint"):
+            self.joint.observe(torch.stack([self.latent(m, x[m]) for m in self.modalities]), available)
 
     def start(self, x: Mapping[str, Tensor], usable: Tensor) -> None:
         """Start the flows' ActNorm from the usable rows alone; does nothing once that has happened.
@@ -96,13 +109,13 @@ class Recovery(nn.Module):
             )
         recovered = ~usable & usable.any(-1, keepdim=True)  # (P, B, M)
         latents = self._latents(x, usable, recovered)  # (M, B, L, d)
-        means = self._mean_latents(latents, usable, precision)  # (P, B, L, d)
+        estimates = self._estimates(latents, usable, precision)  # (M, P, B, L, d)
         completed = {}
         for i, m in enumerate(self.modalities):
             kept = torch.where(usable[..., i, None, None], x[m].float(), 0.0)  # (P, B, L, d)
             rows = worked_rows(recovered[..., i].flatten(), self.training)  # (R,) of the P * B
             if len(rows):
-                estimate = self._inverse(m, means.flatten(0, 1)[rows])  # X~ (R, L, d), Eq 8
+                estimate = self._inverse(m, estimates[i].flatten(0, 1)[rows])  # X~ (R, L, d), Eq 8
                 restored = self.reconstructions[m](estimate).to(kept.dtype)  # X^ (R, L, d)
                 if len(rows) == recovered[..., i].numel():
                     kept = torch.where(recovered[..., i, None, None], restored.view_as(kept), kept)
@@ -135,6 +148,13 @@ class Recovery(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             x, _ = self._flow(modality).inverse(z.flatten(0, 1))
         return x.view_as(z)
+
+    def _estimates(self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor]) -> Tensor:
+        """Of each modality (M, P, B, L, d), read where it is recovered."""
+        if self.averaging == "conditional":
+            out: Tensor = self.joint(latents, usable)
+            return out
+        return self._mean_latents(latents, usable, precision).expand(len(self.modalities), -1, -1, -1, -1)
 
     def _mean_latents(self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor]) -> Tensor:
         weights = usable.float().permute(2, 0, 1)[..., None, None]  # (M, P, B, 1, 1)

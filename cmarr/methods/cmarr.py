@@ -17,6 +17,7 @@ from cmarr.data.batch import Batch
 from cmarr.declaration import Count, Flag, NotNegative, Number, Positive, Probability, Section, setting
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
+from cmarr.layers.pooling import LENGTH, Length, StatisticsPooling, pooling_of
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
 from cmarr.layers.representation import Encoded, FlowInput, Representation, stacked_gaussians
 from cmarr.losses.distribution_contrast import (
@@ -59,10 +60,7 @@ class Published(Section):
 
     # sizes
     d: Count = setting(64, "width of every representation, a multiple of heads")
-    length: Count = setting(
-        16,
-        "steps L every modality is resampled to (Eq 7 adds latents step by step); 1 = one vector an utterance",
-    )
+    length: Length = setting(16, LENGTH)
     flow_steps: Count = setting(4, "steps K of each normalizing flow: ActNorm, mixing, coupling")
     blocks: Count = setting(2, "residual channel-attention blocks n in each reconstruction module")
     heads: Count = setting(4, "attention heads, an even number that divides d; half of UMC's feed sigma")
@@ -111,7 +109,9 @@ class Published(Section):
         "flow", "flow; mean = mean of the available X_n, no flow (w/o flow); zeros = nothing is recovered"
     )
     averaging: Averaging = setting(
-        "equal", "of the available latents (Eq 7): equal; precision = surer modalities count more"
+        "equal",
+        "of the available latents (Eq 7): equal; precision = surer modalities count more; conditional = no average, "
+        "but what a joint Gaussian of the latents expects of the missing one",
     )
     reconstruction: Reduction = setting(
         "mean_squared",
@@ -161,7 +161,7 @@ class CMARR(nn.Module):
             no_flow, no_recovery = self.recovery != "flow", self.recovery == "zeros"
             aligns = bool(self.alpha or self.entropy_weight)
             reconstructs = (self.nll_weight and not no_flow) or (self.lambda_ and not no_recovery)
-            plain_features = self.flow_input == "features" and self.averaging == "equal" and not aligns
+            plain_features = self.flow_input == "features" and self.averaging != "precision" and not aligns
             without_flow = "without recovery: flow there are no flows "
             if self.query == "recovered" and self.fusion == "pooled":
                 yield Idle(
@@ -169,7 +169,7 @@ class CMARR(nn.Module):
                 )
             if self.query == "recovered" and no_recovery:
                 yield Idle("query", "with recovery: zeros nothing is recovered that could ask", "text")
-            if self.averaging == "precision" and no_recovery:
+            if self.averaging != "equal" and no_recovery:
                 yield Idle("averaging", "with recovery: zeros no average is taken", "equal")
             if self.nll_weight > 0 and no_flow:
                 yield Idle("nll_weight", without_flow + "with a likelihood", "0.0")
@@ -198,7 +198,8 @@ class CMARR(nn.Module):
         """Build the model; its weights come from torch's global generator, which the caller seeds."""
         super().__init__()
         self.task, self.modalities, self.settings = task, modalities_of(dims), settings
-        d, heads, length = settings.d, settings.heads, settings.length
+        d, heads = settings.d, settings.heads
+        self.pooling, dims, length = pooling_of(dims, settings.length)
         self.representations = nn.ModuleDict(
             {
                 m: Representation(
@@ -269,6 +270,11 @@ class CMARR(nn.Module):
                 found.append(Stage(phase, 0.25, tuple(names), selects=False))
         return [*found, Stage("refinement", 1 - 0.25 * len(found))]
 
+    def ground(self, train: Batch) -> None:
+        """Standardise what is pooled, where it is."""
+        if isinstance(self.pooling, StatisticsPooling):
+            self.pooling.fit(train)
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Told to SUGR, which warms up."""
         if self.sugr is not None:
@@ -287,6 +293,7 @@ class CMARR(nn.Module):
         x = {m: encoded[m].x for m in self.modalities}  # (B, L, d) each
         if self.training:
             self.recovery.start(x, usable)
+            self.recovery.observe(x, available)
         completed = self._complete(encoded, usable[None])
         masked = available & ~usable & usable.any(1, keepdim=True)  # hidden, and recovered
         restored = {m: completed.x[m][0] for m in self.modalities}  # (B, L, d)
@@ -353,6 +360,7 @@ class CMARR(nn.Module):
         return watched(self, batch)
 
     def _encode(self, batch: Batch, gaussians: bool) -> dict[str, Encoded]:
+        batch = self.pooling(batch)
         return {
             m: self.representations[m](batch.values[m], batch.lengths[m], batch.longest.get(m), gaussians)
             for m in self.modalities

@@ -15,7 +15,9 @@ from cmarr.encoders.trainable import Trainable
 from cmarr.methods.protocol import (
     Calibrated,
     ClosedForm,
+    Concluded,
     Diagnosed,
+    Grounded,
     Method,
     Prediction,
     Recovers,
@@ -62,6 +64,29 @@ class FineTuned(nn.Module):
         if not isinstance(self.method, Diagnosed):
             return {}
         return self.method.diagnostics(self._features(batch))
+
+    @torch.no_grad()
+    def ground(self, train: Batch) -> None:
+        """Told to a method that wants it, on the features of the encoders as they are before the first epoch."""
+        if isinstance(self.method, Grounded):
+            self.method.ground(self._features(train))
+
+    @torch.no_grad()
+    def conclude(self, train: Batch) -> None:
+        """The same, on their features after the last epoch."""
+        if isinstance(self.method, Concluded):
+            self.method.conclude(self._features(train))
+
+    def calibrate(self, validation: Batch) -> dict[str, float]:
+        """The method's choice, or none."""
+        return (
+            self.method.calibrate(self._features(validation)) if isinstance(self.method, Calibrated) else {}
+        )
+
+    def calibrated(self, chosen: Mapping[str, float]) -> None:
+        """Let the method take over the choice of another fit."""
+        if isinstance(self.method, Calibrated):
+            self.method.calibrated(chosen)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Told to a method that warms up."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.declaration import Count, Probability, Section, setting
 from cmarr.layers.fusion import Fusion
+from cmarr.layers.pooling import LENGTH, Length, StatisticsPooling, pooling_of
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import by_name, distinct, heads_fit, modalities_of, usable_in, usable_under
@@ -27,7 +28,7 @@ class Masked(nn.Module):
         """Sizes of the fusion network trained with masks."""
 
         d: Count = setting(64, "width of every representation, a multiple of heads")
-        length: Count = setting(16, "steps every modality is resampled to; 1 = one vector an utterance")
+        length: Length = setting(16, LENGTH)
         heads: Count = setting(4, "attention heads, an even number that divides d")
         dropout: Probability = setting(0.1, "in the fusion network")
 
@@ -39,10 +40,14 @@ class Masked(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         d, heads = settings.d, settings.heads
-        self.projections = nn.ModuleDict(
-            {m: Projection(dims[m], d, settings.length) for m in self.modalities}
-        )
+        self.pooling, dims, length = pooling_of(dims, settings.length)
+        self.projections = nn.ModuleDict({m: Projection(dims[m], d, length) for m in self.modalities})
         self.fusion = Fusion(self.modalities, d, heads, settings.dropout, task.outputs)
+
+    def ground(self, train: Batch) -> None:
+        """Standardise what is pooled, where it is."""
+        if isinstance(self.pooling, StatisticsPooling):
+            self.pooling.fit(train)
 
     def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
         """The recognition loss alone, over the rows with something usable."""
@@ -68,6 +73,7 @@ class Masked(nn.Module):
         return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
 
     def _project(self, batch: Batch) -> dict[str, Tensor]:
+        batch = self.pooling(batch)
         return {
             m: self.projections[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
             for m in self.modalities

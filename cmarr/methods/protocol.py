@@ -142,6 +142,24 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class Grounded(Protocol):
+    """A method, trained by gradient descent, of which a part is set from the training split as a whole."""
+
+    def ground(self, train: Batch) -> None:
+        """Set it, without randomness, before the first epoch; and again before a training goes on that was killed."""
+        ...
+
+
+@runtime_checkable
+class Concluded(Protocol):
+    """A method, trained by gradient descent, with a part beside the network that is fitted in one step."""
+
+    def conclude(self, train: Batch) -> None:
+        """Fit it on the whole training split, without randomness, when the last epoch is over."""
+        ...
+
+
+@runtime_checkable
 class WarmedUp(Protocol):
     """A method that does something else in its first epochs (a warm-up) than later."""
 
@@ -209,10 +227,10 @@ class Frozen(Generic[T]):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A method fitted in one step that chooses on validation data how sure it is, and changes no class by it."""
+    """A method that chooses a few numbers on validation data: how sure it is, or how much a part of it counts."""
 
     def calibrate(self, validation: Batch) -> dict[str, float]:
-        """Choose, after `fit`; returns the choice by name."""
+        """Choose, after `fit` or `conclude`; returns the choice by name."""
         ...
 
     def calibrated(self, chosen: Mapping[str, float]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import cmarr
+from cmarr.data.batch import Batch
 from cmarr.data.load import by_id, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
@@ -21,7 +22,7 @@ from cmarr.folds.files import read_folds
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
-from cmarr.methods.protocol import Calibrated, ClosedForm, Started
+from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
 from cmarr.training.loop import diagnostics, fit
@@ -137,9 +138,10 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     if isinstance(start.method, ClosedForm):
         return start, counts | _fit_closed_form(job, start, train, validation)
     progress = _fit(job, start, train, validation, tick, _checkpoint(job))
-    return start, counts | {
+    concluded = _conclude(job, start, train, validation)
+    return start, counts | concluded | {
         "best_epoch": progress.best_epoch,
-        "best_score": progress.best_score,
+        "best_score": concluded.get("best_score", progress.best_score),
         "epochs": progress.epoch,
         "curves": progress.curves,
         "seconds": progress.seconds,
@@ -166,6 +168,8 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
             start.method.calibrated(outcome["calibration"])
         return start, outcome
     progress = _fit(job, start, both, None, tick, _checkpoint(job, "refit"), again=outcome.pop("kept"))
+    if _conclude(job, start, both, None):
+        cast(Calibrated, start.method).calibrated(outcome["calibration"])
     for curve, own in zip(outcome["curves"], progress.curves, strict=False):
         curve |= {f"refit/{name}": value for name, value in own.items()}
     return start, outcome | {
@@ -202,6 +206,8 @@ def _fit(
     checkpoint: Checkpoint,
     again: Sequence[Kept] = (),
 ) -> Progress:
+    if isinstance(start.method, Grounded):
+        start.method.ground(_whole(start, train))
     return fit(
         start.method,
         start.normaliser,
@@ -216,21 +222,41 @@ def _fit(
     )
 
 
+def _conclude(job: TrainingJob, start: _Start, train: Store, validation: Store | None) -> dict[str, Any]:
+    """Fit what stands beside a trained network, and let it choose; what it chose, and the score of the whole."""
+    if not isinstance(start.method, Concluded):
+        return {}
+    start.method.eval()
+    start.method.conclude(_whole(start, train))
+    if validation is None:
+        return {"calibration": None}
+    found = cast(Calibrated, start.method).calibrate(_whole(start, validation))
+    scores = _scores(job, start, validation)
+    return {"calibration": found, "best_score": selection_score(scores, job.train["selection"], job.task)}
+
+
+def _scores(job: TrainingJob, start: _Start, validation: Store) -> dict[str, float]:
+    conditions = met_conditions(validation.available)
+    return validation_scores(
+        split_logits(start.method, start.normaliser, validation, conditions), validation, job.task
+    )
+
+
+def _whole(start: _Start, store: Store) -> Batch:
+    batch: Batch = start.normaliser(store.batch(torch.arange(len(store))))
+    return batch
+
+
 def _fit_closed_form(
     job: TrainingJob, start: _Start, train: Store, validation: Store | None
 ) -> dict[str, Any]:
-    everything = torch.arange(len(train))
-    method = cast(ClosedForm, start.method)
-    method.fit(start.normaliser(train.batch(everything)), torch.Generator().manual_seed(job.seed))
+    cast(ClosedForm, start.method).fit(_whole(start, train), torch.Generator().manual_seed(job.seed))
     if validation is None:
         return {}
     found: dict[str, Any] = {}
     if isinstance(start.method, Calibrated):
-        rows = torch.arange(len(validation))
-        found["calibration"] = start.method.calibrate(start.normaliser(validation.batch(rows)))
-    conditions = met_conditions(validation.available)
-    logits = split_logits(start.method, start.normaliser, validation, conditions)
-    scores = validation_scores(logits, validation, job.task)
+        found["calibration"] = start.method.calibrate(_whole(start, validation))
+    scores = _scores(job, start, validation)
     curve = {f"validation/{name}": value for name, value in scores.items()}
     curve["validation/selection"] = selection_score(scores, job.train["selection"], job.task)
     curve |= diagnostics(start.method, start.normaliser, validation)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
-from cmarr.methods.protocol import ClosedForm
+from cmarr.methods.protocol import ClosedForm, Concluded, Grounded
 from cmarr.methods.registry import build_method, method_class
 from cmarr.modalities import MODALITIES
 from cmarr.task import Task
@@ -24,6 +24,7 @@ SMALL = {"d": 8, "length": 4, "heads": 2}
 
 SETTINGS = {
     "cmarr": {"flow_steps": 2, "blocks": 1},
+    "anchored": {"length": "statistics", "flow_steps": 2, "blocks": 1, "weight": 0.5},
     "gbdt": {"rounds": 10, "leaves": 4, "smallest_leaf": 3},
     "cra": {"d": 32},
     "mmin": {"d": 32, "blocks": 2},
@@ -118,8 +119,13 @@ def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES,
     method = build_method(name, dims, task, sizes(name) | settings)
     if hasattr(method_class(name), "first_stage"):
         method.start_from(make_first_stage(name, dims, task))
+    training = make_batch(60, seed=5, dims=dims, regression=task.regression)
     if isinstance(method, ClosedForm):
-        method.fit(make_batch(60, seed=5, dims=dims, regression=task.regression), torch.Generator())
+        method.fit(training, torch.Generator())
+    if isinstance(method, Grounded):
+        method.ground(training)
+    if isinstance(method, Concluded):
+        method.conclude(training)
     return method
 
 

@@ -43,7 +43,9 @@ def differing(before, after):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     return resolved(
-        tmp_path_factory.mktemp("all"), ask(*SHIPPED), (("methods",), ["cmarr", "masked", "linear", "mcur"])
+        tmp_path_factory.mktemp("all"),
+        ask(*SHIPPED),
+        (("methods",), ["cmarr", "masked", "linear", "mcur", "anchored"]),
     )
 
 
@@ -73,6 +75,8 @@ def changed(variant, method):
         ("precision", "cmarr", {"settings.averaging": "precision"}),
         ("cmarr_direct", "cmarr", DIRECT | {"settings.zero_start": True}),
         ("direct_wo_recovery", "cmarr", DIRECT | {"settings.recovery": "zeros"}),
+        ("anchored_masked", "anchored", {"settings.network": "masked"}),
+        ("anchored_equal", "anchored", {"settings.averaging": "equal"}),
         ("likelihood", "cmarr", {"settings.nll_weight": 0.1}),
         ("unseen_pairs", "cmarr", {"train.mask_conditions": ("t", "s", "v", "svt")}),
         ("cmarr_sugr", "cmarr", {"settings.sugr": "variance", "settings.sugr_warm_up": 3}),
