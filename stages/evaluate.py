@@ -10,8 +10,8 @@ from cmarr.damage.tables import Damaged, read_damaged, read_levels
 from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
-from cmarr.evaluation.predicting import damaged_predictions, predictions_of, protocol_predictions
-from cmarr.evaluation.predictions import predictions_path, utterance_columns, write_predictions
+from cmarr.evaluation.predicting import damaged_predictions, runs
+from cmarr.evaluation.predictions import predictions_path, write_predictions
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table
 from cmarr.features.shards import load_features
@@ -20,7 +20,6 @@ from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import MASKED
 from cmarr.methods.inference import spreads
-from cmarr.methods.model import load_model
 from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.page import write_files
@@ -58,27 +57,32 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
     damaged, described = read_damaged(paths.data / "damaged", features), read_description(paths.masks)
     masks = {own: read_masks(paths.masks, own) for own in MASKED if own in described["protocols"]}
     everything, doubts, priors, closed_form = [], [], {}, False
-    for fold in read_folds(paths.folds):
-        store = load_store(fold.test, utterances, features, task).to(device)
-        about = utterance_columns([utterances[i] for i in fold.test], settings["cluster"], task)
-        for seed in settings["seeds"]:
-            model = load_model(paths.models(name) / f"fold{fold.number}-seed{seed}.safetensors", device)
-            priors[fold.number] = model.prior.tolist()
+    for one in runs(
+        paths.models(name),
+        paths.manifest,
+        features,
+        read_folds(paths.folds),
+        settings["seeds"],
+        task=task,
+        cluster=settings["cluster"],
+        masks=masks,
+        device=device,
+    ):
+        fold, seed, model, parts = one.fold, one.seed, one.model, one.parts
+        priors[fold.number] = model.prior.tolist()
+        if damaged:
             run_of = {"fold": fold.number, "seed": seed}
-            predict = predictions_of(model, fold.number, seed=seed, **about)
-            parts = list(protocol_predictions(predict, store, masks, fold.number))
-            if damaged:
-                rows, spread = damaged_predictions(predict, model, store, damaged, run_of)
-                parts += rows
-                calm = load_store(fold.validation, utterances, features, task).to(device)
-                for role, clean in (("test", store), ("validation", calm)):
-                    values = spreads(model.method, model.normaliser, clean)
-                    spread.append(spread_frame(clean.ids, values, role, **run_of))
-                doubts += spread
-            frame = pd.concat(parts, ignore_index=True)
-            write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
-            everything.append(frame)
-            closed_form = isinstance(model.method, ClosedForm)
+            rows, spread = damaged_predictions(one.predict, model, one.store, damaged, run_of)
+            parts = [*parts, *rows]
+            calm = load_store(fold.validation, utterances, features, task).to(device)
+            for role, clean in (("test", one.store), ("validation", calm)):
+                values = spreads(model.method, model.normaliser, clean)
+                spread.append(spread_frame(clean.ids, values, role, **run_of))
+            doubts += spread
+        frame = pd.concat(parts, ignore_index=True)
+        write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
+        everything.append(frame)
+        closed_form = isinstance(model.method, ClosedForm)
     if doubts:
         write_spread(paths.predictions(name) / SPREAD, doubts)
     return Evaluated(

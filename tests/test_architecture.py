@@ -69,6 +69,7 @@ FLOORS = [
         "report",
         "analyses",
         "recognition",
+        "study",
         "tracking",
     ),
     *("serving", "doctor", "cli"),

@@ -1,6 +1,8 @@
 """What a trained model predicts for the test utterances of one fold, under every protocol."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,19 @@ import torch
 
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import Damaged
+from cmarr.data.load import by_id, load_store
 from cmarr.data.store import Store, with_other, without_steps
 from cmarr.errors import NotComputed
-from cmarr.evaluation.predictions import predictions_frame, usable_counts
+from cmarr.evaluation.predictions import predictions_frame, usable_counts, utterance_columns
 from cmarr.evaluation.spread import spread_frame
+from cmarr.features.shards import FeatureTable
+from cmarr.folds.files import Fold
 from cmarr.masks.files import levels, unpacked
 from cmarr.masks.protocols import STEPS
 from cmarr.methods.inference import split_logits, spreads
-from cmarr.methods.model import Model
+from cmarr.methods.model import Model, load_model
 from cmarr.modalities import COMPLETE, CONDITIONS, NAMES
+from cmarr.task import Task
 
 Predict = Callable[..., pd.DataFrame]
 """A store and conditions (and protocol and level, as keywords) -> a model's predictions."""
@@ -39,6 +45,49 @@ def predictions_of(model: Model, fold: int, **about: Any) -> Predict:
         return frame.assign(**degree)
 
     return predict
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one model, of a fold and a seed, predicts for the fold's test utterances.
+
+    parts: its predictions, protocol by protocol; predict: how to get more of them
+    """
+
+    fold: Fold
+    seed: int
+    model: Model
+    store: Store
+    predict: Predict
+    parts: list[pd.DataFrame]
+
+
+def runs(
+    models: Path,
+    manifest: Path,
+    features: Mapping[str, FeatureTable],
+    folds: Sequence[Fold],
+    seeds: Sequence[int],
+    *,
+    task: Task,
+    cluster: str,
+    masks: Mapping[str, pd.DataFrame],
+    device: str,
+) -> Iterator[Run]:
+    """The models of a method, fold by fold and seed by seed, on the utterances that they have not seen.
+
+    models: their folder; cluster: what is resampled for an interval, 'speaker' or 'dialogue'; masks: protocol -> its
+    mask set. Raises UserError for a model that is not there.
+    """
+    utterances = by_id(manifest)
+    for fold in folds:
+        store = load_store(fold.test, utterances, features, task).to(device)
+        about = utterance_columns([utterances[i] for i in fold.test], cluster, task)
+        for seed in seeds:
+            model = load_model(models / f"fold{fold.number}-seed{seed}.safetensors", device)
+            predict = predictions_of(model, fold.number, seed=seed, **about)
+            parts = list(protocol_predictions(predict, store, masks, fold.number))
+            yield Run(fold, seed, model, store, predict, parts)
 
 
 def protocol_predictions(

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any, TypeVar
 
 from cmarr.errors import UserError
@@ -140,7 +141,8 @@ def _workers(count: int, function: Callable[[J, Tick], Any], threads: int) -> It
                 process = context.Process(
                     target=_work, args=(theirs, function, threads, os.getpid()), daemon=True
                 )
-                process.start()
+                with _nameless_main(function):
+                    process.start()
             processes.append(process)
         yield connections
     finally:
@@ -148,6 +150,23 @@ def _workers(count: int, function: Callable[[J, Tick], Any], threads: int) -> It
             connection.close()
         for process in processes:
             process.join()
+
+
+@contextlib.contextmanager
+def _nameless_main(function: Callable[[J, Tick], Any]) -> Iterator[None]:
+    """Keep a new process from running the user's script once more, which would start the same work again.
+
+    The standard library has it run whatever file the main module comes from, in case functions are defined there.
+    """
+    if getattr(function, "func", function).__module__ == "__main__":  # a partial has its own
+        yield
+        return
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int, number: int) -> None:

@@ -69,7 +69,9 @@ class Late(nn.Module):
             mean, deviation = pooled.mean(0), pooled.std(0, correction=0)
             scale = torch.where(deviation > 0, deviation, 1.0)
             standard = (pooled - mean) / scale
-            basis = torch.linalg.svd(standard, full_matrices=False).Vh.T  # (2 D, r): loses nothing, costs less
+            basis = torch.linalg.svd(
+                standard, full_matrices=False
+            ).Vh.T  # (2 D, r): loses nothing, costs less
             weight, bias = fit_linear_model(
                 (standard @ basis).numpy(), labels[rows].numpy(), self.task, self.C
             )
@@ -98,7 +100,7 @@ class Late(nn.Module):
                 value = torch.nn.functional.cross_entropy(fused, labels)
             value.backward()  # type: ignore[no-untyped-call]
             assert own.grad is not None
-            return float(value), own.grad.numpy()
+            return value.item(), own.grad.numpy()
 
         if len(labels):
             found = minimize(

@@ -88,7 +88,6 @@ def model_card(about: About) -> str:
 
 
 def _lines(about: About) -> Iterator[str]:
-    many = len(about.models) > 1
     yield f"# {about.method} on {about.dataset}"
     yield ""
     told = f"the classes {', '.join(about.classes)}" if about.classes else "a sentiment score"
@@ -108,6 +107,33 @@ def _lines(about: About) -> Iterator[str]:
     yield 'print(recognizer.predict("clip.mp4", text="what is said in it"))'
     yield "```"
     yield ""
+    if about.card:
+        yield from about.card.strip().splitlines()
+    else:
+        yield from _training(about)
+    yield ""
+    yield "## Before you use it"
+    yield ""
+    yield (
+        "- It has learnt how the speakers of this corpus express what the corpus' annotators call these classes. On "
+        "other people, languages, rooms and cameras it does worse than the table says, by how much nobody knows."
+    )
+    if not about.card:
+        yield "- A probability is not the share of such clips in which it is right: nothing here was calibrated."
+    yield (
+        "- It judges expression, not feeling. It must not decide about people: the European Union's AI Act, for one, "
+        "forbids emotion recognition at work and in schools."
+    )
+    yield "- The corpus' licence binds the model, too; see where the corpus comes from."
+    if about.plugins:
+        files = ", ".join(f"{plugin.file} ({plugin.kind} {plugin.name})" for plugin in about.plugins)
+        yield f"- It needs code that is not part of cmarr: {files}. Without it the model is not loaded."
+    yield "- The exact settings stand in model.json."
+
+
+def _training(about: About) -> Iterator[str]:
+    """Which of a study's trainings these are, and what the study has measured."""
+    many = len(about.models) > 1
     yield "## Which training this is"
     yield ""
     yield (
@@ -130,23 +156,6 @@ def _lines(about: About) -> Iterator[str]:
     yield "## Test scores of the method"
     yield ""
     yield from _scores(about.metrics)
-    yield ""
-    yield "## Before you use it"
-    yield ""
-    yield (
-        "- It has learnt how the speakers of this corpus express what the corpus' annotators call these classes. On "
-        "other people, languages, rooms and cameras it does worse than the table says, by how much nobody knows."
-    )
-    yield "- A probability is not the share of such clips in which it is right: nothing here was calibrated."
-    yield (
-        "- It judges expression, not feeling. It must not decide about people: the European Union's AI Act, for one, "
-        "forbids emotion recognition at work and in schools."
-    )
-    yield "- The corpus' licence binds the model, too; see where the corpus comes from."
-    if about.plugins:
-        files = ", ".join(f"{plugin.file} ({plugin.kind} {plugin.name})" for plugin in about.plugins)
-        yield f"- It needs code that is not part of cmarr: {files}. Without it the model is not loaded."
-    yield "- The exact settings stand in model.json."
 
 
 def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:

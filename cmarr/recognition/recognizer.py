@@ -22,7 +22,9 @@ from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given, Media, check_windows, clip_from, cut_windows, letter_of
 from cmarr.recognition.encoding import encoders_for
+from cmarr.recognition.export import export
 from cmarr.recognition.prediction import Prediction, Refusal, without_place
+from cmarr.recognition.pretrained import DEFAULT, pretrained, push
 from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study
 from cmarr.utterance import Utterance
@@ -52,6 +54,7 @@ class Recognizer:
         keep: bool = True,
     ):
         """Load what `exported` or `of_study` found; see `load`."""
+        self.trained = trained
         self.about, self.limits = trained.about, limits or Limits()
         self._open = ExitStack()
         count = worker_count(workers)
@@ -97,6 +100,24 @@ class Recognizer:
         return cls(exported(folder), **options)
 
     @classmethod
+    def from_pretrained(
+        cls, source: str | Path = DEFAULT, *, revision: str | None = None, **options: Any
+    ) -> Self:
+        """A model by name: `starter` comes with cmarr, and answers without a study.
+
+            Recognizer.from_pretrained().predict("clip.mp4")
+
+        source:   a model that cmarr brings along (`starter`, `starter-open`); a folder that `cmarr export` or
+                  `push_to_hub` wrote, or its `model.json`; a model of MLflow's, as a folder or `models:/NAME/VERSION`; or
+                  OWNER/NAME on the hub, of which safetensors, JSON and the card are fetched and nothing else
+        revision: of a hub's repository: a branch, a tag or a commit
+        options:  those of `load`
+
+        Checksums that lie beside the weights must fit. Raises UserError as `load` does, and for what cannot be found.
+        """
+        return cls(pretrained(source, revision), **options)
+
+    @classmethod
     def of_study(
         cls,
         dataset: str,
@@ -114,6 +135,17 @@ class Recognizer:
         """
         found = of_study(dataset, method, root=root, fold=fold, seed=seed, ensemble=ensemble)
         return cls(found, **options)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the model into a folder of its own, with its card; see `cmarr.recognition.export.export`."""
+        return export(self.trained, folder, force=force)
+
+    def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:
+        """Put the model on the hub as OWNER/NAME: weights, description, card, checksums. Returns its address.
+
+        Raises UserError where the hub refuses it, or cannot be reached.
+        """
+        return push(self.trained, repository, private=private, token=token)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -69,7 +69,11 @@ class Plugin(Section):
 
 
 class About(Section):
-    """A method's trained models, one or an ensemble, with everything that a prediction depends on."""
+    """A method's trained models, one or an ensemble, with everything that a prediction depends on.
+
+    `card` is Markdown in place of what the model card says of training and test scores: of a model whose maker has
+    told that at greater length. `licence` is what binds whoever uses it, as hubs name it.
+    """
 
     format: Literal[1]
     product: str
@@ -82,10 +86,13 @@ class About(Section):
     train: dict[str, Any]
     metrics: dict[str, Any]
     plugins: tuple[Plugin, ...] = ()
+    card: str = ""
+    licence: str = ""
 
     def as_dict(self, *without: str) -> dict[str, Any]:
         """Plain values, as a description holds them."""
-        return self.model_dump(mode="json", exclude={*without, *(() if self.plugins else ("plugins",))})
+        empty = [name for name in ("plugins", "card", "licence") if not getattr(self, name)]
+        return self.model_dump(mode="json", exclude={*without, *empty})
 
 
 def check_about(values: Any, source: str) -> About:

@@ -54,6 +54,19 @@ def differences_text(
 
     Raises UserError for an unknown metric, another task, or other utterances.
     """
+    frame, about = differences(names, first, second, metric)
+    if frame is None:
+        return f"{title}\n{about}\n"
+    return f"{title}\n{about}\n\n{plain_table(frame)}"
+
+
+def differences(
+    names: tuple[str, str], first: Answers, second: Answers, metric: str | None = None
+) -> tuple[pd.DataFrame | None, str]:
+    """A row a condition and average, and what the numbers are; no rows where all answers are the same.
+
+    Raises UserError as `differences_text` does.
+    """
     task, other = task_of(first[0], names[0]), task_of(second[0], names[1])
     if task != other:
         told = [", ".join(t.classes) or "scores" for t in (task, other)]
@@ -67,7 +80,7 @@ def differences_text(
             f"{did_you_mean(metric, metrics_of(task))}"
         )
     if _same(first, second, task):
-        return f"{title}\nthe same answers to every utterance\n"
+        return None, "the same answers to every utterance"
     try:
         found = compare(first, second, task)
     except UserError as error:
@@ -86,7 +99,7 @@ def differences_text(
                 f"{names[0]} is": NOTHING if cell["difference"] is None else OUTCOMES[cell["shown"]],
             }
         )
-    return f"{title}\n{_about(metric, found['meta'])}\n\n{plain_table(pd.DataFrame(rows))}"
+    return pd.DataFrame(rows), _about(metric, found["meta"])
 
 
 def _score(metric: str, cell: Mapping[str, Any]) -> str:

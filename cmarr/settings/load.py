@@ -31,11 +31,13 @@ def load_settings(
     dataset: str | None = None,
     *,
     find: Callable[[str], Path] | None = None,
+    over: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Read params.yaml, fill the keys left at 'auto' from the preset or as they are declared, validate.
 
     dataset: as if that stood there: another dataset may bring another preset
     find:    where a file lies that a setting names; by default, relative to params.yaml
+    over:    values that take the place of those in params.yaml, nested as they are there
 
     What the user typed always wins: a preset gives a value only to a key that says 'auto'. From now on this process
     knows the plugins that params.yaml names.
@@ -44,7 +46,7 @@ def load_settings(
         UserError: a file that is not YAML, an unknown key (with the nearest valid one), a wrong type
             or range, a dataset or preset that does not exist, a key left without a value.
     """
-    raw = read_yaml(params)
+    raw = merge(read_yaml(params), over or {})
     for key, kind in (("dataset", str), ("preset", str), ("datasets", Mapping)):
         if key not in raw:
             raise UserError(f"{params}: the key {key!r} is missing")

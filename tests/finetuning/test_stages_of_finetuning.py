@@ -197,11 +197,13 @@ def test_going_on_after_a_kill_gives_the_same_bytes(inside, monkeypatch):
     def killed(work, tick):
         return run_job(work, lambda: (_ for _ in ()).throw(Kill))
 
-    monkeypatch.setattr(stages.train, "run_job", killed)
+    monkeypatch.setattr("cmarr.training.trainings.run_job", killed)
     with pytest.raises(Kill):
         stages.train.main("own", "cmarr")
     epochs = []
-    monkeypatch.setattr(stages.train, "run_job", lambda work, tick: run_job(work, lambda: epochs.append(1)))
+    monkeypatch.setattr(
+        "cmarr.training.trainings.run_job", lambda work, tick: run_job(work, lambda: epochs.append(1))
+    )
     MODEL.unlink()
     stages.train.main("own", "cmarr")
     assert len(epochs) == 1  # of two: the first was saved

@@ -1,0 +1,359 @@
+"""A corpus made ready for training: manifest, features and folds in one folder, as the pipeline lays them out."""
+
+import atexit
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from cmarr.corpora.demo.generate import generate
+from cmarr.corpora.labels import select_labels
+from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
+from cmarr.corpora.registry import corpus_features, read_corpus
+from cmarr.encoders.protocol import Encoder
+from cmarr.encoders.registry import build_encoder
+from cmarr.errors import UserError, many
+from cmarr.execution.local import worker_count
+from cmarr.features.extract import extract
+from cmarr.features.shards import FeatureTable, load_features, shard_path, write_shard
+from cmarr.files import read_json, write_json
+from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
+from cmarr.folds.split import describe_rule, split
+from cmarr.modalities import LETTERS, NAMES
+from cmarr.settings.load import merge, read_yaml
+from cmarr.study.settings import PARAMS, resolved
+from cmarr.task import Task
+from cmarr.utterance import FeatureSequence, Utterance
+
+OWN = "own"
+"""The dataset of params.yaml that a table of one's own clips is read as."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Utterances with their features and folds, in `root`/data/`name`/; made by `load_corpus` or `from_arrays`.
+
+    settings: what was laid over cmarr's params.yaml to make it
+    notes:    what is worth telling of it: what was left out, what could not be read
+    """
+
+    name: str
+    root: Path
+    settings: Mapping[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        labels: Sequence[str] | Sequence[float],
+        *,
+        speech: Any = None,
+        video: Any = None,
+        text: Any = None,
+        speakers: Sequence[str] | None = None,
+        sessions: Sequence[str] | None = None,
+        splits: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        encoders: Mapping[str, Mapping[str, Any]] | None = None,
+        name: str = "arrays",
+        preset: str = "frozen",
+        n_folds: int = 5,
+        folder: str | Path | None = None,
+    ) -> Self:
+        """Features of one's own as a corpus.
+
+            Corpus.from_arrays(labels, speech=speech, text=text, speakers=speakers)
+
+        labels:   N class names; or N numbers, whose regression is the task
+        speech, video, text: (N, D) array, one vector an utterance, NaN where it is absent; or N entries, each (T, D)
+                  frames, a vector (D,), or None
+        speakers: who says it; folds keep speakers apart. Or `sessions`, one of which is left out at a time; or `splits`,
+                  of 'train', 'valid' and 'test', which make one fold
+        encoders: modality -> name and settings of the encoder that made its features, as {"name": "logmel", "settings":
+                  {}}: the model then takes clips, too
+        preset:   where sizes and rates come from that nobody sets
+        folder:   where it is kept; None: a temporary folder, which goes when Python ends
+
+        Raises UserError for lengths or widths that do not agree, and for what folds need and is not there.
+        """
+        count = len(labels)
+        scores = bool(count) and all(isinstance(label, int | float | np.number) for label in labels)
+        columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
+        for key, values in columns.items():
+            if values is not None and len(values) != count:
+                raise UserError(f"{key}s: {len(values)} of them for {many(count, 'label')}; give one each")
+        folds = next((rule for rule in ("split", "session", "speaker") if columns[rule] is not None), None)
+        if folds is None:
+            raise UserError(
+                "speakers: without speakers, sessions or splits nobody knows what may train and what may test; give one"
+            )
+        names = list(map(str, ids)) if ids is not None else [f"{i:06d}" for i in range(count)]
+        utterances = [
+            Utterance(
+                names[i],
+                label=None if scores else str(label),
+                score=float(label) if scores else None,
+                **{key: str(of[i]) for key, of in columns.items() if of is not None and key != "id"},  # type: ignore[arg-type]
+            )
+            for i, label in enumerate(labels)
+        ]
+        dataset = {
+            "kind": "manifest",
+            "root": ".",
+            "preset": preset,
+            "task": "regression" if scores else "classification",
+            "classes": [] if scores else sorted({str(label) for label in labels}),
+            "merge": {},
+            "features": "corpus",
+            "folds": "official" if folds == "split" else folds,
+            "n_folds": min(n_folds, len(set(speakers or ()))) or 1,
+            "options": {},
+        }
+        corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: dataset}})
+        files = resolved(corpus.settings)
+        write_manifest(corpus.manifest, utterances)
+        for modality, arrays in (("speech", speech), ("video", video), ("text", text)):
+            if arrays is not None:
+                _write_arrays(corpus, modality, names, arrays, dict((encoders or {}).get(modality, {})))
+        corpus.features.mkdir(parents=True, exist_ok=True)
+        load_features(corpus.features)  # there are some
+        corpus._fold(utterances, files["split"])
+        return corpus
+
+    @property
+    def data(self) -> Path:
+        """Where everything computed lies."""
+        return self.root / "data" / self.name
+
+    @property
+    def metrics(self) -> Path:
+        """Where scores and curves lie."""
+        return self.root / "metrics" / self.name
+
+    @property
+    def manifest(self) -> Path:
+        """One row an utterance."""
+        return self.data / "manifest.parquet"
+
+    @property
+    def features(self) -> Path:
+        """One folder of shards a modality."""
+        return self.data / "features"
+
+    @property
+    def folds_file(self) -> Path:
+        """Which utterance plays which part in which fold."""
+        return self.data / "folds.parquet"
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Who trains, who chooses, who tests."""
+        return read_folds(self.folds_file)
+
+    @cached_property
+    def rule(self) -> str:
+        """How the folds were made, a sentence."""
+        return read_rule(self.folds_file)
+
+    @cached_property
+    def utterances(self) -> list[Utterance]:
+        """All of them, in the order of the manifest."""
+        return read_manifest(self.manifest)
+
+    @cached_property
+    def tables(self) -> dict[str, FeatureTable]:
+        """Letter -> features, of the modalities that there are."""
+        return load_features(self.features)
+
+    @cached_property
+    def task(self) -> Task:
+        """Classes, or the regression of a score."""
+        return Task(tuple(self._section["classes"]))
+
+    @cached_property
+    def cluster(self) -> str:
+        """What is drawn anew for an interval: 'speaker' or 'dialogue'."""
+        return "dialogue" if self._section["folds"] == "official" else "speaker"
+
+    @cached_property
+    def _section(self) -> dict[str, Any]:
+        return dict(read_json(self.data / "settings" / "dataset.json"))
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __str__(self) -> str:
+        labels = Counter(u.label for u in self.utterances)
+        told = "scores" if self.task.regression else ", ".join(f"{c} {labels[c]}" for c in self.task.classes)
+        there = ", ".join(f"{NAMES[m]} {len(table.ids)}" for m, table in self.tables.items())
+        lines = [
+            f"{self.name}: {many(len(self), 'utterance')} ({told}); with {there}",
+            self.rule,
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _fold(self, utterances: Sequence[Utterance], settings: Mapping[str, Any]) -> None:
+        """Cut the folds, and note what the corpus was made with."""
+        folds = split(utterances, settings["folds"], settings["n_folds"], classes=settings["classes"])
+        write_folds(self.folds_file, folds, describe_rule(utterances, folds, settings["folds"]))
+        write_json(self.data / "settings" / "dataset.json", dict(settings))
+
+
+def load_corpus(
+    corpus: str | Path,
+    root: str | Path | None = None,
+    *,
+    preset: str | None = None,
+    encoders: Mapping[str, Any] | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    folder: str | Path | None = None,
+    workers: int | str = "auto",
+    device: str = "auto",
+) -> Corpus:
+    """Read a corpus, extract its features, cut its folds: what the stages prepare, extract and split do.
+
+        load_corpus("clips.csv")
+        load_corpus("ravdess", "/data/RAVDESS", encoders={"speech": "wav2vec2"})
+
+    corpus:   a dataset of params.yaml (ravdess, iemocap, meld, mosi, ...; demo, which is generated); or the table of one's
+              own clips (docs/corpora.md)
+    root:     where a dataset lies, if not where params.yaml says
+    preset:   instead of the dataset's: which encoders, which sizes
+    encoders: as the section of params.yaml: {"speech": "logmel", "logmel": {"bands": 40}}
+    dataset:  keys of the dataset's section: {"classes": ["angry", "calm"], "folds": "session", "n_folds": 5}
+    folder:   where it is kept: what was extracted there is not extracted again. None: a temporary folder, which goes when
+              Python ends
+    workers, device: processes that decode, and where encoders run; they change no result
+
+    Raises UserError for a corpus that is not there, or in which nothing can be used, and for settings that cannot be.
+    """
+    place = _folder(folder)
+    settings = _settings(corpus, root, place, preset, encoders, dataset)
+    name = str(settings["dataset"])
+    files = resolved(settings)
+    prepare, notes = files["prepare"], list[str]()
+    source = Path(prepare["root"]).expanduser().absolute()
+    count = worker_count(workers)
+    if prepare["kind"] == "demo" and not source.is_dir():
+        generate(source, workers=count, **prepare["options"])
+    utterances, rejected = read_corpus(prepare["kind"], source, dataset=name, **prepare["options"])
+    kept, selection = select_labels(utterances, prepare["classes"], prepare["merge"])
+    made = Corpus(name, place, settings)
+    media = source if source.is_dir() else source.parent
+    write_quarantine(made.data / "quarantine.parquet", rejected)
+    write_manifest(made.manifest, relative_to(kept, media))
+    if selection.dropped or selection.unlabelled:
+        notes.append(str(selection))
+    notes += [f"not read: {r.id}: {r.reason}" for r in rejected[:3]]
+    for modality in NAMES.values():
+        encoder = _encoder(files[modality], source, name, modality, count, device)
+        summary = extract(
+            kept,
+            encoder,
+            made.features / modality,
+            shard_size=files[modality]["shard_size"],
+            max_rejected=files[modality]["max_rejected"],
+        )
+        notes += str(summary).splitlines()[1:]
+        write_json(made.data / "settings" / "extract" / f"{modality}.json", files[modality])
+    made._fold(kept, files["split"])
+    return Corpus(name, place, settings, tuple(notes))
+
+
+def _settings(
+    corpus: str | Path,
+    root: str | Path | None,
+    place: Path,
+    preset: str | None,
+    encoders: Mapping[str, Any] | None,
+    dataset: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What is laid over params.yaml."""
+    known = read_yaml(PARAMS)["datasets"]
+    name = str(corpus)
+    if name not in known:
+        if root is not None or not Path(corpus).expanduser().exists():
+            raise UserError(
+                f"{corpus} is neither a table of clips that is there nor one of {', '.join(known)}; "
+                "name a .csv or .parquet file, or one of these and its root"
+            )
+        name, root = OWN, corpus
+    section = dict(dataset or {})
+    if root is not None:
+        section["root"] = str(Path(root).expanduser().absolute())
+    elif known[name]["kind"] == "demo":
+        section["root"] = str(place / "data" / name / "corpus")
+    over: dict[str, Any] = {"dataset": name, "datasets": {name: section}, "methods": ["linear"]}
+    if preset is not None:
+        over["preset"] = preset
+    return merge(over, {"encoders": dict(encoders)} if encoders else {})
+
+
+def _encoder(
+    settings: Mapping[str, Any], source: Path, name: str, modality: str, workers: int, device: str
+) -> Encoder:
+    if settings["source"] == "corpus":
+        found: Encoder = corpus_features(
+            settings["kind"], source, LETTERS[modality], dataset=name, **settings["options"]
+        )
+        return found
+    return build_encoder(
+        settings["encoder"],
+        settings["settings"],
+        workers=workers,
+        seconds=settings["time_limit"],
+        device=device,
+        window=settings["shard_size"],
+    )
+
+
+def _write_arrays(
+    corpus: Corpus, modality: str, ids: Sequence[str], arrays: Any, encoder: Mapping[str, Any]
+) -> None:
+    """One shard of the features of a modality, and what made them."""
+    if len(arrays) != len(ids):
+        raise UserError(f"{modality}: {len(arrays)} entries for {many(len(ids), 'label')}; give one each")
+    sequences, width = [], None
+    for id, entry in zip(ids, arrays, strict=True):
+        frames = None if entry is None else np.atleast_2d(np.asarray(entry, np.float32))
+        if frames is None or not frames.size or np.isnan(frames).all():
+            continue
+        if frames.ndim != 2 or frames.shape[1] != (width := width or frames.shape[1]):
+            raise UserError(
+                f"{modality}: entry {id} has the shape {frames.shape}, where (frames, {width}) is due"
+            )
+        if not np.isfinite(frames).all():
+            raise UserError(f"{modality}: entry {id} holds NaN or infinity; give None where it is absent")
+        sequences.append(FeatureSequence(id, frames, np.arange(len(frames), dtype=np.float32)))
+    about: dict[str, Any] = {"source": "corpus"}
+    made = {"encoder": "arrays"}
+    if encoder:
+        built = build_encoder(encoder["name"], encoder.get("settings", {}))
+        made = built.describe()
+        about = {
+            "source": "encoder",
+            "encoder": encoder["name"],
+            "settings": dict(encoder.get("settings", {})),
+        }
+    write_json(corpus.data / "settings" / "extract" / f"{modality}.json", about)
+    if sequences:
+        write_shard(
+            shard_path(corpus.features / modality, 0), sequences, {**made, "modality": LETTERS[modality]}
+        )
+
+
+def _folder(folder: str | Path | None) -> Path:
+    """Where a study is kept."""
+    if folder is not None:
+        return Path(folder).expanduser().absolute()
+    temporary = tempfile.TemporaryDirectory(prefix="cmarr-study-")
+    atexit.register(temporary.cleanup)
+    return Path(temporary.name)

@@ -1,0 +1,212 @@
+"""A method trained on every fold of a corpus: what `cmarr.train` gives back."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cmarr.analyses.learning import curves_figure
+from cmarr.device import choose_device
+from cmarr.errors import UserError, many
+from cmarr.files import read_json, write_json
+from cmarr.methods.registry import method_class, method_names
+from cmarr.recognition.pretrained import push
+from cmarr.recognition.prediction import Prediction
+from cmarr.recognition.recognizer import Recognizer
+from cmarr.recognition.trained import Trained, of_study
+from cmarr.report.inline import Plot
+from cmarr.settings.load import merge
+from cmarr.study.corpus import Corpus
+from cmarr.study.settings import of_method, resolved
+from cmarr.training.costs import write_curves
+from cmarr.training.trainings import Trainings
+
+
+@dataclass(frozen=True)
+class TrainedMethod:
+    """The models of a method, one a fold and seed, on the corpus that they were trained on.
+
+    name:     under which it stands in tables, and its files in the corpus' folder
+    settings: as resolved: those of the method, of the training loop, seeds, device
+    outcomes: one a training: epochs, validation score, seconds, ...
+    """
+
+    name: str
+    corpus: Corpus
+    settings: Mapping[str, Any] = field(repr=False)
+    outcomes: Sequence[Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def models(self) -> Path:
+        """The folder of the weights."""
+        return self.corpus.data / "models" / self.name
+
+    @property
+    def device(self) -> str:
+        """Where it predicts the corpus."""
+        return choose_device(self.settings["device"])
+
+    def trained(self, *, fold: int | None = None, seed: int | None = None, ensemble: bool = False) -> Trained:
+        """The model with the best validation score, of a fold or seed if one is named; or all of them, averaged."""
+        return of_study(
+            self.corpus.name, self.name, root=self.corpus.root, fold=fold, seed=seed, ensemble=ensemble
+        )
+
+    @cached_property
+    def recognizer(self) -> Recognizer:
+        """The model with the best validation score, with its encoders."""
+        return Recognizer(self.trained(), device=self.settings["device"], keep=False)
+
+    def predict(self, clip: str | Path | None = None, **given: Any) -> Prediction:
+        """Predict for one clip, or for features of one's own, see `Recognizer.predict`.
+
+        model.predict("clip.mp4", text="I did not expect that")
+        model.predict(features={"speech": vector})
+        """
+        features = {m: _rows(values) for m, values in (given.pop("features", None) or {}).items()}
+        return self.recognizer.predict(clip, features=features, **given)
+
+    def save(self, folder: str | Path, *, force: bool = False, ensemble: bool = False) -> Path:
+        """Write the best model, or the ensemble of all, into a folder of its own, which `Recognizer.load` reads.
+
+        Raises UserError for a folder that holds something else.
+        """
+        from cmarr.recognition.export import export
+
+        return export(self.trained(ensemble=ensemble), folder, force=force)
+
+    def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:
+        """Put the best model on the hub as OWNER/NAME, see `Recognizer.push_to_hub`."""
+        return push(self.trained(), repository, private=private, token=token)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Learning curves: fold, seed, epoch, name, value."""
+        return pd.read_csv(self.corpus.metrics / self.name / "curves.csv")
+
+    def plot(self) -> Plot:
+        """The learning curves. Raises UserError for a method that is fitted in one step, which has none."""
+        curves = self.curves
+        if curves["epoch"].max() <= 1:
+            raise UserError(f"{self.name} is fitted in one step and has no learning curve")
+        score = "MAE" if self.corpus.task.regression else "UAR"
+        return Plot(curves_figure(curves, title=f"Training of {self.name}", score=score))
+
+    def __str__(self) -> str:
+        scores = [outcome["best_score"] for outcome in self.outcomes]
+        told = "minus the validation MAE" if self.corpus.task.regression else "validation UAR"
+        seconds = sum(outcome["seconds"] for outcome in self.outcomes)
+        counts = f"{many(len(self.corpus.folds), 'fold')}, {many(len(self.settings['seeds']), 'seed')}"
+        return (
+            f"{self.name} on {self.corpus.name}: {counts}; {told} {sum(scores) / len(scores):.3f} on average; "
+            f"trained in {seconds:.1f} s"
+        )
+
+    __repr__ = __str__
+
+
+def train(
+    corpus: Corpus | Mapping[str, Any],
+    method: str = "gaussian",
+    *,
+    name: str | None = None,
+    seeds: Iterable[int] = (0,),
+    preset: str | None = None,
+    train: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    workers: int | str = "auto",
+    **settings: Any,
+) -> TrainedMethod:
+    """Train a method on every fold of a corpus, with every seed: what the stages pretrain and train do.
+
+        cmarr.train(corpus)
+        cmarr.train(corpus, "cmarr", beta=0.5, d=32, train={"epochs": 20}, seeds=[0, 1, 2])
+        cmarr.train({"labels": labels, "speech": speech, "speakers": speakers}, "linear")
+
+    corpus:   made by `load_corpus` or `Corpus.from_arrays`; or the keywords of the latter
+    method:   one of `cmarr.methods()`
+    name:     what tables call it; by default the method, and `method-2` where that is another training already
+    preset:   where values come from that nobody sets; by default the corpus'
+    train:    keys of the section `train` of params.yaml, for gradient-trained methods
+    settings: keys of the method's section, and of its objective (docs/settings.md)
+    device, workers: where, and how many trainings side by side; they change no result
+
+    Raises UserError for a method or a setting that does not exist, and for a training that diverges.
+    """
+    if not isinstance(corpus, Corpus):
+        corpus = Corpus.from_arrays(**corpus)
+    over = merge(dict(corpus.settings), of_method(method, settings))
+    over |= {"methods": [method], "seeds": list(seeds), "device": device}
+    over = merge(over, {"preset": preset} if preset else {})
+    if train:
+        over = merge(over, {"train": dict(train)})
+    files = resolved(over)
+    own, first = files[method], files[f"pretrain/{method}"]
+    if workers == "auto" and hasattr(method_class(method), "fit"):
+        workers = 1  # done before another process has loaded its libraries
+    name = name or _free(corpus, method, own)
+    starts_from = None
+    with tempfile.TemporaryDirectory(dir=corpus.root, prefix=".unfinished-") as scratch:
+        if own["starts_from"]:
+            starts_from = corpus.data / "pretrained" / name
+            _trainings(corpus, f"pretrain-{name}", first, device, workers).run(
+                Path(scratch, "first"), starts_from
+            )
+        trainings = _trainings(corpus, f"train-{name}", own, device, workers, starts_from)
+        outcomes, _ = trainings.run(Path(scratch, "own"), corpus.data / "models" / name)
+    write_json(corpus.data / "settings" / "train" / f"{name}.json", own)
+    write_curves(corpus.metrics / name / "curves.csv", outcomes)
+    (corpus.metrics / f"{name}.json").unlink(missing_ok=True)  # scores of an earlier training under that name
+    return TrainedMethod(name, corpus, own, outcomes)
+
+
+def methods() -> tuple[str, ...]:
+    """The methods that `train` takes, plugins among them.
+
+    >>> "gaussian" in methods()
+    True
+    """
+    return tuple(sorted(method_names()))
+
+
+def _trainings(
+    corpus: Corpus,
+    label: str,
+    settings: Mapping[str, Any],
+    device: str,
+    workers: int | str,
+    starts_from: Path | None = None,
+) -> Trainings:
+    return Trainings(
+        label=label,
+        settings=settings,
+        manifest=corpus.manifest,
+        features=corpus.features,
+        folds=corpus.folds_file,
+        device=choose_device(device),
+        workers=workers,
+        starts_from=starts_from,
+        finetune=settings.get("finetune", {}),
+    )
+
+
+def _free(corpus: Corpus, method: str, settings: Mapping[str, Any]) -> str:
+    """The method's name, with a number behind it where another training has it."""
+    for number in range(1, 1000):
+        name = method if number == 1 else f"{method}-{number}"
+        stored = corpus.data / "settings" / "train" / f"{name}.json"
+        if not stored.is_file() or read_json(stored) == json.loads(json.dumps(settings)):
+            return name
+    raise UserError(f"name: a thousand trainings of {method} have a name already; give this one a name")
+
+
+def _rows(values: Any) -> Any:
+    """One vector (D,) as a sequence of one frame (1, D)."""
+    import numpy as np
+
+    return np.atleast_2d(np.asarray(values, np.float32))

@@ -1,0 +1,179 @@
+"""What trained methods predict for utterances that they have not seen, scored and compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from cmarr.analyses.results import results_figure, results_frame, results_text
+from cmarr.errors import UserError, did_you_mean
+from cmarr.evaluation.comparison import compare_all
+from cmarr.evaluation.predicting import runs
+from cmarr.evaluation.scores import metrics_of, primary
+from cmarr.evaluation.summary import long_table, summarise
+from cmarr.files import write_json
+from cmarr.report.differences import differences
+from cmarr.report.inline import Plot, shown
+from cmarr.study.corpus import Corpus
+from cmarr.study.model import TrainedMethod
+
+
+@dataclass(frozen=True)
+class Results:
+    """Predictions and scores of methods on the test utterances of every fold, under the seven conditions.
+
+    frames:    method -> predictions, one frame a fold and seed: id, fold, seed, condition, label, p_<class>, ...
+    summaries: method -> metric -> condition -> mean, std, lo, hi, n; see `cmarr.evaluation.summary.summarise`
+    """
+
+    corpus: Corpus
+    frames: Mapping[str, Sequence[pd.DataFrame]] = field(repr=False)
+    summaries: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a condition, a column a method: WAR / UAR in %, ± the deviation over folds."""
+        return results_frame(self.summaries, self.corpus.task, bold=False)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every number: method, metric, condition, mean, std, lo, hi, n; shares as fractions."""
+        return pd.concat(
+            [long_table(own, method=name) for name, own in self.summaries.items()], ignore_index=True
+        )
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """Every prediction, with its `method`."""
+        parts = [frame.assign(method=name) for name, frames in self.frames.items() for frame in frames]
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def comparisons(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+        """Every pair of methods, paired by utterance; see `cmarr.evaluation.comparison.compare_all`."""
+        return compare_all(self.frames, self.corpus.task)
+
+    def plot(self, metric: str | None = None) -> Plot:
+        """Dots with 95 % intervals, one a condition and method. Raises UserError for a metric that does not exist."""
+        metric = _metric(self.corpus, metric)
+        title = f"{metric} by available modalities, {self.corpus.name}"
+        drawn = results_figure(
+            self.summaries, self.corpus.task, metric=metric, title=title, cluster=self.corpus.cluster
+        )
+        return Plot(drawn)
+
+    def __str__(self) -> str:
+        text = results_text(
+            self.summaries, self.corpus.task, title=self.corpus.name, cluster=self.corpus.cluster
+        )
+        return f"{text}{self.corpus.rule}\n"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return shown(self.table, str(self).partition("\n\n")[0], self.corpus.rule)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method minus another, paired by utterance: a row a condition.
+
+    table: None where all predictions are the same; about: what its numbers are
+    """
+
+    title: str
+    table: pd.DataFrame | None = field(repr=False)
+    about: str = field(repr=False)
+
+    def __str__(self) -> str:
+        rows = "" if self.table is None else f"\n\n{self.table.to_string(index=False)}"
+        return f"{self.title}\n{self.about}{rows}\n"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return shown(self.table, self.title, self.about)
+
+
+def evaluate(*models: TrainedMethod) -> Results:
+    """Predict the test utterances of every fold under the seven conditions, and score: what the stage evaluate does.
+
+        cmarr.evaluate(model).table
+        cmarr.evaluate(cmarr.train(corpus, "gaussian"), cmarr.train(corpus, "masked"))
+
+    The scores go into the corpus' folder, too, so that a model that is saved later tells them on its card.
+    Raises UserError for models of different corpora, or of one name.
+    """
+    if not models:
+        raise UserError("evaluate: name one model or more, as cmarr.train gives them")
+    corpus = models[0].corpus
+    frames: dict[str, list[pd.DataFrame]] = {}
+    summaries = {}
+    for model in models:
+        if model.corpus is not corpus and model.corpus.data != corpus.data:
+            raise UserError(
+                f"evaluate: {model.name} was trained on {model.corpus.name}, not on {corpus.name}"
+            )
+        if model.name in frames:
+            raise UserError(
+                f"evaluate: two models are called {model.name}; train one of them with another name="
+            )
+        frames[model.name] = predictions_of(model)
+        summaries[model.name] = summarise(frames[model.name], corpus.task)
+        write_json(corpus.metrics / f"{model.name}.json", summaries[model.name])
+    return Results(corpus, frames, summaries)
+
+
+def predictions_of(model: TrainedMethod) -> list[pd.DataFrame]:
+    """The predictions of every fold and seed for the fold's test utterances, one frame each."""
+    found = runs(
+        model.models,
+        model.corpus.manifest,
+        model.corpus.tables,
+        model.corpus.folds,
+        model.settings["seeds"],
+        task=model.corpus.task,
+        cluster=model.corpus.cluster,
+        masks={},
+        device=model.device,
+    )
+    return [pd.concat(one.parts, ignore_index=True) for one in found]
+
+
+def compare(
+    first: TrainedMethod | Results, second: TrainedMethod | Results, metric: str | None = None
+) -> Comparison:
+    """How two methods differ, condition by condition: paired intervals and tests, as `cmarr compare` prints.
+
+        cmarr.compare(cmarr.train(corpus, "gaussian"), cmarr.train(corpus, "linear"))
+
+    Takes models, or the results of one method each. metric: UAR, WAR, WF1; of scores MAE, Corr, ...
+    Raises UserError where the two did not predict the same utterances, and for a metric that does not exist.
+    """
+    one, two = (side if isinstance(side, Results) else evaluate(side) for side in (first, second))
+    (name, own), (other, theirs) = _only(one), _only(two)
+    metric = _metric(one.corpus, metric)
+    if name == other:
+        name, other = f"{name} (first)", f"{other} (second)"
+    table, about = differences((name, other), own, theirs, metric)
+    return Comparison(f"{one.corpus.name}: {name} - {other}", table, about)
+
+
+def _only(results: Results) -> tuple[str, Sequence[pd.DataFrame]]:
+    if len(results.frames) != 1:
+        raise UserError(
+            f"compare: these are the results of {', '.join(results.frames)}; compare two models, or the results of one "
+            "each. `results.comparisons` has all pairs"
+        )
+    return next(iter(results.frames.items()))
+
+
+def _metric(corpus: Corpus, metric: str | None) -> str:
+    known = metrics_of(corpus.task)
+    if metric is not None and metric not in known:
+        raise UserError(
+            f"no metric is called {metric!r} here; there are {', '.join(known)}{did_you_mean(metric, known)}"
+        )
+    return metric or primary(corpus.task)

@@ -1,0 +1,43 @@
+"""The settings of a study in Python: cmarr's own params.yaml and presets, with what the caller says laid over them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cmarr.errors import UserError
+from cmarr.settings.declared import objective
+from cmarr.settings.load import load_settings, merge
+from cmarr.settings.resolve import resolve
+
+SHIPPED = Path(__file__).parent / "defaults"
+"""params.yaml and presets/, those of the repository: links in a checkout, copies in an installed package."""
+
+PARAMS, PRESETS = SHIPPED / "params.yaml", SHIPPED / "presets"
+
+
+def presets() -> tuple[str, ...]:
+    """The presets there are.
+
+    >>> "frozen" in presets()
+    True
+    """
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def resolved(over: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the stages would read, by `<stage>`, modality and method, with `over` laid over params.yaml.
+
+    Raises UserError for a key or a value that cannot be, a preset, a method or a dataset that does not exist.
+    """
+    try:
+        return resolve(load_settings(PARAMS, PRESETS, over=over))
+    except UserError as error:
+        raise UserError(str(error).replace(f"{PARAMS}: ", "")) from None
+
+
+def of_method(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a method as keywords -> where they stand in params.yaml: weights of an objective lie at the top."""
+    top = {own: key for key, own in objective(method).items()}
+    own = {key: value for key, value in settings.items() if key not in top}
+    over: dict[str, Any] = {top[key]: value for key, value in settings.items() if key in top}
+    return merge(over, {"method": {method: own}} if own else {})
