@@ -89,6 +89,11 @@ class Choice:
     ] = False
     params: Params = Path("params.yaml")
 
+    @property
+    def open(self) -> bool:
+        """Whether nothing was said of a study."""
+        return self == Choice()
+
     def find(self, function: Callable[..., Any], instead: str = "", **options: Any) -> Any:
         """What a function such as `of_study` makes of the models that are meant."""
         dataset = _dataset(self.params, self.dataset, instead)
@@ -101,9 +106,11 @@ class Machine:
     """Options that say how a model is loaded on this machine."""
 
     model: Annotated[
-        Path | None,
+        str | None,
         _which(
-            help="a folder that `cmarr export` wrote; default: the best model of the study in this folder"
+            help="a folder that `cmarr export` wrote, a model that comes with cmarr (starter, starter-open), "
+            "models:/NAME/VERSION, or OWNER/NAME on the hub; default: the best model of the study in this folder, or "
+            "starter where there is none"
         ),
     ] = None
     weights: Annotated[
@@ -364,18 +371,36 @@ def serve(
 
 
 def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> Any:
-    """The exported model, or the study's; its notes are printed."""
+    """The model that was named, or the study's, or else the one that comes with cmarr; its notes are printed."""
     from cmarr.recognition.recognizer import Recognizer
 
     weights = _weights(machine.weights or [])
     options = {"device": machine.device, "workers": machine.workers, "limits": limits, "weights": weights}
     if machine.model is not None:
         _use_plugins_beside(choice.params)
-        found = Recognizer.load(machine.model, **options)
+        found = Recognizer.from_pretrained(machine.model, **options)
+    elif choice.open and not choice.params.is_file():
+        found = _starter(command, "there is no project here", options)
     else:
-        found = choice.find(Recognizer.of_study, ", or name an exported model with --model", **options)
+        try:
+            found = choice.find(Recognizer.of_study, ", or name a model with --model", **options)
+        except NotComputed as error:
+            if not choice.open:
+                raise
+            found = _starter(command, str(error), options)
     for note in found.notes:
         _note(command, note)
+    return found
+
+
+def _starter(command: str, why: str, options: dict[str, Any]) -> Any:
+    """The model that comes with cmarr, and a sentence that says that it answers."""
+    from cmarr.recognition.pretrained import DEFAULT
+    from cmarr.recognition.recognizer import Recognizer
+
+    found = Recognizer.from_pretrained(DEFAULT, **options)
+    licence = f"; {found.about.licence}, not for commercial use" if "-nc-" in found.about.licence else ""
+    _note(command, f"{why}, and no --model: {DEFAULT} answers, which is for trying out{licence}")
     return found
 
 

@@ -71,7 +71,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
         fold, seed, model, parts = one.fold, one.seed, one.model, one.parts
         priors[fold.number] = model.prior.tolist()
         if damaged:
-            run_of = {"fold": fold.number, "seed": seed}
+            run_of: dict[str, Any] = {"fold": fold.number, "seed": seed}
             rows, spread = damaged_predictions(one.predict, model, one.store, damaged, run_of)
             parts = [*parts, *rows]
             calm = load_store(fold.validation, utterances, features, task).to(device)

@@ -7,6 +7,7 @@ two of them. Of a score: ridge regressions, averaged by how near each comes.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
@@ -38,6 +39,11 @@ class Late(nn.Module):
         """Late fusion: a linear classifier a modality, multiplied."""
 
         C: Positive = setting(0.01, "inverse strength of the L2 penalty (ridge: alpha = 1 / C)")
+        prior: Literal["training", "even"] = setting(
+            "training",
+            "how often a class is expected: training = as often as there; even = all alike, and each counts alike in "
+            "training, too",
+        )
 
     plain, tuned = True, "C"
 
@@ -47,6 +53,7 @@ class Late(nn.Module):
     def __init__(self, dims: Mapping[str, int], task: Task, settings: "Late.Settings") -> None:
         super().__init__()
         self.task, self.C, self.modalities = task, settings.C, modalities_of(dims)
+        self.even = settings.prior == "even" and not task.regression
         zeros = torch.zeros(task.outputs, dtype=torch.float64)
         self.register_buffer("prior", zeros.clone())  # log p(k), or the mean score; (K,)
         self.register_buffer("trust", torch.ones(len(MODALITIES), dtype=torch.float64))  # w, (3,)
@@ -73,7 +80,7 @@ class Late(nn.Module):
                 standard, full_matrices=False
             ).Vh.T  # (2 D, r): loses nothing, costs less
             weight, bias = fit_linear_model(
-                (standard @ basis).numpy(), labels[rows].numpy(), self.task, self.C
+                (standard @ basis).numpy(), labels[rows].numpy(), self.task, self.C, even=self.even
             )
             said = self._frequencies(labels[rows])
             getattr(self, f"mean_{m}").copy_(mean)
@@ -97,8 +104,8 @@ class Late(nn.Module):
             if self.task.regression:
                 value = (fused[:, 0] - labels.double()).square().mean()
             else:
-                value = torch.nn.functional.cross_entropy(fused, labels)
-            value.backward()  # type: ignore[no-untyped-call]
+                value = nn.functional.cross_entropy(fused, labels, self._counted(labels))
+            value.backward()
             assert own.grad is not None
             return value.item(), own.grad.numpy()
 
@@ -151,7 +158,15 @@ class Late(nn.Module):
         if self.task.regression:
             return labels.double().mean().reshape(1)
         counts = torch.bincount(labels, minlength=self.task.outputs).double()
+        if self.even:
+            counts = (counts > 0).double()
         return torch.where(counts > 0, (counts / counts.sum()).log(), NEVER)
+
+    def _counted(self, labels: Tensor) -> Tensor | None:
+        """How much an utterance of each class counts, (K,); None: all alike."""
+        if not self.even:
+            return None
+        return 1 / torch.bincount(labels, minlength=self.task.outputs).double().clamp(min=1)
 
     def _pooled(self, batch: Batch, modality: str) -> Tensor:
         return mean_and_deviation(batch.values[modality].double(), batch.lengths[modality]).cpu()

@@ -142,10 +142,13 @@ def by_condition(usable: Tensor) -> Iterator[tuple[int, str, Tensor]]:
             yield index, condition, rows
 
 
-def fit_linear_model(inputs: np.ndarray, labels: np.ndarray, task: Task, C: float) -> tuple[Tensor, Tensor]:
+def fit_linear_model(
+    inputs: np.ndarray, labels: np.ndarray, task: Task, C: float, *, even: bool = False
+) -> tuple[Tensor, Tensor]:
     """Logistic regression, or ridge regression of a score with alpha = 1 / C: weight (K, R) and bias (K,), fp64.
 
-    A class without a row is never predicted; the only class of all rows always.
+    With `even` each class counts alike, however many rows it has. A class without a row is never predicted; the only
+    class of all rows always.
     """
     weight = torch.zeros(task.outputs, inputs.shape[1], dtype=torch.float64)
     bias = torch.zeros(task.outputs, dtype=torch.float64)
@@ -158,7 +161,9 @@ def fit_linear_model(inputs: np.ndarray, labels: np.ndarray, task: Task, C: floa
     if len(seen) == 1:
         bias[seen[0]] = 0.0
         return weight, bias
-    model = LogisticRegression(C=C, max_iter=2000).fit(inputs, labels)
+    model = LogisticRegression(C=C, max_iter=2000, class_weight="balanced" if even else None).fit(
+        inputs, labels
+    )
     own, start = (torch.from_numpy(x).double() for x in (model.coef_, model.intercept_))
     if len(seen) == 2:  # scikit-learn gives one row, the log-odds of the second class
         own, start = torch.cat([-own, own]) / 2, torch.cat([-start, start]) / 2

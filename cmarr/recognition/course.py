@@ -22,6 +22,11 @@ def draw_course(path: str | Path, results: Sequence[Prediction | Refusal], class
 
     Windows without a prediction leave a gap. Raises UserError where there are more than `MOST` recordings.
     """
+    save_figure(path, course_figure(results, classes))
+
+
+def course_figure(results: Sequence[Prediction | Refusal], classes: Sequence[str]) -> Figure:
+    """The picture that `draw_course` writes."""
     courses = [list(group) for _, group in groupby(results, key=lambda result: result.id)]
     require_few(len(courses))
     with style():
@@ -35,7 +40,7 @@ def draw_course(path: str | Path, results: Sequence[Prediction | Refusal], class
             upper.tick_params(labelbottom=False)
             lower.set_xlabel("seconds")
             upper.set_title(course[0].id.replace("$", r"\$"))
-    save_figure(path, figure)
+    return figure
 
 
 def require_few(recordings: int) -> None:

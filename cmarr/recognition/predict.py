@@ -1,14 +1,13 @@
 """One run of `cmarr predict`: find the clips, predict, write the predictions."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
-from cmarr.progress import progress
-from cmarr.recognition.clips import Given, check_windows, find_clips, passed_over
+from cmarr.recognition.clips import check_windows, find_clips, passed_over
 from cmarr.recognition.prediction import (
     FORMAT_OF_ENDING,
     FORMATS,
@@ -78,7 +77,7 @@ def run(request: Request, recognizer: Recognizer, out: TextIO, note: Callable[[s
         from cmarr.recognition.course import draw_course, require_few
 
         require_few(len(found))
-    results = list(_predictions(request, recognizer, found))
+    results = list(recognizer.predict_found(found, hide=request.hide, window=request.window, hop=request.hop))
     try:
         _write(request, recognizer, results, out)
         if request.picture is not None:
@@ -101,23 +100,6 @@ def _write(
     else:
         out.write(_text(request, recognizer, results))
         out.flush()
-
-
-def _predictions(
-    request: Request, recognizer: Recognizer, found: Sequence[Given | Refusal]
-) -> Iterator[Prediction | Refusal]:
-    """In the order found: a refusal stays where it is, a recording gives its windows."""
-    parts: list[Given | Refusal] = []
-    for clip in found:
-        if isinstance(clip, Refusal) or request.window is None:
-            parts.append(clip)
-        else:
-            windows = recognizer.windows([clip.utterance], request.window, request.hop or request.window / 2)
-            parts += [replace(clip, utterance=window) for window in windows]
-    asked = [part for part in parts if isinstance(part, Given)]
-    results = progress(recognizer.predict_all(asked, request.hide), "predicting", "clip", len(asked))
-    for part in parts:
-        yield part if isinstance(part, Refusal) else next(results)
 
 
 def _text(request: Request, recognizer: Recognizer, results: Sequence[Prediction | Refusal]) -> str:

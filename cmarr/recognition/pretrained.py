@@ -1,4 +1,4 @@
-"""Models by name: those that cmarr brings along, a folder, MLflow's registry, a hub. Weights and JSON alone are read."""
+"""Models by name: those that cmarr brings along, a folder, MLflow's registry, a hub. Only weights and JSON are read."""
 
 import re
 import tempfile

@@ -20,9 +20,19 @@ from cmarr.execution.local import worker_count
 from cmarr.media.worker_pool import keep_workers
 from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.recognition.clips import Given, Media, check_windows, clip_from, cut_windows, letter_of
+from cmarr.progress import progress
+from cmarr.recognition.clips import (
+    Given,
+    Media,
+    check_windows,
+    clip_from,
+    cut_windows,
+    find_clips,
+    letter_of,
+)
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.export import export
+from cmarr.recognition.predicted import Predictions
 from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.pretrained import DEFAULT, pretrained, push
 from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
@@ -107,9 +117,9 @@ class Recognizer:
 
             Recognizer.from_pretrained().predict("clip.mp4")
 
-        source:   a model that cmarr brings along (`starter`, `starter-open`); a folder that `cmarr export` or
-                  `push_to_hub` wrote, or its `model.json`; a model of MLflow's, as a folder or `models:/NAME/VERSION`; or
-                  OWNER/NAME on the hub, of which safetensors, JSON and the card are fetched and nothing else
+        source:   a model that cmarr brings along (`starter`, `starter-open`); a folder that `cmarr export` wrote, or
+                  its `model.json`; a model of MLflow's, as a folder or `models:/NAME/VERSION`; or OWNER/NAME on the
+                  hub, of which safetensors, JSON and the card are fetched and nothing else
         revision: of a hub's repository: a branch, a tag or a commit
         options:  those of `load`
 
@@ -203,6 +213,52 @@ class Recognizer:
         while group := list(islice(waiting, ROWS)):
             given = [c if isinstance(c, Given) else Given(c) for c in group]
             yield from self._predictions(self.reader.read(given, hidden))
+
+    def predict_found(
+        self,
+        found: Sequence[Given | Refusal],
+        *,
+        hide: Iterable[str] = (),
+        window: float | None = None,
+        hop: float | None = None,
+    ) -> Iterator[Prediction | Refusal]:
+        """Predictions for what `find_clips` found, in its order: a refusal stays where it is, a recording gives its
+        windows.
+        """
+        parts: list[Given | Refusal] = []
+        for clip in found:
+            if isinstance(clip, Refusal) or window is None:
+                parts.append(clip)
+            else:
+                cut = self.windows([clip.utterance], window, hop or window / 2)
+                parts += [replace(clip, utterance=part) for part in cut]
+        asked = [part for part in parts if isinstance(part, Given)]
+        results = progress(self.predict_all(asked, hide), "predicting", "clip", len(asked))
+        for part in parts:
+            yield part if isinstance(part, Refusal) else next(results)
+
+    def predict_paths(
+        self,
+        *paths: str | Path,
+        text: str | None = None,
+        hide: Iterable[str] = (),
+        window: float | None = None,
+        hop: float | None = None,
+        allow_outside: bool = False,
+    ) -> Predictions:
+        """Predict for clips, folders of clips and manifests, as `cmarr predict` does.
+
+            recognizer.predict_paths("clips/").frame
+            recognizer.predict_paths("interview.mp4", window=4, hop=2).plot()
+
+        text:   what is said in the one clip that there is
+        window: seconds; a longer recording gets a prediction for each window, one every `hop` (half a window)
+        hide, allow_outside: as in `predict` and in `cmarr.recognition.clips.find_clips`
+
+        Raises UserError for a path that does not exist, and for windows that cannot be.
+        """
+        found = find_clips(paths, text=text, allow_outside=allow_outside)
+        return Predictions(self.predict_found(found, hide=hide, window=window, hop=hop), self.classes)
 
     def windows(self, clips: Iterable[Utterance], window: float, hop: float) -> list[Utterance]:
         """Long recordings cut into windows of `window` seconds, one every `hop`, for `predict_all`.

@@ -72,8 +72,8 @@ class Corpus:
         labels:   N class names; or N numbers, whose regression is the task
         speech, video, text: (N, D) array, one vector an utterance, NaN where it is absent; or N entries, each (T, D)
                   frames, a vector (D,), or None
-        speakers: who says it; folds keep speakers apart. Or `sessions`, one of which is left out at a time; or `splits`,
-                  of 'train', 'valid' and 'test', which make one fold
+        speakers: who says it; folds keep speakers apart. Or `sessions`, one of which is left out at a time; or
+                  `splits`, of 'train', 'valid' and 'test', which make one fold
         encoders: modality -> name and settings of the encoder that made its features, as {"name": "logmel", "settings":
                   {}}: the model then takes clips, too
         preset:   where sizes and rates come from that nobody sets
@@ -82,7 +82,8 @@ class Corpus:
         Raises UserError for lengths or widths that do not agree, and for what folds need and is not there.
         """
         count = len(labels)
-        scores = bool(count) and all(isinstance(label, int | float | np.number) for label in labels)
+        scores = [float(label) for label in labels if isinstance(label, int | float | np.number)]
+        regression = bool(count) and len(scores) == count
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
         for key, values in columns.items():
             if values is not None and len(values) != count:
@@ -96,18 +97,18 @@ class Corpus:
         utterances = [
             Utterance(
                 names[i],
-                label=None if scores else str(label),
-                score=float(label) if scores else None,
+                label=None if regression else str(label),
+                score=scores[i] if regression else None,
                 **{key: str(of[i]) for key, of in columns.items() if of is not None and key != "id"},  # type: ignore[arg-type]
             )
             for i, label in enumerate(labels)
         ]
-        dataset = {
+        dataset: dict[str, Any] = {
             "kind": "manifest",
             "root": ".",
             "preset": preset,
-            "task": "regression" if scores else "classification",
-            "classes": [] if scores else sorted({str(label) for label in labels}),
+            "task": "regression" if regression else "classification",
+            "classes": [] if regression else sorted({str(label) for label in labels}),
             "merge": {},
             "features": "corpus",
             "folds": "official" if folds == "split" else folds,
@@ -223,14 +224,14 @@ def load_corpus(
         load_corpus("clips.csv")
         load_corpus("ravdess", "/data/RAVDESS", encoders={"speech": "wav2vec2"})
 
-    corpus:   a dataset of params.yaml (ravdess, iemocap, meld, mosi, ...; demo, which is generated); or the table of one's
-              own clips (docs/corpora.md)
+    corpus:   a dataset of params.yaml (ravdess, iemocap, meld, mosi, ...; demo, which is generated); or the table of
+              one's own clips (docs/corpora.md)
     root:     where a dataset lies, if not where params.yaml says
     preset:   instead of the dataset's: which encoders, which sizes
     encoders: as the section of params.yaml: {"speech": "logmel", "logmel": {"bands": 40}}
     dataset:  keys of the dataset's section: {"classes": ["angry", "calm"], "folds": "session", "n_folds": 5}
-    folder:   where it is kept: what was extracted there is not extracted again. None: a temporary folder, which goes when
-              Python ends
+    folder:   where it is kept: what was extracted there is not extracted again. None: a temporary folder, which goes
+              when Python ends
     workers, device: processes that decode, and where encoders run; they change no result
 
     Raises UserError for a corpus that is not there, or in which nothing can be used, and for settings that cannot be.

@@ -15,8 +15,8 @@ from cmarr.device import choose_device
 from cmarr.errors import UserError, many
 from cmarr.files import read_json, write_json
 from cmarr.methods.registry import method_class, method_names
-from cmarr.recognition.pretrained import push
 from cmarr.recognition.prediction import Prediction
+from cmarr.recognition.pretrained import push
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.trained import Trained, of_study
 from cmarr.report.inline import Plot

@@ -127,5 +127,5 @@ def borrowed(recognizer, monkeypatch):
             """The session closes it."""
 
     # The class stays: a module that is first imported meanwhile would hold another one ever after.
-    for way in ("load", "of_study"):
+    for way in ("load", "of_study", "from_pretrained"):
         monkeypatch.setattr(type(recognizer), way, lambda *_, **__: Borrowed())
