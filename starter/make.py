@@ -73,7 +73,9 @@ def make(folder: Path, rows: list[Row], licence: str) -> None:
     used = [m for m in ENCODERS if any(m in row for row in rows)]
     corpus = Corpus.from_arrays(
         [row["label"] for row in rows],
-        **{m: [row.get(m) for row in rows] for m in used},
+        speech=_of("speech", rows),
+        video=_of("video", rows),
+        text=_of("text", rows),
         ids=[row["id"] for row in rows],
         speakers=[row["speaker"] for row in rows],
         sessions=[row["session"] for row in rows],
@@ -87,6 +89,12 @@ def make(folder: Path, rows: list[Row], licence: str) -> None:
     about = trained.about.model_copy(update={"card": card(measured, used), "licence": licence})
     write_repository(replace(trained, about=about), folder, force=True)
     print(f"{folder}: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.2f} MB")
+
+
+def _of(modality: str, rows: list[Row]) -> list[np.ndarray | None] | None:
+    """The features of a modality, None where it is absent; None if it is absent everywhere."""
+    features = [row.get(modality) for row in rows]
+    return features if any(frames is not None for frames in features) else None
 
 
 def scores_of(model: TrainedMethod) -> pd.DataFrame:

@@ -118,7 +118,11 @@ def borrowed(recognizer, monkeypatch):
 
     class Borrowed:
         classes, notes, about, limits = recognizer.classes, (), recognizer.about, recognizer.limits
-        predict_all, windows = recognizer.predict_all, recognizer.windows
+        predict_all, predict_found, windows = (
+            recognizer.predict_all,
+            recognizer.predict_found,
+            recognizer.windows,
+        )
 
         def __enter__(self):
             return self
