@@ -61,7 +61,6 @@ class Corpus:
         ids: Sequence[str] | None = None,
         encoders: Mapping[str, Mapping[str, Any]] | None = None,
         name: str = "arrays",
-        preset: str = "frozen",
         n_folds: int = 5,
         folder: str | Path | None = None,
     ) -> Self:
@@ -76,42 +75,24 @@ class Corpus:
                   `splits`, of 'train', 'valid' and 'test', which make one fold
         encoders: modality -> name and settings of the encoder that made its features, as {"name": "logmel", "settings":
                   {}}: the model then takes clips, too
-        preset:   where sizes and rates come from that nobody sets
+        n_folds:  of speakers; the other rules take it from the data
         folder:   where it is kept; None: a temporary folder, which goes when Python ends
 
         Raises UserError for lengths or widths that do not agree, and for what folds need and is not there.
         """
-        count = len(labels)
-        scores = [float(label) for label in labels if isinstance(label, int | float | np.number)]
-        regression = bool(count) and len(scores) == count
+        regression = _are_scores(labels)
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
-        for key, values in columns.items():
-            if values is not None and len(values) != count:
-                raise UserError(f"{key}s: {len(values)} of them for {many(count, 'label')}; give one each")
-        folds = next((rule for rule in ("split", "session", "speaker") if columns[rule] is not None), None)
-        if folds is None:
-            raise UserError(
-                "speakers: without speakers, sessions or splits nobody knows what may train and what may test; give one"
-            )
-        names = list(map(str, ids)) if ids is not None else [f"{i:06d}" for i in range(count)]
-        utterances = [
-            Utterance(
-                names[i],
-                label=None if regression else str(label),
-                score=scores[i] if regression else None,
-                **{key: str(of[i]) for key, of in columns.items() if of is not None and key != "id"},  # type: ignore[arg-type]
-            )
-            for i, label in enumerate(labels)
-        ]
+        utterances = _utterances(labels, columns, regression)
+        folds = "official" if splits is not None else "session" if sessions is not None else "speaker"
         dataset: dict[str, Any] = {
             "kind": "manifest",
             "root": ".",
-            "preset": preset,
+            "preset": "frozen",
             "task": "regression" if regression else "classification",
             "classes": [] if regression else sorted({str(label) for label in labels}),
             "merge": {},
             "features": "corpus",
-            "folds": "official" if folds == "split" else folds,
+            "folds": folds,
             "n_folds": min(n_folds, len(set(speakers or ()))) or 1,
             "options": {},
         }
@@ -120,7 +101,13 @@ class Corpus:
         write_manifest(corpus.manifest, utterances)
         for modality, arrays in (("speech", speech), ("video", video), ("text", text)):
             if arrays is not None:
-                _write_arrays(corpus, modality, names, arrays, dict((encoders or {}).get(modality, {})))
+                _write_arrays(
+                    corpus,
+                    modality,
+                    [u.id for u in utterances],
+                    arrays,
+                    dict((encoders or {}).get(modality, {})),
+                )
         corpus.features.mkdir(parents=True, exist_ok=True)
         load_features(corpus.features)  # there are some
         corpus._fold(utterances, files["split"])
@@ -314,6 +301,37 @@ def _encoder(
         device=device,
         window=settings["shard_size"],
     )
+
+
+def _are_scores(labels: Sequence[Any]) -> bool:
+    return bool(len(labels)) and all(isinstance(label, int | float | np.number) for label in labels)
+
+
+def _utterances(
+    labels: Sequence[Any], columns: Mapping[str, Sequence[str] | None], regression: bool
+) -> list[Utterance]:
+    """One a label; raises UserError for columns of another length, and where nothing says what may train."""
+    count = len(labels)
+    given = {key: [str(value) for value in values] for key, values in columns.items() if values is not None}
+    for key, values in given.items():
+        if len(values) != count:
+            raise UserError(f"{key}s: {len(values)} of them for {many(count, 'label')}; give one each")
+    if not given.keys() & {"speaker", "session", "split"}:
+        raise UserError(
+            "speakers: without speakers, sessions or splits nobody knows what may train and what may test; give one"
+        )
+    ids = given.pop("id", [f"{i:06d}" for i in range(count)])
+    return [
+        Utterance(
+            ids[i],
+            label=None if regression else str(label),
+            score=float(label) if regression else None,
+            speaker=given["speaker"][i] if "speaker" in given else None,
+            session=given["session"][i] if "session" in given else None,
+            split=given["split"][i] if "split" in given else None,
+        )
+        for i, label in enumerate(labels)
+    ]
 
 
 def _write_arrays(
