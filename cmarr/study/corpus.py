@@ -14,13 +14,13 @@ import numpy as np
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
-from cmarr.corpora.registry import corpus_features, read_corpus
-from cmarr.encoders.protocol import Encoder
+from cmarr.corpora.registry import read_corpus
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError, many
 from cmarr.execution.local import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.shards import FeatureTable, load_features, shard_path, write_shard
+from cmarr.features.source import source_of
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
 from cmarr.folds.split import describe_rule, split
@@ -84,19 +84,8 @@ class Corpus:
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
         utterances = _utterances(labels, columns, regression)
         folds = "official" if splits is not None else "session" if sessions is not None else "speaker"
-        dataset: dict[str, Any] = {
-            "kind": "manifest",
-            "root": ".",
-            "preset": "frozen",
-            "task": "regression" if regression else "classification",
-            "classes": [] if regression else sorted({str(label) for label in labels}),
-            "merge": {},
-            "features": "corpus",
-            "folds": folds,
-            "n_folds": min(n_folds, len(set(speakers or ()))) or 1,
-            "options": {},
-        }
-        corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: dataset}})
+        section = _section(labels, regression, folds, min(n_folds, len(set(speakers or ()))) or 1)
+        corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: section}})
         files = resolved(corpus.settings)
         write_manifest(corpus.manifest, utterances)
         for modality, arrays in (("speech", speech), ("video", video), ("text", text)):
@@ -242,10 +231,11 @@ def load_corpus(
         notes.append(str(selection))
     notes += [f"not read: {r.id}: {r.reason}" for r in rejected[:3]]
     for modality in NAMES.values():
-        encoder = _encoder(files[modality], source, name, modality, count, device)
+        letter, own = LETTERS[modality], files[modality]
+        build = source_of(letter, own, source, dataset=name, base=Path.cwd(), workers=count, device=device)
         summary = extract(
             kept,
-            encoder,
+            build(),
             made.features / modality,
             shard_size=files[modality]["shard_size"],
             max_rejected=files[modality]["max_rejected"],
@@ -285,26 +275,24 @@ def _settings(
     return merge(over, {"encoders": dict(encoders)} if encoders else {})
 
 
-def _encoder(
-    settings: Mapping[str, Any], source: Path, name: str, modality: str, workers: int, device: str
-) -> Encoder:
-    if settings["source"] == "corpus":
-        found: Encoder = corpus_features(
-            settings["kind"], source, LETTERS[modality], dataset=name, **settings["options"]
-        )
-        return found
-    return build_encoder(
-        settings["encoder"],
-        settings["settings"],
-        workers=workers,
-        seconds=settings["time_limit"],
-        device=device,
-        window=settings["shard_size"],
-    )
-
-
 def _are_scores(labels: Sequence[Any]) -> bool:
     return bool(len(labels)) and all(isinstance(label, int | float | np.number) for label in labels)
+
+
+def _section(labels: Sequence[Any], regression: bool, folds: str, n_folds: int) -> dict[str, Any]:
+    """What params.yaml would say of a corpus that comes as arrays."""
+    return {
+        "kind": "manifest",
+        "root": ".",
+        "preset": "frozen",
+        "task": "regression" if regression else "classification",
+        "classes": [] if regression else sorted({str(label) for label in labels}),
+        "merge": {},
+        "features": "corpus",
+        "folds": folds,
+        "n_folds": n_folds,
+        "options": {},
+    }
 
 
 def _utterances(
