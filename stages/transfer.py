@@ -38,7 +38,7 @@ class Corpus:
 
     def predicted(self, model: Model, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The keywords that `predictions_frame` and `consistency` take, of what `model` predicts for `ids`."""
-        features = as_trained(self.features, model.description["dims"], self.name)
+        features = as_trained(self.features, model.widths_read, self.name)
         store = load_store(ids, self.utterances, features, self.task).to(self.device)
         available = store.available.cpu().numpy()
         about = utterance_columns([self.utterances[i] for i in ids], self.cluster, self.task)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class Store:
     starts:  modality -> (N,) int64 on the host, first row of each utterance
     lengths: modality -> (N,) int64 on the host; 0 where the modality is not available
     labels:  (N,) int64 class indices, or float32 scores
+    directions: modality that comes as counts of terms -> the width that these are brought down to
     """
 
     ids: tuple[str, ...]
@@ -29,6 +30,7 @@ class Store:
     starts: Mapping[str, Tensor]
     lengths: Mapping[str, Tensor]
     labels: Tensor
+    directions: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,6 +39,11 @@ class Store:
     def dims(self) -> dict[str, int]:
         """Modality -> feature width, for the modalities that the corpus has."""
         return {m: v.shape[1] for m, v in self.values.items()}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Modality -> width of what a method reads of it, normalised."""
+        return self.dims | dict(self.directions)
 
     @property
     def available(self) -> Tensor:
@@ -167,7 +174,10 @@ def build_store(
         values[modality] = torch.from_numpy(table.values[rows.numpy()])
         starts[modality] = lengths[modality].cumsum(0) - lengths[modality]
     kind = np.float32 if any(isinstance(label, float) for label in labels) else np.int64
-    return Store(tuple(ids), values, starts, lengths, torch.from_numpy(np.asarray(labels, dtype=kind)))
+    directions = {m: table.directions for m, table in features.items() if table.directions}
+    return Store(
+        tuple(ids), values, starts, lengths, torch.from_numpy(np.asarray(labels, dtype=kind)), directions
+    )
 
 
 def without_steps(store: Store, kept: Mapping[str, Tensor]) -> Store:
@@ -183,4 +193,4 @@ def without_steps(store: Store, kept: Mapping[str, Tensor]) -> Store:
         values[m] = store.values[m][rows.to(store.values[m].device)]
         lengths[m] = torch.bincount(owner[keep], minlength=len(store))
         starts[m] = lengths[m].cumsum(0) - lengths[m]
-    return Store(store.ids, values, starts, lengths, store.labels)
+    return replace(store, values=values, starts=starts, lengths=lengths)

@@ -74,26 +74,9 @@ class Bert:
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One sequence an utterance: (word pieces + special tokens, dim); a blank transcript is rejected as such."""
-        return in_batches(
-            map(self.prepared, utterances),
-            self.network,
-            window=self.window,
-            budget=self.batch_pieces,
-            threads=self.arithmetic.threads(self.workers),
+        return self.network.encode(
+            utterances, window=self.window, budget=self.batch_pieces, workers=self.workers
         )
-
-    def prepared(self, utterance: Utterance) -> Ready:
-        """The text as numbers of word pieces, in chunks that the model can take."""
-        ids = self.network.pieces(utterance.text or "")
-        if not ids:
-            return Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
-        framing = self.network.framing
-        chunks = []
-        for first, last, keep in framing.chunks(len(ids)):
-            framed = np.array([*framing.before, *ids[first:last], *framing.after], dtype=np.int64)
-            chunks.append(Chunk(framed, len(framed), keep))
-        total = sum(chunk.keep.stop - chunk.keep.start for chunk in chunks)
-        return Prepared(utterance.id, chunks, np.arange(total, dtype=np.float32))
 
 
 class TextRows:
@@ -107,6 +90,26 @@ class TextRows:
     def pieces(self, text: str) -> list[int]:
         """Numbers of the word pieces of a text, without special tokens."""
         return word_pieces(self.tokenizer, text)
+
+    def encode(
+        self, utterances: Sequence[Utterance], *, window: int, budget: int, workers: int
+    ) -> Iterator[FeatureSequence | Rejected]:
+        """One sequence an utterance: (word pieces + special tokens, D); a blank transcript is rejected as such."""
+        prepared = map(self.prepared, utterances)
+        threads = self.arithmetic.threads(workers)
+        return in_batches(prepared, self, window=window, budget=budget, threads=threads)
+
+    def prepared(self, utterance: Utterance) -> Ready:
+        """The text as numbers of word pieces, in chunks that the model can take."""
+        ids = self.pieces(utterance.text or "")
+        if not ids:
+            return Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
+        chunks = []
+        for first, last, keep in self.framing.chunks(len(ids)):
+            framed = np.array([*self.framing.before, *ids[first:last], *self.framing.after], dtype=np.int64)
+            chunks.append(Chunk(framed, len(framed), keep))
+        total = sum(chunk.keep.stop - chunk.keep.start for chunk in chunks)
+        return Prepared(utterance.id, chunks, np.arange(total, dtype=np.float32))
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Numbers of word pieces (T,) of each text, special tokens included -> rows (T, D) float32 of each."""

@@ -6,7 +6,7 @@ a value of the shard exceeds what float16 holds; whole numbers stay whole, in in
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,9 @@ SCHEMA = pa.schema(
         ("times", pa.list_(pa.float32())),
     ]
 )
+
+DIRECTIONS = "directions"
+"""Key of the metadata that says of rows that they are counts of terms, and to what width these are brought down."""
 
 OUTLINE = ["id", "n_frames", "dim"]
 """The columns that say what a shard holds, without holding it."""
@@ -104,12 +107,14 @@ def read_lengths(folder: str | Path) -> dict[str, int]:
 class FeatureTable:
     """All sequences of one modality, concatenated.
 
-    `values` (sum of T, D) in the stored dtype; utterance i owns rows `offsets[i]:offsets[i + 1]`.
+    `values` (sum of T, D) in the stored dtype; utterance i owns rows `offsets[i]:offsets[i + 1]`. `directions` is 0, or
+    the width that they are to be brought down to, being counts of terms (`cmarr.data.terms`).
     """
 
     ids: list[str]
     values: np.ndarray
     offsets: np.ndarray
+    directions: int = 0
 
     @property
     def dim(self) -> int:
@@ -128,7 +133,7 @@ def read_features(folder: str | Path) -> FeatureTable | None:
         return None
     parts = [_frames(path, table, outline.dim) for path, table in tables.items() if len(table)]
     values = np.concatenate(parts).astype(outline.values.dtype, copy=False)
-    return FeatureTable(outline.ids, values, outline.offsets)
+    return replace(outline, values=values)
 
 
 def map_features(folder: str | Path, unpacked: str | Path) -> FeatureTable | None:
@@ -151,7 +156,7 @@ def map_features(folder: str | Path, unpacked: str | Path) -> FeatureTable | Non
                     opened.write(frames.astype(outline.values.dtype, copy=False).tobytes())
     # Copy on write: torch takes no memory that must not be written to.
     values = np.memmap(unpacked, outline.values.dtype, "c", shape=outline.values.shape)
-    return FeatureTable(outline.ids, values, outline.offsets)
+    return replace(outline, values=values)
 
 
 def features_size(folder: str | Path) -> int:
@@ -168,7 +173,7 @@ def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTabl
     ids: list[str] = []
     lengths: list[np.ndarray] = []
     dtypes = set()
-    width = None
+    width, directions = None, 0
     for path, table in tables.items():
         if not len(table):
             continue
@@ -181,12 +186,14 @@ def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTabl
             )
         ids += own
         lengths.append(table["n_frames"].to_numpy().astype(np.int64))
-        dtypes.add(np.dtype(read_metadata(path)["dtype"]).newbyteorder("<"))
+        metadata = read_metadata(path)
+        dtypes.add(np.dtype(metadata["dtype"]).newbyteorder("<"))
+        directions = int(metadata.get(DIRECTIONS, 0))
     if width is None:
         return None
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     nothing = np.zeros((1, 1), np.result_type(*dtypes))
-    return FeatureTable(ids, np.broadcast_to(nothing, (int(offsets[-1]), width)), offsets)
+    return FeatureTable(ids, np.broadcast_to(nothing, (int(offsets[-1]), width)), offsets, directions)
 
 
 def _frames(path: Path, table: pa.Table, width: int) -> np.ndarray:

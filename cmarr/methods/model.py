@@ -35,6 +35,11 @@ class Model:
     task: Task
     description: Mapping[str, Any]
 
+    @property
+    def widths_read(self) -> dict[str, int]:
+        """Modality -> width of the features that it reads: of counts of terms, how many these are."""
+        return {**self.description["dims"], **self.description.get("terms", {})}
+
 
 def training_prior(labels: Tensor, task: Task) -> Tensor:
     """Class frequencies (K,) or the median score (1,) of the training split."""
@@ -65,7 +70,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             _refuse_another_size(description, task, tensors)
             method = _built(description, task)
             own = description.get("encoders", {})
-            normaliser = Normaliser({m: dim for m, dim in description["dims"].items() if m not in own})
+            dims = {m: dim for m, dim in description["dims"].items() if m not in own}
+            with torch.device("meta"):
+                outline = Normaliser(dims, description.get("terms")).state_dict()
+            _refuse_other_sizes(outline, _below(tensors, "normaliser."))
+            normaliser = Normaliser(dims, description.get("terms"))
     except FileNotFoundError:
         raise NotComputed(f"{path}: no such model; train it first") from None
     except UserError as error:
@@ -111,9 +120,12 @@ def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Ma
             module.sizes_from(tensors, f"method.{name}{name and '.'}")
     if not all(module.sizes_agree() for module in outline.modules() if isinstance(module, SizedByData)):
         raise ValueError("its tensors do not fit together")
-    for name, planned in outline.state_dict().items():
-        found = tensors.get(f"method.{name}")
-        if found is None or found.shape != planned.shape:
+    _refuse_other_sizes(outline.state_dict(), _below(tensors, "method."))
+
+
+def _refuse_other_sizes(outline: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    for name, planned in outline.items():
+        if name not in tensors or tensors[name].shape != planned.shape:
             raise ValueError(f"{name} is not of the size that its description says")
 
 

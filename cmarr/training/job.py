@@ -104,6 +104,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "score": outcome["best_score"],
         "version": cmarr.__version__,
         **({"encoders": start.encoders} if start.encoders else {}),
+        **({"terms": start.terms} if start.terms else {}),
     }
     model = Model(start.method, start.normaliser, start.prior, job.task, description)
     save_model(job.folder / f"{job.name}.safetensors", model)
@@ -126,6 +127,7 @@ class _Start:
     prior: Tensor
     dims: Mapping[str, int]
     encoders: Mapping[str, Any]
+    terms: Mapping[str, int]
 
 
 def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
@@ -182,7 +184,7 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
 def _start(job: TrainingJob, train: Store) -> _Start:
     """The method as the seed draws it, on what it starts from, and the normalisation of its features."""
     encoders, descriptions = _encoders(job, train)
-    dims = train.dims | {m: encoder.width for m, encoder in encoders.items()}
+    dims = train.widths | {m: encoder.width for m, encoder in encoders.items()}
     torch.manual_seed(job.seed)
     method = build_method(job.method, dims, job.task, job.settings, first_stage=job.first_stage)
     if encoders:
@@ -191,10 +193,11 @@ def _start(job: TrainingJob, train: Store) -> _Start:
     if job.starts_from:
         first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
         cast(Started, method).start_from(first.method)
-    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders})
+    terms = {m: train.dims[m] for m in train.directions}
+    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders}, terms)
     normaliser.fit(train.frames())
     prior = training_prior(train.labels, job.task)
-    return _Start(method, normaliser.to(job.device), prior, dims, descriptions)
+    return _Start(method, normaliser.to(job.device), prior, dims, descriptions, terms)
 
 
 def _fit(

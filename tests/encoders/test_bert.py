@@ -47,7 +47,7 @@ def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
     letters = " ".join("abcdefghij"[i % 10] for i in range(100))
     (answer,) = encoder.encode(utterances(letters))
     assert answer.frames.shape == (102, 32)  # with [CLS] and [SEP], once
-    pieces = encoder.prepared(Utterance("u", text=letters)).chunks
+    pieces = encoder.network.prepared(Utterance("u", text=letters)).chunks
     assert len(pieces) == 4 and max(len(piece.inputs) for piece in pieces) <= 40
     kept = np.concatenate([piece.inputs[piece.keep] for piece in pieces])
     np.testing.assert_array_equal(kept, encoder.network.tokenizer(letters, verbose=False)["input_ids"])
@@ -55,7 +55,7 @@ def test_nothing_of_a_long_text_is_cut_off(text_model, kind):
 
 def test_a_text_that_just_fits_is_read_whole(text_model):
     encoder = Bert(Settings(model=text_model["bert"]), device="cpu")
-    counts = [len(encoder.prepared(Utterance("u", text="a " * n)).chunks) for n in (38, 39)]
+    counts = [len(encoder.network.prepared(Utterance("u", text="a " * n)).chunks) for n in (38, 39)]
     assert counts == [1, 2]
 
 

@@ -17,6 +17,8 @@ OTHER = {
     "denseface": [{"rate": 5.0}, {"margin": 0.3}, {"precision": "bf16"}],
     "waveforms": [{"model": "other"}],
     "word_pieces": [{"model": "other"}],
+    "minilm": [{"rows": "sentence"}, {"precision": "bf16"}],
+    "tfidf": [{"terms": 64}, {"directions": 9}],
 }
 """Settings that change the features, one at a time."""
 
@@ -29,6 +31,8 @@ FASTER = {
     "denseface": {"workers": 1, "seconds": 5.0, "batch_faces": 9, "window": 8, "device": "cpu"},
     "waveforms": {"workers": 1, "seconds": 5.0},
     "word_pieces": {},
+    "minilm": {"workers": 1, "batch_pieces": 9, "window": 8, "device": "cpu"},
+    "tfidf": {},
 }
 """Settings that change the speed only."""
 

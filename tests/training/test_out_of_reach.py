@@ -10,13 +10,14 @@ import torch
 
 from cmarr.corpora.manifest import read_manifest, write_manifest
 from cmarr.data.load import by_id
+from cmarr.encoders.tfidf import TfIdf
 from cmarr.features.shards import load_features, read_features, shard_path, write_shard
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
 from cmarr.modalities import NAMES
 from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
-from cmarr.utterance import FeatureSequence
+from cmarr.utterance import FeatureSequence, Utterance
 from tests.training.conftest import CLASSES, TRAIN
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,30 @@ def test_so_does_the_model_that_a_method_starts_from(corpus):
     before = weights("mmin", "before", first_stage=True)
     corrupt("test")
     assert weights("mmin", "after", first_stage=True) == before
+
+
+def write_texts(texts: dict[str, str]) -> None:
+    """Extract the transcripts by the encoder whose weights of terms are fitted in training."""
+    encoder = TfIdf(TfIdf.Settings(terms=64, directions=5))
+    found = encoder.encode([Utterance(id, text=text) for id, text in texts.items()])
+    write_shard(shard_path(DATA / "features" / "text", 0), list(found), encoder.describe())
+
+
+@pytest.mark.parametrize("method", ["masked", "linear"])
+def test_a_test_transcript_changes_no_training_row_and_no_weight_of_a_term(corpus, method):
+    fold = read_folds(DATA / "folds.parquet")[0]
+    texts = {u.id: f"it is {u.label} {i}" for i, u in enumerate(read_manifest(DATA / "manifest.parquet"))}
+    write_texts(texts)
+    before, table = weights(method, "before"), read_features(DATA / "features" / "text")
+    write_texts(texts | dict.fromkeys([*fold.test], "quite another transcript, that is tense and calm"))
+    assert weights(method, "after") == before
+    other = read_features(DATA / "features" / "text")
+    same = [np.array_equal(a, b) for a, b in zip(table.values, other.values, strict=True)]
+    assert [id for id, equal in zip(table.ids, same, strict=True) if not equal] == [*map(str, fold.test)]
+    write_texts(texts | {fold.train[0]: "quite another transcript"})
+    assert weights(method, "noticed") != before
+    model = load_model("before/fold1-seed0.safetensors")
+    assert model.description["dims"]["t"] == 5 and model.widths_read["t"] == 64
 
 
 def test_the_comparison_would_notice(corpus):
