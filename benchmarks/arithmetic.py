@@ -1,11 +1,10 @@
 """What moves between machines: the same study from the same recordings, under the arithmetic of other processors.
 
-    python -m benchmarks.arithmetic                     in the copy of the commit in which studies are run
-    python -m benchmarks.arithmetic --data data/demo    with the corpus, folds, masks and settings of a finished study
+    python -m benchmarks.arithmetic                          the demo, CM-ARR, `masked` and `linear`
 
 Features are extracted, methods trained (one seed) and asked anew under each of `VARIANTS`; what a library picks by
-itself on another processor is chosen for it here. A run goes on where the last one stopped: what is answered is kept
-below `--out`. results/arithmetic.json holds every score; a page shows `table`, how far they lie from the first's.
+itself on another processor is chosen for it here. A run goes on where the last one stopped, as long as the commit is
+the same. results/arithmetic.json holds every score; a page shows `table`, how far they lie from the first's.
 """
 
 import argparse
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import keep, kept, markdown
-from benchmarks.studies.copy import COPY, Copy
+from benchmarks.studies.copy import Copy
 from benchmarks.studies.plan import RESULTS, ROOT, study
-from benchmarks.studies.publish import commit, machine
+from benchmarks.studies.publish import machine
 from cmarr.damage.kinds import KINDS
 from cmarr.errors import UserError
 from cmarr.evaluation.predictions import columns, read_folder
@@ -51,17 +50,18 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 LINKED = ("corpus", "manifest.parquet", "quarantine.parquet", "folds.parquet", "masks", "damaged")
 
 
-def measure(data: Path, methods: Sequence[str], out: Path) -> dict[str, Any]:
+def measure(root: Path, methods: Sequence[str], out: Path) -> dict[str, Any]:
     """Variant -> digest of the features, and method -> the summary of its answers and how many are others'."""
     found: dict[str, Any] = {}
     first: dict[str, Any] = {}
+    data = root / "data/demo"
     for name, setting in VARIANTS.items():
         folder = out / name.lower().replace(" ", "-").replace("=", "-")
         paths = prepared(data, folder, setting, methods)
         for order in [("extract", m) for m in NAMES.values()] + [
             (stage, m) for m in methods for stage in ("pretrain", "train", "evaluate")
         ]:
-            stage(folder, setting, *order)
+            stage(root, folder, setting, *order)
         own: dict[str, Any] = {
             "features": {m: folder_digest(paths / "features" / m)[:12] for m in NAMES.values()}
         }
@@ -113,13 +113,13 @@ def prepared(data: Path, folder: Path, setting: Mapping[str, str], methods: Sequ
     return paths
 
 
-def stage(folder: Path, setting: Mapping[str, str], name: str, item: str) -> None:
-    """Run a stage in the folder, unless it has been."""
+def stage(root: Path, folder: Path, setting: Mapping[str, str], name: str, item: str) -> None:
+    """Run a stage with the code of `root` in the folder, unless it has been."""
     done = folder / "done" / f"{name}-{item}"
     if done.is_file():
         return
     env = {k: v for k, v in setting.items() if k.isupper()} | {"DVC_ROOT": str(folder.resolve())}
-    env["PYTHONPATH"] = os.pathsep.join([str(folder.resolve()), str(ROOT)])
+    env["PYTHONPATH"] = os.pathsep.join([str(folder.resolve()), str(root)])
     dataset = next((folder / "data").iterdir()).name
     command = [sys.executable, "-m", f"stages.{name}", dataset, item]
     if subprocess.run(command, cwd=folder, env=os.environ | env, check=False).returncode:
@@ -172,23 +172,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder of a prepared dataset")
     parser.add_argument("--nice", type=int, default=10, help="as of nice(1)")
     parser.add_argument("--methods", nargs="*", default=["cmarr", "masked", "linear"])
     parser.add_argument("--out", type=Path, default=Path(".cmarr/arithmetic"), help="folder of the answers")
     options = parser.parse_args()
     os.nice(options.nice)
-    if options.data is None:
-        copy = Copy(COPY, ROOT)
-        copy.at_head()
+    copy = Copy((options.out / "copy").resolve(), ROOT)
+    with copy.alone():
+        head = copy.at_head()[:10]
         copy.prepare(study("demo"))
         copy.dvc("repro", "--quiet", "masks", *(f"damage@{kind}" for kind in KINDS))
-        options.data = copy.root / "data/demo"
-    result = measure(options.data.resolve(), options.methods, options.out)
+        result = measure(copy.root, options.methods, options.out / head)
     content = {
         "command": f"python -m benchmarks.arithmetic --methods {' '.join(options.methods)}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": head,
         "machine": machine(),
         "result": result,
     }

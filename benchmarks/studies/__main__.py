@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.studies.copy import COPY, Copy
@@ -73,6 +74,12 @@ def run_studies(options: argparse.Namespace) -> None:
     os.nice(options.nice)
     chosen = [study(name) for name in options.names] or list(planned().values())
     copy = Copy(options.copy.resolve(), ROOT)
+    with copy.alone():
+        run_in(copy, chosen, options)
+
+
+def run_in(copy: Copy, chosen: Sequence[Planned], options: argparse.Namespace) -> None:
+    """The same in a copy that nobody else uses."""
     head = copy.at_head()
     workers = int(options.workers) if options.workers.isdigit() else options.workers
     for own in chosen:

@@ -9,10 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from benchmarks.studies.plan import ROOT, Planned
@@ -29,6 +32,16 @@ class Copy:
 
     root: Path
     of: Path
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others out of it: they would change the code under a study. A dead one holds no lock."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.root.with_suffix(".lock"), blocking=False):
+                yield
+        except Timeout:
+            raise UserError(f"{self.root}: another run is at work in it; wait for it, or stop it") from None
 
     def at_head(self) -> str:
         """Make it, or bring it, to the commit that the project is at; which one that is."""
