@@ -64,6 +64,7 @@ format: env ## let ruff mend what it can; write the pages' line numbers, setting
 
 tables: env ## run the studies behind the tables of README and docs, as far as they are out of date (hours)
 	@python -m benchmarks.studies run
+	@python -m benchmarks.arithmetic
 	@python -m benchmarks.studies pages
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
