@@ -16,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from benchmarks.machine import gflops, machine, sentence
 from benchmarks.records import RESULTS, keep, markdown
 from benchmarks.sizes import FULL, SHAPES, TASK, build
-from cmarr.data.batch import Batch
+from cmarr.data.batch import Batch, hide
 from cmarr.data.masks import draw_visible
 from cmarr.layers.representation import stacked_gaussians
+from cmarr.methods.asking import training_losses
 from cmarr.methods.cmarr import CMARR
-from cmarr.methods.protocol import Method
 from cmarr.training.loop import limit_gradients
 
 UTTERANCES = 4446
@@ -101,7 +101,7 @@ def measure(
 
     def step() -> None:
         visible = draw_visible(data.available, generator, conditions=conditions)
-        losses = made.training_losses(data, visible)
+        losses = training_losses(made, data, visible)
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         limit_gradients(made, 1.0, clip_by)
@@ -138,7 +138,7 @@ def held(made: nn.Module, data: Batch, visible: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        losses = cast(Method, made).training_losses(data, visible)
+        losses = training_losses(made, data, visible)
     assert losses
     return sum(kept.values()) + 4 * sum(p.nbytes for p in made.parameters() if p.requires_grad)
 
@@ -166,7 +166,7 @@ def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -
         encoded = method._encode(data, gaussians=True)
         x = {m: e.x.detach() for m, e in encoded.items()}
         latents = {m: torch.randn_like(own) for m, own in x.items()}
-        completed = method._complete(encoded, usable[None])
+        completed = method._complete(hide(data, visible), encoded)
         restored = {m: own[0] for m, own in completed.x.items()}
     hidden = ~usable
 
@@ -188,7 +188,7 @@ def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -
         return method.fusion(inputs, completed.recovered[0]).sum() * 1e-6
 
     def everything() -> Tensor:
-        return torch.stack(list(method.training_losses(data, visible).values())).sum()
+        return torch.stack(list(training_losses(method, data, visible).values())).sum()
 
     whole = both(everything)
     parts = {"alignment": align, "flows": flow, "recovery": recover, "fusion": fuse}

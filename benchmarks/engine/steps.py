@@ -8,6 +8,7 @@ from torch import nn
 from benchmarks.engine.stores import fitted
 from cmarr.data.masks import draw_epoch
 from cmarr.data.store import Store
+from cmarr.methods.asking import training_losses
 from cmarr.training.loop import limit_gradients
 
 
@@ -28,7 +29,7 @@ def engine_steps(
             tick("gather")
             batch = normaliser(batch)
             tick("normalise")
-            losses = method.training_losses(batch, visible)
+            losses = training_losses(method, batch, visible)
             tick("forward")
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()

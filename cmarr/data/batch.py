@@ -1,7 +1,7 @@
-"""A batch of utterances: ragged sequences, availability, labels."""
+"""A batch of utterances: ragged sequences, availability, labels; and the same with something hidden."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,11 +13,14 @@ from cmarr.modalities import MODALITIES
 class Batch:
     """B utterances. All tensors live on one device.
 
-    values:    modality -> (sum of its lengths, D) float32, the utterances' frames one after another
-    lengths:   modality -> (B,) int64; 0 exactly where the modality is not available
-    available: (B, 3) bool, in the order s, v, t: the modality exists for this utterance
+    values:    modality -> (sum of its lengths, D) float32, the sequences' frames one after another
+    lengths:   modality -> (U,) int64, frames of each sequence
+    available: (B, 3) bool, in the order s, v, t: the utterance has the modality, as far as may be seen
     labels:    (B,) int64 class indices, or float32 scores in a regression task
     longest:   modality -> its largest length, where that is known without waiting for the device
+    sequence:  modality -> (B,) int64, which of the U sequences is the utterance's, -1: none. Empty where each has its
+               own, U = B and the length is 0 exactly where the modality is not available
+    visible:   (B, 3) bool, what was left to be seen where something was hidden, had it been there; None: everything
     """
 
     values: Mapping[str, Tensor]
@@ -25,13 +28,72 @@ class Batch:
     available: Tensor
     labels: Tensor
     longest: Mapping[str, int] = field(default_factory=dict)
+    sequence: Mapping[str, Tensor] = field(default_factory=dict)
+    visible: Tensor | None = None
 
     def __len__(self) -> int:
         return self.available.shape[0]
 
     def padded(self, modality: str) -> tuple[Tensor, Tensor]:
-        """Frames of one modality, zero-padded, (B, T, D), and a mask (B, T), True on real frames."""
+        """Frames of one modality's sequences, zero-padded, (U, T, D), and a mask (U, T), True on real frames."""
         return pad(self.values[modality], self.lengths[modality])
+
+    def spread(self, modality: str, x: Tensor) -> Tensor:
+        """What was made of a modality's sequences, (U, ...) -> the utterances' (B, ...), zeros where there is none.
+
+        Utterances that share a sequence are thereby worked for once.
+        """
+        there = self.available[:, MODALITIES.index(modality)].to(x.device)
+        own = self.sequence.get(modality)
+        out = x if own is None else x[own.clamp(min=0).to(x.device)]
+        return torch.where(
+            there.view(-1, *[1] * (x.ndim - 1)), out, torch.zeros((), dtype=x.dtype, device=x.device)
+        )
+
+
+def hide(batch: Batch, visible: Tensor) -> Batch:
+    """The batch as it is where what is not `visible` (B, 3) does not exist: no frame and no length of it is left.
+
+    batch: one in which each utterance has its own sequences.
+
+    >>> there = torch.tensor([[True, False, False]] * 2)
+    >>> batch = Batch({"s": torch.ones(3, 1)}, {"s": torch.tensor([1, 2])}, there, labels=torch.zeros(2))
+    >>> hidden = hide(batch, torch.tensor([[True, True, True], [False, True, True]]))
+    >>> len(hidden.values["s"]), hidden.lengths["s"].tolist(), hidden.available[:, 0].tolist()
+    (1, [1, 0], [True, False])
+    """
+    values, lengths = {}, {}
+    for m, frames in batch.values.items():
+        seen, own = visible[:, MODALITIES.index(m)], batch.lengths[m]
+        values[m] = frames[torch.repeat_interleave(seen, own, output_size=len(frames))]
+        lengths[m] = own * seen
+    return replace(
+        batch,
+        values=values,
+        lengths=lengths,
+        available=batch.available & visible,
+        longest={},
+        visible=visible,
+    )
+
+
+def side_by_side(batch: Batch, patterns: Sequence[Tensor]) -> Batch:
+    """The batch under P visibilities (B, 3) at once: P * B utterances, those of the first pattern first.
+
+    What no pattern shows is gone. An utterance has under each pattern the sequences that it shows, and nothing says
+    which others the same utterance has under another one.
+    """
+    seen = hide(batch, torch.stack([*patterns]).any(0))
+    available = torch.cat([batch.available & visible for visible in patterns])  # (P B, 3)
+    own = torch.arange(len(batch), device=available.device).repeat(len(patterns))
+    sequence = {m: torch.where(available[:, MODALITIES.index(m)], own, -1) for m in batch.values}
+    return replace(
+        seen,
+        available=available,
+        labels=batch.labels.repeat(len(patterns)),
+        sequence=sequence,
+        visible=torch.cat([*patterns]),
+    )
 
 
 def pad(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,8 +55,10 @@ class Store:
         """The utterances `rows` (B,) int64 as a batch in float32."""
         return next(self.batches(rows, [len(rows)]))
 
-    def batches(self, rows: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+    def batches(self, rows: Tensor, sizes: Sequence[int], visible: Tensor | None = None) -> Iterator[Batch]:
         """The utterances `rows` (R,) int64 as batches of `sizes`, which add up to R, in float32.
+
+        visible: (R, 3) bool on the host; what it hides is left where it is, as by `cmarr.data.batch.hide`.
 
         All that says where they are goes to the device before the first batch. From then on nothing waits for the
         device, and nothing is copied there but features that are not held there, prefetched by one batch.
@@ -64,8 +66,12 @@ class Store:
         rows, device = rows.cpu(), self.labels.device
         starts = {m: own[rows] for m, own in self.starts.items()}
         lengths = {m: own[rows] for m, own in self.lengths.items()}
+        available, seen = self.available[rows], None
+        if visible is not None:
+            lengths = {m: own * visible[:, MODALITIES.index(m)] for m, own in lengths.items()}
+            available, seen = available & visible, visible.to(device)
         there = {m: own.to(device) for m, own in lengths.items()}
-        available, labels = self.available[rows].to(device), self.labels[rows.to(device)]
+        available, labels = available.to(device), self.labels[rows.to(device)]
         first = {m: own.to(device) for m, own in starts.items()}
         spans = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
         elsewhere = [m for m, own in self.values.items() if own.device != device]
@@ -87,6 +93,7 @@ class Store:
                 available[span],
                 labels[span],
                 {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
+                visible=None if seen is None else seen[span],
             )
 
     def frames(self) -> dict[str, "Frames"]:

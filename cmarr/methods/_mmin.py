@@ -16,6 +16,7 @@ from cmarr.data.batch import Batch
 from cmarr.declaration import AtLeastTwo, Count, Probability, Section, setting
 from cmarr.layers.ragged import Layout, worked_rows
 from cmarr.methods.branches import modalities_of, usable_in
+from cmarr.modalities import MODALITIES
 
 TextEncoder = Literal["cnn", "lstm"]
 
@@ -138,29 +139,29 @@ class UtteranceEncoders(nn.ModuleDict):
         )
         self.dims, self.d = dict(dims), d
 
-    def forward(
-        self,
-        values: Mapping[str, Tensor],
-        lengths: Mapping[str, Tensor],
-        rows: Tensor,
-        longest: Mapping[str, int] | None = None,
-    ) -> Tensor:
-        """Encode what `rows` (B, M) bool says; everything else is missing.
+    def forward(self, batch: Batch, rows: Tensor | None = None) -> Tensor:
+        """(B, M, d), modalities in the order of `dims`, of what is there of a batch; everything else is missing.
 
-        values, lengths, longest: a batch's, ragged. `rows` must not hold what is not available. No other frames have a
-        part in it. Returns (B, M, d), modalities in the order of `dims`.
+        rows: (B, M) bool, what to encode of what is there, where it is not all; each utterance has its own sequences
+              then, and no others have a part in it.
         """
         encoded = []
         for i, m in enumerate(self.dims):
-            read = rows[:, i]  # (B,)
+            frames, lengths = batch.values[m], batch.lengths[m]
+            read = lengths > 0 if rows is None else rows[:, i]  # (U,)
             worked = worked_rows(read)  # (R,)
-            own = self.missing(m).expand(len(rows), self.d)
-            if len(worked) == len(rows) and len(values[m]):
-                vectors = self[m](values[m], lengths[m], (longest or {}).get(m))  # (B, d)
+            missing = self.missing(m)
+            own = missing.expand(len(read), self.d)
+            if len(worked) == len(read) and len(frames):
+                vectors = self[m](frames, lengths, batch.longest.get(m))  # (U, d)
                 own = torch.where(read[:, None], vectors, own)
             elif len(worked):
-                frames = values[m][torch.repeat_interleave(read, lengths[m])]
-                own = own.index_copy(0, worked, self[m](frames, lengths[m][worked]))
+                if rows is not None:
+                    frames = frames[torch.repeat_interleave(read, lengths)]
+                own = own.index_copy(0, worked, self[m](frames, lengths[worked]))
+            if m in batch.sequence:
+                there = batch.available[:, [MODALITIES.index(m)]]
+                own = torch.where(there, batch.spread(m, own), missing)
             encoded.append(own)
         return torch.stack(encoded, dim=1)
 
@@ -171,20 +172,11 @@ class UtteranceEncoders(nn.ModuleDict):
         out: Tensor = self[modality](nothing, torch.ones(1, dtype=torch.long, device=parameter.device), 1)[0]
         return out
 
-    def for_patterns(
-        self,
-        values: Mapping[str, Tensor],
-        lengths: Mapping[str, Tensor],
-        usable: Tensor,
-        longest: Mapping[str, int] | None = None,
-    ) -> Tensor:
-        """The vectors under P visibility patterns, usable (P, B, M) -> (P, B, M, d).
-
-        Each modality is encoded once, where some pattern may use it.
-        """
-        encoded = self(values, lengths, usable.any(0), longest)  # (B, M, d)
+    def complete_and_some(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors (B, M, d) of all that is there of a batch, and those of `rows` (B, M) alone; encoded once."""
+        encoded = self(batch)
         missing = torch.stack([self.missing(m) for m in self.dims])  # (M, d)
-        return torch.where(usable[..., None], encoded, missing)
+        return encoded, torch.where(rows[..., None], encoded, missing)
 
 
 def _windows(parts: Tensor, kernel: int) -> Tensor:
@@ -241,9 +233,9 @@ class MaskedView:
         return self.available & (self.counted & self.hidden.any(1))[:, None]
 
 
-def masked_view(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> MaskedView:
-    """The view of a batch under a visibility (B, 3)."""
-    return MaskedView(*usable_in(batch, visible, modalities))
+def masked_view(batch: Batch, targets: Batch, modalities: tuple[str, ...]) -> MaskedView:
+    """The view that `batch` is of `targets`, the same utterances with nothing hidden."""
+    return MaskedView(usable_in(targets, modalities), usable_in(batch, modalities))
 
 
 def guided_losses(

@@ -8,6 +8,7 @@ by a joint Gaussian instead of Eq 7's mean: no reading of the paper, whose metho
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch, visibility
 from cmarr.declaration import Count, NotNegative, PositiveShare, Probability, Section, Share, setting
 from cmarr.layers.pooling import LENGTH, Length
+from cmarr.methods.asking import predictions
 from cmarr.methods.branches import heads_fit
 from cmarr.methods.cmarr import CMARR
 from cmarr.methods.gaussian import Gaussian
@@ -116,9 +118,15 @@ class Anchored(nn.Module):
         """Told to the network."""
         self.network.ground(train)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    @property
+    def hidden_losses(self) -> tuple[str, ...]:
         """The network's."""
-        return self.network.training_losses(batch, visible)
+        own: tuple[str, ...] = getattr(self.network, "hidden_losses", ())
+        return own
+
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
+        """The network's."""
+        return self.network.training_losses(batch, targets)
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """What the network wants watched."""
@@ -139,7 +147,9 @@ class Anchored(nn.Module):
         masks = {c: visibility(c, len(validation), validation.labels.device) for c in CONDITIONS}
         rows = torch.cat([validation.available[:, torch.tensor(visible(c))].all(1) for c in CONDITIONS])
         parts = [
-            torch.cat([own.logits.double() for own in part.predict(validation, masks).values()])[rows].cpu()
+            torch.cat([own.logits.double() for own in predictions(part, validation, masks).values()])[
+                rows
+            ].cpu()
             for part in (self.gaussian, self.network)
         ]
         truth = validation.labels.repeat(len(CONDITIONS))[rows].cpu()
@@ -160,16 +170,13 @@ class Anchored(nn.Module):
         self.temperature.fill_(chosen["network_temperature"])
         self.weight.fill_(chosen["weight"])
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """The pool of both; what the network recovers, or else what the closed form does."""
-        network = self.network.predict(batch, visible)
+        network = self.network.predict(batch)
         if not any(self.gaussian.features.ranks.values()):  # while the network is trained
             return network
-        closed = self.gaussian.predict(batch, visible)
-        return {
-            name: Prediction(self._pooled(closed[name].logits, own.logits), own.recovered, own.recovered_rows)
-            for name, own in network.items()
-        }
+        pooled = self._pooled(self.gaussian.predict(batch).logits, network.logits)
+        return replace(network, logits=pooled)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """Of the part that recovers."""
@@ -177,9 +184,9 @@ class Anchored(nn.Module):
             batch
         )
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def fused(self, batch: Batch) -> Tensor:
         """The network's vectors."""
-        return self.network.fused(batch, visible)
+        return self.network.fused(batch)
 
     def _best_weight(self, closed: Tensor, network: Tensor, truth: Tensor) -> float:
         def loss(share: float) -> float:

@@ -1,7 +1,6 @@
 """Which modalities a method has branches for, and where it may use them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -26,86 +25,25 @@ def modalities_of(dims: Mapping[str, int]) -> tuple[str, ...]:
     return modalities
 
 
-def usable_in(batch: Batch, visible: Tensor, modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """(B, M) bool each, in the order of `modalities`: what is available, and what of it may be used."""
-    columns = [MODALITIES.index(m) for m in modalities]
+def usable_in(batch: Batch, modalities: tuple[str, ...]) -> Tensor:
+    """(B, M) bool, in the order of `modalities`: what is there, and so may be used."""
     # Column by column: a list of numbers would have to be copied to the device.
-    available = torch.stack([batch.available[:, column] for column in columns], 1)
-    return available, available & torch.stack([visible[:, column] for column in columns], 1)
+    return torch.stack([batch.available[:, MODALITIES.index(m)] for m in modalities], 1)
 
 
-def usable_under(batch: Batch, visible: Mapping[str, Tensor], modalities: tuple[str, ...]) -> Tensor:
-    """(P, B, M) bool: what may be used under each of P named visibilities, in their order."""
-    return torch.stack([usable_in(batch, v, modalities)[1] for v in visible.values()])
+def in_parts(classify: Callable[[Tensor], Tensor], available: Tensor) -> Tensor:
+    """Logits (B, K) of a batch, `available` (B, 3); `classify` gives those of the inputs with the numbers (n,).
 
-
-@dataclass(frozen=True)
-class Distinct:
-    """The different inputs among P patterns of B utterances: to an utterance without video 'vt' is 't' again.
-
-    usable: (P, B, M) bool, empty where a pattern leaves an utterance what an earlier one has left it, or nothing
-    rows:   (R,) the different inputs, as numbers into the P * B
-    source: (P, B) the first pattern that leaves an utterance the same
+    Part by part: what fits into the caches of a processor is done sooner.
     """
-
-    usable: Tensor
-    rows: Tensor
-    source: Tensor
-
-    def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """`predict` gives logits (n, K) for n of the inputs, as numbers into the P * B; returns (P, B, K).
-
-        Part by part: what fits into the caches of a processor is done sooner. Zeros where nothing is usable.
-        """
-        patterns, size = self.source.shape
-        logits = torch.cat([predict(rows) for rows in self.rows.split(ROWS_AT_ONCE)])
-        every = logits.new_zeros(patterns * size, logits.shape[-1]).index_copy(0, self.rows, logits)
-        return self.spread(every.view(patterns, size, -1))
-
-    def spread(self, first: Tensor) -> Tensor:
-        """(P, B, ...), right where an input stands first -> the same, right everywhere."""
-        size = self.source.shape[1]
-        return first[self.source, torch.arange(size, device=first.device)]
+    rows = torch.arange(len(available), device=available.device)
+    return torch.cat([classify(part) for part in rows.split(ROWS_AT_ONCE)])
 
 
-def distinct(usable: Tensor) -> Distinct:
-    """Which of the (P, B, M) sets of usable modalities differ, utterance by utterance."""
-    patterns = torch.arange(len(usable), device=usable.device)
-    same = (usable[:, None] == usable[None]).all(-1)  # (P, P, B)
-    source = same.int().argmax(1)  # (P, B), the first of equals
-    first = (source == patterns[:, None]) & usable.any(-1)
-    return Distinct(usable & first[..., None], first.flatten().nonzero().squeeze(1), source)
-
-
-def by_name(visible: Mapping[str, Tensor], logits: Tensor) -> dict[str, Prediction]:
-    """Logits (P, B, K), in the order of P named visibilities -> the prediction under each name."""
-    return {name: Prediction(own) for name, own in zip(visible, logits, strict=True)}
-
-
-def with_recoveries(
-    names: Iterable[str],
-    inputs: Distinct,
-    completed: Mapping[str, Tensor],
-    recovered: Tensor,
-    logits: Tensor,
-) -> dict[str, Prediction]:
-    """Predictions by pattern, with what was recovered for each, wherever its input stands first.
-
-    completed: modality -> (P, B, L, d); recovered (P, B, M) bool, both for `inputs.usable`; logits (P, B, K).
-    """
-    rows = inputs.spread(recovered)
-    everyone = torch.arange(rows.shape[1], device=rows.device)
-    predictions = {}
-    for p, name in enumerate(names):
-        own = {m: rows[p, :, i] for i, m in enumerate(completed)}
-        predictions[name] = Prediction(
-            logits=logits[p],
-            recovered={
-                m: x[inputs.source[p], everyone] * own[m][:, None, None] for m, x in completed.items()
-            },
-            recovered_rows=own,
-        )
-    return predictions
+def with_recoveries(logits: Tensor, completed: Mapping[str, Tensor], recovered: Tensor) -> Prediction:
+    """A prediction with what was recovered for it: modality -> (B, L, d), and (B, M) bool, where that is."""
+    rows = {m: recovered[:, i] for i, m in enumerate(completed)}
+    return Prediction(logits, {m: x * rows[m][:, None, None] for m, x in completed.items()}, rows)
 
 
 Sizes = TypeVar("Sizes", bound=Any)

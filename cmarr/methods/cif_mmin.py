@@ -28,7 +28,7 @@ from cmarr.methods._mmin import (
     masked_view,
     utterance_encoders,
 )
-from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
@@ -80,11 +80,11 @@ class Contrasted(nn.Module):
         self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
         self.heads = nn.ModuleDict({m: _head(d) for m in self.modalities})
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """Recognition, and 0.25 L(t, v) + 0.25 L(t, s) + 0.5 L(v, s)."""
-        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
-        invariant = self.invariant(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
+        usable = usable_in(batch, self.modalities)  # (B, M)
+        h = self.encoders(batch)  # (B, M, d)
+        invariant = self.invariant(batch)  # (B, M, d)
         projected = {
             m: F.normalize(self.heads[m](invariant[:, i]), dim=-1) for i, m in enumerate(self.modalities)
         }
@@ -100,12 +100,9 @@ class Contrasted(nn.Module):
             losses["contrast"] = self.contrast_weight * torch.stack(pairs).sum()
         return losses
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); the second set of encoders has no part in them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        logits = self.classifier(h.flatten(2))  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there; the second set of encoders has no part in them."""
+        return Prediction(self.classifier(self.encoders(batch).flatten(1)))
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """spread/<m>: how far the invariant features of different utterances differ; 0 is a collapse."""
@@ -121,7 +118,7 @@ class CIFMMIN(nn.Module):
         imagination_weight: NotNegative = setting(8.0, "of the imagined encodings' error")
         invariance_weight: NotNegative = setting(100.0, "of the error of the invariant features H'")
 
-    first_stage, first_stage_takes = Contrasted, TAKEN
+    first_stage, first_stage_takes, hidden_losses = Contrasted, TAKEN, ("imagination", "invariance")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
@@ -141,15 +138,15 @@ class CIFMMIN(nn.Module):
         self.invariant.load_state_dict(first.invariant.state_dict())
         self.first.keep(first)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
-        view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
-        invariant = self.invariant(batch.values, batch.lengths, view.usable, batch.longest)  # H', (B, M, d)
+        view = masked_view(batch, targets, self.modalities)
+        h = self.encoders(batch)  # (B, M, d)
+        invariant = self.invariant(batch)  # H', (B, M, d)
         imagined, _ = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
-            reverse = self.first.model.encoders(batch.values, batch.lengths, view.hidden, batch.longest)
-            kept = self.first.model.invariant(batch.values, batch.lengths, view.available, batch.longest)
+            reverse = self.first.model.encoders(targets, view.hidden)
+            kept = self.first.model.invariant(targets)
         logits = self.classifier(h.flatten(1) + imagined)
         losses = guided_losses(
             view,
@@ -165,14 +162,11 @@ class CIFMMIN(nn.Module):
             **losses,
         }
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        read = (batch.values, batch.lengths, usable, batch.longest)
-        h = self.encoders.for_patterns(*read).flatten(2)  # (P, B, M d)
-        imagined, _ = self.cascade(h, self.invariant.for_patterns(*read).flatten(2))
-        logits = self.classifier(h + imagined)  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there and of what is imagined from it."""
+        h = self.encoders(batch).flatten(1)  # (B, M d)
+        imagined, _ = self.cascade(h, self.invariant(batch).flatten(1))
+        return Prediction(self.classifier(h + imagined))
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """As for `Contrasted`."""
@@ -182,8 +176,8 @@ class CIFMMIN(nn.Module):
 @torch.no_grad()
 def spreads(encoders: UtteranceEncoders, batch: Batch, modalities: tuple[str, ...]) -> dict[str, Tensor]:
     """Standard deviation over the utterances, averaged over channels, of each modality's invariant feature."""
-    available, _ = usable_in(batch, batch.available, modalities)
-    vectors = encoders(batch.values, batch.lengths, available, batch.longest)  # (B, M, d)
+    available = usable_in(batch, modalities)
+    vectors = encoders(batch)  # (B, M, d)
     return {
         f"spread/{m}": vectors[available[:, i], i].std(0, correction=0).mean()
         for i, m in enumerate(modalities)

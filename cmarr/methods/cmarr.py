@@ -32,14 +32,7 @@ from cmarr.losses.distribution_contrast import (
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.regularisation import Regularised, regularised_recognition
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
-from cmarr.methods.branches import (
-    distinct,
-    heads_fit,
-    modalities_of,
-    usable_in,
-    usable_under,
-    with_recoveries,
-)
+from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in, with_recoveries
 from cmarr.methods.diagnostics import watched
 from cmarr.methods.protocol import Idle, Prediction, Stage
 from cmarr.task import Task
@@ -236,6 +229,12 @@ class CMARR(nn.Module):
         )  # None and None as published
 
     @property
+    def hidden_losses(self) -> tuple[str, ...]:
+        """All but recognition's and the flows' own; all, where hidden latents have a part in what is expected."""
+        everything = ("udcl", "entropy", "spcl", "rec", "nll", "cls", "mcbcl", "sugr")
+        return everything if self.settings.averaging == "conditional" else everything[:4]
+
+    @property
     def weighs_latents(self) -> bool:
         """Whether the latents are averaged by their precision."""
         return self.settings.averaging == "precision" and bool(self.recovery.reconstructions)
@@ -280,21 +279,23 @@ class CMARR(nn.Module):
         if self.sugr is not None:
             self.sugr.begin_epoch(epoch)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The weighted terms of Eq 14: udcl, spcl, rec, cls (entropy, nll, mcbcl, sugr where switched on).
 
         A hidden modality is seen by what aligns (udcl, entropy) and as a detached target of L_rec, and by
         nothing else; an absent one by nothing at all.
         """
         own = self.settings
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M) each
+        available = usable_in(targets, self.modalities)  # (B, M)
+        usable = usable_in(batch, self.modalities)  # (B, M)
         aligned = bool(own.alpha or own.entropy_weight)
-        encoded = self._encode(batch, gaussians=aligned or self.weighs_latents)
+        encoded = self._encode(targets, gaussians=aligned or self.weighs_latents)
         x = {m: encoded[m].x for m in self.modalities}  # (B, L, d) each
+        seen = {m: batch.spread(m, own) for m, own in x.items()}  # (B, L, d) each
         if self.training:
-            self.recovery.start(x, usable)
+            self.recovery.start(seen, usable)
             self.recovery.observe(x, available)
-        completed = self._complete(encoded, usable[None])
+        completed = self._complete(batch, encoded)
         masked = available & ~usable & usable.any(1, keepdim=True)  # hidden, and recovered
         restored = {m: completed.x[m][0] for m in self.modalities}  # (B, L, d)
 
@@ -305,7 +306,7 @@ class CMARR(nn.Module):
             found, truth = torch.stack(list(restored.values())), torch.stack(list(x.values()))  # (M, B, L, d)
             losses["rec"] = own.lambda_ * reconstruction_loss(found, truth, masked.T, own.reconstruction)
         if own.nll_weight and self.recovery.flows:
-            losses["nll"] = own.nll_weight * self._bits_per_dimension(x, usable)
+            losses["nll"] = own.nll_weight * self._bits_per_dimension(seen, usable)
         h = self.fusion.represent(restored, completed.recovered[0])  # (B, d)
         return losses | regularised_recognition(
             h,
@@ -317,25 +318,19 @@ class CMARR(nn.Module):
             sugr=self.sugr,
         )
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); encoders and latents are shared, no input is fused twice."""
-        inputs = distinct(usable_under(batch, visible, self.modalities))
-        completed = self._complete(self._encode(batch, self.weighs_latents), inputs.usable)
-        flat = {m: x.flatten(0, 1) for m, x in completed.x.items()}  # (P * B, L, d)
-        recovered = completed.recovered.flatten(0, 1)  # (P * B, M)
-        logits = inputs.predict(
-            lambda rows: self.fusion({m: x[rows] for m, x in flat.items()}, recovered[rows])
-        )
-        return with_recoveries(visible, inputs, completed.x, completed.recovered, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The prediction, and what was recovered for it."""
+        restored, recovered = self._restored(batch)
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The fused vectors (B, d) for each named visibility (B, 3)."""
-        usable = usable_under(batch, visible, self.modalities)
-        completed = self._complete(self._encode(batch, self.weighs_latents), usable)
-        return {
-            name: self.fusion.represent({m: x[p] for m, x in completed.x.items()}, completed.recovered[p])
-            for p, name in enumerate(visible)
-        }
+        def classify(rows: Tensor) -> Tensor:
+            out: Tensor = self.fusion({m: x[rows] for m, x in restored.items()}, recovered[rows])
+            return out
+
+        return with_recoveries(in_parts(classify, batch.available), restored, recovered)
+
+    def fused(self, batch: Batch) -> Tensor:
+        """The fused vectors (B, d)."""
+        return self.fusion.represent(*self._restored(batch))
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """The true X_n, modality -> (B, L, d), zero where it is not available.
@@ -366,11 +361,18 @@ class CMARR(nn.Module):
             for m in self.modalities
         }
 
-    def _complete(self, encoded: Mapping[str, Encoded], usable: Tensor) -> Completed:
-        x = {m: e.x for m, e in encoded.items()}
-        precision = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
-        out: Completed = self.recovery(x, usable, precision)
+    def _complete(self, batch: Batch, encoded: Mapping[str, Encoded]) -> Completed:
+        """What is there of a batch, its sequences `encoded`, and what is recovered from that; P = 1."""
+        x = {m: batch.spread(m, e.x) for m, e in encoded.items()}
+        known = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
+        precision = {m: batch.spread(m, own) for m, own in known.items()}
+        out: Completed = self.recovery(x, usable_in(batch, self.modalities)[None], precision)
         return out
+
+    def _restored(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Modality -> (B, L, d), and (B, M) bool, which were recovered."""
+        completed = self._complete(batch, self._encode(batch, self.weighs_latents))
+        return {m: x[0] for m, x in completed.x.items()}, completed.recovered[0]
 
     def _alignment(self, encoded: Mapping[str, Encoded], available: Tensor) -> dict[str, Tensor]:
         """udcl, and entropy where it is switched on, over what is available (B, M)."""

@@ -15,7 +15,7 @@ from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.cascade import ResidualCascade, classifier
 from cmarr.layers.ragged import mean_over_time
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -50,15 +50,17 @@ class CRA(nn.Module):
         self.decoders = nn.ModuleDict({m: _decoder(width, d, dims[m]) for m in self.modalities})
         self.classifier = classifier(width, d, task.outputs, dropout)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    hidden_losses = ("reconstruction",)
+
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, and the weighted error of the hidden modalities' features, which are targets alone."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        usable = usable_in(batch, self.modalities)  # (B, M)
         counted = usable.any(1)
-        hidden = available & ~usable & counted[:, None]
-        pooled = self._pooled(batch)
-        completed = self.cascade(self._encode(pooled, usable[None])[0])[0]  # (B, M d)
+        hidden = usable_in(targets, self.modalities) & ~usable & counted[:, None]
+        completed, _ = self.cascade(self._encode(batch))  # (B, M d)
         error = torch.stack(
-            [(self.decoders[m](completed) - x).square().mean(1) for m, x in pooled.items()], dim=1
+            [(self.decoders[m](completed) - x).square().mean(1) for m, x in self._pooled(targets).items()],
+            dim=1,
         )  # (B, M) squared error / D
         per_utterance = torch.where(hidden, error, 0.0).sum(1)
         logits = self.classifier(completed)
@@ -67,23 +69,22 @@ class CRA(nn.Module):
             "reconstruction": self.reconstruction_weight * per_utterance.sum() / counted.sum().clamp(min=1),
         }
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        completed, _ = self.cascade(self._encode(self._pooled(batch), usable))  # (P, B, M d)
-        logits = self.classifier(completed)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """What the classifier makes of the completed input."""
+        completed, _ = self.cascade(self._encode(batch))  # (B, M d)
+        return Prediction(self.classifier(completed))
 
     def _pooled(self, batch: Batch) -> dict[str, Tensor]:
-        return {m: mean_over_time(batch.values[m], batch.lengths[m]) for m in self.modalities}  # (B, D)
+        return {m: mean_over_time(batch.values[m], batch.lengths[m]) for m in self.modalities}  # (U, D)
 
-    def _encode(self, pooled: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        """usable (P, B, M) -> (P, B, M d); what is missing enters as features of zero."""
+    def _encode(self, batch: Batch) -> Tensor:
+        """(B, M d); what is missing enters as features of zero."""
         parts = []
-        for i, m in enumerate(self.modalities):
-            with_nothing = torch.cat([pooled[m], torch.zeros_like(pooled[m][:1])])  # (B + 1, D)
-            encoded = self.encoders[m](with_nothing)  # (B + 1, d), the last is that of nothing
-            parts.append(torch.where(usable[..., [i]], encoded[:-1], encoded[-1]))
+        for i, (m, pooled) in enumerate(self._pooled(batch).items()):
+            with_nothing = torch.cat([pooled, torch.zeros_like(pooled[:1])])  # (U + 1, D)
+            encoded = self.encoders[m](with_nothing)  # (U + 1, d), the last is that of nothing
+            there = usable_in(batch, self.modalities)[:, [i]]  # (B, 1)
+            parts.append(torch.where(there, batch.spread(m, encoded[:-1]), encoded[-1]))
         return torch.cat(parts, dim=-1)
 
 

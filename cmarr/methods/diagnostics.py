@@ -11,6 +11,7 @@ from cmarr.errors import UserError
 from cmarr.layers.recovery import Recovery
 from cmarr.layers.representation import stacked_gaussians
 from cmarr.losses.distribution_contrast import DistributionContrast, retrieval
+from cmarr.methods.asking import training_losses
 from cmarr.methods.branches import usable_in
 from cmarr.modalities import INCOMPLETE, NAMES, visible
 
@@ -34,12 +35,12 @@ def watched(method: "CMARR", batch: Batch) -> dict[str, Tensor]:
     encoded = method._encode(batch, gaussians=True)
     mu, sigma = stacked_gaussians(encoded)  # (M, B, d) each
     x = {m: e.x for m, e in encoded.items()}
-    available, _ = usable_in(batch, batch.available, method.modalities)
+    available = usable_in(batch, method.modalities)
     found = modality_scalars(x, sigma, available, method.recovery)
     found |= alignment_scalars(mu, sigma, available, method.distribution_contrast)
     if method.settings.gradient_shares and len(batch) >= 2:
         with torch.enable_grad():
-            losses = method.training_losses(*gradient_rows(batch))
+            losses = training_losses(method, *gradient_rows(batch))
             found |= gradient_shares(losses, list(method.representations.parameters()))
     return found
 

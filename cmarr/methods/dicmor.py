@@ -22,14 +22,7 @@ from cmarr.layers.ragged import Layout, resampling_weights, worked_rows
 from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes
-from cmarr.methods.branches import (
-    distinct,
-    heads_fit,
-    modalities_of,
-    usable_in,
-    usable_under,
-    with_recoveries,
-)
+from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in, with_recoveries
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -202,7 +195,7 @@ def fusion_network(modalities: tuple[str, ...], task: Task, sizes: Sizes) -> Mul
 
 
 def encoded(encoders: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
-    """Modality -> (B, L, d)."""
+    """Modality -> (U, L, d), of a batch's sequences."""
     return {m: own(batch.values[m], batch.lengths[m], batch.longest.get(m)) for m, own in encoders.items()}
 
 
@@ -224,23 +217,16 @@ class Complete(nn.Module):
         self.encoders = temporal_encoders(dims, settings)
         self.fusion = fusion_network(self.modalities, task, settings)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The recognition loss alone."""
-        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        logits = self._logits(encoded(self.encoders, batch), usable)
+        usable = usable_in(batch, self.modalities)  # (B, M)
+        logits = self.predict(batch).logits
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3), zeros for what is missing."""
+    def predict(self, batch: Batch) -> Prediction:
+        """Zeros for what is missing."""
         x = encoded(self.encoders, batch)
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        return {name: Prediction(self._logits(x, own)) for name, own in zip(visible, usable, strict=True)}
-
-    def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        out: Tensor = self.fusion(
-            {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
-        )
-        return out
+        return Prediction(self.fusion({m: batch.spread(m, own) for m, own in x.items()}))
 
 
 class DiCMoR(nn.Module):
@@ -262,6 +248,7 @@ class DiCMoR(nn.Module):
     first_stage = Complete
     first_stage_takes = ("d", "length", "depth", "heads")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
+    hidden_losses = ("likelihood", "rec")
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
@@ -290,17 +277,18 @@ class DiCMoR(nn.Module):
         self.encoders.load_state_dict(first.encoders.state_dict())
         self.fusion.load_state_dict(first.fusion.state_dict())
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, likelihood and rec, weighted; what is hidden serves as a detached target alone."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        available, usable = usable_in(targets, self.modalities), usable_in(batch, self.modalities)  # (B, M)
         counted = usable.any(1)  # (B,)
         hidden = available & ~usable & counted[:, None]
-        x = encoded(self.encoders, batch)
+        x = encoded(self.encoders, targets)
         for i, m in enumerate(self.modalities):
             if not self._flow(m).started:
                 self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
         likelihood, latents = self._likelihood(batch, x, available)
-        completed, _ = self._complete(x, latents, usable[None])
+        seen, known = ({m: batch.spread(m, own) for m, own in each.items()} for each in (x, latents))
+        completed, _ = self._complete(seen, known, usable[None])
         restored = {m: own[0] for m, own in completed.items()}  # (B, L, d)
         logits = self.fusion(restored)
         losses = {
@@ -313,14 +301,18 @@ class DiCMoR(nn.Module):
             )
         return losses
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); encoders and latents are shared, no input is fused twice."""
-        inputs = distinct(usable_under(batch, visible, self.modalities))
-        x = encoded(self.encoders, batch)
-        completed, recovered = self._complete(x, self._latents(x), inputs.usable)
-        flat = {m: own.flatten(0, 1) for m, own in completed.items()}  # (P * B, L, d)
-        logits = inputs.predict(lambda rows: self.fusion({m: own[rows] for m, own in flat.items()}))
-        return with_recoveries(visible, inputs, completed, recovered, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The prediction, and what was recovered for it."""
+        read = encoded(self.encoders, batch)
+        x, latents = (
+            {m: batch.spread(m, own) for m, own in known.items()} for known in (read, self._latents(read))
+        )
+        completed, recovered = self._complete(x, latents, usable_in(batch, self.modalities)[None])
+        restored = {m: own[0] for m, own in completed.items()}  # (B, L, d)
+        logits = in_parts(
+            lambda rows: self.fusion({m: own[rows] for m, own in restored.items()}), batch.available
+        )
+        return with_recoveries(logits, restored, recovered[0])
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """The true representations, modality -> (B, L, d), zero where not available."""

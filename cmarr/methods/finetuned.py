@@ -5,12 +5,13 @@ turn one into the other, and the method never knows.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from cmarr.data.batch import Batch
+from cmarr.data.batch import Batch, hide
 from cmarr.encoders.trainable import Trainable
 from cmarr.methods.protocol import (
     Calibrated,
@@ -37,8 +38,7 @@ class FineTuned(nn.Module):
               modality without one brings features
     lr:       learning rate of the encoders; 0 leaves them as they are
 
-    An encoder reads every modality that is available, hidden or not, as a frozen one does before the training; what
-    is hidden reaches a prediction no more than it does through the method itself.
+    What is hidden an encoder reads in training alone, and only where a loss of the method has it as its target.
     """
 
     def __init__(self, method: nn.Module, encoders: Mapping[str, Trainable], lr: float = 0.0):
@@ -47,13 +47,21 @@ class FineTuned(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.lr = lr
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
-        """The method's losses on the encoders' features."""
-        return cast(Method, self.method).training_losses(self._features(batch), visible)
+    @property
+    def hidden_losses(self) -> tuple[str, ...]:
+        """The method's."""
+        own: tuple[str, ...] = getattr(self.method, "hidden_losses", ())
+        return own
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """The method's predictions; the encoders run once for all of them."""
-        return cast(Method, self.method).predict(self._features(batch), visible)
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
+        """The method's losses on the encoders' features; what both batches hold is encoded once."""
+        whole = self._features(targets)
+        seen = whole if targets is batch else replace(hide(whole, batch.available), visible=batch.visible)
+        return cast(Method, self.method).training_losses(seen, whole)
+
+    def predict(self, batch: Batch) -> Prediction:
+        """The method's predictions."""
+        return cast(Method, self.method).predict(self._features(batch))
 
     def stages(self) -> Sequence[Stage]:
         """The method's stages, or the single one of a method that names none."""
@@ -93,9 +101,9 @@ class FineTuned(nn.Module):
         if isinstance(self.method, WarmedUp):
             self.method.begin_epoch(epoch, epochs)
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def fused(self, batch: Batch) -> Tensor:
         """As `cmarr.methods.protocol.Represents`, of a method that has one vector."""
-        return cast(Represents, self.method).fused(self._features(batch), visible)
+        return cast(Represents, self.method).fused(self._features(batch))
 
     def spreads(self, batch: Batch) -> dict[str, Tensor]:
         """As `cmarr.methods.protocol.Spread`; nothing of a method that does not know."""
@@ -149,10 +157,10 @@ class Encoded(nn.Module):
         cast(ClosedForm, self.method).fit(encoded(train, self.encoders), generator)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """The method's predictions."""
         self.encoders.eval()
-        return cast(ClosedForm, self.method).predict(encoded(batch, self.encoders), visible)
+        return cast(ClosedForm, self.method).predict(encoded(batch, self.encoders))
 
 
 class EncodedCalibrated(Encoded):
@@ -174,7 +182,7 @@ def encoded(batch: Batch, encoders: nn.ModuleDict) -> Batch:
     for modality, encoder in encoders.items():
         if modality in values:
             values[modality], lengths[modality] = encoder(values[modality], lengths[modality])
-    return Batch(values, lengths, batch.available, batch.labels)
+    return replace(batch, values=values, lengths=lengths, longest={})
 
 
 def with_encoders(

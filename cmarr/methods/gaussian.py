@@ -160,28 +160,25 @@ class Gaussian(Fitted):
             and self.bias.shape == (len(CONDITIONS), outputs)
         )
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """Each row by the marginal of the condition that its usable modalities form; what is missing is recovered."""
-        z = self.features(batch)
-        return {name: self._prediction(z, batch.available & seen) for name, seen in visible.items()}
+        return self._prediction(self.features(batch), batch.available)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""
         return self.features.truths(batch)
 
-    def unlikeness(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def unlikeness(self, batch: Batch) -> Tensor:
         """(B,) in [0, 1]: the share of validation utterances that lie nearer to the training data under the same
         condition; close to 1: unlike anything seen in training. NaN where nothing is usable.
         """
         z = self.features(batch)
-        found = {}
-        for name, seen in visible.items():
-            shares = z.new_full((len(z),), torch.nan)
-            for index, condition, rows in by_condition(batch.available & seen):
-                far = self._distance(z[rows], condition)
-                shares[rows] = torch.searchsorted(self.distances[index], far).double() / QUANTILES
-            found[name] = shares.to(batch.available.device)
-        return found
+        shares = z.new_full((len(z),), torch.nan)
+        for index, condition, rows in by_condition(batch.available):
+            far = self._distance(z[rows], condition)
+            shares[rows] = torch.searchsorted(self.distances[index], far).double() / QUANTILES
+        out: Tensor = shares.to(batch.available.device)
+        return out
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """`unexplained/<sources>-<missing>`: the share of a modality's variance within the classes that is left when

@@ -5,6 +5,7 @@ time under a condition of its own, so that one set of trees learns what to do wi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -115,8 +116,8 @@ class GBDT(nn.Module):
         pooled = self._pooled(train)
         rows = []
         for _ in range(self.settings.copies):
-            _, usable = usable_in(train, draw_visible(train.available, generator), self.modalities)
-            rows.append(self._hide(pooled, usable))
+            seen = replace(train, available=train.available & draw_visible(train.available, generator))
+            rows.append(self._hide(pooled, usable_in(seen, self.modalities)))
         inputs = torch.cat(rows).cpu().numpy()
         labels = train.labels.repeat(self.settings.copies).cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
@@ -148,17 +149,16 @@ class GBDT(nn.Module):
             for place, predictor in zip(places, grown, strict=True):
                 self.trees.grow((index, int(place)), predictor.nodes)
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); the features are pooled once."""
-        pooled = self._pooled(batch)
-        predictions = {}
-        for name, seen in visible.items():
-            _, usable = usable_in(batch, seen, self.modalities)
-            predictions[name] = Prediction(self.trees(self._hide(pooled, usable)).float())
-        return predictions
+    def predict(self, batch: Batch) -> Prediction:
+        """What is missing is NaN to the trees."""
+        inputs = self._hide(self._pooled(batch), usable_in(batch, self.modalities))
+        return Prediction(self.trees(inputs).float())
 
     def _pooled(self, batch: Batch) -> Tensor:
-        parts = [mean_and_deviation(batch.values[m].double(), batch.lengths[m]) for m in self.modalities]
+        parts = [
+            batch.spread(m, mean_and_deviation(batch.values[m].double(), batch.lengths[m]))
+            for m in self.modalities
+        ]
         return torch.cat(parts, dim=1)  # (B, W)
 
     def _hide(self, pooled: Tensor, usable: Tensor) -> Tensor:

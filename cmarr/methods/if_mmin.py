@@ -26,7 +26,7 @@ from cmarr.methods._mmin import (
     masked_view,
     utterance_encoders,
 )
-from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
@@ -87,10 +87,10 @@ class Shared(nn.Module):
         self.shared = shared_encoder(d)
         self.classifier = classifier(2 * len(self.modalities) * d, d, task.outputs, settings.dropout)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """Recognition, and the mean pairwise central moment discrepancy of what S makes of the modalities."""
-        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
+        usable = usable_in(batch, self.modalities)  # (B, M)
+        h = self.encoders(batch)  # (B, M, d)
         invariant = self.shared(h)  # (B, M, d)
         logits = self._logits(h, invariant)
         return {
@@ -98,12 +98,10 @@ class Shared(nn.Module):
             "discrepancy": self.discrepancy_weight * pairwise_discrepancy(invariant, usable),
         }
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        logits = self._logits(h, self.shared(h))  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there, and zeros' encodings for the rest."""
+        h = self.encoders(batch)  # (B, M, d)
+        return Prediction(self._logits(h, self.shared(h)))
 
     def _logits(self, h: Tensor, invariant: Tensor) -> Tensor:
         out: Tensor = self.classifier(torch.cat([h.flatten(-2), invariant.flatten(-2)], dim=-1))
@@ -119,7 +117,7 @@ class IFMMIN(nn.Module):
         imagination_weight: NotNegative = setting(1.0, "of the imagined encodings' error")
         invariance_weight: NotNegative = setting(100.0, "of the error of the invariant features H'")
 
-    first_stage, first_stage_takes = Shared, TAKEN
+    first_stage, first_stage_takes, hidden_losses = Shared, TAKEN, ("imagination", "invariance")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
@@ -139,18 +137,15 @@ class IFMMIN(nn.Module):
         self.shared.load_state_dict(first.shared.state_dict())
         self.first.keep(first)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, imagination and invariance, weighted; what is hidden serves as a detached target alone."""
-        view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
+        view = masked_view(batch, targets, self.modalities)
+        h = self.encoders(batch)  # (B, M, d)
         invariant = self.shared(h)  # H', (B, M, d)
         imagined, latents = self.cascade(h.flatten(1), invariant.flatten(1))
         with torch.no_grad():
             # One frozen pass serves both targets: the complete view, and the reverse-masked one.
-            views = torch.stack([view.available, view.hidden])  # (2, B, M)
-            complete, reverse = self.first.model.encoders.for_patterns(
-                batch.values, batch.lengths, views, batch.longest
-            )
+            complete, reverse = self.first.model.encoders.complete_and_some(targets, view.hidden)
             kept = self.first.model.shared(complete)  # H of the complete view, (B, M, d)
         logits = self.classifier(latents)
         losses = guided_losses(
@@ -167,13 +162,11 @@ class IFMMIN(nn.Module):
             **losses,
         }
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        _, latents = self.cascade(h.flatten(2), self.shared(h).flatten(2))
-        logits = self.classifier(latents)  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there, and zeros' encodings for the rest."""
+        h = self.encoders(batch)  # (B, M, d)
+        _, latents = self.cascade(h.flatten(1), self.shared(h).flatten(1))
+        return Prediction(self.classifier(latents))
 
 
 METHOD = IFMMIN

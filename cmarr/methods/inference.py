@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.protocol import Method, Recovers, Represents, Spread
+from cmarr.methods.asking import fused, predictions
+from cmarr.methods.protocol import Recovers, Spread
 from cmarr.modalities import CONDITION_OF, CONDITIONS, visible
 
 ROWS = 256
@@ -41,7 +42,7 @@ def split_logits(
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     for batch in batches(method, normaliser, store):
         masks = {name: visibility(name, len(batch), store.labels.device) for name in names}
-        for name, prediction in cast(Method, method).predict(batch, masks).items():
+        for name, prediction in predictions(method, batch, masks).items():
             parts[name].append(prediction.logits.float().cpu())
     return {name: torch.cat(part) for name, part in parts.items()}
 
@@ -109,7 +110,7 @@ def recoveries(method: nn.Module, normaliser: Normaliser, store: Store) -> Recov
         masks = {
             condition: visibility(condition, len(batch), store.labels.device) for condition in CONDITIONS
         }
-        for condition, prediction in cast(Method, method).predict(batch, masks).items():
+        for condition, prediction in predictions(method, batch, masks).items():
             if not set(condition) <= set(true):
                 continue
             logits[condition].append(prediction.logits.float().cpu())
@@ -136,6 +137,6 @@ def representations(
     parts: dict[str, list[Tensor]] = defaultdict(list)
     for batch in batches(method, normaliser, store):
         masks = {name: visibility(name, len(batch), store.labels.device) for name in names}
-        for name, h in cast(Represents, method).fused(batch, masks).items():
+        for name, h in fused(method, batch, masks).items():
             parts[name].append(h.float().cpu())
     return {name: torch.cat(part).numpy() for name, part in parts.items()}

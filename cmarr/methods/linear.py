@@ -63,13 +63,9 @@ class Linear(nn.Module):
                 weight, bias = fit_linear_model(inputs[rows], labels[rows], self.task, self.C)
                 self.weight[index], self.bias[index] = weight, bias
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """Each row is predicted by the model of the condition that its usable modalities form."""
-        pooled, present = self._pooled(batch)
-        standard = self._standardised(pooled, present)
-        return {
-            name: Prediction(self._logits(standard, batch.available & seen)) for name, seen in visible.items()
-        }
+        return Prediction(self._logits(self._standardised(*self._pooled(batch)), batch.available))
 
     def _logits(self, standard: Tensor, usable: Tensor) -> Tensor:
         usable = usable.cpu()
@@ -87,7 +83,7 @@ class Linear(nn.Module):
             count = mask.sum(1, keepdim=True).clamp(min=1)
             mean = values.sum(1) / count
             deviation = ((values - mean[:, None]).square() * mask[..., None]).sum(1).div(count).sqrt()
-            pooled += [mean, deviation]
+            pooled += [batch.spread(modality, x) for x in (mean, deviation)]
             present += [batch.available[:, [MODALITIES.index(modality)]].expand(-1, 2 * dim)]
         return torch.cat(pooled, 1).cpu(), torch.cat(present, 1).cpu()  # (B, W), (B, W)
 

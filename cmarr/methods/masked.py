@@ -12,7 +12,7 @@ from cmarr.layers.fusion import Fusion
 from cmarr.layers.pooling import LENGTH, Length, StatisticsPooling, pooling_of
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
-from cmarr.methods.branches import by_name, distinct, heads_fit, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -49,43 +49,34 @@ class Masked(nn.Module):
         if isinstance(self.pooling, StatisticsPooling):
             self.pooling.fit(train)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The recognition loss alone, over the rows with something usable."""
-        _, usable = usable_in(batch, visible, self.modalities)
-        logits = self._logits(self._project(batch), usable)
+        usable = usable_in(batch, self.modalities)
+        logits = self.fusion(self._project(batch), torch.zeros_like(usable))
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); the projections are shared, no input is fused twice."""
-        projected = self._project(batch)
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
+    def predict(self, batch: Batch) -> Prediction:
+        """Zeros for what is missing."""
+        x, nothing = self._project(batch), torch.zeros_like(usable_in(batch, self.modalities))
 
-        def predict(rows: Tensor) -> Tensor:
-            of = rows % len(batch)
-            return self._logits({m: x[of] for m, x in projected.items()}, usable.flatten(0, 1)[rows])
+        def classify(rows: Tensor) -> Tensor:
+            out: Tensor = self.fusion({m: own[rows] for m, own in x.items()}, nothing[rows])
+            return out
 
-        return by_name(visible, distinct(usable).predict(predict))
+        return Prediction(in_parts(classify, batch.available))
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The fused vectors (B, d) for each named visibility (B, 3)."""
-        projected = self._project(batch)
-        seen = {name: usable_in(batch, v, self.modalities)[1] for name, v in visible.items()}
-        return {name: self.fusion.represent(*self._kept(projected, own)) for name, own in seen.items()}
+    def fused(self, batch: Batch) -> Tensor:
+        """The fused vectors (B, d)."""
+        nothing = torch.zeros_like(usable_in(batch, self.modalities))
+        return self.fusion.represent(self._project(batch), nothing)
 
     def _project(self, batch: Batch) -> dict[str, Tensor]:
+        """Modality -> (B, L, d), zeros where it is not available."""
         batch = self.pooling(batch)
         return {
-            m: self.projections[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
-            for m in self.modalities
+            m: batch.spread(m, own(batch.values[m], batch.lengths[m], batch.longest.get(m)))
+            for m, own in self.projections.items()
         }
-
-    def _logits(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        out: Tensor = self.fusion(*self._kept(x, usable))
-        return out
-
-    def _kept(self, x: Mapping[str, Tensor], usable: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        kept = {m: torch.where(usable[:, i, None, None], x[m], 0.0) for i, m in enumerate(self.modalities)}
-        return kept, torch.zeros_like(usable)
 
 
 METHOD = Masked

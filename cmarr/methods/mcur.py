@@ -6,7 +6,7 @@ choice is a switch. docs/mcur.md says which is which.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
@@ -23,7 +23,7 @@ from cmarr.layers.ragged import Layout
 from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.regularisation import CombinationContrast, Direction, Source, UncertaintyWeights
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
-from cmarr.methods.branches import by_name, heads_fit, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import heads_fit, modalities_of, usable_in
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
@@ -83,7 +83,7 @@ KERNELS = {"t": 3, "s": 1, "v": 1}
 
 @dataclass(frozen=True)
 class Tokens:
-    """vectors: (B, M, d), a token a modality; blank: (M, d), what stands for a missing one."""
+    """vectors: (B, M, d), a token a modality, zeros where it is missing; blank: (M, d), what stands for it then."""
 
     vectors: Tensor
     blank: Tensor
@@ -150,28 +150,19 @@ class TokenBackbone(nn.Module):
         self.join = nn.Sequential(nn.Linear(len(dims) * d, d), nn.Dropout(dropout), nn.ReLU())
         self.blank = nn.Parameter(torch.zeros(len(dims), d)) if missing == "learned" else None
 
-    def encode(
-        self,
-        values: Mapping[str, Tensor],
-        lengths: Mapping[str, Tensor],
-        longest: Mapping[str, int] | None = None,
-    ) -> Tokens:
-        """Ragged features (N, D) a modality and their lengths (B,) -> tokens, whatever may be used of them.
-
-        longest: as for `Layout`, a modality.
-        """
-        read = []
+    def encode(self, batch: Batch) -> Tokens:
+        """The tokens of what is there of a batch."""
+        vectors, blank = [], []
         for m in self.modalities:
-            frames, sizes = values[m], lengths[m]
-            if self.blank is None:  # one utterance more, of a single frame of zeros
+            frames, sizes = batch.values[m], batch.lengths[m]
+            if self.blank is None:  # one sequence more, of a single frame of zeros
                 frames = torch.cat([frames, frames.new_zeros(1, frames.shape[1])])
                 sizes = torch.cat([sizes, sizes.new_ones(1)])
-            known = (longest or {}).get(m)
-            read.append(self.encoders[m](frames, sizes, None if known is None else max(known, 1)))
-        tokens = torch.stack(read, dim=1)  # (B, M, d), or one row more
-        if self.blank is None:
-            return Tokens(tokens[:-1], tokens[-1])
-        return Tokens(tokens, self.blank)
+            known = batch.longest.get(m)
+            tokens = self.encoders[m](frames, sizes, None if known is None else max(known, 1))
+            vectors.append(batch.spread(m, tokens if self.blank is not None else tokens[:-1]))
+            blank.append(tokens[-1])
+        return Tokens(torch.stack(vectors, 1), torch.stack(blank) if self.blank is None else self.blank)
 
     def fuse(self, tokens: Tokens, usable: Tensor) -> Tensor:
         """h (..., B, d) under each of some patterns `usable` (..., B, M) bool."""
@@ -268,8 +259,13 @@ class Recogniser(nn.Module):
         self.classify = nn.Linear(sizes.d, task.outputs)
 
     def encode(self, batch: Batch) -> Tokens:
-        """A token a modality, hidden or not: `forward` decides what is seen of them."""
-        return self.backbone.encode(batch.values, batch.lengths, batch.longest)
+        """A token a modality."""
+        return self.backbone.encode(batch)
+
+    def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """h (B, d) and logits (B, K) of what is there of a batch."""
+        h, logits = self(self.encode(batch), usable_in(batch, self.backbone.modalities)[None])
+        return h[0], logits[0]
 
     def forward(self, tokens: Tokens, usable: Tensor) -> tuple[Tensor, Tensor]:
         """h (P, B, d) and logits (P, B, K) under each pattern `usable` (P, B, M) bool."""
@@ -290,23 +286,19 @@ class Teacher(nn.Module):
         self.task, self.modalities = task, modalities_of(dims)
         self.recogniser = Recogniser(dims, task, settings)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The recognition loss alone."""
-        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        _, logits = self.recogniser(self.recogniser.encode(batch), usable[None])
-        return {"cls": recognition_loss(logits[0], batch.labels, usable.any(1), self.task.regression)}
+        usable, (_, logits) = usable_in(batch, self.modalities), self.recogniser.of(batch)  # (B, M)
+        return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        _, logits = self.recogniser(
-            self.recogniser.encode(batch), usable_under(batch, visible, self.modalities)
-        )
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The classifier's logits."""
+        return Prediction(self.recogniser.of(batch)[1])
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """h (B, d) for each named visibility (B, 3)."""
-        h, _ = self.recogniser(self.recogniser.encode(batch), usable_under(batch, visible, self.modalities))
-        return dict(zip(visible, h, strict=True))
+    def fused(self, batch: Batch) -> Tensor:
+        """h (B, d)."""
+        h: Tensor = self.recogniser.of(batch)[0]
+        return h
 
 
 class MCUR(nn.Module):
@@ -428,15 +420,16 @@ class MCUR(nn.Module):
         if self.sugr is not None:
             self.sugr.begin_epoch(epoch)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, and where switched on mcbcl, sugr, feature, similarity and logit, weighted.
 
         What a mask hides is seen by the teacher, for targets, and by nothing else; with a teacher that learns
         along, also by the complete view, which learns to recognise.
         """
-        patterns, complete = self._patterns(batch, visible)  # (V, B, M), (B, M)
-        h, logits = self.recogniser(self.recogniser.encode(batch), patterns)
-        taught = self._taught(batch, complete, h, logits)
+        patterns, complete = self._patterns(batch, targets)  # (V, B, M), (B, M)
+        read = targets if self.sees_further else batch
+        h, logits = self.recogniser(self.recogniser.encode(read), patterns)
+        taught = self._taught(targets, complete, h, logits)
 
         count, regression = len(patterns), self.task.regression
         labels, counted = batch.labels.repeat(count), patterns.any(2).flatten()  # (V * B,)
@@ -462,34 +455,42 @@ class MCUR(nn.Module):
             )
         return losses
 
-    def _patterns(self, batch: Batch, visible: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def sees_further(self) -> bool:
+        """Whether the student learns from views beside the one that was drawn: a second mask, the complete view."""
+        return self.settings.views == 2 or self.settings.teacher in TAUGHT_ALONG
+
+    @property
+    def hidden_losses(self) -> tuple[str, ...]:
+        """All of them where the student learns from other views, too; else those that a teacher has a part in."""
+        distilled = ("feature", "similarity", "logit")
+        if self.sees_further or self.settings.sugr == "gap":
+            return ("cls", "mcbcl", "sugr", *distilled)
+        return () if self.settings.teacher == "none" else distilled
+
+    def _patterns(self, batch: Batch, targets: Batch) -> tuple[Tensor, Tensor]:
         """What may be used in each of V views, (V, B, M), and in the complete view, (B, M)."""
-        available, usable = usable_in(batch, visible, self.modalities)  # (B, M)
+        available, usable = usable_in(targets, self.modalities), usable_in(batch, self.modalities)  # (B, M)
         complete = available & usable.any(1, keepdim=True)
         seen = [usable]
         if self.settings.views == 2:
-            seen.append(usable_in(batch, second_draw(visible, batch.available), self.modalities)[1])
+            drawn = batch.available if batch.visible is None else batch.visible
+            second = replace(targets, available=targets.available & second_draw(drawn, targets.available))
+            seen.append(usable_in(second, self.modalities))
         if self.settings.teacher in TAUGHT_ALONG:
             seen.append(complete)
         return torch.stack(seen), complete
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        _, logits = self._predicted(batch, visible)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The student's logits."""
+        return Prediction(self.recogniser.of(batch)[1])
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """h (B, d) for each named visibility (B, 3): what MCB-CL contrasts."""
-        h, _ = self._predicted(batch, visible)
-        return dict(zip(visible, h, strict=True))
-
-    def _predicted(self, batch: Batch, visible: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        tokens = self.recogniser.encode(batch)
-        h, logits = self.recogniser(tokens, usable_under(batch, visible, self.modalities))
-        return h, logits
+    def fused(self, batch: Batch) -> Tensor:
+        """h (B, d): what MCB-CL contrasts."""
+        return self.recogniser.of(batch)[0]
 
     def _taught(
-        self, batch: Batch, complete: Tensor, h: Tensor, logits: Tensor
+        self, targets: Batch, complete: Tensor, h: Tensor, logits: Tensor
     ) -> tuple[Tensor, Tensor] | None:
         """The teacher's h (B, d) and logits (B, K) of the complete view, or None without a teacher."""
         if self.settings.teacher == "none":
@@ -503,7 +504,7 @@ class MCUR(nn.Module):
                 recogniser = cast(Recogniser, self.average.eval().module)
             else:
                 recogniser = self.first.model.recogniser
-            h, logits = recogniser(recogniser.encode(batch), complete[None])
+            h, logits = recogniser(recogniser.encode(targets), complete[None])
         return h[0], logits[0]
 
     def _distilled(

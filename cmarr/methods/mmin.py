@@ -25,7 +25,7 @@ from cmarr.methods._mmin import (
     masked_view,
     utterance_encoders,
 )
-from cmarr.methods.branches import by_name, modalities_of, usable_in, usable_under
+from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Frozen, Prediction
 from cmarr.task import Task
 
@@ -45,19 +45,17 @@ class Complete(nn.Module):
         self.encoders = utterance_encoders(dims, d, settings.text_dropout)
         self.classifier = classifier(len(self.modalities) * d, d, task.outputs, settings.dropout)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The recognition loss alone."""
-        _, usable = usable_in(batch, visible, self.modalities)  # (B, M)
-        h = self.encoders(batch.values, batch.lengths, usable, batch.longest)  # (B, M, d)
+        usable = usable_in(batch, self.modalities)  # (B, M)
+        h = self.encoders(batch)  # (B, M, d)
         logits = self.classifier(h.flatten(1))
         return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        logits = self.classifier(h.flatten(2))  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there, and zeros' encodings for the rest."""
+        h = self.encoders(batch)  # (B, M, d)
+        return Prediction(self.classifier(h.flatten(1)))
 
 
 class MMIN(nn.Module):
@@ -71,7 +69,7 @@ class MMIN(nn.Module):
         cycle_weight: NotNegative = setting(2.0, "of the error of the way back")
         shared_cascade: Flag = setting(False, "true = the way back uses the weights of the way forth")
 
-    first_stage, first_stage_takes = Complete, TAKEN
+    first_stage, first_stage_takes, hidden_losses = Complete, TAKEN, ("imagination",)
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
@@ -91,14 +89,14 @@ class MMIN(nn.Module):
         self.encoders.load_state_dict(first.encoders.state_dict())
         self.first.keep(first)
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, imagination and cycle, weighted; what is hidden serves as a detached target alone."""
-        view = masked_view(batch, visible, self.modalities)
-        h = self.encoders(batch.values, batch.lengths, view.usable, batch.longest)  # (B, M, d)
+        view = masked_view(batch, targets, self.modalities)
+        h = self.encoders(batch)  # (B, M, d)
         imagined, latents = self.cascade(h.flatten(1))  # (B, M d), (B, blocks d / 2)
         back, _ = (self.way_back or self.cascade)(imagined)
         with torch.no_grad():  # the reverse mask: what is hidden is encoded, what may be used is missing
-            target = self.first.model.encoders(batch.values, batch.lengths, view.hidden, batch.longest)
+            target = self.first.model.encoders(targets, view.hidden)
         logits = self.classifier(latents)
         cls = recognition_loss(logits, batch.labels, view.counted, self.task.regression)
         imagination = imagination_loss(imagined.view_as(h), target, view.imagined)
@@ -109,13 +107,11 @@ class MMIN(nn.Module):
             "cycle": self.settings.cycle_weight * cycle,
         }
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions under each named visibility (B, 3); a modality is encoded once for all of them."""
-        usable = usable_under(batch, visible, self.modalities)  # (P, B, M)
-        h = self.encoders.for_patterns(batch.values, batch.lengths, usable, batch.longest)  # (P, B, M, d)
-        _, latents = self.cascade(h.flatten(2))  # (P, B, blocks d / 2)
-        logits = self.classifier(latents)  # (P, B, K)
-        return by_name(visible, logits)
+    def predict(self, batch: Batch) -> Prediction:
+        """The logits of what is there, and zeros' encodings for the rest."""
+        h = self.encoders(batch)  # (B, M, d)
+        _, latents = self.cascade(h.flatten(1))  # (B, blocks d / 2)
+        return Prediction(self.classifier(latents))
 
 
 METHOD = MMIN

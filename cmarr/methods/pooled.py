@@ -82,12 +82,14 @@ class PooledFeatures(Fitted):
 
     def forward(self, batch: Batch) -> Tensor:
         """The rows of a batch (B, R), on the CPU."""
-        return torch.cat([self.standard(batch, m) @ self.basis(m) for m in self.modalities], 1)
+        return torch.cat(
+            [batch.spread(m, self.standard(batch, m) @ self.basis(m)) for m in self.modalities], 1
+        )
 
     def standard(self, batch: Batch, modality: str) -> Tensor:
-        """Standardised pooled features of one modality (B, 2 D), zeros where it is not available."""
+        """Standardised pooled features of one modality's sequences (U, 2 D), zeros for one without frames."""
         centred = self._pooled(batch, modality) - getattr(self, f"mean_{modality}").cpu()
-        there = self.available(batch, modality)[:, None]
+        there = batch.lengths[modality].cpu()[:, None] > 0
         return torch.where(there, centred / getattr(self, f"scale_{modality}").cpu(), 0.0)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:

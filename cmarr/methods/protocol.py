@@ -12,7 +12,7 @@ from cmarr.data.batch import Batch
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a method predicts under one visibility pattern.
+    """What a method predicts for a batch.
 
     logits:      (B, K) class logits, or (B, 1) the predicted score
     recovered:   modality -> (B, L, d) recovered representation, meaningful in `recovered_rows`
@@ -36,7 +36,7 @@ class Idle(NamedTuple):
 
 @runtime_checkable
 class Method(Protocol):
-    """A `torch.nn.Module` that trains on masked batches and predicts under any visibility.
+    """A `torch.nn.Module` that trains on batches with something hidden and predicts for any.
 
     Its class `Settings`, a `cmarr.declaration.Section`, declares its settings. The constructor takes `dims` (modality
     -> feature width; a modality absent from the whole corpus is absent here), `task`, and an object of that class.
@@ -54,18 +54,23 @@ class Method(Protocol):
         published_ablations: the paper's table of its ablations, a name of `cmarr.report.published.ABLATIONS`
         Settings.idle():    an `Idle` for each switch that would do nothing, set as they are
 
-    `visible` tensors are (B, 3) bool in the order s, v, t. A modality may be used where
-    `batch.available & visible`. In training, hidden modalities may serve as *targets* of a loss; a
-    prediction must not depend on what is hidden, nor on padding, nor on the rest of the batch.
-    A row with nothing usable must not produce NaN; its prediction is replaced by the training prior.
+        hidden_losses:      names of the losses that look at what is hidden; without it, none
+
+    A method never sees what is hidden: `cmarr.methods.asking` takes it away before, and to a method a hidden modality
+    is one that is not there. What `batch.available` says may be used. A prediction must not depend on padding, nor
+    on the rest of the batch, whose utterances may share sequences (`Batch.spread`). A row with nothing available must
+    not produce NaN; its prediction is replaced by the training prior.
     """
 
-    def training_losses(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
-        """Named scalar losses, already weighted: training minimises their sum; each is logged by name."""
+    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
+        """Named scalar losses, already weighted: training minimises their sum; each is logged by name.
+
+        targets: the same utterances with nothing hidden, for a method that has `hidden_losses`; `batch` for any other.
+        """
         ...
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """Predictions per named visibility pattern; work that the patterns share is done once."""
+    def predict(self, batch: Batch) -> Prediction:
+        """The prediction for each utterance from what is there of it."""
         ...
 
 
@@ -74,7 +79,7 @@ class Diagnosed(Protocol):
     """A method that has more to watch in training than its losses."""
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalars about the model on complete views of `batch`; logged once an epoch."""
+        """Named scalars about the model on `batch`, of which nothing is hidden; logged once an epoch."""
         ...
 
 
@@ -172,8 +177,8 @@ class WarmedUp(Protocol):
 class Represents(Protocol):
     """A method that has one vector an utterance which its prediction is read from."""
 
-    def fused(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The vectors (B, d) for each named visibility (B, 3), under the same rules as a prediction."""
+    def fused(self, batch: Batch) -> Tensor:
+        """The vectors (B, d), under the same rules as a prediction."""
         ...
 
 
@@ -194,7 +199,7 @@ class ClosedForm(Protocol):
         """Fit on the whole training split at once; `generator` is the only source of randomness."""
         ...
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """As for `Method`."""
         ...
 

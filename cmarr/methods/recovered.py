@@ -95,10 +95,9 @@ class Recovered(Fitted):
         )
         return gains and self.weight.shape == (outputs, sum(ranks.values())) and self.bias.shape == (outputs,)
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
-        """What is missing is recovered from what is usable, then classified; the features are pooled once."""
-        z = self.features(batch)
-        return {name: self._prediction(z, batch.available & seen) for name, seen in visible.items()}
+    def predict(self, batch: Batch) -> Prediction:
+        """What is missing is recovered from what is usable, then classified."""
+        return self._prediction(self.features(batch), batch.available)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
         """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""

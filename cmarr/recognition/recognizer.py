@@ -346,7 +346,7 @@ Row = tuple[np.ndarray, float | None, set[str]]
 
 def _predict(model: Model, batch: Batch) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
     """Probabilities (B, K) or scores (B, 1), the method's own uncertainty (B,), and the recovered rows."""
-    given = model.method.predict(model.normaliser(batch), {"given": batch.available})["given"]  # type: ignore[operator]
+    given = model.method.predict(model.normaliser(batch))  # type: ignore[operator]
     logits = given.logits.double()
     values = logits if model.task.regression else logits.softmax(1)
     return values.cpu(), given.uncertainty, {m: rows.cpu() for m, rows in given.recovered_rows.items()}

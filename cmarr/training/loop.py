@@ -1,5 +1,6 @@
 """The training loop: stages, masked batches, Adam, selection on validation data, early stopping, resume."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.device import compiled
 from cmarr.errors import UserError
+from cmarr.methods.asking import looks_at_hidden
 from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.inference import split_logits
 from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, WarmedUp
@@ -176,18 +178,21 @@ class StageLoop:
         drawn = draw_epoch(
             train.available[order], sizes, generator, per=own.masks, conditions=own.mask_conditions
         )
-        seen = drawn.to(train.labels.device).split(sizes)
-        for batch, visible in zip(train.batches(order, sizes), seen, strict=True):
-            for name, value in self._step(self.trained.normaliser(batch), visible).items():
+        seen = map(self.trained.normaliser, train.batches(order, sizes, drawn))
+        whole: Iterator[Batch | None] = itertools.repeat(None, len(sizes))
+        if looks_at_hidden(self.trained.method):
+            whole = map(self.trained.normaliser, train.batches(order, sizes))
+        for batch, targets in zip(seen, whole, strict=True):
+            for name, value in self._step(batch, batch if targets is None else targets).items():
                 totals[name] = totals.get(name, 0) + value.detach() * len(batch)
         # The only time an epoch's steps are waited for.
         sums = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
         return {f"loss/{name}": value / len(train) for name, value in sums.items()}
 
-    def _step(self, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """One step of the optimiser; the losses that count in this stage, and the gradient's norm."""
         with self.autocast:
-            losses = self.losses_of(batch, visible)
+            losses = self.losses_of(batch, targets)
         if self.stage.losses is not None:
             losses = {name: loss for name, loss in losses.items() if name in self.stage.losses}
         self.optimiser.zero_grad()

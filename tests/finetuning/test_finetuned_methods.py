@@ -8,6 +8,7 @@ import torch
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.networks import NOTHING
+from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.finetuned import Encoded, FineTuned, encoded, with_encoders
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
@@ -79,7 +80,7 @@ class TestAnswers:
             answers = []
             for given in (batch, noisy):
                 torch.manual_seed(1)  # dropout
-                answers.append(method.predict(given, seen)[condition])
+                answers.append(predictions(method, given, seen)[condition])
             assert torch.equal(answers[0].logits, answers[1].logits)
             for m in MODALITIES:
                 assert torch.equal(answers[0].recovered[m], answers[1].recovered[m])
@@ -94,7 +95,7 @@ class TestAnswers:
             for given in (batch, noisy):
                 method = tuned("cmarr")
                 torch.manual_seed(1)
-                terms.append(method.training_losses(given, visibility(condition, ROWS)))
+                terms.append(training_losses(method, given, visibility(condition, ROWS)))
             assert torch.equal(terms[0]["cls"], terms[1]["cls"])
             assert torch.equal(terms[0]["spcl"], terms[1]["spcl"])
 
@@ -103,15 +104,15 @@ class TestAnswers:
         method, batch = tuned("cmarr").eval(), inputs()
         for m in MODALITIES:
             seen = {m: visibility(m, ROWS)}
-            first, second = (method.predict(b, seen)[m].logits for b in (batch, with_noise(batch, m)))
+            first, second = (predictions(method, b, seen)[m].logits for b in (batch, with_noise(batch, m)))
             assert not torch.allclose(first, second, atol=1e-4)
 
     @pytest.mark.parametrize("name", ["cmarr", "masked", "dicmor", "mmin"])
     def test_an_answer_depends_neither_on_the_other_rows_nor_on_padding(self, tuned, inputs, name):
         method, batch = tuned(name).eval(), inputs()
-        together = method.predict(batch, all_conditions())
+        together = predictions(method, batch, all_conditions())
         for row in range(ROWS):
-            alone = method.predict(take(batch, row), all_conditions(1))
+            alone = predictions(method, take(batch, row), all_conditions(1))
             for condition in CONDITIONS:
                 torch.testing.assert_close(
                     together[condition].logits[[row]], alone[condition].logits, atol=1e-4, rtol=1e-4
@@ -130,7 +131,7 @@ class TestAnswers:
         calls = []
         for encoder in method.encoders.children():
             encoder.register_forward_hook(lambda module, given, out: calls.append(module))
-        method.predict(inputs(), all_conditions())
+        predictions(method, inputs(), all_conditions())
         assert len(calls) == len(set(calls)) == 2
 
     def test_what_has_no_encoder_is_standardised_and_what_has_one_is_not(self, inputs):
@@ -145,7 +146,7 @@ class TestAnswers:
 def step(method, batch, lr=1e-3):
     optimiser = torch.optim.Adam(method.parameter_groups(lr), lr=lr)
     torch.manual_seed(1)
-    sum(method.train().training_losses(batch, visibility("svt", ROWS)).values()).backward()
+    sum(training_losses(method.train(), batch, visibility("svt", ROWS)).values()).backward()
     before = {n: p.detach().clone() for n, p in method.named_parameters()}
     optimiser.step()
     return {n for n, p in method.named_parameters() if not torch.equal(p, before[n])}
@@ -176,7 +177,7 @@ class TestLearning:
             method, batch = tuned("cmarr", checkpointing=checkpointing), inputs()
             torch.manual_seed(1)
             visible = torch.stack([visibility(c, 1)[0] for c in INCOMPLETE])
-            sum(method.train().training_losses(batch, visible).values()).backward()
+            sum(training_losses(method.train(), batch, visible).values()).backward()
             return {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
 
         plain, saving = gradients(False), gradients(True)
@@ -186,7 +187,7 @@ class TestLearning:
 
     def test_limits_by_part_see_each_encoder(self, tuned, inputs):
         method = tuned("cmarr")
-        sum(method.train().training_losses(inputs(), visibility("svt", ROWS)).values()).backward()
+        sum(training_losses(method.train(), inputs(), visibility("svt", ROWS)).values()).backward()
         alone = len(list(parts(method.method)))
         assert len(list(parts(method))) == alone + 2
         limit_gradients(method, 1e-3, "part")
@@ -206,7 +207,9 @@ class TestLearning:
         method = with_encoders(build_method("linear", DIMS, TASK, {}), networks)
         assert isinstance(method, Encoded)
         method.fit(inputs(), torch.Generator())
-        assert all(a.logits.isfinite().all() for a in method.predict(inputs(), all_conditions()).values())
+        assert all(
+            a.logits.isfinite().all() for a in predictions(method, inputs(), all_conditions()).values()
+        )
         for m, encoder in networks.items():
             assert all(torch.equal(v, before[m][k]) for k, v in encoder.state_dict().items())
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cmarr.data.batch import Batch, hide, side_by_side
 from cmarr.methods._mmin import LSTMEncoder, TextCNN, UtteranceEncoders
 
 LENGTHS = torch.tensor([7, 1, 4])
@@ -53,8 +54,9 @@ def test_a_single_word_fills_the_first_place_of_a_window():
     torch.testing.assert_close(encoder(word, torch.tensor([1])), expected)
 
 
-def ragged() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    return {"s": frames(), "t": frames(4)}, {"s": LENGTHS, "t": LENGTHS}
+def ragged() -> Batch:
+    there = torch.tensor([[True, False, True]] * 3)
+    return Batch({"s": frames(), "t": frames(4)}, {"s": LENGTHS, "t": LENGTHS}, there, torch.zeros(3))
 
 
 def encoders(**options) -> UtteranceEncoders:
@@ -63,29 +65,30 @@ def encoders(**options) -> UtteranceEncoders:
 
 
 def test_what_is_missing_is_a_frame_of_zeros():
-    own = encoders()
-    values, lengths = ragged()
+    own, batch = encoders(), ragged()
     rows = torch.tensor([[True, False], [False, True], [False, False]])
-    h = own(values, lengths, rows)  # (3, 2, 6)
+    h = own(batch, rows)  # (3, 2, 6)
     assert h.shape == (3, 2, 6)
     one = torch.ones(1, dtype=torch.long)
     speechless, textless = own["s"](torch.zeros(1, 5), one)[0], own["t"](torch.zeros(1, 4), one)[0]
     assert torch.equal(h[1, 0], speechless)
     assert torch.equal(h[2, 0], speechless)
     assert torch.equal(h[0, 1], textless)
-    torch.testing.assert_close(h[0, 0], own["s"](values["s"][:7], LENGTHS[:1])[0])
+    torch.testing.assert_close(h[0, 0], own["s"](batch.values["s"][:7], LENGTHS[:1])[0])
+    seen = torch.tensor([[True, False, False], [False, False, True], [False] * 3])
+    torch.testing.assert_close(own(hide(batch, seen)), h)
 
 
 def test_several_patterns_are_one_encoding():
-    own, (values, lengths) = encoders(), ragged()
+    own, batch = encoders(), ragged()
     calls: list[int] = []
     own["s"].register_forward_hook(lambda module, given, out: calls.append(len(given[0])))
-    usable = torch.tensor([[[True, True]] * 3, [[True, False]] * 3, [[False, True]] * 3])  # (P, B, M)
-    together = own.for_patterns(values, lengths, usable)
+    patterns = [torch.tensor([seen] * 3) for seen in ([True] * 3, [True, False, False], [False, False, True])]
+    together = own(side_by_side(batch, patterns)).view(3, 3, 2, 6)  # (P, B, M, d)
     assert calls.count(int(LENGTHS.sum())) == 1  # all frames once; single ones are frames of zeros
     assert set(calls) == {int(LENGTHS.sum()), 1}
     for p in range(3):
-        torch.testing.assert_close(together[p], own(values, lengths, usable[p]))
+        torch.testing.assert_close(together[p], own(hide(batch, patterns[p])))
 
 
 def test_text_may_have_an_lstm_of_its_own():

@@ -1,6 +1,7 @@
 """Small random batches, and methods made ready for them: the fixture `small`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
+from cmarr.methods.asking import training_losses
 from cmarr.methods.protocol import ClosedForm, Concluded, Grounded
 from cmarr.methods.registry import build_method, method_class
 from cmarr.modalities import MODALITIES
@@ -87,6 +89,17 @@ def with_noise(batch: Batch, modality: str, seed: int = 99) -> Batch:
     return Batch({**batch.values, modality: noise}, batch.lengths, batch.available, batch.labels)
 
 
+def poisoned(batch: Batch, visible: Tensor) -> Batch:
+    """The same batch, NaN and infinity in every frame that is hidden."""
+    values = {}
+    for m, frames in batch.values.items():
+        hidden = torch.repeat_interleave(~visible[:, MODALITIES.index(m)], batch.lengths[m])
+        values[m] = frames.clone()
+        values[m][hidden] = torch.nan
+        values[m][hidden, 0] = torch.inf
+    return replace(batch, values=values)
+
+
 def without(batch: Batch, modality: str) -> Batch:
     """The same batch, one modality absent from every utterance."""
     available = batch.available.clone()
@@ -142,7 +155,7 @@ def train(method: nn.Module, batch: Batch, visible: Tensor, steps: int, lr: floa
     history = []
     method.train()
     for _ in range(steps):
-        loss = torch.stack(list(method.training_losses(batch, visible).values())).sum()
+        loss = torch.stack(list(training_losses(method, batch, visible).values())).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -164,6 +177,7 @@ def small() -> SimpleNamespace:
         first_stage=make_first_stage,
         take=take,
         with_noise=with_noise,
+        poisoned=poisoned,
         without=without,
         masks=masks,
         train=train,

@@ -5,6 +5,7 @@ import torch
 
 from cmarr.data.batch import visibility
 from cmarr.methods.anchored import Anchored, sharpness
+from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.gaussian import Gaussian
 from cmarr.modalities import CONDITIONS
 
@@ -16,8 +17,8 @@ def every(rows: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
 def test_it_pools_what_both_say(small, weight):
     method, batch = small.method("anchored", weight=weight).eval(), small.batch()
-    answers = method.predict(batch, every(10))
-    closed, network = (part.predict(batch, every(10)) for part in (method.gaussian, method.network))
+    answers = predictions(method, batch, every(10))
+    closed, network = (predictions(part, batch, every(10)) for part in (method.gaussian, method.network))
     for condition, answer in answers.items():
         parts = closed[condition].logits.softmax(1), network[condition].logits.softmax(1)
         product = parts[0] ** (1 - weight) * parts[1] ** weight
@@ -32,9 +33,9 @@ def test_until_the_last_epoch_is_over_the_network_answers_alone(small):
         {k: v for k, v in made.state_dict().items() if k.startswith("network.")}, strict=False
     )
     batch = small.batch()
-    answer = alone.eval().predict(batch, {"st": visibility("st", 10)})["st"]
+    answer = predictions(alone.eval(), batch, {"st": visibility("st", 10)})["st"]
     assert torch.equal(
-        answer.logits, made.network.eval().predict(batch, {"st": visibility("st", 10)})["st"].logits
+        answer.logits, predictions(made.network.eval(), batch, {"st": visibility("st", 10)})["st"].logits
     )
 
 
@@ -43,14 +44,16 @@ def test_validation_data_choose_the_weight_and_either_part_can_win(small, truth,
     method, batch = small.method("anchored", weight="auto").eval(), small.batch(40, absent=0.0)
     method.network.fusion.classify.weight.data *= 20  # nothing between the two is as good as the right one
     part = method.gaussian if truth == "closed form" else method.network
-    batch.labels.copy_(part.predict(batch, {"svt": visibility("svt", 40)})["svt"].logits.argmax(1))
+    batch.labels.copy_(predictions(part, batch, {"svt": visibility("svt", 40)})["svt"].logits.argmax(1))
     assert method.calibrate(batch)["weight"] == weight == float(method.weight)
 
 
 def test_the_weight_of_a_score_is_chosen_by_its_error(small):
     method = small.method("anchored", task=small.scores, weight="auto").eval()
     batch = small.batch(40, absent=0.0, regression=True)
-    batch.labels.copy_(method.gaussian.predict(batch, {"svt": visibility("svt", 40)})["svt"].logits[:, 0])
+    batch.labels.copy_(
+        predictions(method.gaussian, batch, {"svt": visibility("svt", 40)})["svt"].logits[:, 0]
+    )
     assert method.calibrate(batch)["weight"] < 1
 
 
@@ -78,15 +81,15 @@ def test_its_closed_form_is_gaussian(small):
     method, batch = small.method("anchored", weight=0.0).eval(), small.batch()
     alone = Gaussian(small.dims, small.classes, Gaussian.Settings())
     alone.fit(small.batch(60, seed=5), torch.Generator())
-    for condition, answer in method.predict(batch, every(10)).items():
-        expected = alone.predict(batch, every(10))[condition].logits.log_softmax(1)
+    for condition, answer in predictions(method, batch, every(10)).items():
+        expected = predictions(alone, batch, every(10))[condition].logits.log_softmax(1)
         torch.testing.assert_close(answer.logits, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("network", "losses"), [("cmarr", {"spcl", "rec", "cls"}), ("masked", {"cls"})])
 def test_the_network_is_trained_as_if_it_were_alone(small, network, losses):
     method, batch = small.method("anchored", network=network), small.batch()
-    found = method.training_losses(batch, small.masks(batch))
+    found = training_losses(method, batch, small.masks(batch))
     assert set(found) == losses
     torch.stack(list(found.values())).sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.network.parameters())
@@ -96,7 +99,7 @@ def test_what_is_recovered_can_be_compared_whichever_part_recovers(small):
     batch = small.batch(absent=0.0)
     for network in ("cmarr", "masked"):
         method = small.method("anchored", network=network).eval()
-        truths, answer = method.truths(batch), method.predict(batch, {"st": visibility("st", 10)})["st"]
+        truths, answer = method.truths(batch), predictions(method, batch, {"st": visibility("st", 10)})["st"]
         assert set(truths) == set("svt")
         if answer.recovered:
             assert answer.recovered["v"].shape == truths["v"].shape

@@ -7,13 +7,14 @@ import torch
 
 from cmarr.data.batch import visibility
 from cmarr.errors import UserError
+from cmarr.methods.asking import fused, predictions, training_losses
 from cmarr.modalities import INCOMPLETE, MODALITIES
 from cmarr.settings.declared import method_section
 
 
 def losses(method, batch, visible, seed: int = 3):
     torch.manual_seed(seed)  # dropout
-    return method.training_losses(batch, visible)
+    return training_losses(method, batch, visible)
 
 
 READERS = [
@@ -46,7 +47,7 @@ def noise_where(batch, hidden):
 class TestObjective:
     def test_four_terms(self, small):
         batch = small.batch()
-        terms = small.method("cmarr").training_losses(batch, small.masks(batch))
+        terms = training_losses(small.method("cmarr"), batch, small.masks(batch))
         assert list(terms) == ["udcl", "spcl", "rec", "cls"]
 
     @pytest.mark.parametrize(("key", "term"), [("alpha", "udcl"), ("beta", "spcl"), ("lambda_", "rec")])
@@ -136,11 +137,11 @@ class TestMasks:
             answers = []
             for given in (batch, noisy):
                 torch.manual_seed(1)
-                answers.append(method.train(mode).predict(given, {"x": visible})["x"])
+                answers.append(predictions(method.train(mode), given, {"x": visible})["x"])
             assert torch.equal(answers[0].logits, answers[1].logits)
             for m in MODALITIES:
                 assert torch.equal(answers[0].recovered[m], answers[1].recovered[m])
-        vectors = [method.eval().fused(given, {"x": visible})["x"] for given in (batch, noisy)]
+        vectors = [fused(method.eval(), given, {"x": visible})["x"] for given in (batch, noisy)]
         assert torch.equal(*vectors)
 
     def test_a_hidden_modality_gets_a_gradient_from_the_contrast_alone(self, small):
@@ -156,7 +157,7 @@ class TestMasks:
         batch = small.batch(absent=0.0)
         method = small.method("cmarr")
         assert losses(method, batch, visibility("svt", 10))["rec"].item() == 0.0
-        answer = method.predict(batch, {"svt": visibility("svt", 10)})["svt"]
+        answer = predictions(method, batch, {"svt": visibility("svt", 10)})["svt"]
         assert not any(rows.any() for rows in answer.recovered_rows.values())
 
 
@@ -184,7 +185,7 @@ class TestNaturalAbsence:
     def test_an_absent_modality_is_recovered_for_the_answer(self, small):
         method = small.method("cmarr").eval()
         batch = small.batch()
-        answer = method.predict(batch, {"svt": visibility("svt", 10)})["svt"]
+        answer = predictions(method, batch, {"svt": visibility("svt", 10)})["svt"]
         for i, m in enumerate(MODALITIES):
             wanted = ~batch.available[:, i] & batch.available.any(1)
             assert torch.equal(answer.recovered_rows[m], wanted)
@@ -203,9 +204,9 @@ class TestRepresentations:
     def test_recovered_and_true_are_comparable(self, small):
         method, batch = small.method("cmarr").eval(), small.batch()
         visible = visibility("s", 10)
-        loss = method.training_losses(batch, visible)["rec"]
+        loss = training_losses(method, batch, visible)["rec"]
         truths = method.truths(batch)
-        answer = method.predict(batch, {"s": visible})["s"]
+        answer = predictions(method, batch, {"s": visible})["s"]
         masked = batch.available & ~visible & (batch.available & visible).any(1, keepdim=True)
         errors = []
         for i, m in enumerate(MODALITIES):
@@ -381,11 +382,11 @@ class TestSwitches:
         visible = {"t": visibility("t", 10)}
         recovering = small.method("cmarr", zero_start=True).eval()
         plain = with_weights_of(small.method("cmarr", recovery="zeros"), recovering).eval()
-        here, there = (method.predict(batch, visible)["t"] for method in (recovering, plain))
+        here, there = (predictions(method, batch, visible)["t"] for method in (recovering, plain))
         torch.testing.assert_close(here.logits, there.logits)
         assert here.recovered_rows["s"].any()
         small.train(recovering, batch, small.masks(batch), 3)
-        later = recovering.eval().predict(batch, visible)["t"]
+        later = predictions(recovering.eval(), batch, visible)["t"]
         assert later.recovered["s"].any()
 
     def test_the_temperature_starts_where_it_is_told(self, small):
@@ -416,7 +417,7 @@ class TestSwitches:
         method, batch = small.method("cmarr", **settings), small.batch()
         history = small.train(method, batch, small.masks(batch), 4)
         assert torch.tensor(history).isfinite().all()
-        assert method.eval().predict(batch, {"s": visibility("s", 10)})["s"].logits.isfinite().all()
+        assert predictions(method.eval(), batch, {"s": visibility("s", 10)})["s"].logits.isfinite().all()
 
     def test_zeros_recover_nothing_and_have_no_reconstruction_loss(self, small):
         method, batch = small.method("cmarr", recovery="zeros"), small.batch()
@@ -453,7 +454,7 @@ class TestSwitches:
 def test_autocast_keeps_losses_in_full_precision(small):
     method, batch = small.method("cmarr"), small.batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = method.training_losses(batch, small.masks(batch))
+        terms = training_losses(method, batch, small.masks(batch))
     assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())
     sum(terms.values()).backward()
 
@@ -462,7 +463,7 @@ def test_autocast_keeps_losses_in_full_precision(small):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_answers_are_those_of_the_cpu(small):
     method, batch = small.method("cmarr").eval(), small.batch()
-    here = method.predict(batch, {"s": visibility("s", 10)})["s"].logits
+    here = predictions(method, batch, {"s": visibility("s", 10)})["s"].logits
     there = replace(
         batch,
         values={m: v.cuda() for m, v in batch.values.items()},
@@ -470,5 +471,5 @@ def test_on_a_gpu_the_answers_are_those_of_the_cpu(small):
         available=batch.available.cuda(),
         labels=batch.labels.cuda(),
     )
-    answer = method.cuda().predict(there, {"s": visibility("s", 10, "cuda")})["s"].logits
+    answer = predictions(method.cuda(), there, {"s": visibility("s", 10, "cuda")})["s"].logits
     torch.testing.assert_close(answer.cpu(), here, atol=1e-3, rtol=1e-3)

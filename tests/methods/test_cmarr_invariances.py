@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import visibility
+from cmarr.methods.asking import predictions, training_losses
 from cmarr.modalities import INCOMPLETE
 
 STILL = {"dropout": 0.0}  # a dropout mask belongs to a place in the batch
@@ -11,7 +12,7 @@ STILL = {"dropout": 0.0}  # a dropout mask belongs to a place in the batch
 
 def losses(method, batch, visible):
     torch.manual_seed(3)
-    return method.training_losses(batch, visible)
+    return training_losses(method, batch, visible)
 
 
 def started(small, **settings):
@@ -89,7 +90,7 @@ class TestReach:
 class TestSizes:
     def test_width_and_length_are_those_of_what_is_recovered(self, small):
         method, batch = small.method("cmarr", d=12, length=7), small.batch(absent=0.0)
-        answer = method.eval().predict(batch, {"s": visibility("s", 10)})["s"]
+        answer = predictions(method.eval(), batch, {"s": visibility("s", 10)})["s"]
         assert answer.recovered["t"].shape == (10, 7, 12)
 
     @pytest.mark.parametrize(("setting", "hidden"), [("d", 8), (3, 3)])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cmarr.data.batch import visibility
+from cmarr.methods.asking import predictions
 from cmarr.methods.registry import method_names
 from cmarr.modalities import CONDITIONS, MODALITIES
 
@@ -40,11 +41,19 @@ class Counted(dict[str, torch.Tensor]):
 @pytest.mark.parametrize("name", method_names())
 def test_seven_conditions_read_the_features_as_often_as_one(small, name):
     method, batch = small.method(name).eval(), small.batch(absent=0.0)
+    predict = method.predict
 
     def reads(*conditions: str) -> int:
-        values = Counted(batch.values)
-        method.predict(replace(batch, values=values), {c: visibility(c, 10) for c in conditions})
-        return values.reads
+        counted = []
+
+        def spied(given):
+            counted.append(Counted(given.values))
+            return predict(replace(given, values=counted[-1]))
+
+        method.predict = spied
+        predictions(method, batch, {c: visibility(c, 10) for c in conditions})
+        assert len(counted) == 1
+        return counted[0].reads
 
     assert reads(*CONDITIONS) == reads("svt") > 0
 
@@ -58,7 +67,7 @@ def test_each_modality_is_encoded_once(small, name):
             read[encoder] = []
             encoder.register_forward_hook(lambda module, given, out: read[module].append(len(given[0])))
     with torch.no_grad():
-        method.predict(batch, {c: visibility(c, 10) for c in CONDITIONS})
+        predictions(method, batch, {c: visibility(c, 10) for c in CONDITIONS})
     for calls in read.values():
         # Beside the features themselves, a single row of zeros may be read: what stands for a missing modality.
         assert len([rows for rows in calls if rows > 1]) == 1
@@ -72,5 +81,5 @@ def test_features_are_pooled_once(small, name, monkeypatch):
     kind, calls = getattr(importlib.import_module(f"cmarr.methods.{name}"), owner), []
     pooled = getattr(kind, attribute)
     monkeypatch.setattr(kind, attribute, lambda self, given: calls.append(1) or pooled(self, given))
-    method.predict(batch, {c: visibility(c, 10) for c in CONDITIONS})
+    predictions(method, batch, {c: visibility(c, 10) for c in CONDITIONS})
     assert len(calls) == 1

@@ -4,6 +4,7 @@ import torch
 
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
+from cmarr.methods.asking import predictions
 from cmarr.methods.model import Model, load_model, save_model
 from cmarr.methods.protocol import ClosedForm
 from cmarr.methods.registry import build_method
@@ -38,7 +39,7 @@ def fitted(task: Task = TASK, data: Batch | None = None, seed: int = 0):
 
 def test_it_answers_with_any_modality():
     data = batch(seed=1)
-    answers = fitted().predict(data, {c: visibility(c, len(data)) for c in CONDITIONS})
+    answers = predictions(fitted(), data, {c: visibility(c, len(data)) for c in CONDITIONS})
     for condition in CONDITIONS:
         accuracy = (answers[condition].logits.argmax(1) == data.labels).float().mean()
         assert accuracy > 0.5, condition
@@ -48,7 +49,7 @@ def test_it_answers_with_any_modality():
 
 def test_it_predicts_scores():
     data = batch(seed=1, task=Task())
-    answer = fitted(Task()).predict(data, {"svt": visibility("svt", len(data))})["svt"].logits
+    answer = predictions(fitted(Task()), data, {"svt": visibility("svt", len(data))})["svt"].logits
     assert (answer[:, 0] - data.labels).abs().mean() < 0.5
 
 
@@ -68,7 +69,7 @@ def test_two_classes_of_three():
         data.available[kept],
         data.labels[kept],
     )
-    answer = fitted(data=two).predict(two, {"svt": visibility("svt", len(two))})["svt"].logits
+    answer = predictions(fitted(data=two), two, {"svt": visibility("svt", len(two))})["svt"].logits
     assert (answer.argmax(1) == two.labels).float().mean() > 0.8
     assert (answer[:, 1] < -1e3).all()
 
@@ -76,7 +77,7 @@ def test_two_classes_of_three():
 def test_a_single_class_is_the_answer():
     data = batch()
     data.labels.fill_(2)
-    answer = fitted(data=data).predict(data, {"t": visibility("t", len(data))})["t"].logits
+    answer = predictions(fitted(data=data), data, {"t": visibility("t", len(data))})["t"].logits
     assert (answer.argmax(1) == 2).all()
 
 
@@ -87,5 +88,5 @@ def test_it_comes_back_from_a_file_that_can_run_nothing(tmp_path):
     save_model(tmp_path / "model.safetensors", model)
     loaded = load_model(tmp_path / "model.safetensors").method
     masks = {c: visibility(c, len(data)) for c in CONDITIONS}
-    before, after = method.predict(data, masks), loaded.predict(data, masks)
+    before, after = predictions(method, data, masks), predictions(loaded, data, masks)
     assert all(torch.equal(before[c].logits, after[c].logits) for c in CONDITIONS)

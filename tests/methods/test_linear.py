@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from cmarr.data.batch import Batch, visibility
 from cmarr.data.normalise import Normaliser
+from cmarr.methods.asking import predictions
 from cmarr.methods.linear import Linear
 from cmarr.methods.model import Model, load_model, save_model
 from cmarr.methods.protocol import ClosedForm
@@ -51,7 +52,7 @@ def test_one_modality_is_plain_logistic_regression():
     inputs = pooled(data, "t")
     standard = (inputs - inputs.mean(0)) / inputs.std(0)
     reference = LogisticRegression(C=0.1, max_iter=2000).fit(standard, data.labels)
-    logits = fitted(data=data).predict(data, {"t": visibility("t", len(data))})["t"].logits
+    logits = predictions(fitted(data=data), data, {"t": visibility("t", len(data))})["t"].logits
     assert logits.softmax(1).numpy() == pytest.approx(reference.predict_proba(standard), abs=1e-3)
 
 
@@ -61,7 +62,7 @@ def test_regression_is_plain_ridge():
     inputs = np.concatenate([pooled(data, "s"), pooled(data, "t")], 1)
     standard = (inputs - inputs.mean(0)) / inputs.std(0)
     reference = Ridge(alpha=10.0).fit(standard, data.labels).predict(standard)
-    answers = fitted(Task(), data).predict(data, {"st": visibility("st", len(data))})["st"].logits
+    answers = predictions(fitted(Task(), data), data, {"st": visibility("st", len(data))})["st"].logits
     assert answers[:, 0].numpy() == pytest.approx(reference, abs=1e-3)
 
 
@@ -70,7 +71,7 @@ def test_an_absent_modality_chooses_another_condition_s_model():
     method = fitted(data=data)
     only_text = (data.available == torch.tensor([False, False, True])).all(1)
     assert only_text.any()
-    answers = method.predict(data, {c: visibility(c, len(data)) for c in ("t", "svt")})
+    answers = predictions(method, data, {c: visibility(c, len(data)) for c in ("t", "svt")})
     assert torch.equal(answers["svt"].logits[only_text], answers["t"].logits[only_text])
 
 
@@ -82,13 +83,13 @@ def test_a_class_absent_under_a_condition_is_never_predicted_there():
     values = {**data.values, "t": data.values["t"][keep]}
     available = torch.stack([lengths[m] > 0 for m in "svt"], 1)
     data = Batch(values, lengths, available, data.labels)
-    logits = fitted(data=data).predict(data, {"t": visibility("t", len(data))})["t"].logits
+    logits = predictions(fitted(data=data), data, {"t": visibility("t", len(data))})["t"].logits
     assert torch.isfinite(logits).all()
     assert not (logits[available[:, 2]].argmax(1) == 2).any()
 
 
 def test_it_beats_chance_on_what_it_has_not_seen():
-    answers = fitted().predict(batch(seed=1), {c: visibility(c, 60) for c in CONDITIONS})
+    answers = predictions(fitted(), batch(seed=1), {c: visibility(c, 60) for c in CONDITIONS})
     accuracy = (answers["svt"].logits.argmax(1) == batch(seed=1).labels).float().mean()
     assert accuracy > 0.6
 
@@ -100,5 +101,5 @@ def test_it_comes_back_from_disk_as_it_was(tmp_path):
     save_model(tmp_path / "model.safetensors", model)
     loaded = load_model(tmp_path / "model.safetensors").method
     masks = {c: visibility(c, len(data)) for c in CONDITIONS}
-    before, after = method.predict(data, masks), loaded.predict(data, masks)
+    before, after = predictions(method, data, masks), predictions(loaded, data, masks)
     assert all(torch.equal(before[c].logits, after[c].logits) for c in CONDITIONS)

@@ -4,6 +4,7 @@ import torch
 
 from cmarr.data.batch import visibility
 from cmarr.layers.fusion import Fusion
+from cmarr.methods.asking import predictions, training_losses
 
 
 def test_it_is_projections_and_fusion(small):
@@ -13,17 +14,17 @@ def test_it_is_projections_and_fusion(small):
     x = {m: method.projections[m](batch.values[m], batch.lengths[m]) for m in "svt"}
     x["v"] = torch.zeros_like(x["v"])
     expected = method.fusion(x, torch.zeros(10, 3, dtype=torch.bool))
-    answer = method.predict(batch, {"st": visibility("st", 10)})["st"]
+    answer = predictions(method, batch, {"st": visibility("st", 10)})["st"]
     torch.testing.assert_close(answer.logits, expected)
     assert not answer.recovered
 
 
 def test_its_only_loss_is_that_of_recognition(small):
     batch = small.batch()
-    assert list(small.method("masked").training_losses(batch, small.masks(batch))) == ["cls"]
+    assert list(training_losses(small.method("masked"), batch, small.masks(batch))) == ["cls"]
 
 
 def test_a_gradient_reaches_every_parameter(small):
     method, batch = small.method("masked"), small.batch()
-    method.training_losses(batch, small.masks(batch))["cls"].backward()
+    training_losses(method, batch, small.masks(batch))["cls"].backward()
     assert all(p.grad.abs().sum() > 0 for p in method.parameters())

@@ -6,6 +6,7 @@ import torch
 from cmarr.data.batch import visibility
 from cmarr.data.masks import second_draw
 from cmarr.errors import UserError
+from cmarr.methods.asking import fused, predictions, training_losses
 from cmarr.methods.protocol import Represents, Started, WarmedUp
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 from cmarr.settings.declared import method_section
@@ -15,7 +16,7 @@ TEACHERS = ("pretrained", "self", "average", "none")
 
 def losses(method, batch, visible, seed: int = 3):
     torch.manual_seed(seed)  # dropout
-    return method.training_losses(batch, visible)
+    return training_losses(method, batch, visible)
 
 
 def moved(small, **settings):
@@ -125,8 +126,8 @@ class TestMasks:
         visible = small.masks(batch)
         visible[3] = False
         others = torch.tensor([r for r in range(10) if r != 3])
-        whole = method.training_losses(batch, visible)
-        rest = method.training_losses(small.take(batch, others), visible[others])
+        whole = training_losses(method, batch, visible)
+        rest = training_losses(method, small.take(batch, others), visible[others])
         for name in whole:
             torch.testing.assert_close(whole[name], rest[name], atol=1e-5, rtol=1e-4)
 
@@ -152,10 +153,9 @@ class TestTeacher:
 
         method = MCUR(small.dims, small.classes, MCUR.Settings(**small.sizes("mcur")))
         with pytest.raises(RuntimeError, match="trains from a stage-1 model"):
-            method.training_losses(small.batch(), small.masks(small.batch()))
-        MCUR(small.dims, small.classes, MCUR.Settings(**small.sizes("mcur"), teacher="self")).training_losses(
-            small.batch(), small.masks(small.batch())
-        )
+            training_losses(method, small.batch(), small.masks(small.batch()))
+        alone = MCUR(small.dims, small.classes, MCUR.Settings(**small.sizes("mcur"), teacher="self"))
+        training_losses(alone, small.batch(), small.masks(small.batch()))
 
     def test_an_average_follows_the_student_slowly_at_first_fast(self, small):
         method, batch = small.method("mcur", teacher="average", decay=0.5), small.batch()
@@ -288,8 +288,8 @@ def test_the_fused_vector_is_what_the_answer_is_read_from(small, name):
     assert isinstance(method, Represents)
     views = {c: visibility(c, 10) for c in CONDITIONS}
     classify = method.recogniser.classify if name == "mcur" else method.fusion.classify
-    for condition, h in method.fused(batch, views).items():
-        logits = method.predict(batch, {condition: views[condition]})[condition].logits
+    for condition, h in fused(method, batch, views).items():
+        logits = predictions(method, batch, {condition: views[condition]})[condition].logits
         usable = (batch.available & views[condition]).any(1)  # else there is nothing to read an answer from
         torch.testing.assert_close(classify(h)[usable], logits[usable], atol=1e-5, rtol=1e-5)
 

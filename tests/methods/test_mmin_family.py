@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from cmarr.data.batch import visibility
+from cmarr.data.batch import hide, visibility
 from cmarr.methods._mmin import imagination_loss
+from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.protocol import Diagnosed, Started
 from cmarr.methods.registry import build_method
 from cmarr.modalities import MODALITIES
@@ -67,12 +68,12 @@ class TestStages:
         method = build_method(name, small.dims, small.classes, small.sizes(name))
         batch = small.batch()
         with pytest.raises(RuntimeError, match=f"{name} trains from a stage-1 model"):
-            method.training_losses(batch, small.masks(batch))
+            training_losses(method, batch, small.masks(batch))
 
     def test_stage_one_recognises_under_any_condition(self, small, name):
         first, batch = small.first_stage(name).eval(), small.batch()
-        answer = first.predict(batch, {"st": visibility("st", 10)})["st"]
-        noisy = first.predict(small.with_noise(batch, "v"), {"st": visibility("st", 10)})["st"]
+        answer = predictions(first, batch, {"st": visibility("st", 10)})["st"]
+        noisy = predictions(first, small.with_noise(batch, "v"), {"st": visibility("st", 10)})["st"]
         assert answer.logits.shape == (10, 3)
         assert torch.equal(answer.logits, noisy.logits)
 
@@ -87,32 +88,32 @@ class TestStages:
 class TestLosses:
     def test_their_names(self, small, name):
         batch = small.batch()
-        assert list(small.method(name).training_losses(batch, small.masks(batch))) == NAMED[name]
+        assert list(training_losses(small.method(name), batch, small.masks(batch))) == NAMED[name]
 
     @pytest.mark.parametrize("term", [1, 2])
     def test_each_weight_scales_its_term(self, small, name, term):
         batch = small.batch()
         key, visible = f"{NAMED[name][term]}_weight", small.masks(batch)
-        once = quiet(small, name, **{key: 1.0}).training_losses(batch, visible)
-        thrice = quiet(small, name, **{key: 3.0}).training_losses(batch, visible)
+        once = training_losses(quiet(small, name, **{key: 1.0}), batch, visible)
+        thrice = training_losses(quiet(small, name, **{key: 3.0}), batch, visible)
         for loss in once:
             torch.testing.assert_close(thrice[loss], once[loss] * (3 if loss == NAMED[name][term] else 1))
 
     def test_complete_utterances_have_nothing_to_imagine(self, small, name):
         batch = small.batch(absent=0.0)
-        losses = quiet(small, name).training_losses(batch, visibility("svt", 10))
+        losses = training_losses(quiet(small, name), batch, visibility("svt", 10))
         assert losses["imagination"].item() == 0.0
 
     def test_what_is_hidden_is_a_target_and_nothing_else(self, small, name):
         batch, visible = small.batch(absent=0.0), visibility("st", 10)
-        clean = quiet(small, name).training_losses(batch, visible)
-        noisy = quiet(small, name).training_losses(small.with_noise(batch, "v"), visible)
+        clean = training_losses(quiet(small, name), batch, visible)
+        noisy = training_losses(quiet(small, name), small.with_noise(batch, "v"), visible)
         assert torch.equal(clean["cls"], noisy["cls"])
         assert not torch.equal(clean["imagination"], noisy["imagination"])
 
     def test_a_gradient_reaches_every_parameter(self, small, name):
         method, batch = small.method(name), small.batch(24)
-        sum(method.training_losses(batch, small.masks(batch)).values()).backward()
+        sum(training_losses(method, batch, small.masks(batch)).values()).backward()
         still = {n.split(".")[0] for n, p in method.named_parameters() if not p.grad.abs().sum() > 0}
         assert not still
 
@@ -120,55 +121,55 @@ class TestLosses:
 def test_mmin_imagines_what_the_teacher_makes_of_the_reverse_mask(small):
     method, batch = quiet(small, "mmin"), small.batch(absent=0.0)
     visible = visibility("st", 10)
-    losses = method.training_losses(batch, visible)
-    h = method.encoders(batch.values, batch.lengths, visible)
+    losses = training_losses(method, batch, visible)
+    h = method.encoders(hide(batch, visible))
     imagined, latents = method.cascade(h.flatten(1))
     teacher = method.first.model.encoders
-    target = teacher(batch.values, batch.lengths, ~visible)  # video is there, speech and text are missing
+    target = teacher(hide(batch, ~visible))  # video is there, speech and text are missing
     torch.testing.assert_close(losses["imagination"], 4 * (imagined.view_as(h) - target).square().mean())
     back, _ = method.way_back(imagined)
     torch.testing.assert_close(losses["cycle"], 2 * (back.view_as(h) - h).square().mean())
-    answer = method.predict(batch, {"st": visible})["st"].logits
+    answer = predictions(method, batch, {"st": visible})["st"].logits
     torch.testing.assert_close(answer, method.classifier(latents))
 
 
 def test_if_mmin_asks_the_invariant_feature_to_stay(small):
     method, batch = quiet(small, "if_mmin"), small.batch(absent=0.0)
     visible = visibility("st", 10)
-    losses = method.training_losses(batch, visible)
-    h = method.encoders(batch.values, batch.lengths, visible)
+    losses = training_losses(method, batch, visible)
+    h = method.encoders(hide(batch, visible))
     first = method.first.model
-    complete = first.shared(first.encoders(batch.values, batch.lengths, batch.available))
+    complete = first.shared(first.encoders(batch))
     torch.testing.assert_close(
         losses["invariance"], 100 * (method.shared(h) - complete).square().mean(), rtol=1e-4, atol=1e-6
     )
     imagined, _ = method.cascade(h.flatten(1), method.shared(h).flatten(1))
-    target = first.encoders(batch.values, batch.lengths, ~visible)
+    target = first.encoders(hide(batch, ~visible))
     torch.testing.assert_close(losses["imagination"], (imagined.view_as(h) - target).square().mean())
 
 
 def test_cif_mmin_classifies_what_it_knows_and_what_it_imagines(small):
     method, batch = quiet(small, "cif_mmin"), small.batch(absent=0.0)
     visible = visibility("st", 10)
-    losses = method.training_losses(batch, visible)
-    h = method.encoders(batch.values, batch.lengths, visible)
-    invariant = method.invariant(batch.values, batch.lengths, visible)
+    losses = training_losses(method, batch, visible)
+    h = method.encoders(hide(batch, visible))
+    invariant = method.invariant(hide(batch, visible))
     imagined, _ = method.cascade(h.flatten(1), invariant.flatten(1))
-    answer = method.predict(batch, {"st": visible})["st"].logits
+    answer = predictions(method, batch, {"st": visible})["st"].logits
     torch.testing.assert_close(answer, method.classifier(h.flatten(1) + imagined))
     first = method.first.model
-    kept = first.invariant(batch.values, batch.lengths, batch.available)
+    kept = first.invariant(batch)
     torch.testing.assert_close(losses["invariance"], 100 * imagination_loss(invariant, kept, batch.available))
-    target = first.encoders(batch.values, batch.lengths, ~visible)
+    target = first.encoders(hide(batch, ~visible))
     torch.testing.assert_close(losses["imagination"], 8 * (imagined.view_as(h) - target).square().mean())
 
 
 def test_if_mmin_s_stage_one_makes_the_modalities_alike(small):
     first, batch = small.first_stage("if_mmin", dropout=0.0, text_dropout=0.0), small.batch(24, absent=0.0)
     visible = visibility("svt", 24)
-    before = first.training_losses(batch, visible)["discrepancy"].item()
+    before = training_losses(first, batch, visible)["discrepancy"].item()
     small.train(first, batch, visible, 30)
-    assert first.training_losses(batch, visible)["discrepancy"].item() < 0.5 * before
+    assert training_losses(first, batch, visible)["discrepancy"].item() < 0.5 * before
 
 
 def test_cif_mmin_s_stage_one_weighs_its_pairs(small):
@@ -177,8 +178,8 @@ def test_cif_mmin_s_stage_one_weighs_its_pairs(small):
 
     first, batch = small.first_stage("cif_mmin").eval(), small.batch(absent=0.0)
     visible = visibility("sv", 10)
-    loss = first.training_losses(batch, visible)["contrast"]
-    invariant = first.invariant(batch.values, batch.lengths, visible)
+    loss = training_losses(first, batch, visible)["contrast"]
+    invariant = first.invariant(hide(batch, visible))
     heads = [
         torch.nn.functional.normalize(first.heads[m](invariant[:, i]), dim=-1)
         for i, m in enumerate(MODALITIES)
@@ -197,7 +198,7 @@ def test_cif_mmin_s_invariant_encoders_do_not_collapse(small):
     assert all(spread > 0.05 for spread in first.diagnostics(batch).values())
     method = small.method("cif_mmin", dropout=0.0, text_dropout=0.0)
     method.start_from(first)
-    losses = method.training_losses(batch, small.masks(batch))
+    losses = training_losses(method, batch, small.masks(batch))
     assert losses["invariance"].item() > 0.1
     small.train(method, batch, small.masks(batch), 15)
     assert all(spread > 0.05 for spread in method.diagnostics(batch).values())

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cmarr.data.batch import visibility
+from cmarr.methods.asking import looks_at_hidden, predictions, training_losses
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 
@@ -20,7 +21,7 @@ def all_conditions(rows: int) -> dict[str, torch.Tensor]:
 class TestAnswers:
     def test_every_condition_gets_finite_logits_of_the_right_shape(self, small, name):
         batch = small.batch()
-        answers = small.method(name).eval().predict(batch, all_conditions(10))
+        answers = predictions(small.method(name).eval(), batch, all_conditions(10))
         assert list(answers) == list(CONDITIONS)
         for answer in answers.values():
             assert answer.logits.shape == (10, 3)
@@ -28,68 +29,68 @@ class TestAnswers:
 
     def test_a_score_is_one_number(self, small, name):
         batch = small.batch(regression=True)
-        answer = (
-            small.method(name, task=small.scores).eval().predict(batch, {"svt": visibility("svt", 10)})["svt"]
-        )
+        answer = predictions(
+            small.method(name, task=small.scores).eval(), batch, {"svt": visibility("svt", 10)}
+        )["svt"]
         assert answer.logits.shape == (10, 1)
         assert answer.logits.isfinite().all()
 
     @pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
-    @pytest.mark.parametrize("condition", INCOMPLETE)
-    def test_what_is_hidden_does_not_matter(self, small, name, condition, mode):
-        method = small.method(name).train(mode)
-        batch = small.batch()
-        noisy = batch
-        for m in set(MODALITIES) - set(condition):
-            noisy = small.with_noise(noisy, m)
-        torch.manual_seed(1)
-        answer = method.predict(batch, {condition: visibility(condition, 10)})[condition]
-        torch.manual_seed(1)
-        other = method.predict(noisy, {condition: visibility(condition, 10)})[condition]
-        assert torch.equal(answer.logits, other.logits)
-        for m in answer.recovered:
-            assert torch.equal(answer.recovered[m], other.recovered[m])
+    def test_poison_in_what_is_hidden_does_not_matter(self, small, name, mode):
+        method, batch = small.method(name).train(mode), small.batch()
+        for condition in INCOMPLETE:
+            visible = {condition: visibility(condition, 10)}
+            torch.manual_seed(1)
+            answer = predictions(method, batch, visible)[condition]
+            torch.manual_seed(1)
+            other = predictions(method, small.poisoned(batch, visible[condition]), visible)[condition]
+            assert answer.logits.isfinite().all()
+            assert torch.equal(answer.logits, other.logits)
+            for m in answer.recovered:
+                assert torch.equal(answer.recovered[m], other.recovered[m])
 
     @pytest.mark.parametrize("modality", MODALITIES)
     def test_hidden_and_absent_are_the_same_to_an_answer(self, small, name, modality):
         method, batch = small.method(name).eval(), small.batch()
         condition = "".join(m for m in MODALITIES if m != modality)
-        hidden = method.predict(batch, {"x": visibility(condition, 10)})["x"].logits
-        absent = method.predict(small.without(batch, modality), {"x": visibility("svt", 10)})["x"].logits
+        hidden = predictions(method, batch, {"x": visibility(condition, 10)})["x"].logits
+        absent = predictions(method, small.without(batch, modality), {"x": visibility("svt", 10)})["x"].logits
         torch.testing.assert_close(hidden, absent, atol=1e-5, rtol=1e-5)
 
     def test_conditions_answered_together_or_alone_agree(self, small, name):
         method, batch = small.method(name).eval(), small.batch()
-        together = method.predict(batch, all_conditions(10))
+        together = predictions(method, batch, all_conditions(10))
         for condition in CONDITIONS:
-            alone = method.predict(batch, {condition: visibility(condition, 10)})[condition]
+            alone = predictions(method, batch, {condition: visibility(condition, 10)})[condition]
             torch.testing.assert_close(together[condition].logits, alone.logits, atol=1e-5, rtol=1e-5)
 
     def test_an_answer_depends_neither_on_the_other_rows_nor_on_padding(self, small, name):
         method, batch = small.method(name).eval(), small.batch()
-        together = method.predict(batch, {"x": small.masks(batch)})["x"].logits
+        together = predictions(method, batch, {"x": small.masks(batch)})["x"].logits
         for row in range(10):
             index = torch.tensor([row])
-            alone = method.predict(small.take(batch, index), {"x": small.masks(batch)[index]})["x"].logits
+            alone = predictions(method, small.take(batch, index), {"x": small.masks(batch)[index]})[
+                "x"
+            ].logits
             torch.testing.assert_close(together[index], alone, atol=1e-5, rtol=1e-5)
 
     def test_the_order_of_a_batch_is_the_order_of_its_answers(self, small, name):
         method, batch = small.method(name).eval(), small.batch()
         order = torch.randperm(10, generator=torch.Generator().manual_seed(3))
-        straight = method.predict(batch, {"x": small.masks(batch)})["x"].logits
-        shuffled = method.predict(small.take(batch, order), {"x": small.masks(batch)[order]})["x"].logits
+        straight = predictions(method, batch, {"x": small.masks(batch)})["x"].logits
+        shuffled = predictions(method, small.take(batch, order), {"x": small.masks(batch)[order]})["x"].logits
         torch.testing.assert_close(straight[order], shuffled, atol=1e-5, rtol=1e-5)
 
     def test_a_row_with_nothing_usable_is_not_nan(self, small, name):
         batch = small.without(small.without(small.batch(absent=0.0), "v"), "t")
-        answer = small.method(name).eval().predict(batch, {"vt": visibility("vt", 10)})["vt"]
+        answer = predictions(small.method(name).eval(), batch, {"vt": visibility("vt", 10)})["vt"]
         assert answer.logits.isfinite().all()
 
     @pytest.mark.parametrize("present", ["s", "v", "t", "st", "sv", "vt"])
     def test_a_corpus_may_lack_modalities(self, small, name, present):
         dims = dict.fromkeys(present, 4)
         method = small.method(name, dims).eval()
-        answers = method.predict(small.batch(dims=dims), all_conditions(10))
+        answers = predictions(method, small.batch(dims=dims), all_conditions(10))
         assert all(a.logits.isfinite().all() for a in answers.values())
 
     def test_saved_and_loaded_it_gives_the_same_answers(self, small, name, tmp_path):
@@ -105,8 +106,8 @@ class TestAnswers:
         other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
         method.eval()
         other.eval()
-        for condition, answer in method.predict(batch, all_conditions(10)).items():
-            again = other.predict(batch, {condition: visibility(condition, 10)})[condition]
+        for condition, answer in predictions(method, batch, all_conditions(10)).items():
+            again = predictions(other, batch, {condition: visibility(condition, 10)})[condition]
             torch.testing.assert_close(answer.logits, again.logits, atol=1e-5, rtol=1e-5)
 
 
@@ -127,16 +128,39 @@ def one_class(batch):
     return batch
 
 
+OWN_VIEW = {"mcur": {"views": 1, "teacher": "none"}, "anchored": {"averaging": "equal"}}
+"""What keeps a method to the view that was drawn: without a second mask, without moments of all that is there."""
+
+
 @pytest.mark.parametrize("name", TRAINED)
 class TestTraining:
     @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
     def test_losses_are_finite_scalars_and_so_are_their_gradients(self, small, name, regression):
         method = small.method(name, task=small.scores if regression else small.classes).train()
         batch = small.batch(regression=regression)
-        losses = method.training_losses(batch, small.masks(batch))
+        losses = training_losses(method, batch, small.masks(batch))
         assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
         sum(losses.values()).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+
+    def test_poison_in_what_is_hidden_reaches_a_named_loss_and_nothing_else(self, small, name):
+        """Not even a gradient, where no loss is named; where one is, the others keep their values."""
+        method, batch = small.method(name, **OWN_VIEW.get(name, {})).train(), small.batch()
+        visible = small.masks(batch)
+        training_losses(method, batch, visible)  # what starts from the first batch has started
+
+        def losses(given):
+            torch.manual_seed(1)
+            return training_losses(method, given, visible)
+
+        clean, poisoned = losses(batch), losses(small.poisoned(batch, visible))
+        others = [key for key in clean if key not in getattr(method, "hidden_losses", ())]
+        assert "cls" in others
+        for key in others:
+            torch.testing.assert_close(poisoned[key], clean[key])
+        if not looks_at_hidden(method):
+            sum(poisoned.values()).backward()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
 
     @pytest.mark.parametrize("case", AWKWARD)
     def test_awkward_batches_stay_finite(self, small, name, case):
@@ -149,13 +173,13 @@ class TestTraining:
         method = small.method(name).eval()
         batch = small.batch(absent=0.0)
         visible = small.masks(batch)
-        wanted = method.training_losses(batch, visible)["cls"]
+        wanted = training_losses(method, batch, visible)["cls"]
         blind = visible.clone()
         blind[3] = False
         others = torch.tensor([r for r in range(10) if r != 3])
-        without_it = method.training_losses(small.take(batch, others), visible[others])["cls"]
+        without_it = training_losses(method, small.take(batch, others), visible[others])["cls"]
         torch.testing.assert_close(
-            method.training_losses(batch, blind)["cls"], without_it, atol=1e-5, rtol=1e-5
+            training_losses(method, batch, blind)["cls"], without_it, atol=1e-5, rtol=1e-5
         )
         assert not torch.isclose(wanted, without_it)
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.methods.asking import predictions
 from cmarr.methods.pooled import PooledFeatures, by_condition, fit_linear_model
 from cmarr.methods.recovered import Recovered
 from cmarr.modalities import CONDITIONS
@@ -29,7 +30,7 @@ def test_what_is_recovered_is_ridge_regression(small, fitted):
     sources = np.concatenate([features.standard(batch, m).numpy() for m in "st"], 1)
     alpha = 0.5 * 2 * (small.dims["s"] + small.dims["t"])
     ridge = Ridge(alpha=alpha, fit_intercept=False).fit(sources, features.standard(batch, "v").numpy())
-    found = method.predict(batch, {"st": visibility("st", 40)})["st"].recovered["v"][:, 0]
+    found = predictions(method, batch, {"st": visibility("st", 40)})["st"].recovered["v"][:, 0]
     assert found.numpy() == pytest.approx(ridge.predict(sources), abs=1e-5)
 
 
@@ -38,7 +39,7 @@ def test_it_is_one_logistic_regression_on_the_filled_rows_of_all_conditions(smal
     method = fitted(batch)
     parts = []
     for condition in CONDITIONS:
-        recovered = method.predict(batch, {"x": visibility(condition, 40)})["x"].recovered
+        recovered = predictions(method, batch, {"x": visibility(condition, 40)})["x"].recovered
         parts.append(
             np.concatenate(
                 [
@@ -53,22 +54,22 @@ def test_it_is_one_logistic_regression_on_the_filled_rows_of_all_conditions(smal
     rows, labels = np.concatenate(parts), np.tile(batch.labels.numpy(), len(CONDITIONS))
     width = 2 * sum(small.dims.values())
     reference = LogisticRegression(C=15 / 3.5 / width, max_iter=2000, tol=1e-8).fit(rows, labels)
-    logits = method.predict(batch, {"svt": visibility("svt", 40)})["svt"].logits
+    logits = predictions(method, batch, {"svt": visibility("svt", 40)})["svt"].logits
     assert logits.softmax(1).numpy() == pytest.approx(reference.predict_proba(parts[-1]), abs=2e-3)
 
 
 def test_zeros_recover_nothing(small, fitted):
     batch = small.batch(40)
     method = fitted(batch, fill="zeros")
-    found = method.predict(batch, {"s": visibility("s", 40)})["s"]
+    found = predictions(method, batch, {"s": visibility("s", 40)})["s"]
     assert not found.recovered
-    twin = fitted(batch).predict(batch, {"s": visibility("s", 40)})["s"]
+    twin = predictions(fitted(batch), batch, {"s": visibility("s", 40)})["s"]
     assert not torch.equal(found.logits, twin.logits)
 
 
 def test_where_nothing_is_missing_the_filling_does_not_enter_the_prediction(small, fitted):
     batch = small.batch(40, absent=0.0)
-    found = fitted(batch).predict(batch, {"svt": visibility("svt", 40)})["svt"]
+    found = predictions(fitted(batch), batch, {"svt": visibility("svt", 40)})["svt"]
     assert not any(rows.any() for rows in found.recovered_rows.values())
 
 
@@ -86,7 +87,7 @@ def test_a_pair_never_seen_together_is_filled_with_the_mean(small):
     )
     method = Recovered(small.dims, small.classes, Recovered.Settings())
     method.fit(both, torch.Generator())
-    found = method.predict(batch, {"s": visibility("s", 40)})["s"]
+    found = predictions(method, batch, {"s": visibility("s", 40)})["s"]
     assert torch.equal(found.recovered["t"], torch.zeros_like(found.recovered["t"]))
     assert found.recovered["v"].any()
 

@@ -19,15 +19,11 @@ class Copies(nn.Module):
     def truths(self, batch):
         return {m: batch.values[m].view(-1, 1, 1) for m in ("s", "t")}
 
-    def predict(self, batch, visible):
-        truth, found = self.truths(batch), {}
-        for name, shown in visible.items():
-            s = truth["s"] * shown[:, 0].view(-1, 1, 1)
-            t = torch.where(shown[:, 2].view(-1, 1, 1), truth["t"], s)
-            total = (s + t).view(-1, 1)
-            logits = total if self.outputs == 1 else torch.cat([total, -total], 1)
-            found[name] = Prediction(logits, recovered={"t": t})
-        return found
+    def predict(self, batch):
+        s, t = (batch.spread(m, x) for m, x in self.truths(batch).items())
+        t = torch.where(batch.available[:, 2].view(-1, 1, 1), t, s)
+        total = (s + t).view(-1, 1)
+        return Prediction(total if self.outputs == 1 else torch.cat([total, -total], 1), recovered={"t": t})
 
 
 def recovered_by(outputs: int):

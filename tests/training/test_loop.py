@@ -33,16 +33,14 @@ class Pooled(nn.Module):
         super().__init__()
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(width, 2))
 
-    def logits(self, batch, visible):
-        usable = batch.available & visible
-        pooled = sum(batch.padded(m)[0].sum(1) * usable[:, [i]] for i, m in enumerate("svt"))
-        return self.head(pooled)
+    def logits(self, batch):
+        return self.head(sum(batch.spread(m, batch.padded(m)[0].sum(1)) for m in "svt"))
 
-    def training_losses(self, batch, visible):
-        return {"cls": nn.functional.cross_entropy(self.logits(batch, visible), batch.labels)}
+    def training_losses(self, batch, targets):
+        return {"cls": nn.functional.cross_entropy(self.logits(batch), batch.labels)}
 
-    def predict(self, batch, visible):
-        return {name: Prediction(self.logits(batch, mask)) for name, mask in visible.items()}
+    def predict(self, batch):
+        return Prediction(self.logits(batch))
 
 
 def store(rows: int, seed: int, width: int = 4) -> Store:
@@ -119,9 +117,9 @@ def test_a_batch_never_holds_a_single_utterance():
     sizes = []
 
     class Spy(Pooled):
-        def training_losses(self, batch, visible):
+        def training_losses(self, batch, targets):
             sizes.append(len(batch))
-            return super().training_losses(batch, visible)
+            return super().training_losses(batch, targets)
 
     method = Spy()
     fit(method, Normaliser(dict.fromkeys("svt", 4)), store(17, 0), store(8, 1), **OPTIONS | {"epochs": 1})
@@ -130,8 +128,8 @@ def test_a_batch_never_holds_a_single_utterance():
 
 def test_divergence_is_named_not_trained_on():
     class Exploding(Pooled):
-        def training_losses(self, batch, visible):
-            return {"udcl": self.logits(batch, visible).sum() * torch.inf}
+        def training_losses(self, batch, targets):
+            return {"udcl": self.logits(batch).sum() * torch.inf}
 
     with pytest.raises(UserError, match=r"loss/udcl is .* in epoch 1: training diverged; lower train.lr"):
         fit(Exploding(), Normaliser(dict.fromkeys("svt", 4)), store(16, 0), store(8, 1), **OPTIONS)
@@ -139,9 +137,9 @@ def test_divergence_is_named_not_trained_on():
 
 def test_a_validation_score_that_is_no_number_is_named_too():
     class Wild(Pooled):
-        def predict(self, batch, visible):
+        def predict(self, batch):
             nothing = torch.full((len(batch), 1), torch.nan)
-            return {name: Prediction(nothing) for name in visible}
+            return Prediction(nothing)
 
     options = OPTIONS | {
         "task": Task()
@@ -222,9 +220,9 @@ class InStages(Pooled):
             Stage("learn", 0.5, ("cls",)),
         ]
 
-    def training_losses(self, batch, visible):
+    def training_losses(self, batch, targets):
         size = sum(p.square().sum() for p in self.parameters())
-        return {**super().training_losses(batch, visible), "size": size}
+        return {**super().training_losses(batch, targets), "size": size}
 
 
 def train_in_stages(checkpoint=None, on_epoch=lambda epoch: None, **changes):

@@ -20,6 +20,7 @@ from cmarr.files import file_digest, write_json
 from cmarr.folds.files import read_folds
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
+from cmarr.methods.asking import predictions
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS, MODALITIES
@@ -177,7 +178,7 @@ def test_an_answer_that_is_looked_up_is_the_answer_under_the_mixed_masks(evaluat
             rows = rows.set_index("id").loc[list(store.ids)]
             visible = torch.tensor([[m in condition for m in MODALITIES] for condition in rows["condition"]])
             with torch.no_grad():
-                logits = model.method.predict(batch, {"mixed": visible})["mixed"].logits
+                logits = predictions(model.method, batch, {"mixed": visible})["mixed"].logits
             expected = rows[[f"p_{name}" for name in CLASSES]].to_numpy()
             np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-6)
 
