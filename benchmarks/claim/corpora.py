@@ -72,7 +72,19 @@ def settings_of(corpus: Corpus, methods: tuple[str, ...]) -> Settings:
     dataset = found.datasets[corpus.dataset]
     own = {"options": {**dataset.options, **dict(corpus.options)}, "folds": corpus.folds or dataset.folds}
     datasets = {**found.datasets, corpus.dataset: dataset.model_copy(update=own)}
-    return found.model_copy(update={"datasets": datasets, "methods": methods, "ablate": (), "cross": ()})
+    ablate = tuple(name for name in methods if name in found.ablations)
+    varied = (found.ablations[name].method for name in ablate)
+    trained = tuple(dict.fromkeys([*(name for name in methods if name not in ablate), *varied]))
+    return found.model_copy(
+        update={
+            "datasets": datasets,
+            "methods": trained,
+            "ablate": ablate,
+            "recovery": (),
+            "clusters": (),
+            "cross": (),
+        }
+    )
 
 
 def prepared(corpus: Corpus, out: Path, workers: int) -> Prepared:

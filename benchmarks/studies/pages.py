@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import arithmetic as moves
+from benchmarks.claim.table import claim
 from benchmarks.machine import sentence
 from benchmarks.records import RESULTS as FIGURES
 from benchmarks.records import kept
@@ -239,6 +240,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "benchmark": benchmark,
     "denseface": denseface,
+    "claim": lambda page, size: claim(size),
 }
 
 
