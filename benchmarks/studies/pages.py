@@ -98,9 +98,10 @@ def conditions(page: Path, name: str, metric: str, *methods: str) -> str:
     return f"{markdown_table(pd.DataFrame(rows))}\n{source(page, found, metric, '± deviations over folds, over seeds')}"
 
 
-def source(page: Path, found: Stored, metric: str, spread: str = "[95 % interval]") -> str:
+def source(page: Path, found: Stored, metric: str, spread: str = "") -> str:
     """What the numbers of a table are, and where they come from."""
     meta, told = next(iter(found.summaries.values()))["meta"], found.content
+    spread = spread or "[95 % interval] ± deviations over folds, over seeds"
     measure = LABELS.get(metric, metric) + (" in %" if unit(metric) else "")
     of = f"{many(meta['folds'], 'fold')} and " if meta["folds"] > 1 else ""
     link = f"[`{name_of(found)}`]({'results' if page.parent == ROOT else '../results'}/{name_of(found)})"
