@@ -20,8 +20,9 @@ class Utterance:
     regression target; `split` an official split ('train', 'valid', 'test') or None. `audio_whole` says
     that the audio file holds this utterance alone, so that `start` and `end` are places in the video only.
     `words` are (word, start, end), in seconds from the beginning of the utterance; `ratings` numbers by
-    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale. `damage` is what a
-    protocol does to the recording as it is read (`cmarr.media.clips.Damage`); no manifest file holds it.
+    name (valence, arousal, dominance, intensity, ...), on the corpus' own scale; `seconds` among them is how long the
+    corpus' table says that the utterance lasts. `damage` is what a protocol does to the recording as it is read
+    (`cmarr.media.clips.Damage`); no manifest file holds it.
     """
 
     id: str

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
+from cmarr.corpora.expected import Finding
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.errors import many
 from cmarr.folds.files import ROLES, Fold
@@ -28,11 +29,13 @@ def corpus_section(
     available: Mapping[str, Collection[str]],
     seconds: Mapping[str, float],
     fold_rule: str,
+    doubts: Sequence[Finding] = (),
     rejected: pd.DataFrame,
 ) -> Section:
     """The section of Table 1.
 
-    available: modality -> ids that have its features. seconds: id -> length. rejected: id, modality, stage, reason.
+    available: modality -> ids that have its features. seconds: id -> length. doubts: see `cmarr.folds.hygiene`.
+    rejected: id, modality, stage, reason.
     """
     whole = corpus_table(dataset, utterances, classes, available, seconds)
     rows = [whole]
@@ -57,7 +60,7 @@ def corpus_section(
             "folds",
             "Utterances in every fold, and what the test part lacks.",
             folds_frame(folds, available),
-            [fold_rule],
+            [fold_rule, *(f"{doubt.text}. {doubt.advice}".rstrip(" .") + "." for doubt in doubts)],
         ),
     ]
     blocks += quarantine(rejected)
@@ -93,7 +96,7 @@ def quarantine(rejected: pd.DataFrame) -> list[Table | Points]:
 
 def section(study: Study) -> Section:
     """The corpus of this study."""
-    seconds, classes = durations(study.utterances), study.settings["classes"]
+    seconds, classes = durations(study.utterances, study.headers), study.settings["classes"]
     made = corpus_section(
         study.dataset,
         study.utterances,
@@ -102,6 +105,7 @@ def section(study: Study) -> Section:
         available=study.available,
         seconds=seconds,
         fold_rule=study.fold_rule,
+        doubts=study.doubts,
         rejected=study.rejected,
     )
     whole = corpus_table(study.dataset, study.utterances, classes, study.available, seconds)

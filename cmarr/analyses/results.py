@@ -478,7 +478,7 @@ def section(study: Study) -> Section:
         task,
         dataset=study.dataset,
         selection=describe_selection(study.settings["selection"], task, study.settings["refit"]),
-        folds=study.fold_rule,
+        folds=study.leakage,
         features=study.features,
         cluster=study.cluster,
         published=paper is not None,

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from cmarr.corpora.expected import RANGES, Finding
+from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_path, read_predictions
@@ -15,7 +17,9 @@ from cmarr.evaluation.summary import summarise
 from cmarr.features.shards import load_features
 from cmarr.files import read_json
 from cmarr.folds.files import Fold, read_folds, read_rule
+from cmarr.folds.hygiene import Corpus, hygiene
 from cmarr.masks.protocols import FIXED
+from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
 from cmarr.task import Task
 from cmarr.utterance import Utterance
@@ -118,6 +122,25 @@ class Study:
     def fold_rule(self) -> str:
         """How the folds were made, a sentence."""
         return read_rule(self.at.folds)
+
+    @cached_property
+    def headers(self) -> dict[str, Header | Failure]:
+        """Path -> what the header of a recording says."""
+        return read_headers(
+            sorted({p for u in self.utterances for p in (u.audio, u.video) if p and is_media(p)})
+        )
+
+    @cached_property
+    def doubts(self) -> list[Finding]:
+        """What lets a model answer from something else than what is felt, see `cmarr.folds.hygiene`."""
+        ranges = RANGES.get(self.settings["corpus"]["kind"], {})
+        return hygiene(Corpus(self.utterances, self.folds, self.headers, ranges))
+
+    @property
+    def leakage(self) -> str:
+        """How the folds were made, and the gravest doubts about what they keep apart."""
+        warnings = [doubt.text for doubt in self.doubts if doubt.level == "warning"]
+        return f"{self.fold_rule} But: {'; '.join(warnings)}." if warnings else self.fold_rule
 
     @cached_property
     def utterances(self) -> list[Utterance]:

@@ -152,7 +152,7 @@ def section(study: Study) -> Section:
     return summary_section(
         study,
         features=study.features,
-        fold_rule=study.fold_rule,
+        fold_rule=study.leakage,
         selection=describe_selection(study.settings["selection"], study.task, study.settings["refit"]),
         cluster=study.cluster,
     )

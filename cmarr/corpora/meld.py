@@ -38,7 +38,9 @@ _SPLITS = {
 }
 
 _CLIP = re.compile(r"dia(\d{1,6})_utt(\d{1,6})", re.ASCII)
+_TIME = re.compile(r"(\d{1,3}):(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?", re.ASCII)
 _COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
+_TIMES = ("StartTime", "EndTime")
 _AUDIO, _VIDEO = (".wav", ".flac", ".mp3"), (".mp4", ".avi", ".mkv")
 
 
@@ -46,8 +48,9 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
     """Read the rows of the tables; ids are like train_dia0_utt0.
 
     A clip's sound is its audio, unless there is an audio file of that name; a row without a clip has
-    text alone. The rating `sentiment` is -1, 0 or 1. Speakers recur in all parts. A row that cannot be
-    understood is rejected; raises UserError where there is no table, or one lacks a column.
+    text alone. The rating `sentiment` is -1, 0 or 1, `seconds` is how long the table says that it lasts. Speakers
+    recur in all parts. A row that cannot be understood is rejected; raises UserError where there is no table, or one
+    lacks a column.
     """
     tables = {p.name[: p.name.index("_")].lower(): p for p in reversed(_tables(root))}
     if not tables:
@@ -57,7 +60,9 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
     rejected: list[Rejected] = []
     for part, path in sorted(tables.items()):
         for line, row in read_table(path, _COLUMNS):
-            utterance = _utterance(part, {column: row[column].strip() for column in _COLUMNS}, clips)
+            utterance = _utterance(
+                part, {column: row.get(column, "").strip() for column in (*_COLUMNS, *_TIMES)}, clips
+            )
             if isinstance(utterance, str):
                 where = f"{path.name}, line {line}"
                 rejected.append(Rejected(f"{part} line {line}", None, "prepare", f"{where}: {utterance}"))
@@ -116,5 +121,19 @@ def _utterance(part: str, row: dict[str, str], clips: dict[tuple[str, str, str],
         speaker=row["Speaker"] or None,
         dialogue=f"{part}_{dialogue}",
         split=PARTS[part],
-        ratings={} if sentiment is None else {"sentiment": sentiment},
+        ratings=({} if sentiment is None else {"sentiment": sentiment}) | _lasting(row),
     )
+
+
+def _lasting(row: dict[str, str]) -> dict[str, float]:
+    """From `StartTime` to `EndTime`, in seconds of the episode, where the row has them and they can be."""
+    begin, end = (_TIME.fullmatch(row[column]) for column in _TIMES)
+    if not begin or not end:
+        return {}
+    lasting = _seconds(end) - _seconds(begin)
+    return {"seconds": round(lasting, 3)} if lasting > 0 else {}
+
+
+def _seconds(time: re.Match[str]) -> float:
+    hours, minutes, seconds, fraction = time.groups()
+    return 3600 * int(hours) + 60 * int(minutes) + int(seconds) + float(f"0.{fraction or 0}")

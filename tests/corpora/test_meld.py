@@ -25,7 +25,7 @@ def test_a_row_becomes_an_utterance_of_its_part(tmp_path):
     clip = by_id["dev_dia0_utt3"]
     assert (clip.label, clip.speaker, clip.dialogue, clip.text) == ("happy", "Rachel", "dev_dia0", "line 3")
     assert clip.audio == clip.video == str(tmp_path / "dev_splits_complete/dia0_utt3.mp4")
-    assert clip.ratings == {"sentiment": -1.0} and clip.start is None
+    assert clip.ratings == {"sentiment": -1.0, "seconds": 5.672} and clip.start is None
     assert by_id["test_dia0_utt3"].video == str(tmp_path / "output_repeated_splits_test/dia0_utt3.mp4")
     assert by_id["train_dia0_utt0"].video is None  # its clip is not there: text alone
 
