@@ -3,6 +3,7 @@
 from collections import Counter
 
 from cmarr.corpora.expected import beside
+from cmarr.corpora.inventory import unnamed_media
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import corpus_published, read_corpus
@@ -26,6 +27,8 @@ def main(dataset: str) -> None:
     for reason, count in Counter(r.reason for r in rejected).most_common():
         print(f"  quarantined {count}: {reason} (listed in {paths.quarantine})")
     if settings["features"] == "encoders":
+        for ending, names in unnamed_media(root, utterances, rejected).items():
+            print(f"  passed over {len(names)} {ending} of no utterance, as {names[0]}")
         absent = {m: sum(u.source(m) is None for u in kept) for m in MODALITIES}
         print("  naturally absent: " + ", ".join(f"{NAMES[m]} {n}" for m, n in absent.items()))
 

@@ -69,10 +69,11 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     stands in for transcripts that are not there. `score` is the sentiment, -3 to 3, `label` its sign. A line without
     a score, or one that cannot be understood, is rejected; so is a score without any text.
     """
-    scores = _labels(_label_file(root, options))
+    scores, unscored = _labels(_label_file(root, options))
     recordings = _recordings(root)
     utterances: list[Utterance] = []
-    rejected: list[Rejected] = []
+    rejected = [Rejected(id, None, "prepare", reason) for id, reason in unscored]
+    without = {id for id, _ in unscored}
     spoken: set[Key] = set()
     for path in _transcripts(root):
         lines, broken = _lines(path)
@@ -82,10 +83,10 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
             if key in spoken:  # a copy of the transcript in another folder
                 continue
             spoken.add(key)
-            if key not in scores:
+            if key not in scores and _id(key) not in without:
                 reason = "it has no score in the labels"
                 rejected.append(Rejected(_id(key), None, "prepare", reason))
-            else:
+            elif key in scores:
                 utterances.append(_utterance(key, line, scores[key], recordings))
     for key in sorted(set(scores) - spoken):
         if (text := scores[key].text) is None:
@@ -120,19 +121,24 @@ def _label_file(root: Path, options: Options) -> Path:
     )
 
 
-def _labels(path: Path) -> dict[Key, _Label]:
+def _labels(path: Path) -> tuple[dict[Key, _Label], list[tuple[str, str]]]:
+    """Scores by clip, and (id, reason) of what has none that can be used."""
     if path.suffix.lower() == ".csv":
         return _table(path)
-    found = {}
-    for utterance in mmsa.read(path, mmsa.Options())[0]:
+    found, unusable = {}, []
+    utterances, rejected = mmsa.read(path, mmsa.Options())
+    for utterance in utterances:
         video, _, clip = utterance.id.partition("$_$")
         if re.fullmatch(r"\d{1,6}", clip, re.ASCII) and utterance.score is not None:
             found[video, int(clip)] = _Label(utterance.score, utterance.split, utterance.text)
-    return found
+        else:
+            unusable.append((utterance.id, f"its id in {path.name} is not <video>$_$<number>"))
+    return found, [*unusable, *((r.id, r.reason) for r in rejected)]
 
 
-def _table(path: Path) -> dict[Key, _Label]:
-    found = {}
+def _table(path: Path) -> tuple[dict[Key, _Label], list[tuple[str, str]]]:
+    found: dict[Key, _Label] = {}
+    unusable = []
     columns = ("video_id", "clip_id", "label")
     for line, row in read_table(path, columns, "expected the labels of MMSA; fetch the table again"):
         try:
@@ -140,9 +146,12 @@ def _table(path: Path) -> dict[Key, _Label]:
             split = _SPLITS[row["mode"].lower()] if row.get("mode") else None
         except (ValueError, KeyError) as error:
             raise UserError(f"{path}, line {line}: {error} is no number or no split") from error
-        if math.isfinite(score):
-            found[key] = _Label(score, split, row.get("text"))
-    return found
+        label = _Label(score, split, row.get("text"))
+        if not math.isfinite(score):
+            unusable.append((_id(key), f"{path.name}, line {line}: its score is {score}"))
+        elif found.setdefault(key, label) != label:
+            raise UserError(f"{path}, line {line}: {_id(key)} has another score or text above; leave one")
+    return found, unusable
 
 
 def _transcripts(root: Path) -> list[Path]:
@@ -164,12 +173,15 @@ def _lines(path: Path) -> tuple[dict[int, _Line], list[tuple[int, str]]]:
             continue
         parts = raw.split("___", 4)
         if match := _MOSI.fullmatch(raw.strip()):
-            lines.setdefault(int(match[1]), _Line(match[2].strip()))
+            clip, line = int(match[1]), _Line(match[2].strip())
         elif len(parts) == 5 and (timed := _timed(parts)):
-            lines.setdefault(*timed)
+            clip, line = timed
         else:
             broken.append((number, f"{path.name}, line {number}: neither '3_DELIM_text' nor "
                            "'<video>___3___<start>___<end>___text'"))  # fmt: skip
+            continue
+        if lines.setdefault(clip, line) != line:
+            broken.append((number, f"{path.name}, line {number}: another line has the clip {clip}, too"))
     return lines, broken
 
 

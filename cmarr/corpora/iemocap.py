@@ -103,9 +103,10 @@ def read(root: Path) -> tuple[list[Utterance], list[Rejected]]:
         except Unreadable as error:
             rejected.append(Rejected(dialogue, None, "prepare", str(error)))
             continue
+        names_a_turn = re.compile(rf"{re.escape(dialogue)}_[FM]\w*\d", re.ASCII)
         for number, line in enumerate(lines, 1):
-            if not line.startswith("["):  # the header, a rater's line, a blank one
-                continue
+            if not line.lstrip().startswith("[") and not names_a_turn.search(line):
+                continue  # the header, a rater's line, a blank one
             turn = _turn(dialogue, line, words, found)
             if isinstance(turn, str):
                 id = next(iter(re.findall(rf"{re.escape(dialogue)}_\w+", line)), f"{dialogue} line {number}")

@@ -20,6 +20,8 @@ _LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 def corpus_files(root: str | Path, suffixes: Collection[str] = ()) -> list[Path]:
     """All files below `root`, sorted, links followed; hidden files and the litter of desktops left out.
 
+    A link to what is not there counts as a file, lest what was not fetched pass for what does not exist.
+
     `suffixes` (lower case, with the dot) keeps files with one of them, whatever their case. Raises
     UserError for a folder that may not be read.
     """
@@ -118,5 +120,5 @@ def _walk(folder: str, above: set[str]) -> Iterator[str]:
             continue
         if entry.is_dir():
             yield from _walk(entry.path, above | {real})
-        elif entry.is_file():
+        elif entry.is_file() or entry.is_symlink():
             yield entry.path

@@ -200,6 +200,10 @@ def findings(root: Path, utterances: list[Utterance], options: Options) -> list[
             shape = encoder.shapes[odd[0]]
             finding = f"{file}: {many(len(odd), 'utterance')} of another shape, as {odd[0]} {shape}"
             found.append(Finding("warning", finding, "they lose this modality; fetch the file again"))
+        unknown = set(encoder.shapes) - {u.id for u in utterances}
+        if unknown:
+            text = f"{file}: {many(len(unknown), 'name')} of no utterance of target passed over, as {min(unknown)}"
+            found.append(Finding("note", text))
     return [*found, _folds_finding(root)]
 
 

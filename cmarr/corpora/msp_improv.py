@@ -83,9 +83,9 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     rejected: list[Rejected] = []
     labelled = set()
     for number, line in enumerate(read_text(found.evaluation).split("\n"), 1):
-        if not line.startswith(("UTD-", "MSP-")):  # a rater's line, a blank one
+        if not re.match(r"\s*(UTD|MSP|IMPROV)-", line, re.IGNORECASE):  # a rater's line, a blank one
             continue
-        match = _LABEL.match(line)
+        match = _LABEL.match(line.strip())
         id = _id(match[1]) if match else None
         where = f"{found.evaluation.relative_to(root)}, line {number}"
         if not match or not id:

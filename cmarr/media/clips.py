@@ -104,6 +104,8 @@ def require_file(path: str) -> None:
     file = Path(path)
     if not file.is_file():
         what = "is a folder, not a media file" if file.is_dir() else "does not exist"
+        if file.is_symlink():
+            what = f"is a link to {file.readlink()}, which is not there (`git annex get`, `datalad get`?)"
         raise Unreadable(f"{path} {what}; correct the path, or leave it empty if this modality is absent")
     if file.stat().st_size == 0:
         raise Unreadable(f"{path} is empty (0 bytes); fetch the file again, or leave its path empty")

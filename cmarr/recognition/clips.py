@@ -14,7 +14,7 @@ from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import Header
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.text_files import read_text
-from cmarr.errors import Unreadable, UserError, did_you_mean
+from cmarr.errors import Unreadable, UserError, did_you_mean, many
 from cmarr.media.clips import Failure
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
@@ -31,6 +31,7 @@ TABLES = (".csv", ".parquet")
 
 OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
 
+_WORDS = {"text", "captions"}
 _KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": ENDINGS}
 
 SHORTEST_WINDOW = 0.25
@@ -215,16 +216,32 @@ def find_clips(
     return [clip if text is None else Given(replace(clip.utterance, text=text, words=()))]
 
 
+LISTED = 20
+"""Files that are passed over of which each is named."""
+
+
 def passed_over(paths: Iterable[str | Path]) -> str | None:
     """A sentence about the files of folders that `find_clips` takes for no clips, by their endings; or None."""
-    known = {*AUDIO, *VIDEO, *TEXTS}
-    folders = [path for path in map(Path, paths) if path.is_dir()]
-    left = [path for folder in folders for path in corpus_files(folder) if path.suffix.lower() not in known]
-    if not left:
-        return None
-    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-    listed = ", ".join(printable(path) for path in left[:3])
-    return f"passed over, having no ending of sound, video or text: {listed}{more}; name such a file to have it read"
+    left: list[Path] = []
+    hidden = 0
+    for folder in (path for path in map(Path, paths) if path.is_dir()):
+        files = corpus_files(folder)
+        left += [path for path in files if path.suffix.lower() not in {*AUDIO, *VIDEO, *TEXTS}]
+        hidden += sum(path.is_file() for path in folder.rglob("*")) - sum(path.is_file() for path in files)
+        left += [
+            found["text"] for found in _groups(folder, files)[0].values() if len(found.keys() & _WORDS) > 1
+        ]
+    told = []
+    if left:
+        more = f" and {many(len(left) - LISTED, 'more file')}" if len(left) > LISTED else ""
+        listed = ", ".join(printable(path) for path in left[:LISTED])
+        told.append(
+            f"passed over, having no ending of sound, video or text, or captions beside them: {listed}{more}; name "
+            "such a file to have it read"
+        )
+    if hidden > 0:
+        told.append(f"passed over: {many(hidden, 'hidden file')}")
+    return "; ".join(told) or None
 
 
 def _file(path: Path, allow_outside: bool) -> Given:
@@ -241,17 +258,29 @@ def _file(path: Path, allow_outside: bool) -> Given:
     return beside(utterance, said)
 
 
-def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
+def _groups(folder: Path, files: Iterable[Path]) -> tuple[dict[str, dict[str, Path]], list[Path]]:
+    """Name -> what the files of a folder that share it are, by kind; a second one of a kind goes by its whole name."""
     groups: dict[str, dict[str, Path]] = {}
-    files = corpus_files(folder, {*AUDIO, *VIDEO, *TEXTS})
-    for path in files:
+    media = [path for path in files if path.suffix.lower() in {*AUDIO, *VIDEO, *TEXTS}]
+    for path in media:
         kind = next(k for k, endings in _KINDS.items() if path.suffix.lower() in endings)
-        stem = os.path.relpath(path, folder).removesuffix(path.suffix)
-        if not allow_outside and not _inside(path, folder):
+        whole = os.path.relpath(path, folder)
+        stem = whole.removesuffix(path.suffix)
+        if kind in groups.setdefault(stem, {}):
+            stem = whole
+        groups.setdefault(stem, {})[kind] = path
+    return groups, media
+
+
+def _folder(folder: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
+    files = corpus_files(folder)
+    outside = [path for path in files if not allow_outside and not _inside(path, folder)]
+    groups, media = _groups(folder, (path for path in files if path not in outside))
+    for path in outside:
+        if path.suffix.lower() in {*AUDIO, *VIDEO, *TEXTS}:
+            media.append(path)
             yield Refusal(printable(path), f"it {OUTSIDE}")
-            continue
-        groups.setdefault(stem, {}).setdefault(kind, path)
-    if not files:
+    if not media:
         endings = " ".join((*AUDIO, *VIDEO, *TEXTS))
         yield Refusal(printable(folder), f"it holds no media and no text ({endings})")
     for stem, found in sorted(groups.items()):

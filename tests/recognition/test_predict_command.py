@@ -208,11 +208,16 @@ def test_no_file_of_a_folder_vanishes(predict, clips, tmp_path):
     folder.mkdir()
     for name in ("one.caf", "two.weba"):
         (folder / name).write_bytes((clips / "a.wav").read_bytes())
-    for name in ("notes.pdf", "b.jpg", "c.jpg", "d.jpg"):
+    for name in ("notes.pdf", "b.jpg", "two.txt", "two.srt", ".hidden.wav", *(f"{i}.xyz" for i in range(19))):
         (folder / name).write_bytes(b"x")
+    (folder / "one.wav").write_bytes((clips / "a.wav").read_bytes())
+    (folder / "gone.wav").symlink_to(folder / "annex")
     status, output, notes = predict(folder)
-    assert status == 0 and [line.split()[0] for line in output.splitlines()[1:]] == ["one", "two"]
-    assert "passed over, having no ending of sound, video or text:" in notes and "and 1 more" in notes
+    names = [line.split()[0] for line in output.splitlines()[1:]]
+    assert status == 1 and [name for name in names if name != "!"] == ["gone", "one", "one.wav", "two"]
+    assert f"is a link to {folder / 'annex'}, which is not there" in output
+    assert "passed over, having no ending of sound, video or text, or captions beside them:" in notes
+    assert "b.jpg" in notes and "and 2 more files" in notes and "passed over: 1 hidden file" in notes
 
 
 def test_sound_on_another_scale_is_named(predict, tmp_path):
