@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from cmarr.declaration import Count, Section, setting
+from cmarr.declaration import Count, NotNegative, Section, setting
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.protocol import libraries
 from cmarr.media.spectrum import LogMelRows
@@ -11,34 +11,40 @@ from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
 class LogMel:
-    """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames."""
+    """`bands` log-mel bands and their deltas of 25 ms frames, one every 10 ms, averaged over `pool` frames.
+
+    Silence at the beginning and the end says how a recording was cut, not how it was spoken: it is left out.
+    """
 
     class Settings(Section):
         """log-mel bands of 25 ms windows every 10 ms, and their change over time"""
 
         bands: Count = setting(80, "bands, >= 1; a feature vector holds twice as many numbers")
         pool: Count = setting(5, "windows averaged into one frame, >= 1; 5 gives 20 frames/s")
+        trim: NotNegative = setting(
+            25.0,
+            "dB below the loudest window; what is quieter at either end is left out. >= 0; 0 = nothing is",
+        )
 
     modality = "s"
 
     def __init__(self, settings: Settings, *, workers: int = 2, seconds: float = 60.0):
-        bands, pool = settings.bands, settings.pool
-        self.bands, self.pool = bands, pool
+        self.settings = settings
         self.workers, self.seconds = workers, seconds
-        self.dim = 2 * bands
-        self.reader = partial(LogMelRows, bands, pool)
+        self.dim = 2 * settings.bands
+        self.reader = partial(LogMelRows, settings.bands, settings.pool, settings.trim)
 
     def describe(self) -> dict[str, str]:
         """Name, revision, libraries and parameters."""
         return {
             "encoder": "logmel",
-            "revision": "1",
+            "revision": "2",
             "libraries": libraries("torchaudio", "av", "soundfile"),
-            "parameters": f"bands={self.bands} pool={self.pool}",
+            "parameters": " ".join(f"{key}={value}" for key, value in self.settings.model_dump().items()),
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
-        """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of N samples."""
+        """One sequence an utterance: (T, dim), T = ceil((floor((N - 400) / 160) + 1) / pool) of the N samples left."""
         return clip_features(utterances, "s", self.reader, self.workers, self.seconds)
 
 

@@ -17,14 +17,17 @@ reads 3 points more than with a floor at the rounding noise itself."""
 
 
 class LogMelRows:
-    """Clips -> rows (T, 2 x bands) float32 and their times (T,), in seconds from the clip's start."""
+    """Clips -> rows (T, 2 x bands) float32 and their times (T,), in seconds from the clip's start.
 
-    def __init__(self, bands: int, pool: int):
+    trim: dB below the loudest window; what is quieter at either end has no row. 0: everything has.
+    """
+
+    def __init__(self, bands: int, pool: int, trim: float = 0.0):
         import torch
         from torchaudio.functional import melscale_fbanks
 
         torch.set_num_threads(1)
-        self.pool = pool
+        self.pool, self.trim = pool, trim
         self.window = torch.hann_window(FRAME, periodic=False)
         self.bank = melscale_fbanks(FFT // 2 + 1, 20.0, RATE / 2, bands, RATE)  # (257, bands)
 
@@ -46,11 +49,16 @@ class LogMelRows:
         import torch
         from torchaudio.functional import compute_deltas
 
-        frames = torch.from_numpy(samples).unfold(0, FRAME, STEP) * self.window  # (F, 400)
-        power = torch.fft.rfft(frames, n=FFT).abs().square()  # (F, 257)
+        frames = torch.from_numpy(samples).unfold(0, FRAME, STEP)  # (F, 400)
+        middles = (torch.arange(len(frames)) * STEP + FRAME / 2) / RATE  # (F,) seconds
+        if self.trim:
+            level = frames.var(1, correction=0)
+            loud = (level >= level.max() * 10 ** (-self.trim / 10)).nonzero()
+            spoken = slice(int(loud[0]), int(loud[-1]) + 1)
+            frames, middles = frames[spoken], middles[spoken]
+        power = torch.fft.rfft(frames * self.window, n=FFT).abs().square()  # (F, 257)
         bands = torch.log(power @ self.bank + FLOOR)  # (F, bands)
         both = torch.cat([bands, compute_deltas(bands.T).T], dim=1)  # (F, 2 bands)
         rows = torch.stack([part.mean(dim=0) for part in torch.split(both, self.pool)])  # (T, 2 bands)
-        middles = (torch.arange(len(both)) * STEP + FRAME / 2) / RATE  # (F,) seconds
         times = torch.stack([part.mean() for part in torch.split(middles, self.pool)])  # (T,)
         return rows.numpy(), times.numpy()

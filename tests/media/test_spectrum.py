@@ -79,3 +79,20 @@ def test_less_than_one_frame_is_said_in_a_sentence(tmp_path):
     (answer,) = LogMelRows(bands=80, pool=5)([Clip(path)])
     assert isinstance(answer, Failure)
     assert "lasts 20 ms, shorter than one frame of 25 ms" in answer.reason
+
+
+def test_silence_at_the_ends_has_no_row_and_within_it_has():
+    silence, sound = 1e-3 * noise(0.5), noise(0.5)
+    clip = np.concatenate([silence, sound, silence, sound, silence, silence]).astype(np.float32)
+    rows, times = LogMelRows(bands=40, pool=1, trim=25.0).rows(clip)
+    assert times[0] == pytest.approx(0.5, abs=0.02)  # of the whole clip, still
+    assert times[-1] == pytest.approx(2.0, abs=0.02)
+    assert len(rows) == pytest.approx(150, abs=3)
+    every, _ = LogMelRows(bands=40, pool=1).rows(clip)
+    assert len(every) == 298
+    whole, _ = LogMelRows(bands=40, pool=1, trim=80.0).rows(clip)
+    assert np.array_equal(whole, every)
+
+
+def noise(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=int(seconds * 16000)) * 0.1
