@@ -19,6 +19,7 @@ from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.evaluation.summary import fold_table, long_table
 from cmarr.modalities import NAMES
 from cmarr.report.notes import (
+    closed_forms,
     describe_selection,
     difference,
     footnotes,
@@ -477,7 +478,9 @@ def section(study: Study) -> Section:
         study.summaries,
         task,
         dataset=study.dataset,
-        selection=describe_selection(study.settings["selection"], task, study.settings["refit"]),
+        selection=describe_selection(
+            study.settings["selection"], task, study.settings["refit"], closed_forms(study.settings)
+        ),
         folds=study.leakage,
         features=study.features,
         cluster=study.cluster,

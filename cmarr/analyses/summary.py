@@ -10,7 +10,7 @@ from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
-from cmarr.report.notes import FEW, ONE_SEED, describe_selection, nothing_can_be_shown
+from cmarr.report.notes import FEW, ONE_SEED, closed_forms, describe_selection, nothing_can_be_shown
 from cmarr.report.numbers import interval_text, unit, value_text
 from cmarr.report.page import Points, Section
 
@@ -153,7 +153,9 @@ def section(study: Study) -> Section:
         study,
         features=study.features,
         fold_rule=study.leakage,
-        selection=describe_selection(study.settings["selection"], study.task, study.settings["refit"]),
+        selection=describe_selection(
+            study.settings["selection"], study.task, study.settings["refit"], closed_forms(study.settings)
+        ),
         cluster=study.cluster,
     )
 

@@ -21,6 +21,7 @@ class Batch:
     sequence:  modality -> (B,) int64, which of the U sequences is the utterance's, -1: none. Empty where each has its
                own, U = B and the length is 0 exactly where the modality is not available
     visible:   (B, 3) bool, what was left to be seen where something was hidden, had it been there; None: everything
+    speakers:  (B,) int64, the same number where the speaker is the same; None: not known
     """
 
     values: Mapping[str, Tensor]
@@ -30,6 +31,7 @@ class Batch:
     longest: Mapping[str, int] = field(default_factory=dict)
     sequence: Mapping[str, Tensor] = field(default_factory=dict)
     visible: Tensor | None = None
+    speakers: Tensor | None = None
 
     def __len__(self) -> int:
         return self.available.shape[0]

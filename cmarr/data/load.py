@@ -1,9 +1,11 @@
 """From the files of the pipeline to stores."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cmarr.corpora.manifest import read_manifest
 from cmarr.data.store import Store, build_store
@@ -29,7 +31,11 @@ def load_store(
             wanted = "a score" if task.regression else f"one of the labels {', '.join(task.classes)}"
             raise NotComputed(f"utterance {name} has not {wanted}; prepare the corpus again")
         labels.append(label)
-    return build_store(ids, features, labels)
+    who = [utterances[name].cluster("speaker") for name in ids]
+    numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(who))}
+    return replace(
+        build_store(ids, features, labels), speakers=torch.tensor([numbers[speaker] for speaker in who])
+    )
 
 
 def by_id(manifest: str | Path) -> dict[str, Utterance]:

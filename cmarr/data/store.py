@@ -23,6 +23,7 @@ class Store:
     lengths: modality -> (N,) int64 on the host; 0 where the modality is not available
     labels:  (N,) int64 class indices, or float32 scores
     directions: modality that comes as counts of terms -> the width that these are brought down to
+    speakers: (N,) int64 on the host, the same number where the speaker is the same; None: not known
     """
 
     ids: tuple[str, ...]
@@ -31,6 +32,7 @@ class Store:
     lengths: Mapping[str, Tensor]
     labels: Tensor
     directions: Mapping[str, int] = field(default_factory=dict)
+    speakers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +75,7 @@ class Store:
         there = {m: own.to(device) for m, own in lengths.items()}
         available, labels = available.to(device), self.labels[rows.to(device)]
         first = {m: own.to(device) for m, own in starts.items()}
+        who = None if self.speakers is None else self.speakers[rows]
         spans = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
         elsewhere = [m for m, own in self.values.items() if own.device != device]
 
@@ -94,6 +97,7 @@ class Store:
                 labels[span],
                 {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
                 visible=None if seen is None else seen[span],
+                speakers=None if who is None else who[span],
             )
 
     def frames(self) -> dict[str, "Frames"]:

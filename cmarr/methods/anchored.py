@@ -108,7 +108,7 @@ class Anchored(nn.Module):
         super().__init__()
         self.task, self.automatic = task, settings.weight == "auto"
         self.network: Masked | CMARR = settings.built(dims, task)
-        self.gaussian = Gaussian(dims, task, Gaussian.Settings(shrink=settings.shrink))
+        self.gaussian = Gaussian(dims, task, Gaussian.Settings(shrink=settings.shrink, learn_from="training"))
         share = 1.0 if settings.weight == "auto" else settings.weight
         self.chosen = share  # what the weight becomes when the closed form is there
         self.register_buffer("weight", torch.ones(()))

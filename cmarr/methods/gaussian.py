@@ -8,6 +8,7 @@ reading of the paper, but the bound that flows have to beat.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,17 +17,27 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.declaration import Positive, PositiveShare, Section, setting
-from cmarr.methods.pooled import NEVER, Fitted, PooledFeatures, by_condition
+from cmarr.declaration import Positive, PositiveShare, setting
+from cmarr.methods.left_out import parts_of
+from cmarr.methods.pooled import NEVER, Fitted, PooledFeatures, Pooling, by_condition
 from cmarr.methods.protocol import Prediction
-from cmarr.modalities import CONDITIONS
+from cmarr.modalities import CONDITIONS, visible
 from cmarr.task import Task
 
 COLDEST, HOTTEST = 0.02, 2.0
 """Between which the factor on the logits is looked for."""
 
 QUANTILES = 101
-"""Points of the distribution of distances that is kept of the validation utterances."""
+"""Points of the distribution of distances that is kept of utterances that were not learnt from."""
+
+
+@dataclass
+class _Held:
+    """What is known of utterances that were not learnt from; `distances` by the index of the condition."""
+
+    logits: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+    distances: dict[int, list[Tensor]] = field(default_factory=dict)
 
 
 class Gaussian(Fitted):
@@ -37,10 +48,10 @@ class Gaussian(Fitted):
         task: classes, or none for the regression of a score.
         settings: see `Settings`.
 
-    Obeys `ClosedForm` and `Calibrated`. Its recovered representations are standardised pooled features, (B, 1, 2 D).
+    Obeys `ClosedForm` and `Calibrated`. Its recovered representations are standardised pooled features, (B, 1, W).
     """
 
-    class Settings(Section):
+    class Settings(Pooling):
         """Shrinkage and certainty of `gaussian`."""
 
         shrink: PositiveShare = setting(
@@ -48,7 +59,7 @@ class Gaussian(Fitted):
         )
         temperature: Literal["auto"] | Positive = setting(
             "auto",
-            "factor on the logits; auto = by likelihood on validation data. Changes no predicted class",
+            "factor on the logits; auto = by likelihood on speakers that were not learnt from. Changes no class",
         )
 
     deterministic = True
@@ -64,7 +75,8 @@ class Gaussian(Fitted):
     def __init__(self, dims: Mapping[str, int], task: Task, settings: "Gaussian.Settings") -> None:
         super().__init__()
         self.task, self.shrink, self.automatic = task, settings.shrink, settings.temperature == "auto"
-        self.features = PooledFeatures(dims)
+        self.learns_from_both = settings.learn_from == "both"
+        self.features = PooledFeatures(dims, settings)
         components = 1 if task.regression else task.outputs
         self.register_buffer("means", torch.zeros(components, 0, dtype=torch.float64))  # (K, R)
         self.register_buffer("covariance", torch.zeros(0, 0, dtype=torch.float64))  # (R, R)
@@ -80,12 +92,25 @@ class Gaussian(Fitted):
         self._gains: dict[tuple[str, str], Tensor] = {}
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
-        """Means, covariance, and the linear classifier of each condition; deterministic, `generator` is not used."""
-        self._factors, self._gains = {}, {}
+        """Means, covariance, and the linear classifier of each condition; deterministic, `generator` is not used.
+
+        Where validation speakers are learnt from, too, `calibrate` is done on speakers that are left out in turn.
+        """
         self.features.fit(train)
-        z = self.features(train)  # (n, R)
-        there = self.features.columns(train.available)  # (n, R)
-        labels = train.labels.cpu()
+        z, there, labels = self.features(train), self.features.columns(train.available), train.labels.cpu()
+        parts, held = parts_of(train), _Held()
+        for number in parts.unique() if self.learns_from_both else ():
+            out = parts == number
+            if out.all():
+                break
+            self._estimate(z[~out], there[~out], labels[~out])
+            self._ask(held, z[out], train.available.cpu()[out], labels[out])
+        self._estimate(z, there, labels)
+        self._choose(held)
+
+    def _estimate(self, z: Tensor, there: Tensor, labels: Tensor) -> None:
+        """Everything but the temperature, from columns z (n, R), of which `there` (n, R) exist, and labels (n,)."""
+        self._factors, self._gains = {}, {}
         member = torch.zeros_like(labels).long() if self.task.regression else labels
         components = len(self.means)
         counts = torch.bincount(member, minlength=components).double()
@@ -123,27 +148,33 @@ class Gaussian(Fitted):
 
         Returns the temperature by name, for `calibrated`.
         """
-        z, labels = self.features(validation), validation.labels.cpu()
-        everything: list[tuple[Tensor, Tensor]] = []
+        held = _Held()
+        self._ask(held, self.features(validation), validation.available.cpu(), validation.labels.cpu())
+        self._choose(held)
+        return {"temperature": float(self.temperature)}
+
+    def _ask(self, held: "_Held", z: Tensor, available: Tensor, labels: Tensor) -> None:
+        """Note the logits and the distances of utterances that were not learnt from, condition by condition."""
         for index, condition in enumerate(CONDITIONS):
-            met = torch.stack([self.features.available(validation, m) for m in condition]).all(0)
-            if met.any():
-                everything.append((self._logits(z[met], index), labels[met]))
-                spread = self._distance(z[met], condition)
-                self.distances[index] = torch.quantile(
-                    spread, torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
-                )
-        if self.task.regression or not self.automatic or not everything:
-            return {"temperature": float(self.temperature)}
-        logits = torch.cat([x for x, _ in everything])
-        truth = torch.cat([y for _, y in everything])
+            met = available[:, visible(condition)].all(1)
+            if met.any() and self.features.met(condition):
+                held.logits.append(self._logits(z[met], index))
+                held.labels.append(labels[met])
+                held.distances.setdefault(index, []).append(self._distance(z[met], condition))
+
+    def _choose(self, held: "_Held") -> None:
+        steps = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+        for index, far in held.distances.items():
+            self.distances[index] = torch.quantile(torch.cat(far), steps)
+        if self.task.regression or not self.automatic or not held.logits:
+            return
+        logits, truth = torch.cat(held.logits), torch.cat(held.labels)
 
         def loss(exponent: float) -> float:
             return float(nn.functional.cross_entropy(logits * np.exp(exponent), truth))
 
         found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
         self.temperature.fill_(float(np.exp(found.x)))
-        return {"temperature": float(self.temperature)}
 
     def calibrated(self, chosen: Mapping[str, float]) -> None:
         """Take over what `calibrate` of another fit has chosen."""
@@ -165,11 +196,11 @@ class Gaussian(Fitted):
         return self._prediction(self.features(batch), batch.available)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
-        """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""
+        """Pooled features, modality -> (B, 1, W), see `PooledFeatures.truths`."""
         return self.features.truths(batch)
 
     def unlikeness(self, batch: Batch) -> Tensor:
-        """(B,) in [0, 1]: the share of validation utterances that lie nearer to the training data under the same
+        """(B,) in [0, 1]: the share of utterances of other speakers that lie nearer to the training data under the same
         condition; close to 1: unlike anything seen in training. NaN where nothing is usable.
         """
         z = self.features(batch)

@@ -1,11 +1,10 @@
 """`gbdt`: gradient boosting on time-pooled features, absent ones as NaN, trained with random masks.
 
-Mean and standard deviation over time of each modality. Every training utterance enters several times, each
+Statistics over time of each modality. Every training utterance enters several times, each
 time under a condition of its own, so that one set of trees learns what to do without any modality.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,10 +15,8 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
-from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, Section, setting
-from cmarr.layers.ragged import mean_and_deviation
-from cmarr.methods.branches import modalities_of, usable_in
-from cmarr.methods.pooled import NEVER
+from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, setting
+from cmarr.methods.pooled import NEVER, Pooling, StandardFeatures
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -91,7 +88,7 @@ Bins = Annotated[int, Field(ge=2, le=255, strict=True)]
 class GBDT(nn.Module):
     """scikit-learn's histogram gradient boosting, kept as arrays. Obeys `ClosedForm`."""
 
-    class Settings(Section):
+    class Settings(Pooling):
         """Gradient boosting on pooled features."""
 
         rounds: Count = setting(100, "of boosting")
@@ -107,17 +104,17 @@ class GBDT(nn.Module):
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         """Room for the trees."""
         super().__init__()
-        self.task, self.modalities, self.settings = task, modalities_of(dims), settings
-        self.dims = {m: dims[m] for m in self.modalities}
+        self.task, self.settings = task, settings
+        self.features = StandardFeatures(dims, settings)
         self.trees = Trees(settings.rounds, task.outputs, 2 * settings.leaves - 1)
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Grow the trees; masks and the features offered to splits come from `generator`."""
+        self.features.fit(train)
         pooled = self._pooled(train)
         rows = []
         for _ in range(self.settings.copies):
-            seen = replace(train, available=train.available & draw_visible(train.available, generator))
-            rows.append(self._hide(pooled, usable_in(seen, self.modalities)))
+            rows.append(self._shown(pooled, train.available & draw_visible(train.available, generator)))
         inputs = torch.cat(rows).cpu().numpy()
         labels = train.labels.repeat(self.settings.copies).cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
@@ -151,20 +148,14 @@ class GBDT(nn.Module):
 
     def predict(self, batch: Batch) -> Prediction:
         """What is missing is NaN to the trees."""
-        inputs = self._hide(self._pooled(batch), usable_in(batch, self.modalities))
-        return Prediction(self.trees(inputs).float())
+        return Prediction(self.trees(self._shown(self._pooled(batch), batch.available)).float())
 
     def _pooled(self, batch: Batch) -> Tensor:
-        parts = [
-            batch.spread(m, mean_and_deviation(batch.values[m].double(), batch.lengths[m]))
-            for m in self.modalities
-        ]
-        return torch.cat(parts, dim=1)  # (B, W)
+        """(B, W), on the device of the batch."""
+        return self.features.rows(batch).to(batch.available.device)
 
-    def _hide(self, pooled: Tensor, usable: Tensor) -> Tensor:
-        widths = torch.tensor([2 * dim for dim in self.dims.values()], device=usable.device)
-        columns = usable.repeat_interleave(widths, dim=1)  # (B, W)
-        return torch.where(columns, pooled, torch.nan)
+    def _shown(self, pooled: Tensor, usable: Tensor) -> Tensor:
+        return torch.where(self.features.columns(usable).to(pooled.device), pooled, torch.nan)
 
 
 METHOD = GBDT

@@ -125,13 +125,10 @@ class Late(nn.Module):
         for m, value in chosen.items():
             self.trust[MODALITIES.index(m)] = value
 
-    def predict(self, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    def predict(self, batch: Batch) -> Prediction:
         """Each row from the classifiers of its usable modalities; a row of nothing gets the prior."""
-        said, trust, device = self._said(batch), self.trust.cpu(), batch.available.device
-        return {
-            name: Prediction(self._fused(said, (batch.available & seen).cpu(), trust).float().to(device))
-            for name, seen in visible.items()
-        }
+        fused = self._fused(self._said(batch), batch.available.cpu(), self.trust.cpu())
+        return Prediction(fused.float().to(batch.available.device))
 
     def _said(self, batch: Batch) -> Tensor:
         """What each modality adds to the prior, (3, B, K); zeros where it is not available."""
@@ -169,7 +166,8 @@ class Late(nn.Module):
         return 1 / torch.bincount(labels, minlength=self.task.outputs).double().clamp(min=1)
 
     def _pooled(self, batch: Batch, modality: str) -> Tensor:
-        return mean_and_deviation(batch.values[modality].double(), batch.lengths[modality]).cpu()
+        pooled = mean_and_deviation(batch.values[modality].double(), batch.lengths[modality])
+        return batch.spread(modality, pooled).cpu()
 
 
 METHOD = Late

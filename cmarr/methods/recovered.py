@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch, visibility
-from cmarr.declaration import NotNegative, Positive, Section, setting
-from cmarr.methods.pooled import Fitted, PooledFeatures, by_condition, fit_linear_model
+from cmarr.declaration import NotNegative, Positive, setting
+from cmarr.methods.pooled import Fitted, PooledFeatures, Pooling, by_condition, fit_linear_model
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES
 from cmarr.task import Task
@@ -29,10 +29,10 @@ class Recovered(Fitted):
         task: classes, or none for the regression of a score.
         settings: see `Settings`.
 
-    Obeys `ClosedForm`. Its recovered representations are standardised pooled features, (B, 1, 2 D).
+    Obeys `ClosedForm`. Its recovered representations are standardised pooled features, (B, 1, W).
     """
 
-    class Settings(Section):
+    class Settings(Pooling):
         """Penalties of `recovered`, and what fills the gaps."""
 
         kappa: NotNegative = setting(
@@ -53,9 +53,7 @@ class Recovered(Fitted):
     def __init__(self, dims: Mapping[str, int], task: Task, settings: "Recovered.Settings") -> None:
         super().__init__()
         self.task, self.kappa, self.fill = task, settings.kappa, settings.fill
-        self.features = PooledFeatures(dims)
-        width = sum(self.features.widths.values())
-        self.C = PER_COLUMN / width if settings.C == "auto" else float(settings.C)
+        self.features, self.C = PooledFeatures(dims, settings), settings.C
         self.register_buffer("weight", torch.zeros(task.outputs, 0, dtype=torch.float64))
         self.register_buffer("bias", torch.zeros(task.outputs, dtype=torch.float64))
         for sources, missing in self._pairs():
@@ -80,8 +78,9 @@ class Recovered(Fitted):
             rows = usable.any(1).cpu()
             inputs.append(self._filled(z, usable)[rows])
             labels.append(train.labels.cpu()[rows])
+        C = PER_COLUMN / self.features.count if self.C == "auto" else self.C
         self.weight, bias = fit_linear_model(
-            torch.cat(inputs).numpy(), torch.cat(labels).numpy(), self.task, self.C
+            torch.cat(inputs).numpy(), torch.cat(labels).numpy(), self.task, C
         )
         self.bias.copy_(bias)
 
@@ -100,7 +99,7 @@ class Recovered(Fitted):
         return self._prediction(self.features(batch), batch.available)
 
     def truths(self, batch: Batch) -> dict[str, Tensor]:
-        """Pooled features, modality -> (B, 1, 2 D), see `PooledFeatures.truths`."""
+        """Pooled features, modality -> (B, 1, W), see `PooledFeatures.truths`."""
         return self.features.truths(batch)
 
     def _prediction(self, z: Tensor, usable: Tensor) -> Prediction:

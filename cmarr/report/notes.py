@@ -214,8 +214,8 @@ def _seeds(summaries: Summaries) -> str:
     return many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
 
 
-def describe_selection(rule: str, task: Task, refit: bool = False) -> str:
-    """A sentence or two for the foot of a table."""
+def describe_selection(rule: str, task: Task, refit: bool = False, closed: Sequence[str] = ()) -> str:
+    """A sentence or two for the foot of a table; closed: methods that need no validation group, and learn from it."""
     measure = "lowest validation MAE" if task.regression else "highest validation UAR"
     over = {
         "mean7": "averaged over the seven conditions",
@@ -226,4 +226,15 @@ def describe_selection(rule: str, task: Task, refit: bool = False) -> str:
         sentence += (
             " The models were then trained anew for as many epochs, on training and validation data together."
         )
+    if closed:
+        sentence += (
+            f" Fitted in one step, on training and validation data together: {', '.join(closed)}; how strong the "
+            "penalty is, and how sure the answer, is chosen on speakers that are left out in turn."
+        )
     return sentence
+
+
+def closed_forms(settings: Mapping[str, Any]) -> list[str]:
+    """The methods of a report's settings that learn from validation speakers, too."""
+    made = {name: settings.get("made_by", {}).get(name, {}) for name in settings["methods"]}
+    return [name for name, own in made.items() if own.get("settings", {}).get("learn_from") == "both"]

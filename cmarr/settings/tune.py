@@ -22,7 +22,8 @@ def trials(
     for _ in range(1, tune.trials):
         factor = math.exp(draws.uniform(low, high))
         dropout = draws.uniform(*tune.dropout)
-        own = {} if tuned is None else {tuned: settings[tuned] * factor}
+        # One that is chosen on left-out speakers is tuned already.
+        own = {} if tuned is None or settings[tuned] == "auto" else {tuned: settings[tuned] * factor}
         if "dropout" in settings:
             own["dropout"] = dropout
         change: dict[str, Any] = {"settings": own}

@@ -23,11 +23,12 @@ from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
-from cmarr.methods.registry import build_method
+from cmarr.methods.registry import build_method, method_class
 from cmarr.task import Task
 from cmarr.training.loop import diagnostics, fit
 from cmarr.training.progress import Checkpoint, Clock, Kept, Progress
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
+from cmarr.validation import validate
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         return done
     clock = Clock()
     try:
-        start, outcome = _refitted(job, tick) if job.train["refit"] else _selected(job, tick)
+        again = job.train["refit"] or _learns_from_both(job)
+        start, outcome = _refitted(job, tick) if again else _selected(job, tick)
     except UserError as error:
         raise UserError(f"method {job.method}, fold {job.fold}, seed {job.seed}: {error}") from None
     outcome |= {
@@ -166,7 +168,7 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     outcome["refit_utterances"] = len(both)
     if isinstance(start.method, ClosedForm):
         _fit_closed_form(job, start, both, None)
-        if isinstance(start.method, Calibrated):
+        if isinstance(start.method, Calibrated) and "calibration" in outcome:
             start.method.calibrated(outcome["calibration"])
         return start, outcome
     progress = _fit(job, start, both, None, tick, _checkpoint(job, "refit"), again=outcome.pop("kept"))
@@ -257,7 +259,7 @@ def _fit_closed_form(
     if validation is None:
         return {}
     found: dict[str, Any] = {}
-    if isinstance(start.method, Calibrated):
+    if isinstance(start.method, Calibrated) and not _learns_from_both(job):
         found["calibration"] = start.method.calibrate(_whole(start, validation))
     scores = _scores(job, start, validation)
     curve = {f"validation/{name}": value for name, value in scores.items()}
@@ -265,6 +267,13 @@ def _fit_closed_form(
     curve |= diagnostics(start.method, start.normaliser, validation)
     chosen = {"best_epoch": 1, "best_score": curve["validation/selection"], "epochs": 1}
     return found | chosen | {"curves": [curve]}
+
+
+def _learns_from_both(job: TrainingJob) -> bool:
+    """Whether this is a closed form that wants no validation group, but speakers of its own choice left out."""
+    declared = method_class(job.method, first_stage=job.first_stage).Settings
+    own = validate(declared, job.settings, f"method.{job.method}")
+    return getattr(own, "learn_from", "training") == "both"
 
 
 def _stores(job: TrainingJob, *parts: str) -> list[Store]:

@@ -1,10 +1,12 @@
-"""Mean and deviation over time of ragged sequences."""
+"""Statistics over time of ragged sequences."""
 
+import numpy as np
+import pytest
 import torch
 
 from cmarr.data.batch import Batch
 from cmarr.layers.pooling import StatisticsPooling, pooling_of
-from cmarr.layers.ragged import mean_and_deviation, mean_over_time
+from cmarr.layers.ragged import PERCENTILES, mean_and_deviation, mean_change, mean_over_time, percentiles
 
 FRAMES = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]])
 LENGTHS = torch.tensor([2, 0, 1])
@@ -47,3 +49,17 @@ def test_a_number_of_steps_pools_nothing():
     assert (dims, length) == ({"s": 2}, 16)
     assert pooling(batch := pooled_batch()) is batch
     assert pooling_of({"s": 2}, "statistics")[1:] == ({"s": 4}, 1)
+
+
+def test_percentiles_are_numpy_s():
+    lengths = torch.tensor([5, 0, 1, 7])
+    frames = torch.randn(13, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = percentiles(frames, lengths).view(4, len(PERCENTILES), 3)
+    for row, own in zip(found, frames.split(lengths.tolist()), strict=True):
+        wanted = np.percentile(own.numpy(), PERCENTILES, axis=0) if len(own) else np.zeros((5, 3))
+        assert row.numpy() == pytest.approx(wanted)
+
+
+def test_steps_between_utterances_do_not_count():
+    frames, lengths = torch.tensor([[0.0], [2.0], [100.0], [99.0], [99.0]]), torch.tensor([2, 0, 3])
+    assert mean_change(frames, lengths).tolist() == [[2.0], [0.0], [0.5]]

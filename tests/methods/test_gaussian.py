@@ -1,5 +1,7 @@
 """`gaussian`: one joint Gaussian, marginalised and conditioned exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.errors import UserError
 from cmarr.methods.asking import predictions
 from cmarr.methods.gaussian import Gaussian
+from cmarr.methods.left_out import parts_of
 from cmarr.methods.model import Model, load_model, save_model
 from cmarr.methods.pooled import PooledFeatures
 from cmarr.methods.protocol import ClosedForm
@@ -22,6 +25,7 @@ from cmarr.task import Task
 @pytest.fixture
 def fitted(small):
     def make(batch: Batch, task: Task = small.classes, **settings) -> Gaussian:
+        settings = {"percentiles": "none", "changes": "none", "learn_from": "training"} | settings
         method = Gaussian(small.dims, task, Gaussian.Settings(**settings))
         method.fit(batch, torch.Generator())
         return method
@@ -174,6 +178,22 @@ def test_the_temperature_changes_no_class_and_makes_validation_likelier(small, f
     again = fitted(small.batch(80))
     again.calibrated(chosen)
     assert torch.equal(predictions(again, validation, seen)["svt"].logits, after["svt"].logits)
+
+
+def test_without_a_validation_group_speakers_left_out_in_turn_choose(small, fitted):
+    batch = small.batch(80)
+    heard = batch.values["s"] + batch.labels.repeat_interleave(batch.lengths["s"])[:, None]
+    batch = replace(batch, values={**batch.values, "s": heard}, speakers=torch.arange(80) // 10)
+    alone, method = fitted(batch), fitted(batch, learn_from="both")
+    assert torch.equal(method.weight, alone.weight)
+    assert not torch.equal(method.temperature, alone.temperature)
+    assert (method.distances[:, 0] < method.distances[:, -1]).all()
+    held = 0.0
+    for part in parts_of(batch).unique():
+        out = (parts_of(batch) == part).nonzero().squeeze(1)
+        rest = (parts_of(batch) != part).nonzero().squeeze(1)
+        held += float(fitted(small.take(batch, rest)).calibrate(small.take(batch, out))["temperature"]) / 4
+    assert float(method.temperature) == pytest.approx(held, rel=0.5)
 
 
 def test_a_temperature_that_is_set_stays(small, fitted):

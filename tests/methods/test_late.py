@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.methods.asking import predictions
 from cmarr.methods.late import Late
 from cmarr.methods.protocol import Calibrated, ClosedForm
 from cmarr.task import Task
@@ -35,7 +36,7 @@ def fitted(data=None, task=TASK, **settings):
 
 
 def logits(method, data, condition):
-    return method.predict(data, {"x": visibility(condition, len(data))})["x"].logits
+    return predictions(method, data, {"x": visibility(condition, len(data))})["x"].logits
 
 
 def test_it_is_fitted_in_closed_form_and_calibrated():
@@ -53,7 +54,7 @@ def test_two_modalities_are_the_product_of_what_each_says_beyond_the_prior():
 
 def test_a_row_of_nothing_gets_the_prior():
     method, data = fitted(), batch(4)
-    nothing = method.predict(data, {"x": torch.zeros(4, 3, dtype=torch.bool)})["x"].logits
+    nothing = predictions(method, data, {"x": torch.zeros(4, 3, dtype=torch.bool)})["x"].logits
     torch.testing.assert_close(nothing[0].softmax(0), torch.bincount(batch().labels, minlength=3) / 200)
 
 
@@ -85,7 +86,9 @@ def test_an_even_prior_counts_every_class_alike():
         for prior in ("training", "even")
     }
     assert min(recall["even"]) > min(recall["training"])
-    nothing = fitted(prior="even").predict(data, {"x": torch.zeros(300, 3, dtype=torch.bool)})["x"].logits
+    nothing = predictions(fitted(prior="even"), data, {"x": torch.zeros(300, 3, dtype=torch.bool)})[
+        "x"
+    ].logits
     torch.testing.assert_close(nothing[0].softmax(0), torch.full((3,), 1 / 3))
 
 

@@ -32,13 +32,15 @@ def batch(rows: int = 60, seed: int = 0, absent: float = 0.2) -> Batch:
 
 
 def fitted(task: Task = TASK, data: Batch | None = None) -> Linear:
-    method = Linear(DIMS, task, Linear.Settings())
+    method = Linear(DIMS, task, Linear.Settings(C=0.1, percentiles="none", changes="none"))
     method.fit(data or batch(), torch.Generator())
     return method
 
 
 def test_it_is_fitted_in_closed_form():
-    assert isinstance(Linear(DIMS, TASK, Linear.Settings()), ClosedForm)
+    assert isinstance(
+        Linear(DIMS, TASK, Linear.Settings(C=0.1, percentiles="none", changes="none")), ClosedForm
+    )
 
 
 def pooled(data: Batch, modality: str) -> np.ndarray:

@@ -26,6 +26,7 @@ METHODS = {
     "cmarr": {**SMALL, "flow_steps": 1, "blocks": 1},
     "masked": SMALL,
     "linear": {},
+    "gaussian": {},
     "gbdt": {"rounds": 5, "leaves": 4, "smallest_leaf": 2},
 }
 DATA = Path("data/tiny")

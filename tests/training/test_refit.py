@@ -95,14 +95,26 @@ class TestStage:
 
     def test_a_closed_form_is_fitted_on_both_parts(self, corpus):
         fold_one(corpus)
-        plain = load_model(trained(corpus, "linear", {})[0])
-        refitted = load_model(trained(corpus, "linear", {}, refit=True)[0])
+        alone = {"learn_from": "training"}
+        plain = load_model(trained(corpus, "linear", alone)[0])
+        refitted = load_model(trained(corpus, "linear", alone, refit=True)[0])
         assert not torch.equal(plain.method.weight, refitted.method.weight)
+
+    @pytest.mark.parametrize("name", ["linear", "gaussian", "recovered", "gbdt"])
+    def test_a_closed_form_learns_from_both_unless_told_not_to(self, corpus, name):
+        fold = fold_one(corpus)
+        found = load_model(trained(corpus, name, {})[0]).method.state_dict()
+        everyone = Fold(1, [*fold.train, *fold.validation], fold.test, fold.validation)
+        write_folds(corpus.root / "data/tiny/folds.parquet", [everyone])
+        straight = load_model(trained(corpus, name, {"learn_from": "training"})[0]).method.state_dict()
+        for key in found.keys() - {"temperature", "distances"}:  # which validation speakers give, otherwise
+            assert torch.equal(found[key], straight[key]), key
 
     def test_what_a_closed_form_chose_on_validation_data_stays(self, corpus):
         fold_one(corpus)
-        plain, told, curves = trained(corpus, "gaussian", {})
-        again, told_again, _ = trained(corpus, "gaussian", {}, refit=True)
+        alone = {"learn_from": "training"}
+        plain, told, curves = trained(corpus, "gaussian", alone)
+        again, told_again, _ = trained(corpus, "gaussian", alone, refit=True)
         chosen = load_model(plain).method.temperature
         assert chosen != 1.0
         assert load_model(again).method.temperature == chosen
