@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.studies.copy import COPY, Copy
+from benchmarks.studies.grid import run_points
 from benchmarks.studies.plan import RESULTS, ROOT, Planned, planned, study
 from benchmarks.studies.store import Stored, stored
 from cmarr.errors import UserError
@@ -35,6 +36,7 @@ def main() -> None:
     run.add_argument("names", nargs="*", help="studies of results/studies.yaml (default: all)")
     run.add_argument("--force", action="store_true", help="also what is up to date")
     run.add_argument("--nice", type=int, default=10, help="as of nice(1)")
+    run.add_argument("--minutes", type=float, default=float("inf"), help="after which no study is begun")
     run.add_argument("--workers", default="auto", help="processes side by side: auto, or a number")
     run.add_argument("--copy", type=Path, default=COPY, help="folder of the copy")
     run.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
@@ -79,20 +81,33 @@ def run_studies(options: argparse.Namespace) -> None:
 
 
 def run_in(copy: Copy, chosen: Sequence[Planned], options: argparse.Namespace) -> None:
-    """The same in a copy that nobody else uses."""
-    head = copy.at_head()
+    """The same in a copy that nobody else uses; one that fails keeps none of the others from being run."""
+    head, failed = copy.at_head(), []
     workers = int(options.workers) if options.workers.isdigit() else options.workers
+    ends = time.time() + 60 * options.minutes
     for own in chosen:
-        began = time.time()
-        copy.prepare(own, workers)
-        copy.dvc("repro", "--quiet", "settings")
-        if not options.force and up_to_date(stored(own.name, options.out), own, copy):
-            print(f"{own.name}: up to date", flush=True)
+        if time.time() > ends:
+            print(f"{own.name}: not begun, the {options.minutes:g} minutes are over", flush=True)
             continue
-        print(f"{own.name}: running at commit {head[:10]}", flush=True)
-        copy.dvc("repro", "report")
-        copy.python("benchmarks.studies", "publish", own.name, "--out", str(options.out.resolve()))
+        began = time.time()
+        try:
+            copy.prepare(own, workers)
+            copy.dvc("repro", "--quiet", "settings")
+            if not options.force and up_to_date(stored(own.name, options.out), own, copy):
+                print(f"{own.name}: up to date", flush=True)
+                continue
+            print(f"{own.name}: running at commit {head[:10]}", flush=True)
+            if own.grid:
+                run_points(copy, own, workers)
+            copy.dvc("repro", "report")
+            copy.python("benchmarks.studies", "publish", own.name, "--out", str(options.out.resolve()))
+        except UserError as error:
+            print(f"{own.name}: {error}", flush=True)
+            failed.append(own.name)
+            continue
         print(f"{own.name}: done, {(time.time() - began) / 60:.1f} minutes", flush=True)
+    if failed:
+        raise UserError(f"not done: {', '.join(failed)}; what was wrong stands above")
 
 
 def up_to_date(found: Stored | None, own: Planned, copy: Copy) -> bool:

@@ -19,11 +19,13 @@ class Planned:
 
     set:    keys of params.yaml (`train.lr` for one of a section) that differ from its defaults
     tables: names of the report's tables that are kept as the run wrote them
+    grid:   whether the points of the section `sensitivity` are run as well
     """
 
     name: str
     set: Mapping[str, Any]
     tables: tuple[str, ...] = ()
+    grid: bool = False
 
     @property
     def dataset(self) -> str:
@@ -40,7 +42,7 @@ class Planned:
 def planned(folder: Path = ROOT) -> dict[str, Planned]:
     """Name -> study, in the order in which they are run."""
     return {
-        name: Planned(name, entry["set"], tuple(entry.get("tables", ())))
+        name: Planned(name, entry["set"], tuple(entry.get("tables", ())), bool(entry.get("grid")))
         for name, entry in read_yaml(folder / PLAN).items()
     }
 
