@@ -12,6 +12,7 @@ import math
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,13 @@ _PATHS = ("audio", "video")
 _NUMBERS = ("start", "end", "score")
 _INDEX = ("", "Unnamed: 0", "__index_level_0__")
 """What pandas heads the column with that holds the numbers of a table's rows."""
+_NOTHING: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("audio", "video", "label", "speaker", "session", "dialogue"), ("nan", "NaN", "None", "<NA>", "NULL")
+    ),
+    "text": ("nan", "NaN", "<NA>"),  # somebody may well say None
+}
+"""Column -> what programs write into its cells where there is nothing."""
 _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """First line of a table for Excel."""
 _NOT_HERE = re.compile(
@@ -89,6 +97,8 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     lines: dict[str, str] = {}
     stored: _Stored = {}
     for line, row in _rows(path):
+        for column in _nothing(row, path.parent):
+            del row[column]
         id = row.get("id")
         if not id:
             raise UserError(f"{path}, {line}: no id; every row needs one of its own")
@@ -115,14 +125,32 @@ def files(root: Path, options: Options) -> list[Path]:
 
 def findings(root: Path, utterances: Sequence[Utterance], options: Options) -> list[Finding]:
     """What is odd about the table itself."""
-    sentence = guessed_encoding(_manifest(root, options))
-    return [Finding("warning", sentence, "save it as UTF-8 text, lest letters are wrong")] if sentence else []
+    path, found = _manifest(root, options), []
+    if sentence := guessed_encoding(path):
+        found.append(Finding("warning", sentence, "save it as UTF-8 text, lest letters are wrong"))
+    counts = Counter(column for _, row in _rows(path) for column in _nothing(row, path.parent))
+    if counts:
+        told = ", ".join(f"{count} of {column}" for column, count in counts.items())
+        text = f"cells that say nan, None or the like are read as empty: {told}"
+        found.append(
+            Finding("warning", text, "write nothing where there is nothing (pandas: no astype(str))")
+        )
+    return found
 
 
 def guessed_encoding(path: Path) -> str | None:
     """A sentence about the encoding of a manifest, where it was guessed."""
     _, guess = (None, None) if path.suffix.lower() == ".parquet" else decoded(path.read_bytes())
     return f"{path.name} is not UTF-8; it was read as {guess}, a guess" if guess else None
+
+
+def _nothing(row: Row, folder: Path) -> list[str]:
+    """The columns in which a row has what programs write for an empty cell, and no file is called so."""
+    return [
+        column
+        for column, words in _NOTHING.items()
+        if row.get(column) in words and not (column in _PATHS and (folder / row[column]).exists())
+    ]
 
 
 def _manifest(root: Path, options: Options) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from cmarr.corpora import clips
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.registry import corpus_inventory, read_corpus
+from cmarr.corpora.registry import corpus_findings, corpus_inventory, read_corpus
 from cmarr.errors import UserError
 
 
@@ -147,6 +147,19 @@ def test_a_table_that_is_not_utf8_is_read_and_doctor_says_so(tmp_path):
     assert finding.level == "warning" and "Windows-1252" in finding.text
     write(tmp_path, "id,text", "1,café")
     assert not clips.findings(tmp_path, [], clips.Options())
+
+
+def test_a_programs_word_for_nothing_is_an_empty_cell_and_is_counted(tmp_path):
+    (tmp_path / "None").touch()  # a file may be called so
+    write(
+        tmp_path, "id,text,audio,video,label,speaker", "1,nan,None,NaN,nan,None", "2,None,a.wav,<NA>,sad,Nan"
+    )
+    (one, two), rejected = read(tmp_path)
+    assert one.audio == str(tmp_path / "None")
+    assert (one.text, one.video, one.label, one.speaker, rejected) == (None, None, None, None, [])
+    assert (two.text, two.video, two.speaker) == ("None", None, "Nan")
+    (found,) = corpus_findings("manifest", tmp_path, [one, two], dataset="mine")
+    assert found.text.endswith("are read as empty: 2 of video, 1 of label, 1 of speaker, 1 of text")
 
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path):

@@ -39,6 +39,14 @@ def test_mosei_comes_as_whole_videos_with_times(tmp_path):
     assert second.span("v") == second.span("s") == (0.1, 0.2)
 
 
+def test_an_interval_that_begins_before_the_video_begins_with_it(tmp_path):
+    miniatures.mosei_raw(tmp_path)
+    path = next(tmp_path.rglob("100178.txt"))
+    path.write_text(path.read_text().replace("___0___0___0.1___", "___0___-0.4775___0.1___"))
+    utterances, rejected = read(tmp_path)
+    assert rejected == [] and (utterances[0].start, utterances[0].end) == (0.0, 0.1) and utterances[0].video
+
+
 def test_a_sentence_that_is_cut_already_keeps_the_times_for_the_video(tmp_path):
     miniatures.mosei_raw(tmp_path)
     miniatures.sound(tmp_path / "Raw/Audio/Segmented/100178_1.wav", 0.1)
@@ -71,6 +79,25 @@ def test_lines_and_scores_without_each_other_are_rejected(tmp_path):
     assert reasons["v0$_$9"] == "it has no score in the labels"
     assert reasons["v0$_$2"] == "it has a score, but no line in a transcript"
     assert "v0.annotprocessed, line 3: neither" in reasons["v0 line 3"]
+
+
+def test_a_second_line_or_score_of_a_clip_and_one_that_is_no_number_are_told(tmp_path):
+    miniatures.mosi_raw(tmp_path)
+    path = tmp_path / "Raw/Transcript/Segmented/v0.annotprocessed"
+    path.write_text(path.read_text() + "\n2_DELIM_ANOTHER\n3_DELIM_WORD 3\n")
+    label = tmp_path / "label.csv"
+    label.write_text(label.read_text() + "v1,9,said,nan,x,train\n")
+    utterances, rejected = read(tmp_path)
+    assert {r.id: r.reason for r in rejected} == {
+        "v0 line 4": "v0.annotprocessed, line 4: another line has the clip 2, too",
+        "v1$_$9": "label.csv, line 20: its score is nan",
+    }
+    assert len(utterances) == 18
+    label.write_text(label.read_text() + "v1,1,said,3,x,train\n")
+    with pytest.raises(
+        UserError, match=r"label.csv, line 21: v1\$_\$1 has another score or text above; leave one"
+    ):
+        read(tmp_path)
 
 
 def test_the_scores_must_be_there_and_plain(tmp_path):

@@ -139,6 +139,8 @@ def test_a_transcript_that_is_not_utf8_is_read_as_windows_1252(tmp_path):
         ("[8.29 - 6.23]\tSes01F_impro01_F099\tneu\t[2.5, 2.5, 2.5]", "starts at 8.29 s and ends at 6.23 s"),
         ("[6.29 - ]\tSes01F_impro01_F099\tneu\t[2.5, 2.5, 2.5]", "not a label line like"),
         ("[6.29 - 8.23]\tSes01F_impro01_F099", "not a label line like"),
+        (" [6.29 - 8.23]\tSes01F_impro01_F099\tnue\t[2.5, 2.5, 2.5]", "unknown label 'nue'"),
+        ("6.29 - 8.23]\tSes01F_impro01_F099\tneu\t[2.5, 2.5, 2.5]", "not a label line like"),
         ("[6.29 - 8.23]\tSes02F_impro01_F099\tneu\t[2.5, 2.5, 2.5]", "is no turn of Ses01F_impro01"),
     ],
 )

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from cmarr.corpora.inventory import corpus_files, inventory
+from cmarr.corpora.inventory import corpus_files, inventory, unnamed_media
 from cmarr.errors import UserError
+from cmarr.utterance import Rejected, Utterance
 
 
 def names(root, *suffixes):
@@ -30,6 +31,18 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path):
     (corpus / "session").symlink_to(tmp_path / "disk")
     (corpus / "again").symlink_to(corpus)
     assert names(corpus) == ["a.wav", "session/b.wav"]
+
+
+def test_a_link_to_what_was_not_fetched_is_a_file(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / ".git/annex/a.wav")
+    assert names(tmp_path) == ["a.wav"] and inventory(tmp_path)["files"] == 0
+
+
+def test_media_of_no_utterance_are_found_and_those_told_elsewhere_are_not(tmp_path):
+    fill(tmp_path, "a.wav", "b.WAV", "c/d.opus", "e.txt", "f.mp4", "g.wav")
+    used = [Utterance("a", audio=str(tmp_path / "a.wav"), video=str(tmp_path / "f.mp4"))]
+    told = [Rejected("g", None, "prepare", "g.wav: not a clip's name")]
+    assert unnamed_media(tmp_path, used, told) == {".opus": ["c/d.opus"], ".wav": ["b.WAV"]}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
