@@ -65,11 +65,12 @@ _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _NOT_HERE = re.compile(
     r"(?P<address>[a-z][a-z0-9+.-]+://)|(?P<drive>[a-z]:[\\/])|(?P<share>\\\\)", re.IGNORECASE
 )
-_WORDS = {
+WORDS = {
     "crop": {"left": "left", "right": "right"},
     "split": {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"},
     "sex": {"m": "m", "male": "m", "f": "f", "female": "f"},
 }
+"""Column -> what may stand in it, and what that means."""
 
 Row = dict[str, str]
 _Stored = dict[Path, dict[str, str]]
@@ -105,14 +106,14 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
         if id in lines:
             raise UserError(f"{path}: the id {id} appears twice, in {lines[id]} and in {line}")
         lines[id] = line
-        wrong = _wrong(row, options.labels)
+        wrong = wrong_cells(row, options.labels)
         if wrong:
             rejected.append(Rejected(id, None, "prepare", f"{path.name}, {line}: {wrong}"))
             continue
         cells: dict[str, Any] = {**row}
         cells |= {k: _media(path, line, row[k], options.allow_outside, stored) for k in _PATHS if k in row}
         cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
-        cells |= {k: words[row[k].lower()] for k, words in _WORDS.items() if k in row}
+        cells |= {k: words[row[k].lower()] for k, words in WORDS.items() if k in row}
         utterances.append(Utterance(**cells))
     return utterances, rejected
 
@@ -239,7 +240,7 @@ def _kept_columns(path: Path, columns: list[str]) -> list[int]:
     return kept
 
 
-def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
+def wrong_cells(row: Row, labels: tuple[str, ...]) -> str | None:
     """What is wrong with a row's cells, if anything."""
     for name in _NUMBERS:
         if name in row and not _is_number(row[name]):
@@ -251,7 +252,7 @@ def _wrong(row: Row, labels: tuple[str, ...]) -> str | None:
         if foreign := _NOT_HERE.match(row.get(name, "")):
             what = {"address": "an address", "drive": "on a drive of Windows", "share": "on another machine"}
             return f"{name} is {row[name]!r}, {what[str(foreign.lastgroup)]}; put the file below the manifest's folder"
-    for name, words in _WORDS.items():
+    for name, words in WORDS.items():
         if name in row and row[name].lower() not in words:
             return f"{name} is {row[name]!r}, not one of {', '.join(words)}"
     if labels and "label" in row and row["label"] not in labels:

@@ -21,7 +21,7 @@ from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.declaration import Section, setting
-from cmarr.encoders.protocol import NO_FACE, STAGE
+from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
 from cmarr.errors import UserError, many
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, require_whole
@@ -100,8 +100,7 @@ class TreeFeatures:
         filled = np.flatnonzero(frames.any(axis=1))
         if not len(filled):
             # a video without a face comes as zeros here: as everywhere, that is absence and no failure
-            absence = f"{NO_FACE}: " if self.modality == "v" else ""
-            return f"{absence}its features are all zero"
+            return f"{NO_FACE if self.modality == 'v' else NOTHING}: its features are all zero"
         length = filled[-1] + 1
         return FeatureSequence(id, frames[:length], np.arange(length, dtype=np.float32))
 

@@ -17,7 +17,7 @@ from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.labels import sentiment
 from cmarr.corpora.pickles import load_pickle
 from cmarr.declaration import Section, setting
-from cmarr.encoders.protocol import NO_FACE, STAGE
+from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.modalities import NAMES
@@ -52,6 +52,11 @@ class Options(Section):
     nonfinite: Literal["zero", "reject"] = setting(
         "zero",
         "zero: infinite and NaN audio features count as 0, and are counted; reject: they cost the utterance its audio",
+    )
+    zeros: Literal["absent", "error"] = setting(
+        "absent",
+        "features that are zero throughout: absent = the modality is not available; error = it cannot be read, and "
+        "counts in max_rejected",
     )
 
 
@@ -98,9 +103,8 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
 
 def _text(columns: Split, row: int) -> str | None:
     """The transcript; '' where the file holds features of the text and not the text itself."""
-    if "raw_text" in columns:
-        return columns["raw_text"][row].strip() or None
-    return "" if "text" in columns else None
+    said = columns["raw_text"][row].strip() if "raw_text" in columns else ""
+    return said or ("" if "text" in columns else None)
 
 
 def published_sizes(corpus: str, holds: str = "") -> Published:
@@ -144,7 +148,7 @@ def findings(root: Path, utterances: list[Utterance], options: Options) -> list[
 
 def features(root: Path, modality: str, options: Options) -> "PickledFeatures":
     """The features of one modality ('s', 'v', 't') in the pickle, as an encoder."""
-    return PickledFeatures(files(root, options)[0], modality, options.nonfinite)
+    return PickledFeatures(files(root, options)[0], modality, options.nonfinite, options.zeros)
 
 
 class PickledFeatures:
@@ -158,7 +162,11 @@ class PickledFeatures:
     """
 
     def __init__(
-        self, path: str | Path, modality: str, nonfinite: Literal["zero", "reject"] = "zero"
+        self,
+        path: str | Path,
+        modality: str,
+        nonfinite: Literal["zero", "reject"] = "zero",
+        zeros: Literal["absent", "error"] = "absent",
     ) -> None:
         if nonfinite not in ("zero", "reject"):
             raise UserError(f"options.nonfinite: {nonfinite!r} is neither 'zero' nor 'reject'")
@@ -166,6 +174,7 @@ class PickledFeatures:
         self.replaced: dict[str, int] = {}
         self._path = Path(path)
         self._zero = nonfinite == "zero" and modality == "s"
+        self._absence = "" if zeros == "error" else f"{NO_FACE if modality == 'v' else NOTHING}: "
         self._column = COLUMNS[modality]
         self._splits = _open(self._path)
         self._rows = {id: (name, i) for name, s in self._splits.items() for i, id in enumerate(s["id"])}
@@ -185,7 +194,7 @@ class PickledFeatures:
             "encoder": "mmsa",
             "revision": self._digest,
             "file": self._path.name,
-            "parameters": f"nonfinite={'zero' if self._zero else 'reject'}",
+            "parameters": f"nonfinite={'zero' if self._zero else 'reject'}{'' if self._absence else ' zeros=error'}",
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
@@ -215,8 +224,7 @@ class PickledFeatures:
         filled = np.flatnonzero(frames.any(axis=1))
         if not len(filled):
             # video without a face comes as zeros here: as everywhere, that is absence and no failure
-            absence = f"{NO_FACE}: " if self.modality == "v" else ""
-            return f"{absence}its {self._column} features are all zero"
+            return f"{self._absence}its {self._column} features are all zero"
         first, last = (0, len(frames)) if length is not None else (filled[0], filled[-1] + 1)
         return FeatureSequence(id, frames[first:last], np.arange(first, last, dtype=np.float32))
 

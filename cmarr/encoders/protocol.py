@@ -16,9 +16,13 @@ EMPTY_TEXT = "the transcript is blank"
 """The reason of a transcript without a single token: the modality is not available."""
 
 
+NOTHING = "nothing there"
+"""Begins the reason of features that came with a corpus and mark, by zeros or a sentinel, that there are none."""
+
+
 def is_absence(rejected: Rejected) -> bool:
     """True when the input could be read, and merely holds nothing of this modality."""
-    return rejected.reason == EMPTY_TEXT or rejected.reason.startswith(NO_FACE)
+    return rejected.reason == EMPTY_TEXT or rejected.reason.startswith((NO_FACE, NOTHING))
 
 
 def libraries(*names: str) -> str:

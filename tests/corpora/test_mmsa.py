@@ -62,7 +62,7 @@ def test_rows_become_utterances(tmp_path):
     assert [u.id for u in (one, two, three)] == ["v1$_$1", "v1$_$2", "v2$_$1"]
     assert (two.score, two.label, two.split, two.dialogue) == (2.6, "positive", "train", "v1")
     assert (one.label, three.label, three.split) == ("neutral", "negative", "test")
-    assert two.text == "text of v1$_$2" and three.text is None
+    assert two.text == "text of v1$_$2" and three.text == ""
     assert two.audio == two.video == str(path)
     assert two.speaker is None and rejected == []
 
@@ -130,13 +130,20 @@ def test_infinite_video_rejects_the_modality_of_that_utterance(tmp_path):
 def test_features_that_are_all_zero_are_an_absent_modality(tmp_path):
     zeros = np.zeros((1, 2, 3), np.float32)
     save(tmp_path, test=part(["a$_$1"], [1], audio=zeros, vision=zeros))
-    assert encode(tmp_path, "s", "a$_$1")[1][0].reason == "its audio features are all zero"
-    assert is_absence(encode(tmp_path, "v", "a$_$1")[1][0])
+    for modality in "sv":
+        [absent], [failed] = (encode(tmp_path, modality, "a$_$1", zeros=z)[1] for z in ("absent", "error"))
+        assert is_absence(absent) and not is_absence(failed) and "features are all zero" in failed.reason
 
 
 def test_text_features_without_the_text_still_count_as_text(tmp_path):
     save(tmp_path, test=part(["a$_$1"], [1], raw_text=None))
     assert read(tmp_path)[0][0].text == ""
+
+
+def test_an_empty_transcript_keeps_the_features_of_its_text(tmp_path):
+    save(tmp_path, test=part(["a$_$1", "a$_$2"], [1, 1], raw_text=["", "well"]))
+    assert [u.text for u in read(tmp_path)[0]] == ["", "well"]
+    assert encode(tmp_path, "t", "a$_$1")[1][0].frames.any()
 
 
 def test_an_utterance_without_a_score_is_rejected(tmp_path):

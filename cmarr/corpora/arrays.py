@@ -1,0 +1,318 @@
+"""Arrays of features as people keep them: by the name of each utterance, or a row an utterance in a table's order.
+
+    folder/<id>.npy                    an array (T, D), or (D,), an utterance
+    file.npz, file.h5                  an array an utterance under its id; or one array for all
+    file.npy                           one array for all: (N, D), or (N, T, D)
+    file.parquet                       a column `id`, and one of lists or one a feature; rows of one id are its steps
+
+Nothing is unpickled, and what a file claims is checked against what it holds before memory is taken.
+"""
+
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets
+from cmarr.corpora.inventory import corpus_files
+from cmarr.errors import UserError
+from cmarr.files import digest, file_digest
+from cmarr.media.clips import Failure, require_whole
+
+ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".parquet")
+IDS = ("id", "ids", "names", "keys")
+"""What an array of ids beside an array of all utterances is called."""
+LENGTHS = ("length", "lengths")
+LIST_SECONDS = 300.0
+"""Time limit for looking through one HDF5 file."""
+
+Shape = tuple[int, ...]
+
+
+class Arrays(Protocol):
+    """The arrays of one modality."""
+
+    def shapes(self) -> dict[str, Shape]:
+        """Id -> shape of its array, (T, D)."""
+        ...
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        """The arrays (T, D) of some ids that are there, in order, or why one cannot be read."""
+        ...
+
+
+def open_arrays(path: Path, ids: Sequence[str], column: str = "") -> Arrays:
+    """The arrays of a file or folder. Raises UserError for one that cannot be read, or is none.
+
+    ids:    the utterances, in the order of their table, where a file names none
+    column: of a Parquet file with several columns of lists
+    """
+    if path.is_dir():
+        return _Folder(path)
+    require_whole(path)
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        return _Parquet(path, column)
+    if ending == ".npy":
+        return _whole(path, _mapped(path), ids)
+    if ending == ".npz":
+        return _npz(path, ids)
+    if ending in (".h5", ".hdf5"):
+        return _hdf5(path, ids)
+    raise UserError(f"{path}: is none of {', '.join(ENDINGS)}, nor a folder of .npy files")
+
+
+def arrays_digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's arrays."""
+    if path.is_file():
+        return file_digest(path)
+    return digest({str(p.relative_to(path)): file_digest(p) for p in corpus_files(path, {".npy"})})
+
+
+def _two_axes(shape: Shape) -> Shape:
+    """(T, D) of what is (D,) or (T, D); another shape stays, and fits nothing."""
+    return (1, *shape) if len(shape) == 1 else shape
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, and counts as such
+        found = np.asarray(array, np.float32)
+    return found.reshape(_two_axes(found.shape))
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        # mapped, because then a false shape is checked against the file's size before memory is taken
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # hostile bytes raise nearly every type there is
+        raise UserError(
+            f"{path} is no whole .npy file of numbers ({_first_line(error)}); write it again"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{path} holds {array.dtype} and no numbers; write it again")
+    return array
+
+
+class _Folder:
+    def __init__(self, path: Path):
+        files = corpus_files(path, {".npy"})
+        self.files = {str(p.relative_to(path).with_suffix("")): p for p in files}
+        short: dict[str, list[Path]] = {}
+        for file in files:
+            short.setdefault(file.stem, []).append(file)
+        # below folders of their own, unless two have the same name
+        self.files |= {name: found[0] for name, found in short.items() if len(found) == 1}
+        if not files:
+            raise UserError(f"{path} holds no .npy file; expected one an utterance, called as its id")
+
+    def shapes(self) -> dict[str, Shape]:
+        found = {}
+        for name, path in self.files.items():
+            try:
+                found[name] = _two_axes(_mapped(path).shape)
+            except UserError:
+                found[name] = ()
+        return found
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        for name in ids:
+            try:
+                yield _numbers(_mapped(self.files[name]))
+            except UserError as error:
+                yield Failure(str(error))
+
+
+class _Whole:
+    """One array for all: rows of an array (N, D) or (N, T, D), cut to their lengths where these are told."""
+
+    def __init__(self, array: np.ndarray, ids: Sequence[str], lengths: np.ndarray | None = None):
+        self.array, self.lengths = array, lengths
+        self.rows = {name: row for row, name in enumerate(ids)}
+
+    def _length(self, row: int) -> int:
+        longest = self.array.shape[1] if self.array.ndim == 3 else 1
+        return longest if self.lengths is None else int(np.clip(self.lengths[row], 0, longest))
+
+    def shapes(self) -> dict[str, Shape]:
+        return {name: (self._length(row), self.array.shape[-1]) for name, row in self.rows.items()}
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        for name in ids:
+            row = self.rows[name]
+            yield _numbers(self.array[row])[: self._length(row)]
+
+
+def _whole(path: Path, array: np.ndarray, ids: Sequence[str], lengths: np.ndarray | None = None) -> _Whole:
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
+        raise UserError(
+            f"{path}: an array for all utterances has the shape (N, D) or (N, T, D), not {array.shape}"
+        )
+    if len(array) != len(ids):
+        raise UserError(
+            f"{path} holds {len(array)} rows, the table {len(ids)} utterances; one of them lacks some: give the arrays "
+            "their ids, as `ids` beside them or one array an utterance"
+        )
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{path}: an id appears twice among its ids")
+    if lengths is not None and lengths.shape != (len(ids),):
+        raise UserError(f"{path}: has {len(ids)} utterances and lengths of the shape {lengths.shape}")
+    return _Whole(array, ids, lengths)
+
+
+def _npz(path: Path, ids: Sequence[str]) -> Arrays:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        names = set(archive.files)
+        held = [name for name in names if name not in (*IDS, *LENGTHS)]
+        told = next((name for name in IDS if name in names), None)
+        if (told is None and len(held) == 1 and held[0] not in ids) or (told and len(held) == 1):
+            given = [_text(x) for x in archive[told].tolist()] if told else ids
+            length = next((name for name in LENGTHS if name in names), None)
+            return _whole(path, archive[held[0]], given, archive[length] if length else None)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path} is no whole .npz file of numbers ({_first_line(error)}); write it again"
+        ) from error
+    return _Npz(path, archive)
+
+
+class _Npz:
+    def __init__(self, path: Path, archive: Any):
+        self.path, self.archive = path, archive
+
+    def shapes(self) -> dict[str, Shape]:
+        found = {}
+        with zipfile.ZipFile(self.path) as opened:
+            for name in self.archive.files:
+                try:
+                    with opened.open(f"{name}.npy") as member:
+                        version = np.lib.format.read_magic(member)
+                        header = (
+                            np.lib.format.read_array_header_1_0
+                            if version == (1, 0)
+                            else np.lib.format.read_array_header_2_0
+                        )
+                        shape, _, dtype = header(member)
+                    size = opened.getinfo(f"{name}.npy").file_size
+                    fits = dtype.kind in "biuf" and math.prod(shape) * dtype.itemsize <= min(size, LARGEST)
+                    found[name] = _two_axes(shape) if fits else ()
+                except Exception:
+                    found[name] = ()
+        return found
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        for name in ids:
+            try:
+                yield _numbers(self.archive[name])
+            except Exception as error:
+                yield Failure(f"{name} in {self.path} cannot be read ({_first_line(error)}); write it again")
+
+
+def _hdf5(path: Path, ids: Sequence[str]) -> Arrays:
+    [shapes] = list_datasets([path], LIST_SECONDS)
+    held = [name for name in shapes if name not in (*IDS, *LENGTHS)]
+    if len(held) == 1 and held[0] not in ids:
+        (array,) = read_datasets(path, held, LIST_SECONDS)
+        if isinstance(array, Failure):
+            raise UserError(array.reason)
+        return _whole(path, array, ids)
+    return _Hdf5(path, shapes)
+
+
+class _Hdf5:
+    def __init__(self, path: Path, shapes: dict[str, Shape]):
+        self.path, self._shapes = path, {name: _two_axes(shape) for name, shape in shapes.items()}
+
+    def shapes(self) -> dict[str, Shape]:
+        return self._shapes
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        for array in read_datasets(self.path, ids):
+            yield array if isinstance(array, Failure) else _numbers(array)
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table, or some columns of it. Raises UserError where it cannot be read."""
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a table's columns. Raises UserError where it cannot be read."""
+    try:
+        names: list[str] = pq.read_schema(path).names
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
+    return names
+
+
+class _Parquet:
+    """Rows of one id are its steps, in their order; of lists of lists, one row is the whole."""
+
+    def __init__(self, path: Path, column: str):
+        self.path = path
+        table = read_parquet(path)
+        if "id" not in table.column_names:
+            raise UserError(f"{path}: no column id; it says which utterance a row belongs to")
+        lists = [f.name for f in table.schema if pa.types.is_nested(f.type)]
+        chosen = [column] if column in table.column_names else lists
+        if len(chosen) > 1:
+            raise UserError(
+                f"{path}: several columns of lists ({', '.join(chosen)}); call the right one {column}"
+            )
+        numeric = [
+            f.name for f in table.schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)
+        ]
+        self.columns = chosen or [name for name in numeric if name != "id"]
+        if not self.columns:
+            raise UserError(f"{path}: holds no column of numbers or of lists of numbers")
+        self.nested = bool(chosen)
+        self.table = table
+        order: dict[str, list[int]] = {}
+        for row, name in enumerate(table["id"].to_pylist()):
+            order.setdefault(_text(name), []).append(row)
+        self.rows = order
+
+    def _array(self, name: str) -> np.ndarray:
+        rows = self.rows[name]
+        part = (
+            self.table.take(pa.array(rows))
+            if rows != list(range(rows[0], rows[0] + len(rows)))
+            else self.table.slice(rows[0], len(rows))
+        )
+        if self.nested:
+            found = [value for value in part[self.columns[0]].to_pylist() if value is not None]
+            array = np.array(found, np.float32)
+            return array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array
+        return np.stack([pc.cast(part[c], pa.float32(), safe=False).to_numpy() for c in self.columns], 1)
+
+    def shapes(self) -> dict[str, Shape]:
+        found: dict[str, Shape] = {}
+        for name, array in zip(self.rows, self.read(self.rows), strict=True):
+            found[name] = () if isinstance(array, Failure) else array.shape
+        return found
+
+    def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
+        for name in ids:
+            try:
+                yield _numbers(self._array(name))
+            except (ValueError, TypeError, pa.ArrowException) as error:
+                yield Failure(f"{name} in {self.path} is no array of numbers ({_first_line(error)})")
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
