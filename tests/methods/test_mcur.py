@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import visibility
-from cmarr.data.masks import second_draw
+from cmarr.data.masks import draw_visible, second_draw
 from cmarr.errors import UserError
 from cmarr.methods.asking import fused, predictions, training_losses
 from cmarr.methods.protocol import Represents, Started, WarmedUp
@@ -105,9 +105,20 @@ class TestMasks:
         visible = torch.tensor(
             [[True, False, False], [False, False, True], [False, False, True], [False] * 3]
         )
-        wanted = torch.tensor([[False, False, True], [False, False, True], [False, False, True], [False] * 3])
-        # row 2 would get row 0's speech, which it has not; row 3 may use nothing and stays so
+        wanted = torch.tensor([[False, False, True], [True, False, False], [False, False, True], [False] * 3])
+        # row 1 passes over row 2, which draws what it has drawn itself; row 2 would get row 0's speech, which it has
+        # not; row 3 may use nothing and stays so
         assert torch.equal(second_draw(visible, available), wanted)
+
+    def test_a_second_mask_is_the_first_only_where_nothing_else_can_be_drawn(self):
+        """One utterance in ten that has all its modalities would get its first mask again from the next draw alone."""
+        generator = torch.Generator().manual_seed(0)
+        available = torch.rand(64, 3, generator=generator) >= 0.2
+        visible = draw_visible(available, generator)
+        second = second_draw(visible, available)
+        same = ((visible & available) == (second & available)).all(1)
+        assert torch.equal(same, available.sum(1) <= 1)
+        assert (second & available)[available.any(1)].any(1).all()
 
     def test_two_views_are_two_masks(self, small):
         batch = small.batch(absent=0.0)
