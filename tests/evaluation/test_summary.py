@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.evaluation import summary
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.resampling import bootstrap_interval
 from cmarr.evaluation.scores import metrics_of, scores
@@ -104,6 +105,23 @@ def test_a_fold_counts_as_often_as_its_clusters_are_drawn(emotions, simulate):
         :, metrics_of(emotions).index("UAR"), ROWS.index("sv")
     ]
     assert found == pytest.approx([(2 * own[0] + own[2]) / 3, np.mean(own)])
+
+
+def test_an_interval_holds_what_other_seeds_would_change(emotions, simulate, monkeypatch):
+    """Three standard errors from three seeds are 4.303 of Student's; trainings that are all the same add nothing."""
+    once = simulate(seeds=(1,))
+    copies = [frame.assign(seed=seed) for frame in once for seed in (1, 2, 3)]
+    one, same, apart = (
+        summarise(own, emotions, resamples=200)["UAR"]["avg6"]
+        for own in (once, copies, simulate(seeds=(1, 2, 3)))
+    )
+    assert (same["lo"], same["hi"], same["std_seeds"]) == (one["lo"], one["hi"], 0.0)
+    monkeypatch.setattr(summary, "over_seeds", lambda lo, hi, value, seeds: (lo, hi))
+    speakers = summarise(simulate(seeds=(1, 2, 3)), emotions, resamples=200)["UAR"]["avg6"]
+    reach = 4.302653 * apart["std_seeds"] / 3**0.5
+    for bound in ("lo", "hi"):
+        within = (speakers[bound] - speakers["mean"]) ** 2
+        assert (apart[bound] - apart["mean"]) ** 2 == pytest.approx(within + reach**2, abs=1e-5)
 
 
 def test_a_fold_of_many_clusters_counts_no_more_than_one_of_few(emotions, simulate):
