@@ -28,7 +28,7 @@ def answers(task, method, seeds=(0, 1)):
 def test_tallies_give_every_score_again(task):
     frames = answers(task, 1)
     found = unpacked(packed(frames, task), task)
-    headline = found.headline(found.totals(np.ones((1, len(found.clusters)))))[0]
+    headline = found.headline(np.ones((1, len(found.clusters))))[0]
     told = summarise(frames, task, resamples=10)
     for m, metric in enumerate(metrics_of(task)):
         for r, row in enumerate(ROWS):
@@ -60,7 +60,7 @@ def test_what_is_printed_of_a_kept_study_is_what_its_tallies_say(name):
     kept = store.stored(name)
     for method, own in kept.summaries.items():
         found = unpacked(kept.content["tallies"][method], kept.task)
-        headline = found.headline(found.totals(np.ones((1, len(found.clusters)))))[0]
+        headline = found.headline(np.ones((1, len(found.clusters))))[0]
         for metric, cells in own.items():
             for row, cell in cells.items() if metric != "meta" else ():
                 value = headline[metrics_of(kept.task).index(metric), ROWS.index(row)]
