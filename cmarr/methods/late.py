@@ -138,8 +138,10 @@ class Late(nn.Module):
             weight, bias, mean, scale = (
                 getattr(self, f"{name}_{m}").cpu() for name in ("weight", "bias", "mean", "scale")
             )
-            standard = (self._pooled(batch, m) - mean) / scale  # (U, 2 D)
-            said[MODALITIES.index(m)] = batch.spread(m, standard @ weight.T + bias)
+            index = MODALITIES.index(m)
+            there = batch.available[:, index].cpu()
+            standard = (self._pooled(batch, m)[there] - mean) / scale  # (b, 2 D)
+            said[index, there] = standard @ weight.T + bias
         return said
 
     def _fused(self, said: Tensor, usable: Tensor, trust: Tensor) -> Tensor:
