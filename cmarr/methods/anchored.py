@@ -50,8 +50,8 @@ class Anchored(nn.Module):
         )
         weight: Literal["auto"] | Share = setting(
             "auto",
-            "share of the network, 0 = the closed form alone; auto = one of 0, 0.25 ... 1, by likelihood over all "
-            "conditions on validation data",
+            "share of the network, 0 = the closed form alone; auto = the mean of 0, 0.25 ... 1, each as likely as "
+            "validation data say over all conditions",
         )
         shrink: PositiveShare = setting(0.5, "as in gaussian")
         d: Count = setting(64, "width of every representation, a multiple of heads")
@@ -157,7 +157,7 @@ class Anchored(nn.Module):
             if not self.task.regression:
                 self.temperature.fill_(sharpness(parts[1], truth))
             if self.automatic:
-                self.weight.fill_(self._best_weight(parts[0], parts[1], truth))
+                self.weight.fill_(self._best_weight(parts[0], parts[1], truth, len(validation)))
         return {
             "gaussian_temperature": found["temperature"],
             "network_temperature": float(self.temperature),
@@ -188,14 +188,20 @@ class Anchored(nn.Module):
         """The network's vectors."""
         return self.network.fused(batch)
 
-    def _best_weight(self, closed: Tensor, network: Tensor, truth: Tensor) -> float:
+    def _best_weight(self, closed: Tensor, network: Tensor, truth: Tensor, utterances: int) -> float:
+        """The mean of `WEIGHTS`, each as often as it is likely: an utterance counts once, not once a condition.
+
+        Of a score errors are Laplace's, whose likelihood is their mean absolute value.
+        """
+
         def loss(share: float) -> float:
             pooled = self._pooled(closed, network, share)
             if self.task.regression:
-                return float((pooled[:, 0] - truth).abs().mean())
+                return float((pooled[:, 0] - truth).abs().mean().clamp(min=1e-9).log())
             return float(nn.functional.cross_entropy(pooled, truth))
 
-        return min(WEIGHTS, key=loss)
+        losses = torch.tensor([loss(share) for share in WEIGHTS], dtype=torch.float64)
+        return float((-utterances * losses).softmax(0) @ torch.tensor(WEIGHTS, dtype=torch.float64))
 
     def _pooled(self, closed: Tensor, network: Tensor, share: float | Tensor | None = None) -> Tensor:
         share = self.weight if share is None else share

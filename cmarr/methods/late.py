@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.declaration import Positive, Section, setting
 from cmarr.layers.ragged import mean_and_deviation
-from cmarr.losses.recognition import labelled
 from cmarr.methods.branches import modalities_of
 from cmarr.methods.pooled import NEVER, fit_linear_model
 from cmarr.methods.protocol import Prediction
@@ -67,10 +66,10 @@ class Late(nn.Module):
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Fit the classifier of each modality on the rows that have it; deterministic, `generator` is not used."""
-        labels, known = train.labels.cpu(), labelled(train.labels).cpu()
-        self.prior.copy_(self._frequencies(labels[known]))
+        labels = train.labels.cpu()
+        self.prior.copy_(self._frequencies(labels))
         for m in self.modalities:
-            rows = train.available[:, MODALITIES.index(m)].cpu() & known
+            rows = train.available[:, MODALITIES.index(m)].cpu()
             pooled = self._pooled(train, m)[rows]  # (n, 2 D)
             if not len(pooled):
                 continue

@@ -15,10 +15,10 @@ SHIPPED = Path(__file__).parent / "defaults"
 PARAMS, PRESETS = SHIPPED / "params.yaml", SHIPPED / "presets"
 
 
-def preset_names() -> tuple[str, ...]:
+def presets() -> tuple[str, ...]:
     """The presets there are.
 
-    >>> "frozen" in preset_names()
+    >>> "frozen" in presets()
     True
     """
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))

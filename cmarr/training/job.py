@@ -228,16 +228,23 @@ def _fit(
 
 
 def _conclude(job: TrainingJob, start: _Start, train: Store, validation: Store | None) -> dict[str, Any]:
-    """Fit what stands beside a trained network, and let it choose; what it chose, and the score of the whole."""
+    """Fit what stands beside a trained network, and let it choose; what it chose, and the score of the whole.
+
+    Then it is fitted again on training and validation data, as closed forms are, and keeps what it chose.
+    """
     if not isinstance(start.method, Concluded):
         return {}
     start.method.eval()
     start.method.conclude(_whole(start, train))
     if validation is None:
         return {"calibration": None}
-    found = cast(Calibrated, start.method).calibrate(_whole(start, validation))
-    scores = _scores(job, start, validation)
-    return {"calibration": found, "best_score": selection_score(scores, job.train["selection"], job.task)}
+    method = cast(Calibrated, start.method)
+    found = method.calibrate(_whole(start, validation))
+    score = selection_score(_scores(job, start, validation), job.train["selection"], job.task)
+    (both,) = _stores(job, "both")  # what is fitted in one step needs nobody to stop it
+    start.method.conclude(_whole(start, both.to(job.device, values=job.unpacked is None)))
+    method.calibrated(found)
+    return {"calibration": found, "best_score": score}
 
 
 def _scores(job: TrainingJob, start: _Start, validation: Store) -> dict[str, float]:

@@ -34,7 +34,7 @@ CHANGES = {
     "dataset: demo ": "dataset: own ",
     "../corpora/own/manifest.csv": "clips/manifest.csv",
     "workers: auto": "workers: 1",
-    "- masked\n- linear\n": "- linear\n",
+    "- masked\n- linear\n- gaussian\n- anchored\n": "- linear\n",
     "epochs: auto": "epochs: 1",
     "d: auto             # width": "d: 8                # width",
     "length: auto        # steps": "length: 2           # steps",

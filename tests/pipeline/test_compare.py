@@ -34,7 +34,7 @@ def study(tmp_path_factory) -> Project:
     for name in ("cmarr", "stages", "presets"):
         (project.root / name).symlink_to(ROOT / name)
     text = (ROOT / "params.yaml").read_text().replace("\nbeta: auto", "\nbeta: 0.1")
-    (project.root / "params.yaml").write_text(text.replace("\n- linear\n", "\n", 1))
+    (project.root / "params.yaml").write_text(text.replace("\n- linear\n- gaussian\n- anchored\n", "\n", 1))
     (project.root / "dvc.yaml").write_text(PIPELINE)
     for (beta, method), strength in STRENGTHS.items():
         for frame in simulated(strength=strength, folds=4, seeds=(1,)):

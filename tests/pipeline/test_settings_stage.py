@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     shutil.copy(ROOT / "cmarr/methods/linear.py", tmp_path / "mine.py")
     changes = {
         "\nplugins: []": "\nplugins: [../mine.py]",
-        "\n- cmarr\n- masked\n- linear\n": "\n- mine\n- masked\n",
+        "\n- cmarr\n- masked\n- linear\n- gaussian\n- anchored\n": "\n- mine\n- masked\n",
     }
     replace(project / "params.yaml", changes)
     monkeypatch.chdir(project)
