@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cmarr.errors import Unreadable as Unreadable
     from cmarr.errors import UserError as UserError
+    from cmarr.methods.registry import method_names as method_names
     from cmarr.recognition.recognizer import Recognizer as Recognizer
     from cmarr.study.corpus import Corpus as Corpus
     from cmarr.study.corpus import load_corpus as load_corpus
     from cmarr.study.model import TrainedMethod as TrainedMethod
-    from cmarr.study.model import methods as methods
     from cmarr.study.model import train as train
     from cmarr.study.results import Comparison as Comparison
     from cmarr.study.results import Results as Results
     from cmarr.study.results import compare as compare
     from cmarr.study.results import evaluate as evaluate
-    from cmarr.study.settings import presets as presets
+    from cmarr.study.settings import preset_names as preset_names
 
 __version__ = version("cmarr")
 
@@ -38,8 +38,8 @@ _HOMES = {
     "Corpus": "study.corpus",
     "train": "study.model",
     "TrainedMethod": "study.model",
-    "methods": "study.model",
-    "presets": "study.settings",
+    "method_names": "methods.registry",
+    "preset_names": "study.settings",
     "evaluate": "study.results",
     "Results": "study.results",
     "compare": "study.results",

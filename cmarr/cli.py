@@ -376,6 +376,7 @@ def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> 
 
     weights = _weights(machine.weights or [])
     options = {"device": machine.device, "workers": machine.workers, "limits": limits, "weights": weights}
+    options["patient"] = command == "predict"
     if machine.model is not None:
         _use_plugins_beside(choice.params)
         found = Recognizer.from_pretrained(machine.model, **options)

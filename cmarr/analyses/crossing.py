@@ -1,6 +1,6 @@
 """Does a model say the same when it sees less? Each condition beside the complete view of the same utterance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,13 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.results import results_frame
-from cmarr.analyses.study import Study
+from cmarr.analyses.study import Study, deterministic
 from cmarr.errors import many
-from cmarr.evaluation.comparison import compare_all
+from cmarr.evaluation.comparison import MODELS, compare_all
 from cmarr.evaluation.resampling import mean_interval
 from cmarr.evaluation.summary import summarise
 from cmarr.modalities import COMPLETE, INCOMPLETE, visible
+from cmarr.report.notes import ONE_SEED
 from cmarr.report.page import Block, Section
 from cmarr.report.table import NOTHING, Table, slugs
 from cmarr.task import Task
@@ -96,7 +97,8 @@ HOW = (
 )
 SCORES = (
     "Every model of every fold and seed answers the whole of {corpus}; a cell is the mean over folds, then seeds, with "
-    "a 95 % interval that draws {corpus}'s clusters anew. Bold: shown to be better than every other method there. "
+    "a 95 % interval that draws {corpus}'s clusters, and seeds, anew, and the deviations over folds and seeds. Bold: "
+    "shown to be better than every other method there. "
     "No utterance of {corpus} was seen in training, selection or normalisation."
 )
 CONSISTENCY = (
@@ -112,9 +114,10 @@ def crossing_section(
     task: Task,
     *,
     dataset: str,
+    deterministic: Collection[str] = (),
 ) -> Section:
     """The section; `answers`: corpus -> method -> predictions, one frame a model; `consistent`: corpus -> rows of
-    `consistency` with columns model and corpus."""
+    `consistency` with columns model and corpus; `deterministic`: methods that come out the same with every seed."""
     if not answers:
         return Section("across-corpora", TITLE, missing=HOW)
     blocks: list[Block] = []
@@ -122,12 +125,18 @@ def crossing_section(
     for corpus, frames in answers.items():
         models = len(next(iter(frames.values())))
         summaries = {name: _once(summarise(own, task)) for name, own in frames.items()}
+        compared = compare_all(frames, task, deterministic=deterministic)
+        once = any(found["meta"]["of"] == MODELS for found in compared.values())
         blocks.append(
             Table(
                 f"cross-{files[corpus]}",
                 f"Trained on {dataset}, tested on {corpus}.",
-                results_frame(summaries, task, comparisons=compare_all(frames, task), spread="interval"),
-                [SCORES.format(corpus=corpus), many(models, "model") + " a method."],
+                results_frame(summaries, task, comparisons=compared, spread="interval"),
+                [
+                    SCORES.format(corpus=corpus),
+                    many(models, "model") + " a method.",
+                    *([ONE_SEED] if once else []),
+                ],
             )
         )
         table = consistency_frame(consistent[corpus])
@@ -179,7 +188,13 @@ def section(study: Study) -> Section:
         for name, folder in folders.items()
     }
     consistent = {name: pd.read_parquet(folder / "consistency.parquet") for name, folder in folders.items()}
-    return crossing_section(predictions, consistent, study.task, dataset=study.dataset)
+    return crossing_section(
+        predictions,
+        consistent,
+        study.task,
+        dataset=study.dataset,
+        deterministic=deterministic(study.settings),
+    )
 
 
 ANALYSIS = Analysis(section)

@@ -223,15 +223,18 @@ def load_study(dataset: str, settings: Mapping[str, Any], places: Places, media:
         task=task,
         frames=frames,
         summaries={method: summarise(frames[method], task) for method in methods},
-        comparisons=compare_all(
-            frames, task, deterministic=[m for m in methods if settings["declared"][m]["deterministic"]]
-        ),
+        comparisons=compare_all(frames, task, deterministic=deterministic(settings)),
         costs={method: read_cost(places.metrics / method) for method in methods},
         curves={method: pd.read_csv(places.metrics / method / "curves.csv") for method in methods},
         settings=settings,
         places=places,
         media=media,
     )
+
+
+def deterministic(settings: Mapping[str, Any]) -> list[str]:
+    """The methods of a report that come out the same with every seed."""
+    return [name for name in settings["methods"] if settings["declared"][name]["deterministic"]]
 
 
 def read_cost(folder: Path) -> dict[str, Any]:

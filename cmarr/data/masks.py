@@ -83,20 +83,19 @@ def _weighted(noise: Tensor) -> Tensor:
 
 
 def second_draw(visible: Tensor, available: Tensor) -> Tensor:
-    """Another draw for each utterance of a batch: that of the next utterance which may use something.
+    """Another draw for each utterance of a batch: that of the next utterance whose draw leaves it something else.
 
     The draws of a batch are independent, so a neighbour's is as good as a new one, and whatever conditions
-    are drawn from holds for it, too. Where it would leave an utterance nothing, the first draw stays; an
-    utterance that its first draw leaves nothing has nothing in its second either.
+    are drawn from holds for it, too. Draws of utterances that they leave nothing are passed over. Where no draw of
+    the batch leaves an utterance something, and something else than its own, that stays.
 
     visible, available (B, 3) bool -> (B, 3) bool.
     """
-    usable = (available & visible).any(1)  # (B,)
-    # Sorted to the front without asking how many there are; each then finds the next one, the last the first.
-    order = usable.logical_not().to(torch.uint8).argsort(stable=True)  # (B,)
-    place = torch.arange(len(order), device=order.device)
-    following = torch.where(place + 1 < usable.sum(), order.roll(-1), order[:1])
-    other = torch.empty_like(visible).index_copy(0, order, visible[following])
-    other = torch.where(usable[:, None], other, visible)
-    kept = (available & other).any(1, keepdim=True)
-    return torch.where(kept, other, visible)
+    left = available[:, None] & visible[None]  # (B, B, 3), what the draw of k leaves to i
+    own = (available & visible)[:, None]  # (B, 1, 3)
+    usable = own.any(2)  # (B, 1)
+    fits = left.any(2) & (left != own).any(2) & usable & usable.T  # (B, B)
+    rows = torch.arange(len(visible), device=visible.device)
+    ahead = (rows[None] - rows[:, None]) % max(len(visible), 1)  # (B, B), 0 is its own
+    following = ahead.masked_fill(~fits, len(visible)).argmin(1)  # (B,)
+    return torch.where(fits.any(1, keepdim=True), visible[following], visible)

@@ -8,7 +8,7 @@ Training is part of chance: with several seeds, interval and test take them in, 
 each method by themselves, and the verdict is about the methods. With one seed it is about the trained models.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
@@ -85,22 +85,45 @@ def compare_pairs(
     deterministic: the methods that give the same model with every seed. same_models: the frames are answers of the
     same trained models, so that a seed of one belongs to that seed of the other.
     """
-    sides = {
-        name: _Side(gather(own, task, protocol), task, axis, resamples, seed) for name, own in frames.items()
-    }
+    gathered, pairs = {name: gather(own, task, protocol) for name, own in frames.items()}, list(pairs)
+    for a, b in pairs:
+        _same_utterances(gathered[a], gathered[b], axis)
+    statistics = {name: sufficient_statistics(frame, task, axis) for name, frame in gathered.items()}
+    return compare_statistics(
+        statistics,
+        pairs,
+        resamples=resamples,
+        seed=seed,
+        deterministic=deterministic,
+        same_models=same_models,
+    )
+
+
+def compare_statistics(
+    statistics: Mapping[str, SufficientStatistics],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    deterministic: Collection[str] = (),
+    same_models: bool = False,
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """`compare_pairs` of what predictions were summed up to, of the same utterances."""
+    sides = {name: _Side(own, resamples, seed) for name, own in statistics.items()}
     found = {(a, b): _Pair(sides[a], sides[b], same_models) for a, b in pairs}
-    corrected = _corrected(found, task, axis)
-    once = {n for n, side in sides.items() if len(side.statistics.seeds) == 1 and n not in deterministic}
+    corrected = _corrected(found)
+    once = {name for name, own in statistics.items() if len(own.seeds) == 1 and name not in deterministic}
     return {
         pair: own.cells(corrected[pair], MODELS if once.intersection(pair) else METHODS)
         for pair, own in found.items()
     }
 
 
-def _corrected(
-    found: Mapping[tuple[str, str], "_Pair"], task: Task, axis: Axis
-) -> dict[tuple[str, str], np.ndarray]:
+def _corrected(found: Mapping[tuple[str, str], "_Pair"]) -> dict[tuple[str, str], np.ndarray]:
     """Pair -> (metrics, rows) p, corrected over a table: its metrics, all pairs, all rows; NaN where there is none."""
+    if not found:
+        return {}
+    task, axis = (getattr(next(iter(found.values())).a.statistics, name) for name in ("task", "axis"))
     shape = len(metrics_of(task)), len(axis.rows)
     out = {pair: np.full(shape, np.nan) for pair in found}
     for table in tables(task):
@@ -124,9 +147,8 @@ def _corrected(
 class _Side:
     """The answers of one method, as far as they can be resampled without those of another."""
 
-    def __init__(self, frame: pd.DataFrame, task: Task, axis: Axis, resamples: int, seed: int) -> None:
-        self.frame, self.task, self.axis, self.resamples, self.seed = frame, task, axis, resamples, seed
-        self.statistics = sufficient_statistics(frame, task, axis)
+    def __init__(self, statistics: SufficientStatistics, resamples: int, seed: int) -> None:
+        self.statistics, self.resamples, self.seed = statistics, resamples, seed
         self.by_seed = self.statistics.by_seed().reshape(len(self.statistics.seeds), -1)
         self._resampled: dict[int, np.ndarray] = {}
 
@@ -147,22 +169,13 @@ class _Pair:
     """The differences (V = metrics * rows,) of two sides, their intervals, and |t| as observed and under each swap."""
 
     def __init__(self, a: _Side, b: _Side, same_models: bool) -> None:
-        _same_utterances(a.frame, b.frame, a.axis)
         seeds = _same_seeds(a.statistics, b.statistics)
         self.a, self.n = a, len(a.statistics.clusters)
         one, two = a.with_seeds(seeds), b.with_seeds(seeds)
-        whole = one.totals(np.ones((1, self.n))) + two.totals(np.ones((1, self.n)))
-
-        def differences(swapped: np.ndarray) -> np.ndarray:
-            left = one.totals(1 - swapped) + two.totals(swapped)
-            result: np.ndarray = one.headline(left) - one.headline(whole - left)
-            return result.reshape(len(swapped), -1)
-
-        ways = swaps(self.n, seed=a.seed)
-        under = np.concatenate([differences(part) for part in np.array_split(ways, len(ways) // _BATCH + 1)])
+        under = one.swapped(two, swaps(self.n, seed=a.seed)).reshape(-1, a.by_seed.shape[1])
         by_seed = (a.by_seed - b.by_seed,) if same_models else (a.by_seed, b.by_seed)
         parts = [seed_variance(own) for own in by_seed]
-        clusters = np.tile(one.clusters_of(), len(metrics_of(a.task)))
+        clusters = np.tile(one.clusters_of(), len(metrics_of(one.task)))
         self.difference = under[0]
         self.swapped, variance = swapped_t(under, clusters)
         self.observed = with_seeds(self.difference, variance, clusters, parts)
@@ -175,18 +188,14 @@ class _Pair:
         corrected = corrected if self.n > 1 else np.ones_like(corrected)
         bounds = zip(self.difference, self.lo, self.hi, p, corrected.ravel(), strict=True)
         found = [_Numbers(*map(float, numbers)) for numbers in bounds]
-        rows, out = self.a.axis.rows, dict[str, Any]()
-        for m, metric in enumerate(metrics_of(self.a.task)):
+        rows, out = self.a.statistics.axis.rows, dict[str, Any]()
+        for m, metric in enumerate(metrics_of(self.a.statistics.task)):
             own = found[m * len(rows) : (m + 1) * len(rows)]
             out[metric] = {
                 row: _cell(metric, numbers) | {"of": of} for row, numbers in zip(rows, own, strict=True)
             }
         out["meta"] = {"clusters": self.n, "exact": self.n <= EXACT_UP_TO, "of": of}
         return out
-
-
-_BATCH = 250
-"""Swaps that are computed at once."""
 
 
 def turned(cell: Mapping[str, Any]) -> dict[str, Any]:

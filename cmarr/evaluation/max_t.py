@@ -51,7 +51,7 @@ def with_seeds(
     t = np.abs(np.nan_to_num(difference)) / np.sqrt(total)
     freedom = np.minimum(own, total**2 / squares)
     moved = stats.t.isf(np.maximum(stats.t.sf(t, freedom), 1e-300), own)
-    result: np.ndarray = np.where(total > variance, np.minimum(t, moved), t)
+    result: np.ndarray = np.where(total > variance, moved, t)
     return result
 
 

@@ -75,7 +75,8 @@ def interval(drawn: np.ndarray, n_clusters: int, *, level: float = LEVEL) -> tup
         return lo, hi
     out = 100 * tail(n_clusters, level)
     known = ~np.isnan(drawn).all(1)
-    lo[known], hi[known] = np.nanpercentile(drawn[known], [out, 100 - out], axis=1)
+    percentile = np.nanpercentile if np.isnan(drawn[known]).any() else np.percentile  # a tenth of the time
+    lo[known], hi[known] = percentile(drawn[known], [out, 100 - out], axis=1)
     return lo, hi
 
 

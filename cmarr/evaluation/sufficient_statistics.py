@@ -62,18 +62,18 @@ class SufficientStatistics:
     task: Task
     axis: Axis = SEVEN
 
-    def totals(self, weights: np.ndarray) -> np.ndarray:
-        """Sums (B, F, S, P, M) when cluster c counts `weights[b, c]` times."""
-        out = np.zeros((len(weights), *self.sums.shape[:3], self.sums.shape[-1]))
-        for fold, sums in enumerate(self.sums):  # (S, P, C, M)
-            here = np.flatnonzero(sums.any(axis=(0, 1, 3)))
-            if not len(here):
-                continue
-            flat = sums[:, :, here].transpose(2, 0, 1, 3).reshape(len(here), -1)
-            # einsum's own loops add in a fixed order; a BLAS product may differ by thread count.
-            drawn = np.einsum("bc,cm->bm", weights[:, here].astype(np.float64), flat)
-            out[:, fold] = drawn.reshape(out[:, fold].shape)
-        return out
+    def headline(self, weights: np.ndarray, folds: np.ndarray | None = None) -> np.ndarray:
+        """(B, metrics, rows) scores when cluster c counts `weights[b, c]` times, rows as in `axis`; NaN is no number.
+
+        Mean over folds and seeds; an average is that of the conditions that can be met. folds: (B, F, P), how
+        often each fold counts; None: all once.
+        """
+        mean = _MeanOverFolds()
+        for fold in range(len(self.sums)):
+            ways, which = self._ways(fold, weights)
+            found = mean_of_known(self._metrics(fold, self._totals(fold, ways)), 1)
+            mean.add(found[..., which], None if folds is None else folds[:, fold].T)
+        return self._rows(mean.value())
 
     def drawn(self, weights: np.ndarray) -> np.ndarray:
         """`headline` (B, metrics, rows) of resamples in which cluster c is drawn `weights[b, c]` times.
@@ -84,43 +84,64 @@ class SufficientStatistics:
         """
         present = self.sums.any(axis=(1, 4)).astype(np.float64)  # (F, P, C)
         share = present / np.maximum(present.sum(-1, keepdims=True), 1)
-        return self.headline(
-            self.totals(weights), np.einsum("bc,fpc->bfp", weights.astype(np.float64), share)
-        )
+        return self.headline(weights, np.einsum("bc,fpc->bfp", weights.astype(np.float64), share))
 
-    def headline(self, totals: np.ndarray, folds: np.ndarray | None = None) -> np.ndarray:
-        """Totals (B, F, S, P, M) -> (B, metrics, rows), in the order of `axis.rows`; NaN is no number.
+    def by_seed(self) -> np.ndarray:
+        """(S, metrics, rows) `headline` of each seed's trainings."""
+        once, mean = np.ones((1, len(self.clusters))), _MeanOverFolds()
+        for fold in range(len(self.sums)):
+            mean.add(self._metrics(fold, self._totals(fold, once))[..., 0])  # (metrics, S, P)
+        return self._rows(mean.value().swapaxes(1, 2))
 
-        Mean over folds, then seeds; an average is that of the conditions that can be met. folds: (B, F, P), how
-        often each fold counts; None: all once.
+    def swapped(self, other: "SufficientStatistics", swaps: np.ndarray) -> np.ndarray:
+        """(B, metrics, rows) `headline` minus the other's, where the two have swapped what cluster c says in the rows
+        b in which `swaps[b, c]` is 1."""
+        mean = _MeanOverFolds()
+        for fold in range(len(self.sums)):
+            ways, which = self._ways(fold, swaps)
+            ours = self._totals(fold, 1 - ways) + other._totals(fold, ways)
+            theirs = self._totals(fold, ways) + other._totals(fold, 1 - ways)
+            found = mean_of_known(self._metrics(fold, ours) - self._metrics(fold, theirs), 1)
+            mean.add(found[..., which])
+        return self._rows(mean.value())
+
+    def _ways(self, fold: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The different weights (U, C) of the clusters that a fold has, and which of them (B,) each row has.
+
+        Of the thousands of rows only so many differ in what they make of a fold's few clusters.
         """
-        totals = np.where(self.met[None, :, None, :, None], totals, np.nan)
-        # The resamples last: every sum below then runs over whole rows of them, a multiple faster.
-        totals = np.ascontiguousarray(totals.transpose(4, 1, 2, 3, 0))
-        metrics = _regression if self.task.regression else _classification
-        values = metrics(totals)  # (metrics, F, S, P, B)
-        weights = None if folds is None else folds.transpose(1, 2, 0)[:, None]  # (F, 1, P, B)
-        per_condition = mean_of_known(mean_of_known(values, 1, weights), 1)  # (metrics, P, B)
+        here = np.flatnonzero(self.sums[fold].any(axis=(0, 1, 3)))
+        own, which = np.unique(weights[:, here], axis=0, return_inverse=True)
+        ways = np.zeros((len(own), weights.shape[1]))
+        ways[:, here] = own
+        return ways, which.reshape(-1)
+
+    def _totals(self, fold: int, weights: np.ndarray) -> np.ndarray:
+        """(M, S, P, U) sums of a fold when cluster c counts `weights[u, c]` times."""
+        # einsum's own loops add in a fixed order; a BLAS product may differ by thread count.
+        flat = self.sums[fold].transpose(3, 0, 1, 2).reshape(-1, len(self.clusters))
+        found: np.ndarray = np.einsum("mc,uc->mu", flat, weights)
+        return found.reshape(-1, *self.sums.shape[1:3], len(weights))
+
+    def _metrics(self, fold: int, totals: np.ndarray) -> np.ndarray:
+        """(metrics, S, P, U) scores of a fold from its totals; NaN under a condition that it cannot meet."""
+        totals = np.where(self.met[fold][None, None, :, None], totals, np.nan)
+        found: np.ndarray = (_regression if self.task.regression else _classification)(totals)
+        return found
+
+    def _rows(self, per_condition: np.ndarray) -> np.ndarray:
+        """(metrics, P, B) -> (B, metrics, rows)."""
         rows = dict(zip(self.axis.values, per_condition.swapaxes(0, 1), strict=True))
         for name, members in self.axis.averages.items():
             # Not a mean of what is known: a resample that lacks one condition gives no average.
             kept = [rows[c] for c in self.reported if c in members]
             rows[name] = np.mean(kept, axis=0) if kept else np.full_like(per_condition[:, 0], np.nan)
-        return np.stack([rows[name] for name in self.axis.rows]).transpose(2, 1, 0)
-
-    @property
-    def reported(self) -> tuple[Any, ...]:
-        """The conditions that at least one utterance can meet (the levels at which one has something left)."""
-        return tuple(c for i, c in enumerate(self.axis.values) if self.met[:, i].any())
-
-    def by_seed(self) -> np.ndarray:
-        """(S, metrics, rows) `headline` of each seed's trainings."""
-        totals = self.totals(np.ones((1, len(self.clusters))))
-        return np.stack([self.headline(totals[:, :, [seed]])[0] for seed in range(len(self.seeds))])
+        result: np.ndarray = np.stack([rows[name] for name in self.axis.rows]).transpose(2, 1, 0)
+        return result
 
     def clusters_of(self) -> np.ndarray:
         """(rows,) how many clusters have a part in each row."""
-        there = np.asarray(self.sums.any(axis=(0, 1, 4)))  # (P, C)
+        there = self.sums.any(axis=(0, 1, 4)).reshape(-1, len(self.clusters))  # (P, C)
         present = dict(zip(self.axis.values, there, strict=True))
         return np.array(
             [
@@ -129,9 +150,34 @@ class SufficientStatistics:
             ]
         )
 
+    @property
+    def reported(self) -> tuple[Any, ...]:
+        """The conditions that at least one utterance can meet (the levels at which one has something left)."""
+        return tuple(c for i, c in enumerate(self.axis.values) if self.met[:, i].any())
+
     def for_seeds(self, count: int) -> "SufficientStatistics":
         """The same with a single seed repeated `count` times."""
         return replace(self, sums=np.repeat(self.sums, count, axis=1), seeds=self.seeds * count)
+
+
+class _MeanOverFolds:
+    """A mean of arrays that leaves NaN out; NaN where nothing is left."""
+
+    def __init__(self) -> None:
+        self.sum: np.ndarray = np.zeros(())
+        self.count: np.ndarray = np.zeros(())
+
+    def add(self, values: np.ndarray, counts: np.ndarray | None = None) -> None:
+        """One more, which counts so often (None: once)."""
+        known = np.where(np.isnan(values), 0.0, 1.0 if counts is None else counts)
+        self.sum = self.sum + known * np.where(np.isnan(values), 0.0, values)
+        self.count = self.count + known
+
+    def value(self) -> np.ndarray:
+        """The mean."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result: np.ndarray = self.sum / self.count
+        return result
 
 
 def mean_of_known(values: np.ndarray, axis: int, weights: np.ndarray | None = None) -> np.ndarray:

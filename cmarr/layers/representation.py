@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,41 @@ from cmarr.layers.attention import attend, feed_forward
 from cmarr.layers.ragged import Layout, mean_weights, resampling_weights, worked_rows
 
 LOG_SIGMA_RANGE = (-6.0, 3.0)
-"""Log sigma is clamped to this range: the floor keeps the distributions from collapsing to points."""
+"""Log sigma is held in this range: the floor keeps the distributions from collapsing to points."""
+
+
+class Held(torch.autograd.Function):
+    """A clamp that lets through the gradients that lead back into the range.
+
+    `clamp` lets none through outside: what has once left the range would stay there, whatever a loss wants.
+
+    >>> x = torch.tensor([-9.0, 0.0, 9.0], requires_grad=True)
+    >>> Held.apply(x, -6.0, 3.0).detach()
+    tensor([-6.,  0.,  3.])
+    >>> (-Held.apply(x, -6.0, 3.0)).sum().backward()  # a step down the gradient makes all of them larger
+    >>> x.grad
+    tensor([-1., -1.,  0.])
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, low: float, high: float) -> Tensor:
+        """`x` (...) held between `low` and `high`."""
+        return x.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
+        """Keep where the input was."""
+        x, low, high = inputs
+        ctx.save_for_backward(x < low, x > high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient, but where a step against it would lead further out."""
+        below, above = ctx.saved_tensors
+        outward = (below & (gradient > 0)) | (above & (gradient < 0))
+        return gradient.masked_fill(outward, 0.0), None, None
 
 
 class UncertaintyModelling(nn.Module):
@@ -55,7 +89,7 @@ class UncertaintyModelling(nn.Module):
         mu = mu + self.mean_mlp(self.mean_norm(mu))
         log_sigma = self.log_sigma(for_log_sigma)
         log_sigma = log_sigma + self.log_sigma_mlp(self.log_sigma_norm(log_sigma))
-        return mu, log_sigma.clamp(*LOG_SIGMA_RANGE)
+        return mu, Held.apply(log_sigma, *LOG_SIGMA_RANGE)  # type: ignore[no-untyped-call]
 
 
 FlowInput = Literal["mu", "features"]

@@ -75,11 +75,16 @@ class DistributionContrast(nn.Module):
         """The negative scale of Eq 5."""
         return -self.log_scale.exp()
 
-    def distances(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        """D of Eq 1 for every two modalities: mu, sigma (M, B, d) -> (pairs, B, B), entry (i, k) D(n_i, m_k)."""
+    def distances(self, mu: Tensor, sigma: Tensor, available: Tensor | None = None) -> Tensor:
+        """D of Eq 1 for every two modalities: mu, sigma (M, B, d) -> (pairs, B, B), entry (i, k) D(n_i, m_k).
+
+        available: (B, M) bool, as for `forward`; None: everything.
+        """
         points = mu
         if self.contrast == "distribution":
             points = torch.cat([mu, sigma if self.sigma == "deviation" else sigma.square()], dim=-1)
+        # The squares are expanded, and of large numbers nothing would be left of small distances; D knows no origin.
+        points = points - _centre(points.detach(), available)
         n, m = _pairs(len(mu), mu.device)
         squares = points.square().sum(-1)  # (M, B)
         products = points[n] @ points[m].transpose(1, 2)  # (pairs, B, B)
@@ -99,16 +104,17 @@ class DistributionContrast(nn.Module):
         valid = _valid(available)  # (pairs, B)
         enough = valid & (valid.sum(1, keepdim=True) >= 2)
         with torch.autocast(mu.device.type, enabled=False):
-            spread = self.distances(mu.float(), sigma.float())[enough[:, :, None] & enough[:, None, :]]
+            distances = self.distances(mu.float(), sigma.float(), available)
+            spread = distances[enough[:, :, None] & enough[:, None, :]]
         if len(spread) and float(spread.std(correction=0)) > 0:
             self.log_scale.copy_((self.tau / spread.std(correction=0)).log())
             self.started.fill_(True)
             self._seen_started = True
 
-    def similarities(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        """S / tau (pairs, B, B), the logits of Eq 3 and 4."""
+    def similarities(self, mu: Tensor, sigma: Tensor, available: Tensor | None = None) -> Tensor:
+        """S / tau (pairs, B, B), the logits of Eq 3 and 4; arguments as for `distances`."""
         tau = self.tau.clamp(min=SMALLEST_TEMPERATURE)  # a step may have gone below since `forward` held it
-        return (self.a * self.distances(mu, sigma) + self.b) / tau
+        return (self.a * self.distances(mu, sigma, available) + self.b) / tau
 
     def forward(self, mu: Tensor, sigma: Tensor, available: Tensor) -> Tensor:
         """L_udcl, a scalar.
@@ -121,7 +127,7 @@ class DistributionContrast(nn.Module):
             with torch.no_grad():
                 self.tau.clamp_(min=SMALLEST_TEMPERATURE)
         with torch.autocast(mu.device.type, enabled=False):
-            logits = self.similarities(mu.float(), sigma.float())
+            logits = self.similarities(mu.float(), sigma.float(), available)
             valid = _valid(available)
             loss = _cross_entropy(logits, valid) + _cross_entropy(logits.transpose(1, 2), valid)
         return loss if self.directions == "sum" else loss / 2
@@ -168,6 +174,14 @@ def _forget(contrast: nn.Module, keys: object) -> None:
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
     pairs = list(itertools.combinations(range(modalities), 2))
     return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)
+
+
+def _centre(points: Tensor, available: Tensor | None) -> Tensor:
+    """Mean (d,) of the points (M, B, d) that are available (B, M)."""
+    if available is None:
+        return points.mean((0, 1))
+    there = available.T[..., None]  # (M, B, 1)
+    return torch.where(there, points, 0.0).sum((0, 1)) / there.sum().clamp(min=1)
 
 
 def _valid(available: Tensor) -> Tensor:

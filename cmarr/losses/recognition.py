@@ -1,32 +1,46 @@
-"""The recognition loss: L_cls."""
+"""The recognition loss, L_cls; and which utterances have a label that it could be measured by."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+UNLABELLED = -1
+"""Class of an utterance without a label; without a score its score is NaN."""
+
+
+def labelled(labels: Tensor) -> Tensor:
+    """(B,) bool: which of the labels (B,), classes or scores, are there.
+
+    >>> labelled(torch.tensor([0, -1])), labelled(torch.tensor([-0.5, torch.nan]))
+    (tensor([ True, False]), tensor([ True, False]))
+    """
+    return labels != UNLABELLED if labels.dtype == torch.int64 else ~labels.isnan()
+
 
 def recognition_loss(logits: Tensor, labels: Tensor, counted: Tensor, regression: bool) -> Tensor:
     """Cross-entropy of the classes, or in a regression task the L1 distance of the score; a scalar.
 
-    logits (B, K), labels (B,); counted (B,) bool: only these rows enter the mean, which is 0 without any.
+    logits (B, K), labels (B,); counted (B,) bool: only these rows, where they have a label, enter the mean, which is 0
+    without any.
 
     >>> logits, labels = torch.zeros(2, 4), torch.tensor([0, 3])
     >>> recognition_loss(logits, labels, torch.tensor([True, False]), regression=False)  # log 4
     tensor(1.3863)
     """
-    each = recognition_errors(logits, labels, regression)
+    each, counted = recognition_errors(logits, labels, regression), counted & labelled(labels)
     return (each * counted).sum() / counted.sum().clamp(min=1)
 
 
 def recognition_errors(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
-    """The loss of each row, (B,): cross-entropy, or the distance of the score.
+    """The loss of each row, (B,): cross-entropy, or the distance of the score; 0 of a row without a label.
 
     >>> recognition_errors(torch.tensor([[0.5], [2.0]]), torch.tensor([1.0, 2.0]), regression=True)
     tensor([0.5000, 0.0000])
     """
     if regression:
-        return (logits.float().squeeze(1) - labels).abs()
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+        score = logits.float().squeeze(1)
+        return (score - torch.where(labelled(labels), labels, score.detach())).abs()
+    return F.cross_entropy(logits.float(), labels, reduction="none", ignore_index=UNLABELLED)
 
 
 def counted_mean(values: Tensor, counted: Tensor, weights: Tensor | None = None) -> Tensor:

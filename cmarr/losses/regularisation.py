@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cmarr.declaration import CountOrZero, NotNegative, Positive, Section, setting
 from cmarr.errors import UserError
-from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
+from cmarr.losses.recognition import counted_mean, labelled, recognition_errors, recognition_loss
 from cmarr.losses.supervised_contrast import log_probabilities, mean_over_anchors, sign_classes
 
 
@@ -65,12 +65,12 @@ class CombinationContrast(nn.Module):
 
         h:          (N, d), a vector a view
         categories: (N,) int64 emotion of each view; usable: (N, M) bool, its available modalities: a view
-                    with none of them takes no part
+                    with none of them, or without a category, takes no part
         utterances: (N,) which utterance a view is of
         weights:    (N,) how much each anchor counts; None: all alike
         """
         z = self.project(h)
-        valid = usable.any(1)
+        valid = usable.any(1) & labelled(categories)
         powers = 2 ** torch.arange(usable.shape[1], device=usable.device)
         combinations = (usable * powers).sum(1)  # (N,), a number a set of modalities
         log_probability, others = log_probabilities(
@@ -235,15 +235,15 @@ def regularised_recognition(
 ) -> dict[str, Tensor]:
     """cls, the recognition loss, and mcbcl and sugr where they are there; SUGR weighs the other two.
 
-    h (B, d) is what the logits (B, K) are read from; labels (B,); usable (B, M) bool. A row with nothing usable has no
-    part in any of them.
+    h (B, d) is what the logits (B, K) are read from; labels (B,); usable (B, M) bool. A row with nothing usable, or
+    without a label, has no part in any of them.
 
     >>> h, labels = torch.zeros(2, 8), torch.tensor([0, 3])
     >>> usable = torch.ones(2, 3, dtype=torch.bool)
     >>> regularised_recognition(h, torch.zeros(2, 4), labels, usable, False, contrast=None, sugr=None)
     {'cls': tensor(1.3863)}
     """
-    counted = usable.any(1)  # (B,)
+    counted = usable.any(1) & labelled(labels)  # (B,)
     if sugr is None and contrast is None:
         return {"cls": recognition_loss(logits, labels, counted, regression)}
     errors = recognition_errors(logits, labels, regression)  # (B,)

@@ -6,9 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cmarr.losses.recognition import UNLABELLED, labelled
+
 ScoreClasses = Literal["sign", "rounded"]
 
 EXCLUDED = -1e30
+
+SHORTEST = 0.01
+"""Length below which a vector stays shorter than 1; those of layer-normed channels are of 1 and more."""
 
 
 def supervised_contrast(
@@ -27,9 +32,9 @@ def supervised_contrast(
     A(i): every other valid vector of a *different utterance*, whatever its modality; P(i): those of A(i)
     with the label of i. The mean is over the anchors that have a positive; without any the loss is 0.
 
-    vectors:    (N, d), L2-normalised here
+    vectors:    (N, d), divided here by their length, see `directions`
     labels:     (N,) classes; utterances: (N,) which utterance a vector belongs to
-    valid:      (N,) bool, the vector exists; others take no part
+    valid:      (N,) bool, the vector exists; others take no part, nor do those without a label
     same_utterance: let vectors of the same utterance into A(i), and so into P(i)
     weights:    (N,) what each anchor's term is multiplied by; None: nothing
 
@@ -39,8 +44,21 @@ def supervised_contrast(
     tensor(0.5514)
     """
     with torch.autocast(vectors.device.type, enabled=False):
+        valid = valid & labelled(labels)
         log_probability, others = log_probabilities(vectors, utterances, valid, temperature, same_utterance)
         return mean_over_anchors(log_probability, others & (labels[:, None] == labels[None, :]), weights)
+
+
+def directions(vectors: Tensor) -> Tensor:
+    """Vectors (N, d) divided by their length, or by `SHORTEST` where they are shorter: of next to nothing a direction
+    would be noise, and its gradient without bounds. What is recovered from a start at zero begins there.
+
+    >>> vectors = torch.zeros(1, 2, requires_grad=True)
+    >>> directions(vectors).sum().backward()
+    >>> vectors.grad
+    tensor([[100., 100.]])
+    """
+    return F.normalize(vectors, dim=-1, eps=SHORTEST)
 
 
 def log_probabilities(
@@ -56,7 +74,7 @@ def log_probabilities(
     (6, 0.5)
     """
     with torch.autocast(vectors.device.type, enabled=False):
-        z = F.normalize(vectors.float(), dim=-1)
+        z = directions(vectors.float())
         similarity = z @ z.T / temperature  # (N, N)
         others = valid[:, None] & valid[None, :]
         if same_utterance:
@@ -82,10 +100,12 @@ def mean_over_anchors(log_probability: Tensor, positives: Tensor, weights: Tenso
 def sign_classes(scores: Tensor) -> Tensor:
     """Classes for the contrast in a regression corpus: negative 0, zero 1, positive 2. (B,) -> (B,) int64.
 
-    >>> sign_classes(torch.tensor([-1.2, 0.0, 3.0]))
-    tensor([0, 1, 2])
+    No score, no class: -1.
+
+    >>> sign_classes(torch.tensor([-1.2, 0.0, 3.0, torch.nan]))
+    tensor([ 0,  1,  2, -1])
     """
-    return scores.sign().long() + 1
+    return torch.where(labelled(scores), scores.nan_to_num().sign().long() + 1, UNLABELLED)
 
 
 def score_classes(scores: Tensor, rule: ScoreClasses) -> Tensor:
@@ -96,4 +116,4 @@ def score_classes(scores: Tensor, rule: ScoreClasses) -> Tensor:
     """
     if rule == "sign":
         return sign_classes(scores)
-    return scores.clamp(-3, 3).round().long() + 3
+    return torch.where(labelled(scores), scores.nan_to_num().clamp(-3, 3).round().long() + 3, UNLABELLED)

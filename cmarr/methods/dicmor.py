@@ -19,7 +19,7 @@ from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.attention import Reconstruction, TransformerLayer
 from cmarr.layers.flow import ChannelFlow, Mixing
 from cmarr.layers.ragged import Layout, resampling_weights, worked_rows
-from cmarr.losses.recognition import recognition_loss
+from cmarr.losses.recognition import labelled, recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes
 from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in, with_recoveries
@@ -336,8 +336,8 @@ class DiCMoR(nn.Module):
             size = x[m].shape[:2]
             z, log_determinant = self._flow(m)(x[m].detach().flatten(0, 1))
             latents[m] = z.detach().view_as(x[m])
-            bits = self.priors(z.view_as(x[m]), log_determinant.view(size), labels)  # (B,)
-            counted = available[:, i]
+            bits = self.priors(z.view_as(x[m]), log_determinant.view(size), labels.clamp(min=0))  # (B,)
+            counted = available[:, i] & labelled(labels)
             total = total + torch.where(counted, bits, 0.0).sum() / counted.sum().clamp(min=1)
         return total, latents
 

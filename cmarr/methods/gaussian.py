@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.declaration import Positive, PositiveShare, setting
+from cmarr.losses.recognition import labelled
 from cmarr.methods.left_out import parts_of
 from cmarr.methods.pooled import NEVER, Fitted, PooledFeatures, Pooling, by_condition
 from cmarr.methods.protocol import Prediction
@@ -26,6 +27,9 @@ from cmarr.task import Task
 
 COLDEST, HOTTEST = 0.02, 2.0
 """Between which the factor on the logits is looked for."""
+
+ROUNDS = 3
+"""How often the classes of rows without a label are guessed and learnt from."""
 
 QUANTILES = 101
 """Points of the distribution of distances that is kept of utterances that were not learnt from."""
@@ -94,41 +98,65 @@ class Gaussian(Fitted):
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Means, covariance, and the linear classifier of each condition; deterministic, `generator` is not used.
 
-        Where validation speakers are learnt from, too, `calibrate` is done on speakers that are left out in turn.
+        Where validation speakers are learnt from, too, `calibrate` is done on speakers that are left out in turn. Rows
+        without a label belong to each class by its posterior: expectation and maximisation in turn, `ROUNDS` times,
+        from the fit on the others.
         """
         self.features.fit(train)
-        z, there, labels = self.features(train), self.features.columns(train.available), train.labels.cpu()
+        z, available, labels = self.features(train), train.available.cpu(), train.labels.cpu()
         parts, held = parts_of(train), _Held()
         for number in parts.unique() if self.learns_from_both else ():
-            out = parts == number
-            if out.all():
+            out, told = parts == number, labelled(labels)
+            if not (~out & told).any():
                 break
-            self._estimate(z[~out], there[~out], labels[~out])
-            self._ask(held, z[out], train.available.cpu()[out], labels[out])
-        self._estimate(z, there, labels)
+            self._learn(z[~out], available[~out], labels[~out])
+            self._ask(held, z[out & told], available[out & told], labels[out & told])
+        self._learn(z, available, labels)
         self._choose(held)
 
-    def _estimate(self, z: Tensor, there: Tensor, labels: Tensor) -> None:
-        """Everything but the temperature, from columns z (n, R), of which `there` (n, R) exist, and labels (n,)."""
-        self._factors, self._gains = {}, {}
-        member = torch.zeros_like(labels).long() if self.task.regression else labels
-        components = len(self.means)
-        counts = torch.bincount(member, minlength=components).double()
+    def _learn(self, z: Tensor, available: Tensor, labels: Tensor) -> None:
+        """Everything but the temperature, from columns z (n, R) of what is available (n, 3), and labels (n,)."""
+        known = labelled(labels)
+        if self.task.regression:
+            share = torch.ones(len(z), 1, dtype=torch.float64)
+        else:
+            share = nn.functional.one_hot(labels.clamp(min=0), len(self.means)).double() * known[:, None]
+        counts = share[known].sum(0)
         self.prior.copy_(torch.where(counts > 0, (counts / counts.sum()).log(), NEVER))
-        self.means = self._class_means(z, there, member, components)
+        self._estimate(z, available, share, labels)
+        for _ in range(0 if self.task.regression or known.all() else ROUNDS):
+            for index, _, rows in by_condition(available):
+                rows = rows & ~known
+                share[rows] = self._logits(z[rows], index).softmax(1)
+            self._estimate(z, available, share, labels)
+
+    def _estimate(self, z: Tensor, available: Tensor, share: Tensor, labels: Tensor) -> None:
+        """From rows z (n, R), which belong to the classes by `share` (n, K), and of a regression the scores (n,)."""
+        self._factors, self._gains = {}, {}
+        there = self.features.columns(available)  # (n, R)
+        components, known = len(self.means), labelled(labels)
+        self.means = self._class_means(z, there, share)
         # Rows that lack a modality enter with zeros, each column weighted by its own count. This form is positive
         # semi-definite whatever is absent; a block from the rows that have both of two modalities is not.
-        rows = (there.sum(0) - components).clamp(min=1).double()
-        residuals = torch.where(there, z - self.means[member], 0.0) / rows.sqrt()  # (n, R)
+        rows = ((there * share.sum(1, keepdim=True)).sum(0) - components).clamp(min=1)  # (R,)
+        owner = share.argmax(1)
+        residuals = torch.where(there, z - self.means[owner], 0.0)[known] / rows.sqrt()  # (n, R)
+        if not known.all():
+            apart = torch.where(there, z - self.means[:, None], 0.0)[:, ~known]  # (K, n - known, R)
+            apart = apart * share[~known].T.sqrt()[..., None] / rows.sqrt()
+            residuals = torch.cat([residuals, apart.flatten(0, 1)])
         scatter = residuals.T @ residuals  # (R, R)
         even = scatter.diagonal().mean() if scatter.any() else scatter.new_ones(())
         identity = torch.eye(len(scatter), dtype=torch.float64)
         self.covariance = (1 - self.shrink) * scatter + self.shrink * even * identity
         self.weight = z.new_zeros(len(CONDITIONS), z.shape[1], self.task.outputs)
         if self.task.regression:
-            self.bias.fill_(labels.double().mean())
-            target = (labels.double() - labels.double().mean()) / max(len(labels) - 1, 1) ** 0.5
-            moments = (1 - self.shrink) * (residuals.T @ target)[:, None]  # (R, 1)
+            scores = labels[known].double()
+            self.bias.fill_(scores.mean())
+            target = (scores - scores.mean()) / max(len(scores) - 1, 1) ** 0.5
+            told = (there[known].sum(0) - components).clamp(min=1).double()
+            own = torch.where(there, z - self.means, 0.0)[known] / told.sqrt()
+            moments = (1 - self.shrink) * (own.T @ target)[:, None]  # (R, 1)
         for index, condition in enumerate(CONDITIONS):
             own = self.features.of(condition)
             if not len(own):
@@ -279,12 +307,12 @@ class Gaussian(Fitted):
         return self._gains[condition, missing]
 
     @staticmethod
-    def _class_means(z: Tensor, there: Tensor, member: Tensor, components: int) -> Tensor:
-        """(K, R) over the rows that have a column; a class without any takes the mean of all."""
-        one_hot = nn.functional.one_hot(member, components).double()  # (n, K)
-        counts = one_hot.T @ there.double()  # (K, R)
+    def _class_means(z: Tensor, there: Tensor, share: Tensor) -> Tensor:
+        """(K, R) over the rows that have a column, as far as they are of the class by `share` (n, K); a class without
+        any takes the mean of all."""
+        counts = share.T @ there.double()  # (K, R)
         overall = torch.where(there, z, 0.0).sum(0) / there.sum(0).clamp(min=1)
-        sums = one_hot.T @ torch.where(there, z, 0.0)
+        sums = share.T @ torch.where(there, z, 0.0)
         return torch.where(counts > 0, sums / counts.clamp(min=1), overall)
 
 

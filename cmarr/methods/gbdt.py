@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.data.masks import draw_visible
 from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, setting
+from cmarr.losses.recognition import labelled
 from cmarr.methods.pooled import NEVER, Pooling, StandardFeatures
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
@@ -115,8 +116,9 @@ class GBDT(nn.Module):
         rows = []
         for _ in range(self.settings.copies):
             rows.append(self._shown(pooled, train.available & draw_visible(train.available, generator)))
-        inputs = torch.cat(rows).cpu().numpy()
-        labels = train.labels.repeat(self.settings.copies).cpu().numpy()
+        known = labelled(train.labels).repeat(self.settings.copies)
+        inputs = torch.cat(rows)[known].cpu().numpy()
+        labels = train.labels.repeat(self.settings.copies)[known].cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         self._grow(inputs, labels, seed)
 

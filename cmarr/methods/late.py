@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cmarr.data.batch import Batch
 from cmarr.declaration import Positive, Section, setting
 from cmarr.layers.ragged import mean_and_deviation
+from cmarr.losses.recognition import labelled
 from cmarr.methods.branches import modalities_of
 from cmarr.methods.pooled import NEVER, fit_linear_model
 from cmarr.methods.protocol import Prediction
@@ -66,10 +67,10 @@ class Late(nn.Module):
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Fit the classifier of each modality on the rows that have it; deterministic, `generator` is not used."""
-        labels = train.labels.cpu()
-        self.prior.copy_(self._frequencies(labels))
+        labels, known = train.labels.cpu(), labelled(train.labels).cpu()
+        self.prior.copy_(self._frequencies(labels[known]))
         for m in self.modalities:
-            rows = train.available[:, MODALITIES.index(m)].cpu()
+            rows = train.available[:, MODALITIES.index(m)].cpu() & known
             pooled = self._pooled(train, m)[rows]  # (n, 2 D)
             if not len(pooled):
                 continue

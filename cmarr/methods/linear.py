@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cmarr.data.batch import Batch
 from cmarr.declaration import Positive, setting
+from cmarr.losses.recognition import labelled
 from cmarr.methods.left_out import chosen_strength, parts_of
 from cmarr.methods.pooled import (
     Fitted,
@@ -63,8 +64,9 @@ class Linear(Fitted):
         basis = {m: rotation(x[self.features.available(train, m)]) for m, x in standard.items()}
         rotated = {m: (x @ basis[m]).numpy() for m, x in standard.items()}
         parts, labels = parts_of(train).numpy(), train.labels.cpu().numpy()
+        known = labelled(train.labels).cpu().numpy()
         for index, condition in enumerate(CONDITIONS):
-            own = torch.stack([self.features.available(train, m) for m in condition]).any(0).numpy()
+            own = torch.stack([self.features.available(train, m) for m in condition]).any(0).numpy() & known
             if not self.features.met(condition) or not own.any():
                 continue
             read = [m for m in self.features.modalities if m in condition]

@@ -20,7 +20,7 @@ from cmarr.data.masks import second_draw
 from cmarr.declaration import Count, CountOrZero, Flag, NotNegative, Positive, Probability, Section, setting
 from cmarr.layers.attention import TransformerLayer, attend, feed_forward
 from cmarr.layers.ragged import Layout
-from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
+from cmarr.losses.recognition import counted_mean, labelled, recognition_errors, recognition_loss
 from cmarr.losses.regularisation import CombinationContrast, Direction, Source, UncertaintyWeights
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
 from cmarr.methods.branches import heads_fit, modalities_of, usable_in
@@ -433,6 +433,7 @@ class MCUR(nn.Module):
 
         count, regression = len(patterns), self.task.regression
         labels, counted = batch.labels.repeat(count), patterns.any(2).flatten()  # (V * B,)
+        told = counted & labelled(labels)
         h, logits = h.flatten(0, 1), logits.flatten(0, 1)
         errors = recognition_errors(logits, labels, regression)
         losses: dict[str, Tensor] = {}
@@ -441,8 +442,8 @@ class MCUR(nn.Module):
             gap = None
             if taught is not None:
                 gap = errors - recognition_errors(taught[1], batch.labels, regression).repeat(count)
-            weights, losses = self.sugr(h, logits, errors, counted, gap=gap)
-        losses = {"cls": counted_mean(errors, counted, weights), **losses}
+            weights, losses = self.sugr(h, logits, errors, told, gap=gap)
+        losses = {"cls": counted_mean(errors, told, weights), **losses}
         others = weights if self.settings.sugr_terms == "all" else None
         if self.contrast is not None:
             rows = torch.arange(len(batch), device=labels.device).repeat(count)

@@ -15,6 +15,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
 from cmarr.errors import NotComputed, UserError
 from cmarr.files import atomic
+from cmarr.losses.recognition import labelled
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import SizedByData
 from cmarr.methods.registry import build_method
@@ -42,7 +43,8 @@ class Model:
 
 
 def training_prior(labels: Tensor, task: Task) -> Tensor:
-    """Class frequencies (K,) or the median score (1,) of the training split."""
+    """Class frequencies (K,) or the median score (1,) of the training split, as far as it has labels."""
+    labels = labels[labelled(labels)]
     if task.regression:
         return labels.float().median().reshape(1).cpu()
     return torch.bincount(labels.cpu(), minlength=task.outputs).float() / len(labels)

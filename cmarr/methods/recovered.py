@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cmarr.data.batch import Batch, visibility
 from cmarr.declaration import NotNegative, Positive, setting
+from cmarr.losses.recognition import labelled
 from cmarr.methods.pooled import Fitted, PooledFeatures, Pooling, by_condition, fit_linear_model
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES
@@ -60,7 +61,7 @@ class Recovered(Fitted):
             self.register_buffer(f"gain_{sources}_{missing}", torch.zeros(0, 0, dtype=torch.float64))
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
-        """Fit the recoveries, then the classifier; deterministic, `generator` is not used."""
+        """Fit the recoveries on all rows, then the classifier on those with a label; `generator` is not used."""
         self.features.fit(train)
         z = self.features(train)  # (n, R)
         for sources, missing in self._pairs():
@@ -75,7 +76,7 @@ class Recovered(Fitted):
         inputs, labels = [], []
         for condition in CONDITIONS:
             usable = train.available & visibility(condition, len(train), train.available.device)
-            rows = usable.any(1).cpu()
+            rows = (usable.any(1) & labelled(train.labels)).cpu()
             inputs.append(self._filled(z, usable)[rows])
             labels.append(train.labels.cpu()[rows])
         C = PER_COLUMN / self.features.count if self.C == "auto" else self.C

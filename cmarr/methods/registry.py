@@ -12,7 +12,11 @@ from cmarr.validation import validate
 
 
 def method_names() -> tuple[str, ...]:
-    """Every method there is."""
+    """Every method there is, plugins among them.
+
+    >>> "gaussian" in method_names()
+    True
+    """
     return names(METHODS)
 
 

@@ -36,7 +36,7 @@ from cmarr.recognition.predicted import Predictions
 from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.pretrained import DEFAULT, pretrained, push
 from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
-from cmarr.recognition.trained import Trained, exported, of_study
+from cmarr.recognition.trained import Trained, exported, of_study, widths
 from cmarr.utterance import Utterance
 
 ROWS = 32
@@ -62,6 +62,7 @@ class Recognizer:
         limits: Limits | None = None,
         weights: Mapping[str, str] | None = None,
         keep: bool = True,
+        patient: bool = False,
     ):
         """Load what `exported` or `of_study` found; see `load`."""
         self.trained = trained
@@ -76,6 +77,7 @@ class Recognizer:
             workers=count,
             seconds=self.limits.time_limit,
             device=device,
+            waiting=_may_wait(trained) if patient else {},
         )
         # Started first: they load their libraries while this process reads the weights.
         readers = [e.reader for e in encoders.values() if hasattr(e, "reader")]
@@ -103,6 +105,7 @@ class Recognizer:
         weights: modality -> folder or file of its encoder's weights, where they lie elsewhere here
         keep:    start the worker processes at once and keep them until `close`; False: each call that has
                  media to decode starts its own, which takes a second or two
+        patient: build the encoder of text when there is a text: a clip without one is answered seconds sooner
 
         Raises UserError for a folder that is no such model, or is damaged, and for encoders whose weights
         are not here or are others than those the model was trained with.
@@ -318,6 +321,14 @@ class Recognizer:
                 recovered=tuple(NAMES[m] for m in MODALITIES if m in recovered),
                 **about,
             )
+
+
+def _may_wait(trained: Trained) -> dict[str, int]:
+    """'t' -> the width of its features, if the encoder of text is no part of the model."""
+    about = trained.about.encoders.get("text")
+    if about is None or about.settings.get("tokenizer") or about.settings.get("least"):
+        return {}
+    return {m: width for m, width in widths(trained).items() if m == "t"}
 
 
 def _nothing(missing: Mapping[str, str]) -> str:

@@ -66,7 +66,13 @@ class Corpus:
     ) -> Self:
         """Features of one's own as a corpus.
 
-            Corpus.from_arrays(labels, speech=speech, text=text, speakers=speakers)
+        >>> labels = ["calm", "tense"] * 30
+        >>> speech = [[float(label == "tense"), 1.0] for label in labels]
+        >>> speakers = [f"speaker {i // 6}" for i in range(60)]
+        >>> corpus = Corpus.from_arrays(labels, speech=speech, speakers=speakers)
+        >>> print(corpus)
+        arrays: 60 utterances (calm 30, tense 30); with speech 60
+        5 folds grouped by speaker (10 speakers), the next group validates; no speaker on two sides.
 
         labels:   N class names; or N numbers, whose regression is the task
         speech, video, text: (N, D) array, one vector an utterance, NaN where it is absent; or N entries, each (T, D)

@@ -14,7 +14,7 @@ from cmarr.analyses.learning import curves_figure
 from cmarr.device import choose_device
 from cmarr.errors import UserError, many
 from cmarr.files import read_json, write_json
-from cmarr.methods.registry import method_class, method_names
+from cmarr.methods.registry import method_class
 from cmarr.recognition.prediction import Prediction
 from cmarr.recognition.pretrained import push
 from cmarr.recognition.recognizer import Recognizer
@@ -124,12 +124,16 @@ def train(
 ) -> TrainedMethod:
     """Train a method on every fold of a corpus, with every seed: what the stages pretrain and train do.
 
-        cmarr.train(corpus)
-        cmarr.train(corpus, "cmarr", beta=0.5, d=32, train={"epochs": 20}, seeds=[0, 1, 2])
-        cmarr.train({"labels": labels, "speech": speech, "speakers": speakers}, "linear")
+    >>> model = train(corpus, "late")
+    >>> model.predict(features={"speech": [1.0, 1.0]}).winner
+    'tense'
+    >>> train({"labels": labels, "speech": speech, "speakers": speakers}, "linear", C=1.0).name
+    'linear'
+
+        train(corpus, "cmarr", beta=0.5, d=32, train={"epochs": 20}, seeds=[0, 1, 2])
 
     corpus:   made by `load_corpus` or `Corpus.from_arrays`; or the keywords of the latter
-    method:   one of `cmarr.methods()`
+    method:   one of `cmarr.method_names()`
     name:     what tables call it; by default the method, and `method-2` where that is another training already
     preset:   where values come from that nobody sets; by default the corpus'
     train:    keys of the section `train` of params.yaml, for gradient-trained methods
@@ -163,15 +167,6 @@ def train(
     write_curves(corpus.metrics / name / "curves.csv", outcomes)
     (corpus.metrics / f"{name}.json").unlink(missing_ok=True)  # scores of an earlier training under that name
     return TrainedMethod(name, corpus, own, outcomes)
-
-
-def methods() -> tuple[str, ...]:
-    """The methods that `train` takes, plugins among them.
-
-    >>> "gaussian" in methods()
-    True
-    """
-    return tuple(sorted(method_names()))
 
 
 def _trainings(

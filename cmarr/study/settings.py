@@ -15,10 +15,10 @@ SHIPPED = Path(__file__).parent / "defaults"
 PARAMS, PRESETS = SHIPPED / "params.yaml", SHIPPED / "presets"
 
 
-def presets() -> tuple[str, ...]:
+def preset_names() -> tuple[str, ...]:
     """The presets there are.
 
-    >>> "frozen" in presets()
+    >>> "frozen" in preset_names()
     True
     """
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))

@@ -33,6 +33,9 @@ def test_distances_of_one_bin_cancel_and_those_of_two_do_not():
 def test_a_confidence_on_an_edge_belongs_below_it():
     certain = np.array([[1.0, 0.0]])
     assert expected_calibration_error(certain, np.array([0])) == 0.0
+    # Of four bins 0.75 ends the third, where 0.7 is: |0.75 + 0.7 - 1| / 2. In the fourth the two would not cancel.
+    pair = np.array([[0.75, 0.25], [0.7, 0.3]])
+    assert expected_calibration_error(pair, np.array([0, 1]), bins=4) == pytest.approx(0.45 / 2)
 
 
 def found(frames, task, **keywords) -> pd.DataFrame:

@@ -95,6 +95,9 @@ def test_seeds_make_t_smaller_and_never_larger():
     assert none.tolist() == t.tolist()
     assert (some < t).all()
     assert (many < some).all()
+    # Many seeds: their degrees of freedom do not come to those of the clusters.
+    steady = with_seeds(t, variance, clusters, [(np.full(3, 0.5), 100)])
+    assert steady == pytest.approx(t / 1.5**0.5)
     # Seeds alone: Student's with two degrees of freedom.
     p = 2 * stats.t.sf(with_seeds(t * 100, variance * 1e-9, clusters, [(variance * 100, 3)]), 9)
     assert p == pytest.approx(2 * stats.t.sf(20, 2), rel=1e-6)

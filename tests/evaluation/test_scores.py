@@ -58,6 +58,13 @@ def test_regression_by_hand():
     assert found["Acc5"] == 0.5
 
 
+def test_an_answer_of_exactly_zero_is_not_positive_and_not_negative():
+    """Acc2 asks for positive, and zero is none: of 1, 2, -1 one is right. Acc2_zero asks for negative: 1, 2, 0 are."""
+    assert regression_scores(np.array([1.0, 2.0, -1.0]), np.zeros(3))["Acc2"] == pytest.approx(1 / 3)
+    assert regression_scores(np.array([1.0, 2.0, -1.0, 0.0]), np.zeros(4))["Acc2_zero"] == 0.75
+    assert regression_scores(np.array([1.0, 0.0, 0.0]), np.array([1.0, -1.0, -0.5]))["Acc2"] == 1.0
+
+
 def test_a_constant_answer_has_correlation_zero_and_a_constant_truth_none():
     assert regression_scores(np.array([1.0, 2.0]), np.array([0.5, 0.5]))["Corr"] == 0.0
     assert regression_scores(np.array([1.0, 1.0]), np.array([0.5, 0.7]))["Corr"] is None

@@ -1,11 +1,13 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.evaluation import summary
 from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.resampling import bootstrap_interval
 from cmarr.evaluation.scores import metrics_of, scores
@@ -78,7 +80,7 @@ def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
     """SufficientStatistics re-derive every metric of scikit-learn and SciPy: fold by fold, condition by condition."""
     for frame in simulate(task=task, seeds=(1,)):
         sums = sufficient_statistics(gather(frame, task), task)
-        found = sums.headline(sums.totals(np.ones((1, len(sums.clusters)))))[0]
+        found = sums.headline(np.ones((1, len(sums.clusters))))[0]
         for row, condition in ((ROWS.index(c), c) for c in CONDITIONS):
             expected = scores(frame[frame["condition"] == condition], task)
             np.testing.assert_allclose(found[:, row], list(expected.values()), atol=1e-12)
@@ -89,7 +91,7 @@ def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotio
     sums = sufficient_statistics(gather(frame, emotions), emotions)
     weights = np.array([[2, 0, 1]])
     drawn = pd.concat([frame[frame["cluster"] == sums.clusters[i]] for i in (0, 0, 2)])
-    found = sums.headline(sums.totals(weights))[0]
+    found = sums.headline(weights)[0]
     expected = scores(drawn[drawn["condition"] == "sv"], emotions)
     np.testing.assert_allclose(found[:, ROWS.index("sv")], list(expected.values()))
 
@@ -103,6 +105,65 @@ def test_a_fold_counts_as_often_as_its_clusters_are_drawn(emotions, simulate):
         :, metrics_of(emotions).index("UAR"), ROWS.index("sv")
     ]
     assert found == pytest.approx([(2 * own[0] + own[2]) / 3, np.mean(own)])
+
+
+def test_an_interval_holds_what_other_seeds_would_change(emotions, simulate, monkeypatch):
+    """Three standard errors from three seeds are 4.303 of Student's; trainings that are all the same add nothing."""
+    once = simulate(seeds=(1,))
+    copies = [frame.assign(seed=seed) for frame in once for seed in (1, 2, 3)]
+    one, same, apart = (
+        summarise(own, emotions, resamples=200)["UAR"]["avg6"]
+        for own in (once, copies, simulate(seeds=(1, 2, 3)))
+    )
+    assert (same["lo"], same["hi"], same["std_seeds"]) == (one["lo"], one["hi"], 0.0)
+    monkeypatch.setattr(summary, "over_seeds", lambda lo, hi, value, seeds: (lo, hi))
+    speakers = summarise(simulate(seeds=(1, 2, 3)), emotions, resamples=200)["UAR"]["avg6"]
+    reach = 4.302653 * apart["std_seeds"] / 3**0.5
+    for bound in ("lo", "hi"):
+        within = (speakers[bound] - speakers["mean"]) ** 2
+        assert (apart[bound] - apart["mean"]) ** 2 == pytest.approx(within + reach**2, abs=1e-5)
+
+
+def test_a_fold_of_many_clusters_counts_no_more_than_one_of_few(emotions, simulate):
+    """Every cluster drawn once is no resample: folds of one, two and three speakers have the plain mean of the folds.
+    Drawn 1; 2, 0; 0, 2, 1 times, the folds count 1, 1 and 1 times; 0; 2, 2; 1, 1, 1 times: 0, 2 and 1."""
+    frames = [simulate(folds=f + 1, seeds=(1,), speakers=f + 1, absent=0.0)[f] for f in range(3)]
+    sums = sufficient_statistics(gather(frames, emotions), emotions)
+    assert [name[7] for name in sums.clusters] == list("011222")  # speaker<fold><number>
+    weights = np.array([[1, 1, 1, 1, 1, 1], [1, 2, 0, 0, 2, 1], [0, 2, 2, 1, 1, 1]])
+    at = metrics_of(emotions).index("WAR"), ROWS.index("sv")
+    found = sums.drawn(weights)[:, at[0], at[1]]
+
+    def fold(number: int, times: list[int]) -> float:
+        own = replace(sums, sums=sums.sums[[number]], met=sums.met[[number]], folds=(number,))
+        return float(own.headline(np.array([times]))[0, at[0], at[1]])
+
+    folds = [[fold(f, list(own)) if f or own[0] else 0.0 for f in range(3)] for own in weights]
+    assert found == pytest.approx([np.mean(folds[0]), np.mean(folds[1]), (2 * folds[2][1] + folds[2][2]) / 3])
+
+
+def test_scores_of_exactly_zero_count_the_same_in_the_sums():
+    """Zero is not positive (Acc2), and not negative (Acc2_zero)."""
+    values, truth = [0.0, 0.0, 0.0, 1.0, -1.0], [1.0, 2.0, -1.0, 0.0, 0.0]
+    frame = predictions_frame(
+        ids=[f"u{i}" for i in range(5)],
+        speakers=list("abcde"),
+        clusters=list("abcde"),
+        labels=truth,
+        n_usable=dict.fromkeys(CONDITIONS, np.full(5, 3)),
+        task=Task(),
+        prior=0.0,
+        fold=1,
+        seed=0,
+        logits=dict.fromkeys(CONDITIONS, np.array(values)[:, None]),
+    )
+    sums = sufficient_statistics(gather(frame, Task()), Task())
+    found = dict(
+        zip(metrics_of(Task()), sums.headline(np.ones((1, 5)))[0, :, ROWS.index("svt")], strict=True)
+    )
+    assert found["Acc2"] == pytest.approx(1 / 3)
+    assert found["Acc2_zero"] == pytest.approx(3 / 5)
+    assert found["Acc2"] == scores(frame[frame["condition"] == "svt"], Task())["Acc2"]
 
 
 def test_the_interval_of_folds_of_one_speaker_is_that_of_a_mean_of_speakers():

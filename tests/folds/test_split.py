@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from cmarr.corpora.registry import read_corpus
 from cmarr.errors import UserError
-from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
+from cmarr.folds.files import ROLES, Fold, read_folds, read_rule, write_folds
 from cmarr.folds.split import check_folds, describe_rule, recurring_speakers, split
 from cmarr.utterance import Utterance
 
@@ -192,6 +193,20 @@ def test_the_check_finds_a_leak_whoever_made_the_folds():
         check_folds(utterances, [Fold(1, ["a"], ["b"], ["c", "a2"])])
     with pytest.raises(UserError, match="fold 2: utterance c is in validation and in test"):
         check_folds(utterances, [Fold(2, ["a"], ["c"], ["c"])])
+
+
+@pytest.mark.parametrize("one, other", list(combinations(ROLES, 2)))
+def test_no_two_parts_share_an_utterance_or_a_speaker(one, other):
+    """Each pair of them: an utterance that trains and validates leaks as one that trains and tests does."""
+    lone = {role: [role] for role in ROLES} | {one: ["shared", one], other: ["shared", other]}
+    with pytest.raises(UserError, match=f"utterance shared is in {one} and in {other}"):
+        check_folds([Utterance(id) for id in ("shared", *ROLES)], [Fold(1, **lone)])
+    speakers = [Utterance(f"{role}{i}", speaker=f"{role}{i}") for role in ROLES for i in range(2)]
+    speakers = [replace(u, speaker="ann") if u.id in (f"{one}0", f"{other}1") else u for u in speakers]
+    apart = {role: [f"{role}0", f"{role}1"] for role in ROLES}
+    assert recurring_speakers(speakers, [Fold(1, **apart)]) == ["ann"]
+    with pytest.raises(UserError, match="fold 1: speaker ann is in more than one of"):
+        check_folds(speakers, [Fold(1, **apart)])
 
 
 def test_folds_come_back_from_their_file_and_the_file_has_the_same_bytes_each_time(tmp_path):

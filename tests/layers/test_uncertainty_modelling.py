@@ -4,6 +4,7 @@ import torch
 
 from cmarr.layers.ragged import Layout
 from cmarr.layers.representation import LOG_SIGMA_RANGE, UncertaintyModelling
+from cmarr.losses.distribution_contrast import entropy_margin
 
 LENGTHS = torch.tensor([3, 1, 0, 4])
 
@@ -74,3 +75,19 @@ def test_log_sigma_has_a_floor_and_a_ceiling():
 
 def test_the_attention_projection_has_no_bias():
     assert component().qkv.bias is None
+
+
+def test_a_penalty_on_collapse_moves_what_has_collapsed():
+    """Log sigma of -100 is held at -6; a loss that wants it larger has a gradient there, one that does not has none."""
+    umc = component()
+    with torch.no_grad():
+        umc.log_sigma_mlp[-1].bias.fill_(-100.0)
+    layout, bias = Layout(LENGTHS, 8), umc.log_sigma_mlp[-1].bias
+    _, log_sigma = umc(frames(), layout)
+    short = entropy_margin(log_sigma.exp()[None], torch.ones(8, 1, dtype=torch.bool), margin=0.0)
+    # 8 channels at -6, each with (1 + log 2 pi) / 2 = 1.419 nats more: 36.6 nats short of 0
+    torch.testing.assert_close(short, torch.tensor(8 * (6 - 1.4189385)))
+    (gradient,) = torch.autograd.grad(short, bias)
+    torch.testing.assert_close(gradient, -torch.ones(8))  # a step against it raises sigma
+    (gradient,) = torch.autograd.grad(umc(frames(), layout)[1].sum(), bias)
+    assert not gradient.any()

@@ -163,6 +163,12 @@ class TestScale:
         contrast.start(10 * MU, SIGMA, BOTH)
         assert (contrast.a.item(), contrast.started.item()) == (after, True)
 
+    def test_small_distances_far_from_the_origin(self):
+        """Points 1 apart at 1000: squares of a million less their product would leave 1.0 +- 0.06 a channel."""
+        mu = torch.tensor([[[1000.0] * 8, [1001.0] * 8], [[1000.0] * 8, [1003.0] * 8]])
+        found = DistributionContrast(contrast="point").distances(mu, torch.ones_like(mu))
+        torch.testing.assert_close(found, torch.tensor([[[0.0, 72.0], [8.0, 32.0]]]))
+
     def test_absent_utterances_have_no_part_in_it(self):
         mu, sigma = random_batch()
         available = torch.ones(6, 3, dtype=torch.bool)

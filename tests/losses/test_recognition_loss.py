@@ -28,3 +28,17 @@ def test_no_row_counts():
     loss.backward()
     assert loss.item() == 0.0
     assert not logits.grad.any()
+
+
+def test_a_row_without_a_label_does_not_count_and_gets_no_gradient():
+    logits = torch.zeros(2, 4, requires_grad=True)
+    loss = recognition_loss(logits, torch.tensor([2, -1]), torch.tensor([True, True]), regression=False)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(4))
+    assert not logits.grad[1].any()
+    scores = torch.tensor([[1.0], [9.0]], requires_grad=True)
+    labels = torch.tensor([0.5, torch.nan])
+    loss = recognition_loss(scores, labels, torch.tensor([True, True]), regression=True)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.5)
+    assert scores.grad.tolist() == [[1.0], [0.0]]

@@ -109,3 +109,28 @@ def test_a_zero_vector_is_not_nan():
 
 def test_classes_of_scores():
     assert sign_classes(torch.tensor([-2.5, 0.0, 0.2])).tolist() == [0, 1, 2]
+
+
+def test_vectors_of_zeros_have_no_direction_and_a_gradient_with_bounds():
+    """All similarities are 0, so each of three anchors loses log 2 for its one positive; divided by 0.01 and not by
+    their length, a vector moves towards that positive by 1 / 0.01, times what the softmax leaves, over T = 1."""
+    vectors = torch.zeros(3, 2)
+    vectors[0, 0] = 1.0
+    vectors.requires_grad_()
+    everything = torch.ones(3, dtype=torch.bool)
+    loss = supervised_contrast(vectors, torch.tensor([0, 0, 1]), torch.arange(3), everything, 1.0)
+    assert loss.item() == pytest.approx(math.log(2))
+    loss.backward()
+    # two anchors; 1 of 0: z1 (1 - 1/2) z0, 0 of 1: the same, and z2 stands against the positive of 0 by 1/2
+    torch.testing.assert_close(vectors.grad[1], torch.tensor([-50.0, 0.0]))
+    torch.testing.assert_close(vectors.grad[2], torch.tensor([25.0, 0.0]))
+
+
+def test_a_vector_without_a_label_takes_no_part():
+    vectors, labels = random_vectors()
+    known = labels.clone()
+    known[3:5] = -1
+    rows = known >= 0
+    found = supervised_contrast(vectors, known, torch.arange(12), ALL)
+    wanted = supervised_contrast(vectors[rows], labels[rows], torch.arange(10), ALL[:10])
+    torch.testing.assert_close(found, wanted)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import visibility
-from cmarr.data.masks import second_draw
+from cmarr.data.masks import draw_visible, second_draw
 from cmarr.errors import UserError
 from cmarr.methods.asking import fused, predictions, training_losses
 from cmarr.methods.protocol import Represents, Started, WarmedUp
@@ -105,9 +105,20 @@ class TestMasks:
         visible = torch.tensor(
             [[True, False, False], [False, False, True], [False, False, True], [False] * 3]
         )
-        wanted = torch.tensor([[False, False, True], [False, False, True], [False, False, True], [False] * 3])
-        # row 2 would get row 0's speech, which it has not; row 3 may use nothing and stays so
+        wanted = torch.tensor([[False, False, True], [True, False, False], [False, False, True], [False] * 3])
+        # row 1 passes over row 2, which draws what it has drawn itself; row 2 would get row 0's speech, which it has
+        # not; row 3 may use nothing and stays so
         assert torch.equal(second_draw(visible, available), wanted)
+
+    def test_a_second_mask_is_the_first_only_where_nothing_else_can_be_drawn(self):
+        """One utterance in ten that has all its modalities would get its first mask again from the next draw alone."""
+        generator = torch.Generator().manual_seed(0)
+        available = torch.rand(64, 3, generator=generator) >= 0.2
+        visible = draw_visible(available, generator)
+        second = second_draw(visible, available)
+        same = ((visible & available) == (second & available)).all(1)
+        assert torch.equal(same, available.sum(1) <= 1)
+        assert (second & available)[available.any(1)].any(1).all()
 
     def test_two_views_are_two_masks(self, small):
         batch = small.batch(absent=0.0)
@@ -182,6 +193,19 @@ class TestTeacher:
         partly["cls"].backward()
         text = method.recogniser.backbone.encoders["t"].parameters()
         assert any(p.grad.any() for p in text)
+
+    @pytest.mark.parametrize("views", [1, 2])
+    def test_the_complete_view_learns_nothing_from_itself(self, small, views):
+        """The terms are means over the masked views: its own distance of zero would make them smaller."""
+        batch = small.batch(absent=0.0)
+        visible = small.masks(batch)
+        settings = {"feature_weight": 1.0, "sugr": "none", "dropout": 0.0}
+        method = moved(small, teacher="self", views=views, **settings).eval()
+        masks = [visible, second_draw(visible, batch.available)][:views]
+        named = {str(i): mask for i, mask in enumerate(masks)} | {"complete": visibility("svt", 10)}
+        h = method.fused(batch, named)
+        apart = [((h[str(i)] - h["complete"]) ** 2).mean(1) for i in range(views)]
+        torch.testing.assert_close(losses(method, batch, visible)["feature"], torch.stack(apart).mean())
 
     def test_its_influence_grows_with_the_warm_up_if_it_only_learns(self, small):
         batch, visible = small.batch(), small.masks(small.batch())
@@ -304,3 +328,13 @@ def test_a_cmarr_with_both_parts_answers_and_looks_at_itself(small):
     history = small.train(method, batch, small.masks(batch), 4)
     assert torch.tensor(history).isfinite().all()
     assert {"gradient/mcbcl", "gradient/sugr"} <= method.eval().diagnostics(batch).keys()
+
+
+def test_cmarr_warms_its_weights_up_for_as_many_epochs_as_it_says(small):
+    batch = small.batch()
+    visible = small.masks(batch)
+    plain = losses(small.method("cmarr", dropout=0.0), batch, visible)["cls"]
+    method = small.method("cmarr", sugr="entropy", sugr_warm_up=2, dropout=0.0)
+    for epoch, warm in ((1, False), (2, False), (3, True)):
+        method.begin_epoch(epoch, 30)
+        assert torch.equal(losses(method, batch, visible)["cls"], plain) is not warm

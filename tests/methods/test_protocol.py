@@ -111,6 +111,17 @@ class TestAnswers:
             torch.testing.assert_close(answer.logits, again.logits, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in TRAINED])
+@pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
+def test_a_fit_on_rows_of_which_few_have_a_label_is_finite(small, name, regression):
+    task = small.scores if regression else small.classes
+    method, batch = small.method(name, task=task), small.batch(60, seed=5, regression=regression)
+    batch.labels[20:] = torch.nan if regression else -1
+    method.fit(batch, torch.Generator())
+    for answer in predictions(method, small.batch(), all_conditions(10)).values():
+        assert answer.logits.isfinite().all()
+
+
 AWKWARD = {
     "one row": lambda small: small.batch(1, absent=0.0),
     "a modality absent everywhere": lambda small: small.without(small.batch(), "v"),
@@ -182,6 +193,19 @@ class TestTraining:
             training_losses(method, batch, blind)["cls"], without_it, atol=1e-5, rtol=1e-5
         )
         assert not torch.isclose(wanted, without_it)
+
+    @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
+    def test_a_row_without_a_label_has_no_part_in_recognition(self, small, name, regression):
+        method = small.method(name, task=small.scores if regression else small.classes).eval()
+        batch = small.batch(absent=0.0, regression=regression)
+        others = torch.arange(9)
+        visible = small.masks(batch)
+        batch.labels[9] = torch.nan if regression else -1
+        losses = training_losses(method, batch, visible)
+        assert all(loss.isfinite() for loss in losses.values())
+        without_it = training_losses(method, small.take(batch, others), visible[others])["cls"]
+        if name != "mcur":  # whose second masks are those of neighbours
+            torch.testing.assert_close(losses["cls"], without_it, atol=1e-5, rtol=1e-5)
 
     def test_a_few_steps_lower_the_loss(self, small, name):
         batch = small.batch(24)

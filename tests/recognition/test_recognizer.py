@@ -204,3 +204,18 @@ def test_what_a_study_does_not_have(project, arguments, message):
     dataset, method, fold = (*arguments, None, None)[:3]
     with pytest.raises(UserError, match=message):
         Recognizer.of_study(dataset, method, root=project, fold=fold)
+
+
+def test_the_encoder_of_text_may_wait_until_there_is_a_text(project, clips, recognizer, monkeypatch):
+    import cmarr.recognition.encoding as encoding
+
+    built, build = [], encoding.build_encoder
+    monkeypatch.setattr(
+        encoding, "build_encoder", lambda name, *a, **m: built.append(name) or build(name, *a, **m)
+    )
+    patient = Recognizer.of_study("demo", "cmarr", root=project, workers=1, keep=False, patient=True)
+    assert built == ["logmel", "hog"]
+    assert patient.predict(clips / "a.wav", hide=["text"]).used == ("speech",) and built == ["logmel", "hog"]
+    words = "what a day"
+    assert patient.predict(text=words).probabilities == recognizer.predict(text=words).probabilities
+    assert built == ["logmel", "hog", "hashing"]

@@ -1,5 +1,6 @@
 """What `import cmarr` offers, and that it offers it fast and everywhere."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ def test_the_public_names_are_listed_once_there_and_explained():
     assert sorted(listed) == sorted(name for name in cmarr.__all__ if name != "__version__")
     for name in cmarr.__all__:
         assert getattr(cmarr, name)
+        assert not (ROOT / "cmarr" / name).exists(), f"importing cmarr.{name} would take the name away"
         assert name == "__version__" or getattr(cmarr, name).__doc__, name
 
 
@@ -38,4 +40,29 @@ def test_the_defaults_are_the_projects():
     assert {path.name for path in PRESETS.glob("*.yaml")} == {
         path.name for path in (ROOT / "presets").glob("*.yaml")
     }
-    assert set(cmarr.presets()) >= {"demo", "frozen", "paper"}
+    assert set(cmarr.preset_names()) >= {"demo", "frozen", "paper"}
+
+
+def test_the_examples_show_what_comes_out():
+    """One after the other: each goes on with what the one before it has made."""
+    made = {
+        "Corpus": cmarr.Corpus,
+        "train": cmarr.train,
+        "evaluate": cmarr.evaluate,
+        "compare": cmarr.compare,
+    }
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for thing in (
+        cmarr.Corpus.from_arrays,
+        cmarr.train,
+        cmarr.evaluate,
+        cmarr.compare,
+        cmarr.method_names,
+        cmarr.preset_names,
+    ):
+        made[thing.__name__] = thing
+        for example in doctest.DocTestFinder(recurse=False).find(thing, thing.__name__, globs=made):
+            example.globs = made
+            assert example.examples, thing
+            runner.run(example, clear_globs=False)
+    assert runner.summarize().attempted >= 13 and not runner.summarize().failed

@@ -1,0 +1,265 @@
+"""How often does a table show a difference that is not there, how often one that is, and do intervals hold the truth?
+
+    python -m benchmarks.familywise                 the tables, and benchmarks/results/familywise.json; an hour
+    python -m benchmarks.familywise --studies 20    a glance
+
+Draws studies and puts them through the functions of the report: leave-one-session-out with two speakers a session, 24
+utterances of four classes a speaker, all of them under the seven conditions. How good a method is for a speaker is
+drawn, and so is what a seed changes: the study's score by 1.9 or 0.7 points (the deviations of CM-ARR and `masked` on
+the demo) or by nothing, in turn, so that a difference of the first two varies about as much over the seeds of single
+trainings as over ten speakers. In expectation all methods are equally good, but for the last table's.
+
+after        share of the tables in which anything is shown: wanted at most 0.05, but for seeds `1 of many`
+before       the same by the rule that stood until 0.2: each row by itself, Holm over the comparisons of the better of
+             two methods, speakers alone; in a third of the studies
+rows         1: avg6; 9: the table of results. WAR and UAR are corrected together
+seeds        `1`: one training, and the models are equally good in expectation, as a verdict on trained models assumes;
+             `1 of many`: one training, whose chance is not seen: why it is no verdict on methods; 2, 3, 5: trainings
+held         share of the 95 % intervals (of a method's score, of a difference) that hold what is expected
+power        a method three points better than its equals: share of the comparisons in avg6 in which that is shown
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.machine import machine
+from benchmarks.records import keep
+from cmarr.evaluation.comparison import ALPHA, compare_statistics
+from cmarr.evaluation.max_t import own_p, swapped_t
+from cmarr.evaluation.resampling import interval, over_seeds, seed_variance, swaps
+from cmarr.evaluation.sufficient_statistics import SEVEN, Axis, SufficientStatistics
+from cmarr.evaluation.summary import resampled
+from cmarr.modalities import CONDITIONS, INCOMPLETE
+from cmarr.report.table import plain_table
+from cmarr.task import Task
+
+TASK = Task(("angry", "happy", "neutral", "sad"))
+AVG6 = Axis("condition", CONDITIONS, {"avg6": INCOMPLETE}, ("avg6",))
+AXES = {1: AVG6, 9: SEVEN}
+"""Rows of a table -> its axis."""
+
+UTTERANCES = 24
+"""Of a speaker."""
+BASE = 0.25
+"""An answer is right where a normal number is above zero: this, and what follows."""
+SPEAKER = 0.1
+"""Deviation over speakers, of a method and condition."""
+UTTERANCE = (0.9, 0.28)
+"""Over utterances: the same for all methods, and a method's own."""
+FLICKER = 0.1
+"""Of an utterance, over the seeds of a method: some answers change with any training."""
+SEEDS = (0.061, 0.018, 0.0)
+"""Of all utterances, over the seeds, in turn: 1.9 and 0.7 points of UAR in avg6; without any, no flicker either."""
+POINTS = 0.074
+"""What three points of UAR are."""
+
+
+def study(
+    draw: np.random.Generator,
+    *,
+    methods: int,
+    clusters: int,
+    seeds: int,
+    rows: int = 9,
+    skew: bool = False,
+    gain: float = 0.0,
+    chance: float = 1.0,
+) -> dict[str, SufficientStatistics]:
+    """The answers of some methods to one corpus, summed up.
+
+    skew: some speakers are far worse than the rest. gain: what the first method is better by. chance: factor on what
+    seeds change.
+    """
+
+    def effect(*shape: int) -> np.ndarray:
+        """Normal numbers of variance 1 (skew: shifted log-normal ones), half of it shared by the conditions."""
+        drawn = (draw.normal(size=(*shape, 1)) + draw.normal(size=(*shape, len(CONDITIONS)))) * 0.5**0.5
+        skewed: np.ndarray = (np.exp(0.5) - np.exp(drawn)) / (np.e * (np.e - 1)) ** 0.5
+        return skewed if skew else drawn
+
+    truth = np.arange(UTTERANCES) % TASK.outputs
+    shared = BASE + UTTERANCE[0] * draw.normal(size=(clusters, UTTERANCES, 1))
+    out = {}
+    for m in range(methods):
+        spread = chance * SEEDS[m % len(SEEDS)]
+        steady = SPEAKER * effect(clusters)[:, None] + UTTERANCE[1] * draw.normal(
+            size=(clusters, UTTERANCES, len(CONDITIONS))
+        )
+        by_seed = spread * effect(seeds)[:, None, None]
+        flicker = (spread > 0) * FLICKER * draw.normal(size=(seeds, clusters, UTTERANCES, len(CONDITIONS)))
+        right = shared + steady + by_seed + flicker + gain * (m == 0) > 0  # (S, C, U, P)
+        wrong = (
+            truth[:, None] + draw.integers(1, TASK.outputs, size=(clusters, UTTERANCES, len(CONDITIONS)))
+        ) % TASK.outputs
+        chosen = np.where(right, truth[:, None], wrong)
+        out[f"method{m}"] = _summed(chosen, truth, AXES[rows])
+    return out
+
+
+def _summed(chosen: np.ndarray, truth: np.ndarray, axis: Axis) -> SufficientStatistics:
+    """(S, C, U, P) answers -> their confusions, two speakers a fold; an odd last one has a fold of its own."""
+    seeds, clusters, _, conditions = chosen.shape
+    k = TASK.outputs
+    hits = (truth[:, None] * k + chosen)[..., None] == np.arange(k * k)  # (S, C, U, P, K * K)
+    folds = (clusters + 1) // 2
+    sums = np.zeros((folds, seeds, conditions, clusters, k * k))
+    for c, own in enumerate(hits.sum(2).swapaxes(0, 1)):
+        sums[c // 2, :, :, c] = own
+    met = np.ones((folds, conditions), bool)
+    names = tuple(f"speaker{c:02d}" for c in range(clusters))
+    return SufficientStatistics(sums, met, tuple(range(folds)), tuple(range(seeds)), names, TASK, axis)
+
+
+def studies(count: int, key: Sequence[int], **options: Any) -> Iterator[dict[str, SufficientStatistics]]:
+    """`count` of them, the same whenever they are drawn."""
+    for i in range(count):
+        yield study(np.random.default_rng([*key, i]), **options)
+
+
+def shown(own: Mapping[str, SufficientStatistics], resamples: int) -> bool:
+    """Whether the table of WAR and UAR shows any difference."""
+    found = compare_statistics(own, list(combinations(own, 2)), resamples=resamples)
+    return any(
+        cell["shown"] for cells in found.values() for m in ("WAR", "UAR") for cell in cells[m].values()
+    )
+
+
+def shown_before(own: Mapping[str, SufficientStatistics], resamples: int) -> bool:
+    """The same by the former rule."""
+    drawn = {name: resampled(one, resamples=resamples) for name, one in own.items()}
+    found = {}
+    for a, b in combinations(own, 2):
+        clusters = len(own[a].clusters)
+        under = own[a].swapped(own[b], swaps(clusters)).reshape(-1, len(drawn[a]))
+        t, _ = swapped_t(under, np.full(len(drawn[a]), clusters))
+        found[a, b] = under[0], own_p(t, t[0]), *interval(drawn[a] - drawn[b], clusters)
+    for v in range(2 * len(own["method0"].axis.rows)):  # WAR and UAR come first
+        for method in own:
+            family = [pair for pair in found if method in pair]
+            corrected = _holm([found[pair][1][v] for pair in family])
+            for pair, p in zip(family, corrected, strict=True):
+                difference, lo, hi = (found[pair][i][v] for i in (0, 2, 3))
+                if method == pair[int(difference <= 0)] and p < ALPHA and not lo <= 0 <= hi:
+                    return True
+    return False
+
+
+def _holm(p: Sequence[float]) -> list[float]:
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    return [float(x) for x in adjusted[np.argsort(order, kind="stable")]]
+
+
+def false(count: int, *, resamples: int, **options: Any) -> dict[str, float]:
+    """Shares of the studies without a difference in which one is shown; `before`: in the first third of them."""
+    first = studies(max(count // 3, 1), (0,), **options)
+    before = np.mean([shown_before(own, resamples) for own in first])
+    after = np.mean([shown(own, resamples) for own in studies(count, (0,), **options)])
+    return {"after": float(after), "before": float(before)}
+
+
+def power(count: int, *, resamples: int, gain: float = POINTS, **options: Any) -> dict[str, float]:
+    """Share of a three points better method's comparisons, UAR in avg6, in which it is shown to be better."""
+    wins = []
+    for own in studies(count, (1,), gain=gain, **options):
+        found = compare_statistics(own, list(combinations(own, 2)), resamples=resamples)
+        wins += [found["method0", other]["UAR"]["avg6"]["shown"] == 1 for other in own if other != "method0"]
+    return {"power": float(np.mean(wins))}
+
+
+def held(count: int, *, clusters: int, seeds: int, resamples: int) -> dict[str, float]:
+    """Shares of the intervals of a method's UAR (avg6), and of a difference, that hold what is expected."""
+    values, bounds, zero = [], [], []
+    for own in studies(count, (2,), methods=2, clusters=clusters, seeds=seeds, rows=1):
+        one = own["method0"]
+        by_seed = one.by_seed().reshape(seeds, -1)
+        values.append(by_seed.mean(0)[1])
+        drawn = interval(resampled(one, resamples=resamples), clusters)
+        bounds.append([b[1] for b in over_seeds(*drawn, by_seed.mean(0), [seed_variance(by_seed)])])
+        cell = compare_statistics(own, [("method0", "method1")], resamples=resamples)["method0", "method1"][
+            "UAR"
+        ]["avg6"]
+        zero.append(cell["lo"] <= 0 <= cell["hi"])
+    lo, hi = np.array(bounds).T
+    expected = np.mean(values)
+    return {"method": float(np.mean((lo <= expected) & (expected <= hi))), "difference": float(np.mean(zero))}
+
+
+EQUAL, SINGLE = "1", "1 of many"
+TABLES = [
+    *(
+        {"methods": 2, "rows": rows, "clusters": 10, "skew": skew, "seeds": seeds}
+        for rows in (1, 9)
+        for skew in (False, True)
+        for seeds in (EQUAL, SINGLE, 2, 3, 5)
+    ),
+    *(
+        {"methods": 9, "rows": 1, "clusters": 10, "skew": True, "seeds": seeds}
+        for seeds in (EQUAL, SINGLE, 5)
+    ),
+    *(
+        {"methods": 9, "rows": 9, "clusters": 10, "skew": True, "seeds": seeds}
+        for seeds in (EQUAL, SINGLE, 2, 5)
+    ),
+    *(
+        {"methods": 9, "rows": 9, "clusters": clusters, "skew": True, "seeds": seeds}
+        for clusters in (4, 5)
+        for seeds in (EQUAL, 5)
+    ),
+    *(
+        {"methods": 2, "rows": 9, "clusters": 20, "skew": True, "seeds": seeds}
+        for seeds in (EQUAL, SINGLE, 5)
+    ),
+]
+INTERVALS = [{"clusters": clusters, "seeds": seeds} for clusters in (6, 10, 20) for seeds in (2, 3, 5)]
+POWER = [
+    {"methods": methods, "rows": 9, "clusters": clusters, "seeds": seeds}
+    for methods, clusters in ((2, 10), (2, 20), (9, 10))
+    for seeds in (2, 3, 5)
+]
+
+
+def drawn_with(seeds: str | int) -> dict[str, Any]:
+    """What `study` is asked for."""
+    return (
+        {"seeds": 1, "chance": 0.0 if seeds == EQUAL else 1.0} if isinstance(seeds, str) else {"seeds": seeds}
+    )
+
+
+def main() -> None:
+    """Print the three tables, and keep them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--studies", type=int, default=400, help="a row; a quarter of them for twenty speakers"
+    )
+    parser.add_argument("--resamples", type=int, default=500, help="of an interval")
+    asked = parser.parse_args()
+    few = max(asked.studies // 4, 1)
+    found: dict[str, Any] = {"studies": asked.studies, "machine": machine()}
+
+    def table(
+        name: str, rows: Sequence[Mapping[str, Any]], measured: Callable[..., Mapping[str, float]]
+    ) -> None:
+        found[name] = []
+        for row in rows:
+            options = {**row, **drawn_with(row["seeds"])}
+            n = few if row["clusters"] == 20 else asked.studies
+            found[name].append({**row, "studies": n, **measured(n, resamples=asked.resamples, **options)})
+            print(".", end="", flush=True)
+        print(f"\n\n{name}\n{plain_table(pd.DataFrame(found[name]), digits=3)}", flush=True)
+
+    table("false", TABLES, false)
+    table("held", INTERVALS, held)
+    table("power", POWER, power)
+    keep("familywise", found)
+
+
+if __name__ == "__main__":
+    main()
