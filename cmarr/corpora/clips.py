@@ -13,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _NOT_HERE = re.compile(
     r"(?P<address>[a-z][a-z0-9+.-]+://)|(?P<drive>[a-z]:[\\/])|(?P<share>\\\\)", re.IGNORECASE
 )
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000
+"""Bytes of a file's name that file systems hold, and letters of a path, which may have four bytes each."""
 WORDS = {
     "crop": {"left": "left", "right": "right"},
     "split": {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"},
@@ -249,6 +251,9 @@ def wrong_cells(row: Row, labels: tuple[str, ...]) -> str | None:
     if not 0 <= start < end:
         return f"it starts at {start:g} s and ends at {end:g} s"
     for name in _PATHS:
+        longest = max((len(os.fsencode(part)) for part in Path(row.get(name, "")).parts), default=0)
+        if longest > _LONGEST_NAME or len(row.get(name, "")) > _LONGEST_PATH:
+            return f"{name} is {row[name][:40]!r}..., too long for a file's name; is the text in the wrong column?"
         if foreign := _NOT_HERE.match(row.get(name, "")):
             what = {"address": "an address", "drive": "on a drive of Windows", "share": "on another machine"}
             return f"{name} is {row[name]!r}, {what[str(foreign.lastgroup)]}; put the file below the manifest's folder"
@@ -271,10 +276,10 @@ def _is_number(cell: str) -> bool:
 def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _Stored) -> str:
     if "\0" in cell:
         raise UserError(f"{manifest}, {line}: {cell!r} is not a path")
-    path = manifest.parent / Path(cell).expanduser()
+    path = _below(manifest, cell)
     if "\\" in cell and not os.path.exists(path):  # noqa: PTH110 - it says no to what is no name; written on Windows
-        path = manifest.parent / Path(cell.replace("\\", "/")).expanduser()
-    if not cell.isascii() and not os.path.exists(path):  # noqa: PTH110
+        path = _below(manifest, cell.replace("\\", "/"))
+    if not os.path.exists(path):  # noqa: PTH110
         path = _as_stored(path, stored)
     if not allow_outside and not path.resolve().is_relative_to(_real(manifest.parent)):
         raise UserError(
@@ -284,16 +289,36 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _S
     return str(path)
 
 
+def _below(manifest: Path, cell: str) -> Path:
+    try:
+        return manifest.parent / Path(cell).expanduser()
+    except RuntimeError:  # ~ and the name of nobody
+        return manifest.parent / cell
+
+
 def _as_stored(path: Path, stored: _Stored) -> Path:
-    """The path with each name in the Unicode form that the file system has it in: Macs take accents apart."""
+    """The path with each name as the file system has it: Macs take accents apart, Windows knows no case.
+
+    A name is taken for another one only where that is the only one like it.
+    """
     found = Path(path.anchor)
     for name in path.parts[1:] if path.anchor else path.parts:
         if not os.path.exists(found / name):  # noqa: PTH110
             if found not in stored:
-                names = [entry.name for entry in found.iterdir()] if found.is_dir() else []
-                stored[found] = {unicodedata.normalize("NFC", own): own for own in names}
-            name = stored[found].get(unicodedata.normalize("NFC", name), name)
+                stored[found] = _alike(entry.name for entry in found.iterdir()) if found.is_dir() else {}
+            composed = unicodedata.normalize("NFC", name)
+            name = stored[found].get(composed) or stored[found].get(f"/{composed.casefold()}") or name
         found = found / name
+    return found
+
+
+def _alike(names: Iterable[str]) -> dict[str, str]:
+    """Names by their composed form, and by that without case, after a slash, where no other name has it."""
+    found: dict[str, str] = {}
+    for name in names:
+        composed = unicodedata.normalize("NFC", name)
+        folded = f"/{composed.casefold()}"
+        found |= {composed: name, folded: "" if folded in found else name}
     return found
 
 

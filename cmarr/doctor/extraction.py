@@ -21,12 +21,14 @@ from cmarr.media.worker_pool import keep_workers
 from cmarr.modalities import NAMES
 from cmarr.utterance import Rejected, Utterance
 
-SAMPLE = 40
+SAMPLE = 64
 """Utterances whose headers are right that are tried before anything is said."""
-MOST = 640
+FEW = 100
+"""Utterances that have a modality up to which all are tried."""
+MOST = 512
 """Most utterances of a kind that are tried before the verdict is left open."""
-SURE = 1.96
-"""Standard deviations; the verdict on what was not tried is wrong once in forty."""
+SURE = 2.58
+"""Standard deviations; the verdict on what was not tried is wrong once in two hundred."""
 BEYOND = 0.5
 """Seconds that an utterance may reach beyond the end of its file; times are rounded, headers imprecise."""
 SHOWN = 3
@@ -132,11 +134,12 @@ class Trial:
         with keep_workers([reader], encoder.workers) if reader else nullcontext():
             self._try(self.others, 1, encoder)  # loads what there is to load
             self.timed = self.seconds = 0.0 if len(self.others.utterances) > 1 else self.seconds
-            self._try(self.others, len(self.having) if self.source.whole else SAMPLE - 1, encoder)
-            self._try(self.doubtful, len(self.having) if self.source.whole else MOST, encoder)
+            every = self.source.whole or len(self.having) <= FEW
+            self._try(self.others, len(self.having) if every else SAMPLE - 1, encoder)
+            self._try(self.doubtful, len(self.having) if every else MOST, encoder)
             while self.open():
                 part = max(self.parts, key=lambda part: part.bounds()[1] - part.bounds()[0])
-                if part.number >= MOST or not self._try(part, part.number, encoder):
+                if not self._try(part, min(part.number, MOST - part.number), encoder):
                     break
         self.replaced = getattr(encoder, "replaced", {})
 
@@ -206,16 +209,14 @@ class Trial:
         few = "" if whole else f" ({len(failed)} of {self.tried} tried)"
         text = f"{NAMES[self.modality]} of {number} of {of} utterances cannot be read{few}:{shown}{more}"
         allowed = f"max_rejected = {self.source.max_rejected:g}"
-        if self.stops():
-            return [
-                Finding(
-                    "problem", text, f"extraction would stop ({allowed}): fetch the files again, or raise it"
-                )
-            ]
         advice = "extraction quarantines them; fetch the files again if you can"
+        if self.stops():
+            advice = f"extraction would stop ({allowed}): fetch the files again, or raise it"
         if self.open():
-            advice = f"extraction may stop ({allowed}): that many more cannot be told from here"
-        return [Finding("warning", text, advice)]
+            advice = (
+                f"extraction may stop ({allowed}): {self.tried} do not decide it. Mend the files, or raise it"
+            )
+        return [Finding("problem" if self.stops() else "warning", text, advice)]
 
 
 def doubts(modality: str, utterances: Sequence[Utterance], headers: Headers) -> dict[str, str]:

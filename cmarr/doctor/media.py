@@ -14,6 +14,8 @@ from cmarr.media.faces import FaceReader
 from cmarr.media.faces_file import FEW, face_share, few_faces
 from cmarr.utterance import Utterance
 
+FAR = 5.0
+"""Times the length of its file at which an utterance cannot end, whatever was rounded."""
 SHOWN = 3
 """Examples that stand for the rest."""
 
@@ -31,7 +33,10 @@ def media_findings(utterances: Sequence[Utterance], headers: Mapping[str, Header
     beyond = [u for u in utterances if _reaches_beyond(u, headers)]
     if beyond:
         ids = ", ".join(u.id for u in beyond[:SHOWN])
+        far = sum(_reaches_beyond(u, headers, FAR) for u in beyond)
         advice = "the part that is there is used; an utterance with nothing of it is quarantined"
+        if far > len(utterances) / 2:
+            advice = f"{many(far, 'utterance')} end at {FAR:g} times the file's length or more: are times in seconds?"
         findings.append(
             Finding("warning", f"{many(len(beyond), 'utterance')} beyond the end of the file ({ids})", advice)
         )
@@ -56,11 +61,14 @@ def face_findings(
     return [Finding("warning", told + whose, advice)]
 
 
-def _reaches_beyond(utterance: Utterance, headers: Mapping[str, Header | Failure]) -> bool:
+def _reaches_beyond(
+    utterance: Utterance, headers: Mapping[str, Header | Failure], times: float = 1.0
+) -> bool:
+    """Whether it ends after so many times the length of its file."""
     for modality in ("s", "v"):
         header, (_, end) = headers.get(utterance.source(modality) or ""), utterance.span(modality)
         last = header.span(modality)[1] if isinstance(header, Header) else None
-        if last and end and end > last + BEYOND:
+        if last and end and end > times * last + BEYOND:
             return True
     return False
 

@@ -77,6 +77,8 @@ def _common_folder(paths: Iterable[str]) -> str:
 
 def _file_digest(path: str) -> str:
     try:
+        if not Path(path).is_file():  # a pipe would never end
+            return "cannot be read: no file"
         with Path(path).open("rb") as opened:
             size = opened.seek(0, 2)
             opened.seek(0)

@@ -1,5 +1,7 @@
 """One's own manifest: what may stand in it, and what is said of what may not."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -116,6 +118,7 @@ def test_the_index_of_a_table_is_no_column(tmp_path):
         ("odd\\a.wav", "odd\\a.wav"),
         ("Gespr\u00e4ch/h\u00f6r.wav", "Gespra\u0308ch/ho\u0308r.wav"),
         ("Gespra\u0308ch/h\u00f6r.wav", "Gespr\u00e4ch/ho\u0308r.wav"),
+        ("Clips\\A.WAV", "clips/a.wav"),
     ],
 )
 def test_a_path_written_on_another_system_is_found(tmp_path, cell, file):
@@ -123,6 +126,21 @@ def test_a_path_written_on_another_system_is_found(tmp_path, cell, file):
     (tmp_path / file).touch()
     write(tmp_path, "id,audio", f"1,{cell}")
     assert read(tmp_path)[0][0].audio == str(tmp_path / file)
+
+
+def test_a_name_that_only_differs_in_case_is_found_where_it_is_the_only_one(tmp_path):
+    for name in ("a.wav", "A.wav", "b.wav"):
+        (tmp_path / name).touch()
+    write(tmp_path, "id,audio", "1,a.WAV", "2,B.WAV", "3,A.wav")
+    assert [Path(u.audio).name for u in read(tmp_path)[0]] == ["a.WAV", "b.wav", "A.wav"]
+
+
+@pytest.mark.parametrize("cell", ["x" * 300 + ".wav", "he said so, " * 30, "\u00e9" * 150, "a/" * 1500])
+def test_a_text_in_the_column_of_paths_costs_its_row(tmp_path, cell):
+    write(tmp_path, "id,text,audio", f'1,one,"{cell}"', "2,two,~no-such-user/a.wav")
+    (utterance,), (rejected,) = read(tmp_path)
+    assert utterance.audio == str(tmp_path / "~no-such-user/a.wav")
+    assert "too long for a file's name; is the text in the wrong column?" in rejected.reason
 
 
 def test_a_path_written_on_another_system_leads_out_no_more_than_any(tmp_path):

@@ -63,10 +63,11 @@ class Failing:
 @pytest.mark.parametrize(
     ("failing", "at_most", "levels"),
     [
-        (0, 40, ["ok"]),
+        (0, 64, ["ok"]),
         (50, 400, ["ok", "warning"]),
-        (500, 40, ["ok", "problem"]),
-        (105, 640, ["ok", "problem"]),
+        (500, 64, ["ok", "problem"]),
+        (120, 512, ["ok", "problem"]),
+        (88, 512, ["ok", "warning"]),
     ],
 )
 def test_as_many_are_tried_as_the_verdict_needs(failing, at_most, levels):

@@ -88,7 +88,7 @@ def doctor_refuses(bad):
     for letter in MODALITIES:
         own = made[f"extract/{NAMES[letter]}"]
         build = source_of(letter, own, bad.root, dataset="bad", base=Path(), workers=1, device="cpu")
-        sources[letter] = Source(own["source"], build, MAX_REJECTED)
+        sources[letter] = Source(own["source"], build, MAX_REJECTED, whole=own["source"] == "corpus")
     topics = list(examine("bad", dataset, bad.root, sources=sources))
     return [finding.text for topic in topics for finding in topic.findings if finding.level == "problem"]
 
