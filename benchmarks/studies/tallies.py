@@ -1,5 +1,8 @@
 """Sums by cluster, small enough to keep: every score, interval and test of a study can be computed from them again."""
 
+import base64
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +17,11 @@ DIGITS = 4
 """Of sums that are no counts: those of a score."""
 
 
-def packed(frames: Sequence[pd.DataFrame], task: Task) -> dict[str, Any]:
-    """fold -> seed -> condition that can be met -> number of a cluster that has any -> its sums; and the clusters."""
+def packed(frames: Sequence[pd.DataFrame], task: Task) -> str:
+    """How many clusters there are, and fold -> seed -> condition that can be met -> number of a cluster -> its sums.
+
+    JSON, compressed, in letters that JSON can hold: as it stands it would be most of a result's size.
+    """
     found = sufficient_statistics(gather(frames, task), task)
     sums = np.round(found.sums, DIGITS)
     folds = {
@@ -32,11 +38,13 @@ def packed(frames: Sequence[pd.DataFrame], task: Task) -> dict[str, Any]:
         }
         for f, fold in enumerate(found.folds)
     }
-    return {"clusters": len(found.clusters), "folds": folds}
+    text = json.dumps({"clusters": len(found.clusters), "folds": folds}, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def unpacked(kept: Mapping[str, Any], task: Task) -> SufficientStatistics:
+def unpacked(told: str, task: Task) -> SufficientStatistics:
     """What `packed` made small; clusters are known by their number."""
+    kept: Mapping[str, Any] = json.loads(zlib.decompress(base64.b64decode(told)))
     folds = sorted(kept["folds"], key=int)
     seeds = sorted(kept["folds"][folds[0]], key=int)
     width = 17 if task.regression else len(task.classes) ** 2
