@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmarr.code_digest import Start, code_digest
 from cmarr.damage.kinds import KINDS
+from cmarr.encoders.at_hand import looked_for
 from cmarr.errors import UserError
 from cmarr.files import file_digest, read_json, write_json, write_text
 from cmarr.modalities import NAMES
@@ -64,7 +65,9 @@ def _resolved(memory: Path) -> dict[str, Any]:
 
     settings = load_settings("params.yaml", "presets", find=located)
     known = {"resolved": resolve(settings), "shown": shown(settings), "plugins": list(settings.plugins)}
-    write_json(memory, known | {"texts": _texts(), "code": _code()})
+    encoders = settings.encoders.model_dump(mode="json")
+    kept = {"encoders": encoders, "looked_for": looked_for(encoders, Path())}
+    write_json(memory, known | kept | {"texts": _texts(), "code": _code()})
     return known
 
 
@@ -72,7 +75,7 @@ def _remembered(memory: Path) -> dict[str, Any] | None:
     """What the stage came to when it last ran, if all that it depends on is the same."""
     try:
         known: dict[str, Any] = read_json(memory)
-        if known["texts"] != _texts():
+        if known["texts"] != _texts() or known["looked_for"] != looked_for(known["encoders"], Path()):
             return None
         use_plugins(known["plugins"])
         return known if known["code"] == _code() else None

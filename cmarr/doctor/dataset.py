@@ -15,6 +15,7 @@ from cmarr.device import choose_device
 from cmarr.doctor.corpus import Topic, examine
 from cmarr.doctor.extraction import Source
 from cmarr.doctor.media import face_findings
+from cmarr.encoders.at_hand import RANKED, lacking
 from cmarr.encoders.registry import placed, takes_device
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
@@ -136,7 +137,7 @@ def _source(
 def _here(settings: Mapping[str, Any]) -> bool:
     """Whether a pretrained network that an encoder's settings name lies in a folder or the cache of the model hub."""
     model = settings.get("model")
-    return model is None or Path(model).expanduser().is_dir() or _cached(model, settings.get("revision"))
+    return model is None or Path(model).expanduser().is_dir() or not lacking(settings, Path())
 
 
 def _faces(
@@ -162,12 +163,24 @@ def _weights(modality: str, settings: Settings) -> Finding:
         return Finding("problem", f"encoders.{modality}: {name!r} is not an encoder")
     model = section.model_dump().get("model")
     if model is None:
-        return Finding("ok", f"{modality}: {name}, ready")
+        return Finding("ok", f"{modality}: {name}, ready{_better(modality, name, settings)}")
     if Path(model).expanduser().is_dir():
         return Finding("ok", f"{modality}: {name} from the folder {model}")
     if _here(section.model_dump()):
         return Finding("ok", f"{modality}: {name}, {model} is on this machine")
     return _fetched(modality, name, model)
+
+
+def _better(modality: str, name: str, settings: Settings) -> str:
+    """Why `best` stands for an encoder and not for a better one."""
+    ranked = RANKED[modality]
+    better = ranked[: ranked.index(name)] if name in ranked else ()
+    missed = [(other, lacking(getattr(settings.encoders, other).model_dump(), Path())) for other in better]
+    told = "".join(
+        f"; {other} is better, but {model} is not on this machine" for other, model in missed if model
+    )
+    keys = " and ".join(f"encoders.{other}.model" for other, model in missed if model)
+    return f"{told} (fetch it, or set {keys} to a folder that holds it)" if told else ""
 
 
 def _fetched(modality: str, name: str, model: str) -> Finding:
@@ -193,16 +206,6 @@ def _reachable() -> bool:
     except OSError:
         return False
     return True
-
-
-def _cached(model: str, revision: str | None) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str)
-    except HFValidationError:  # a folder that is not there
-        return False
 
 
 def _print(topic: Topic, echo: Print) -> None:

@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from cmarr import plugins
 from cmarr.declaration import MACHINE
+from cmarr.encoders.at_hand import chosen
 from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.declared import settings_model
 from cmarr.settings.schema import Settings
@@ -39,8 +40,9 @@ def load_settings(
     find:    where a file lies that a setting names; by default, relative to params.yaml
     over:    values that take the place of those in params.yaml, nested as they are there
 
-    What the user typed always wins: a preset gives a value only to a key that says 'auto'. From now on this process
-    knows the plugins that params.yaml names.
+    What the user typed always wins: a preset gives a value only to a key that says 'auto'. Where an encoder is the
+    `best`, the settings name the one that this machine has. From now on this process knows the plugins that params.yaml
+    names.
 
     Raises:
         UserError: a file that is not YAML, an unknown key (with the nearest valid one), a wrong type
@@ -74,6 +76,8 @@ def load_settings(
             raise UserError(f"{params}: datasets.{name}.preset must name a preset")
     preset = ADDED.join((preset, *more))
     filled = _fill(raw, read_preset(preset, presets), str(params), preset)
+    if isinstance(filled.get("encoders"), Mapping):
+        filled["encoders"] = chosen(filled["encoders"], Path(params).parent)
     return validate(model, {**filled, "preset": preset}, str(params))
 
 
