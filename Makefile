@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test kills lint format tables ablations sensitivity denseface card ui lock clean
+.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ tables: env ## run the studies behind the tables of README and docs, as far as t
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
 	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
 		-S 'recovery=[cmarr,plain_flows]' -S 'clusters=[cmarr]'
+
+tuned: env ## give every method the same small search, and set the results beside the main table
+	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import searched; print(",".join(searched("params.yaml")))')]"
 
 sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
 	@python -m stages.sensitivity

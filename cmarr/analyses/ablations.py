@@ -13,11 +13,11 @@ from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import Frames, summarise
 from cmarr.report.notes import ONE_SEED, nothing_can_be_shown
-from cmarr.report.numbers import row_label, score_text, signed_interval, unit, value_text
+from cmarr.report.numbers import difference_text, row_label, score_text, signed_interval, unit, value_text
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.published import ABLATIONS, SOURCE, Published
 from cmarr.report.table import NOTHING, Table
-from cmarr.settings.schema import FULL
+from cmarr.settings.schema import FULL, TRIALS
 from cmarr.task import Task
 
 SHOWN_ROWS = tuple(row for row in ROWS if row != "avg7")
@@ -68,7 +68,7 @@ def differences_frame(ablations: Ablations, metric: str, published: Published | 
     """One row a variant: its score minus the full method's per condition, with paired intervals."""
     rows = []
     for label, comparison in ablations.comparisons.items():
-        cells = {row: _difference(metric, comparison[metric][row]) for row in SHOWN_ROWS}
+        cells = {row: difference_text(metric, comparison[metric][row]) for row in SHOWN_ROWS}
         rows.append({"variant": label} | _named(ablations, cells))
         if published and label in published:
             change = {
@@ -140,12 +140,6 @@ def ablations_table(ablations: Ablations | None, task: Task) -> pd.DataFrame:
 
 def _named(ablations: Ablations, cells: Mapping[str, str]) -> dict[str, str]:
     return {row_label(row, ablations.summaries): text for row, text in cells.items()}
-
-
-def _difference(metric: str, cell: Mapping[str, Any]) -> str:
-    if cell["difference"] is None:
-        return NOTHING
-    return f"{value_text(metric, cell['difference'], sign=True)} {signed_interval(metric, cell['lo'], cell['hi'])}"
 
 
 def _printed(pair: tuple[float, float] | None, metric: str) -> str:
@@ -227,7 +221,7 @@ def _variants(
 def compared(study: Study) -> dict[str, Ablations]:
     """Full method -> every ablation of it that was trained, and methods that are ablations of it by their design."""
     variants: dict[str, dict[str, Any]] = {}
-    for ablation in study.settings["ablations"]:
+    for ablation in (a for a in study.settings["ablations"] if TRIALS not in a["set"]):
         full = ablation["against"]
         if full not in variants:
             variants[full] = {label: study.frames[name] for label, name in _parts_of(full, study).items()}

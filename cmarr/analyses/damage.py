@@ -422,7 +422,7 @@ def notes(findings: Findings, task: Task, cluster: str) -> list[str]:
     if chosen:
         lines += [
             f"use - hide: paired difference, {many(clusters, cluster)} resampled; bold: shown. "
-            + shown_means(cluster, "the levels of a table and its pairs of choices").capitalize(),
+            + shown_means(cluster, "the levels of a table and its pairs of choices"),
             *([ONE_SEED] if _of_models(findings, metric) else []),
             "Deciding looks at no label: by entropy, the answer of lower entropy is taken; by sigma, the modality is "
             f"hidden where UMC's sigma is larger than in {100 * (1 - FALSE_ALARMS):g} % of the clean validation "

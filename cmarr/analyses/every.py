@@ -19,6 +19,7 @@ from cmarr.analyses import (
     robustness,
     sensitivity,
     summary,
+    tuned,
 )
 from cmarr.analyses.analysis import Analysis
 
@@ -34,6 +35,7 @@ ANALYSES: dict[str, Analysis] = {
         damage,
         calibration,
         risk,
+        tuned,
         ablations,
         sensitivity,
         recovery,

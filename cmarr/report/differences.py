@@ -118,7 +118,7 @@ def _about(metric: str, meta: Mapping[str, Any]) -> str:
     return (
         f"{metric}{unit}, mean over folds and seeds ± deviation over folds, over seeds; paired by utterance\n"
         f"interval: {many(n, 'cluster')} (speakers, videos or dialogues) and seeds resampled; p: {how}\n"
-        f"better, worse: {shown_means('cluster', 'all rows')}{few}"
+        f"better, worse: shown. {shown_means('cluster', 'all rows')}{few}"
     )
 
 

@@ -101,7 +101,7 @@ def _cautions(summaries: Summaries, task: Task, cluster: str) -> list[str]:
 def _bold(clusters: int, cluster: str, *, of_models: bool) -> list[str]:
     """What a bold number says, and whether one can stand there at all."""
     return [
-        f"Bold: better than every other method here, by paired tests ({many(clusters, cluster)}): "
+        f"Bold: better than every other method here, by paired tests ({many(clusters, cluster)}). "
         + shown_means(
             cluster, "all pairs of methods, all rows and the metrics of the results table together"
         ),
@@ -111,9 +111,9 @@ def _bold(clusters: int, cluster: str, *, of_models: bool) -> list[str]:
 
 
 def shown_means(cluster: str, family: str) -> str:
-    """What has to hold for a difference to be called shown, after a colon; `family`: what p is corrected over."""
+    """What has to hold for a difference to be called shown; `family`: what p is corrected over."""
     return (
-        f"a difference is shown when its own 95 % interval excludes zero and p < {ALPHA} when whole {cluster}s are "
+        f"A difference is shown when its own 95 % interval excludes zero and p < {ALPHA} when whole {cluster}s are "
         f"swapped, corrected over {family} (max-T). Of a hundred tables of equally good methods at most about five "
         "show anything at all."
     )

@@ -85,6 +85,13 @@ def score_text(metric: str, cell: Mapping[str, Any], *, bold: bool = False) -> s
     )
 
 
+def difference_text(metric: str, cell: Mapping[str, Any]) -> str:
+    """'-5.00 [-7.5, -2.5]', a difference and its interval; '-' where there is no number."""
+    if cell["difference"] is None:
+        return NOTHING
+    return f"{value_text(metric, cell['difference'], sign=True)} {signed_interval(metric, cell['lo'], cell['hi'])}"
+
+
 def unit(metric: str) -> str:
     """', %' for what is printed in percent."""
     return "" if metric in RAW else ", %"

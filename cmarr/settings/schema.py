@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cmarr.declaration import (
     MACHINE,
+    AtLeastTwo,
     AutoCount,
     AutoPositive,
     Count,
@@ -94,6 +95,7 @@ class Tune(Section):
     """A small search, the same for every method."""
 
     trials: Count
+    beside: AtLeastTwo
     factor: tuple[Positive, Positive]
     dropout: tuple[Probability, Probability]
 
@@ -204,6 +206,8 @@ class Dataset(Section):
 
 FULL = "full"
 """The whole method, among its ablations."""
+TRIALS = "tune.trials"
+"""The key that an ablation sets which is no part left out, but the method after a search."""
 
 
 class Ablation(Section):
@@ -263,3 +267,11 @@ class Settings(Section):
     clusters: Names
     sensitivity: Sensitivity
     datasets: dict[str, Dataset]
+
+    @model_validator(mode="after")
+    def _searched(self) -> "Settings":
+        """Every method as it is after the search is an ablation that may be asked for."""
+        for name in self.methods:
+            own = Ablation(label=f"{name}, tuned", method=name, set={TRIALS: self.tune.beside})
+            self.ablations.setdefault(f"{name}_tuned", own)
+        return self

@@ -8,7 +8,7 @@ from cmarr.methods.registry import method_class
 from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import method_section, objective, settings_model
 from cmarr.settings.load import read_yaml
-from cmarr.settings.schema import FULL, Ablation, Settings
+from cmarr.settings.schema import FULL, TRIALS, Ablation, Settings
 from cmarr.training.settings import Train
 from cmarr.validation import validate
 
@@ -73,6 +73,11 @@ def runnable(params: str | Path) -> list[str]:
     return [name for name, full in found.items() if full in raw.get("methods", ())]
 
 
+def searched(params: str | Path) -> list[str]:
+    """The ablations that are the methods of params.yaml after a search; `make tuned` asks for them."""
+    return [f"{name}_tuned" for name in read_yaml(params).get("methods", ())]
+
+
 def varied(settings: Settings, name: str) -> Settings:
     """The settings with the overrides of the ablation `name` in place.
 
@@ -102,7 +107,7 @@ def concerned(method: str) -> dict[str, str]:
     """The keys that an ablation of a method may set -> where its value goes."""
     fields = list(method_section(method).model_fields)
     keys = [f"method.{method}.{field}" for field in fields if field not in ("train", "first_stage")]
-    found = {key: key for key in [*objective(method), *keys]}
+    found = {key: key for key in [*objective(method), *keys, TRIALS]}
     if "train" in fields:
         found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
     return found

@@ -32,12 +32,15 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
     report = study.root / "metrics/demo/report"
     assert "No ablation has been trained" in (report / "ablations.md").read_text()
     assert "No recovery has been measured" in (report / "recovery.md").read_text()
-    write(study, ablate=["w_point"], recovery=["cmarr"], clusters=["masked"])
+    write(study, ablate=["w_point", "linear_tuned"], recovery=["cmarr"], clusters=["masked"])
     assert set(ran(study.dvc("repro", "report"))) == {
         "settings",
         "pretrain_ablation@w_point",
         "ablate@w_point",
         "evaluate_ablation@w_point",
+        "pretrain_ablation@linear_tuned",
+        "ablate@linear_tuned",
+        "evaluate_ablation@linear_tuned",
         "recovery@cmarr",
         "clusters@masked",
         "report",
@@ -55,6 +58,9 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study):
         "masked (fusion alone)",
         "w/ point",
     }
+    tuned = (report / "tuned.md").read_text()
+    assert all(f"| {label} " in tuned for label in ("linear", "linear, tuned"))
+    assert "6 trials with the first seed" in tuned
     told = "from stages.mirrored import result_of; print(result_of('demo', 'w_point', 'data', {}).name)"
     assert study.run("python", "-c", told).stdout.startswith("cmarr w_point beta=0.1 alpha=1.0")  # in MLflow
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from cmarr.errors import UserError
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Tune
 from cmarr.settings.tune import trials
+from cmarr.settings.variants import searched
 from tests.settings.test_load import PARAMS
 
 ROOT = Path(__file__).parents[2]
@@ -48,9 +50,24 @@ def test_every_method_gets_as_many_trials_and_the_same_draws(tmp_path):
     assert all(d == (dropouts["cmarr"] if n not in plain else [None] * 3) for n, d in dropouts.items())
 
 
+def test_every_method_after_the_search_may_be_asked_for_beside_it(tmp_path):
+    files = resolved(
+        tmp_path, ("ablate: []", "ablate: [linear_tuned, mmin_tuned]"), ("beside: 6", "beside: 3")
+    )
+    assert files["linear"]["trials"] == [{}]
+    assert len(files["linear_tuned"]["trials"]) == 3
+    assert files["linear_tuned"] | {"trials": [{}]} == files["linear"]
+    assert files["mmin_tuned"]["starts_from"] == "mmin_tuned"
+    told = [(a["name"], a["label"], a["against"]) for a in files["report"]["ablations"]]
+    assert told == [("linear_tuned", "linear, tuned", "linear"), ("mmin_tuned", "mmin, tuned", "mmin")]
+    assert searched(PARAMS) == ["cmarr_tuned", "masked_tuned", "linear_tuned"]
+    with pytest.raises(UserError, match=r"tune\.beside"):
+        resolved(tmp_path, ("beside: 6", "beside: 1"))
+
+
 def test_more_trials_keep_the_earlier_ones():
-    tune = Tune(trials=2, factor=(0.5, 2.0), dropout=(0.0, 0.5))
-    more = Tune(trials=5, factor=(0.5, 2.0), dropout=(0.0, 0.5))
+    tune = Tune(trials=2, beside=6, factor=(0.5, 2.0), dropout=(0.0, 0.5))
+    more = Tune(trials=5, beside=6, factor=(0.5, 2.0), dropout=(0.0, 0.5))
     settings, train = {"dropout": 0.1}, {"lr": 1e-3}
     assert trials(more, settings, train)[:2] == trials(tune, settings, train)
 
