@@ -11,7 +11,7 @@ from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
 from cmarr.evaluation.predicting import damaged_predictions, runs
-from cmarr.evaluation.predictions import predictions_path, write_predictions
+from cmarr.evaluation.predictions import NORMALISE, predictions_path, write_predictions
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import long_table
 from cmarr.features.shards import load_features
@@ -80,6 +80,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
                 spread.append(spread_frame(clean.ids, values, role, **run_of))
             doubts += spread
         frame = pd.concat(parts, ignore_index=True)
+        frame.attrs[NORMALISE] = model.normaliser.how
         write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
         everything.append(frame)
         closed_form = isinstance(model.method, ClosedForm)

@@ -3,6 +3,7 @@
 from cmarr.corpora.manifest import read_manifest
 from cmarr.errors import many
 from cmarr.folds.files import write_folds
+from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from stages.paths import Paths
 from stages.stage import run
@@ -11,6 +12,7 @@ from stages.stage import run
 def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("split")
     utterances = read_manifest(paths.manifest)
+    require_balanced_speakers(settings.get("normalise", "corpus"), utterances)
     folds = split(utterances, settings["folds"], settings["n_folds"], classes=settings["classes"])
     rule = describe_rule(utterances, folds, settings["folds"])
     write_folds(paths.folds, folds, rule)

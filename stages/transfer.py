@@ -11,6 +11,7 @@ from cmarr.data.store import Store
 from cmarr.device import choose_device
 from cmarr.errors import many
 from cmarr.evaluation.predictions import (
+    NORMALISE,
     predictions_frame,
     predictions_path,
     usable_counts,
@@ -81,6 +82,7 @@ def main(dataset: str, other: str) -> None:
             consistent.append(consistency(**compared).assign(**of))
             if corpus is away and name in settings["methods"]:
                 frame = predictions_frame(fold=fold.number, seed=seed, **columns)
+                frame.attrs[NORMALISE] = model.normaliser.how
                 write_predictions(predictions_path(target / name, fold.number, seed), frame, task)
     with atomic(target / "consistency.parquet") as temporary:
         pd.concat(consistent, ignore_index=True).to_parquet(temporary)

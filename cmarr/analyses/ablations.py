@@ -242,6 +242,8 @@ def section(study: Study) -> Section:
     printed = {full: table for full in found if (table := declared[full]["published_ablations"])}
     known = {full: table for full, table in printed.items() if table in ABLATIONS and not task.regression}
     papers = {full: ABLATIONS[table]() for full, table in known.items()}
+    if study.settings.get("normalise", "corpus") == "speaker":  # which no paper does
+        papers = {}
     made = ablations_section(
         found, task, changes=study.changes, published=papers, printed=printed, times=times
     )

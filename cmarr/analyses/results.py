@@ -20,6 +20,7 @@ from cmarr.evaluation.summary import fold_table, long_table
 from cmarr.modalities import NAMES
 from cmarr.report.notes import (
     closed_forms,
+    describe_normalisation,
     describe_selection,
     difference,
     footnotes,
@@ -472,6 +473,8 @@ _PAIR = ("WAR", "UAR")
 def section(study: Study) -> Section:
     """Table 2 of this study: on the page, as a table of its own, and for the last lines of a run."""
     task, paper = study.task, table_2(study.dataset)
+    transductive = describe_normalisation(study.settings)
+    paper = None if transductive else paper  # which had no clip of a test speaker
     published = with_avg7(paper) if paper else None
     notes = partial(
         footnotes,
@@ -480,7 +483,8 @@ def section(study: Study) -> Section:
         dataset=study.dataset,
         selection=describe_selection(
             study.settings["selection"], task, study.settings["refit"], closed_forms(study.settings)
-        ),
+        )
+        + transductive,
         folds=study.leakage,
         features=study.features,
         cluster=study.cluster,

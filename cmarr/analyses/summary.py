@@ -10,7 +10,14 @@ from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.modalities import NAMES
-from cmarr.report.notes import FEW, ONE_SEED, closed_forms, describe_selection, nothing_can_be_shown
+from cmarr.report.notes import (
+    FEW,
+    ONE_SEED,
+    closed_forms,
+    describe_normalisation,
+    describe_selection,
+    nothing_can_be_shown,
+)
 from cmarr.report.numbers import interval_text, unit, value_text
 from cmarr.report.page import Points, Section
 
@@ -155,7 +162,8 @@ def section(study: Study) -> Section:
         fold_rule=study.leakage,
         selection=describe_selection(
             study.settings["selection"], study.task, study.settings["refit"], closed_forms(study.settings)
-        ),
+        )
+        + describe_normalisation(study.settings),
         cluster=study.cluster,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from cmarr.data.speakers import Heard, Moments
 from cmarr.modalities import MODALITIES
 
 
@@ -21,7 +22,9 @@ class Batch:
     sequence:  modality -> (B,) int64, which of the U sequences is the utterance's, -1: none. Empty where each has its
                own, U = B and the length is 0 exactly where the modality is not available
     visible:   (B, 3) bool, what was left to be seen where something was hidden, had it been there; None: everything
-    speakers:  (B,) int64, the same number where the speaker is the same; None: not known
+    speakers:  (U,) int64, whose each sequence is, the same number where the speaker is the same; None: not known
+    heard:     all utterances of these speakers, for what takes away what is usual of a speaker
+    usual:     modality -> what is usual of each speaker, in the units of `values`, where that was taken away
     """
 
     values: Mapping[str, Tensor]
@@ -32,6 +35,8 @@ class Batch:
     sequence: Mapping[str, Tensor] = field(default_factory=dict)
     visible: Tensor | None = None
     speakers: Tensor | None = None
+    heard: Heard | None = None
+    usual: Mapping[str, Moments] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.available.shape[0]

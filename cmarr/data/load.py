@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from cmarr.corpora.manifest import read_manifest
+from cmarr.data.speakers import Heard
 from cmarr.data.store import Store, build_store
 from cmarr.errors import NotComputed, UserError
 from cmarr.features.shards import FeatureTable
@@ -17,9 +18,15 @@ from cmarr.utterance import Utterance
 
 
 def load_store(
-    ids: Sequence[str], utterances: Mapping[str, Utterance], features: Mapping[str, FeatureTable], task: Task
+    ids: Sequence[str],
+    utterances: Mapping[str, Utterance],
+    features: Mapping[str, FeatureTable],
+    task: Task,
+    heard: Heard | None = None,
 ) -> Store:
     """The store of the given utterances, in that order.
+
+    heard: what `hear` makes of all of them, where several stores share it
 
     Raises UserError for an utterance without the score, or with a label outside the classes, of the task.
     """
@@ -31,11 +38,16 @@ def load_store(
             wanted = "a score" if task.regression else f"one of the labels {', '.join(task.classes)}"
             raise NotComputed(f"utterance {name} has not {wanted}; prepare the corpus again")
         labels.append(label)
-    who = [utterances[name].cluster("speaker") for name in ids]
-    numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(who))}
+    heard = heard or hear(utterances, features)
+    speakers = [heard.number[utterances[name].cluster("speaker")] for name in ids]
     return replace(
-        build_store(ids, features, labels), speakers=torch.tensor([numbers[speaker] for speaker in who])
+        build_store(ids, features, labels), speakers=torch.tensor(speakers, dtype=torch.long), heard=heard
     )
+
+
+def hear(utterances: Mapping[str, Utterance], features: Mapping[str, FeatureTable]) -> Heard:
+    """All utterances of a corpus, by speaker."""
+    return Heard({name: u.cluster("speaker") for name, u in utterances.items()}, features)
 
 
 def by_id(manifest: str | Path) -> dict[str, Utterance]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch
+from cmarr.data.speakers import Heard
 from cmarr.features.shards import FeatureTable
 from cmarr.modalities import MODALITIES
 
@@ -24,6 +25,7 @@ class Store:
     labels:  (N,) int64 class indices, or float32 scores
     directions: modality that comes as counts of terms -> the width that these are brought down to
     speakers: (N,) int64 on the host, the same number where the speaker is the same; None: not known
+    heard:    all utterances of these speakers, whose numbers they have; None: not known
     """
 
     ids: tuple[str, ...]
@@ -33,6 +35,7 @@ class Store:
     labels: Tensor
     directions: Mapping[str, int] = field(default_factory=dict)
     speakers: Tensor | None = None
+    heard: Heard | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,6 +101,7 @@ class Store:
                 {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
                 visible=None if seen is None else seen[span],
                 speakers=None if who is None else who[span],
+                heard=self.heard,
             )
 
     def frames(self) -> dict[str, "Frames"]:

@@ -21,7 +21,7 @@ from cmarr.doctor.media import media_findings
 from cmarr.errors import UserError, many
 from cmarr.files import refusal
 from cmarr.folds.files import Fold
-from cmarr.folds.hygiene import Corpus, hygiene, percent
+from cmarr.folds.hygiene import Corpus, hygiene, percent, require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
@@ -51,13 +51,15 @@ def examine(
     sources: Mapping[str, Source],
     workers: int = 1,
     seconds: float = 10.0,
+    normalise: str = "corpus",
     faces: Callable[[Sequence[Utterance]], list[Finding]] | None = None,
 ) -> Iterator[Topic]:
     """Topic by topic, as each is known. Ends early where the corpus cannot be read at all.
 
     `dataset` is the section `name` of params.yaml; the corpus lies at `root`. `sources` are those of the modalities'
     features, letter by letter; none where the settings do not say. `workers` processes open the headers of the
-    media, each file within `seconds`. `faces` looks for faces in the videos of some of the utterances.
+    media, each file within `seconds`. `normalise` is that of params.yaml. `faces` looks for faces in the videos of
+    some of the utterances.
     """
     kind, options = dataset.kind, dataset.options
     if kind == "demo" and not Path(root).exists():
@@ -87,7 +89,19 @@ def examine(
     else:
         yield Topic("features", found)
     yield Topic("extraction", try_extraction(sources, kept, headers, durations(kept, headers)))
-    yield Topic("hygiene", hygiene(Corpus(kept, folds, headers, RANGES.get(kind, {}))) or [CLEAN])
+    refused = _normalisation(normalise, kept)
+    yield Topic(
+        "hygiene", [*hygiene(Corpus(kept, folds, headers, RANGES.get(kind, {}))), *refused] or [CLEAN]
+    )
+
+
+def _normalisation(normalise: str, utterances: Sequence[Utterance]) -> list[Finding]:
+    """A problem where the stage that cuts the folds would refuse `normalise: speaker`."""
+    try:
+        require_balanced_speakers(normalise, utterances)
+    except UserError as error:
+        return [Finding("problem", str(error))]
+    return []
 
 
 CLEAN = Finding(

@@ -108,6 +108,7 @@ def _topics(name: str, settings: Settings, root: Path, params: Path) -> Iterator
         root,
         sources=sources,
         workers=workers,
+        normalise=settings.normalise,
         faces=lambda utterances: _faces(utterances, sources, settings.extraction.time_limit, workers),
     )
     if dataset.features == "encoders":

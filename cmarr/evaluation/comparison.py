@@ -17,6 +17,7 @@ import pandas as pd
 
 from cmarr.errors import UserError
 from cmarr.evaluation.max_t import family_p, own_p, swapped_t, with_seeds
+from cmarr.evaluation.predictions import normalised_by
 from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, interval, over_seeds, seed_variance, swaps
 from cmarr.evaluation.scores import ERRORS, metrics_of, tables
 from cmarr.evaluation.sufficient_statistics import (
@@ -87,6 +88,7 @@ def compare_pairs(
     """
     gathered, pairs = {name: gather(own, task, protocol) for name, own in frames.items()}, list(pairs)
     for a, b in pairs:
+        _normalised_alike(frames[a], frames[b])
         _same_utterances(gathered[a], gathered[b], axis)
     statistics = {name: sufficient_statistics(frame, task, axis) for name, frame in gathered.items()}
     return compare_statistics(
@@ -97,6 +99,15 @@ def compare_pairs(
         deterministic=deterministic,
         same_models=same_models,
     )
+
+
+def _normalised_alike(first: Frames, second: Frames) -> None:
+    one, other = normalised_by(first), normalised_by(second)
+    if one != other:
+        raise UserError(
+            f"the features of one are normalised by {one}, those of the other by {other}: with `normalise: speaker` a "
+            "model sees unlabelled clips of the speakers that it is tested on; compare what is normalised alike"
+        )
 
 
 def compare_statistics(

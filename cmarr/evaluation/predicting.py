@@ -11,7 +11,7 @@ import torch
 
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import Damaged
-from cmarr.data.load import by_id, load_store
+from cmarr.data.load import by_id, hear, load_store
 from cmarr.data.store import Store, with_other, without_steps
 from cmarr.errors import NotComputed
 from cmarr.evaluation.predictions import predictions_frame, usable_counts, utterance_columns
@@ -80,8 +80,9 @@ def runs(
     mask set. Raises UserError for a model that is not there.
     """
     utterances = by_id(manifest)
+    heard = hear(utterances, features)
     for fold in folds:
-        store = load_store(fold.test, utterances, features, task).to(device)
+        store = load_store(fold.test, utterances, features, task, heard).to(device)
         about = utterance_columns([utterances[i] for i in fold.test], cluster, task)
         for seed in seeds:
             model = load_model(models / f"fold{fold.number}-seed{seed}.safetensors", device)

@@ -31,6 +31,9 @@ from cmarr.modalities import CONDITIONS, visible
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
+NORMALISE = "normalise"
+"""In a file's metadata, and in the attributes of its table: what features were standardised by."""
+
 
 def columns(task: Task) -> list[str]:
     """Names of the columns that hold the answer: `p_<class>` in class order, or `y_hat`."""
@@ -156,8 +159,15 @@ def predictions_path(folder: str | Path, fold: int, seed: int) -> Path:
     return Path(folder) / f"fold{fold}-seed{seed}.parquet"
 
 
+def normalised_by(frames: Sequence[pd.DataFrame]) -> str:
+    """What the features behind some predictions were standardised by, 'corpus' or 'speaker'."""
+    return str(frames[0].attrs.get(NORMALISE, "corpus")) if len(frames) else "corpus"
+
+
 def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None:
     """Validate and write one predictions file atomically; equal rows give equal bytes.
+
+    What the features were standardised by, `frame.attrs["normalise"]`, stands in the metadata if it is not the corpus.
 
     Raises UserError where a row is not an answer: see `check_predictions`.
     """
@@ -165,7 +175,9 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None
     wanted = schema(task)
     table = pa.Table.from_pandas(frame[wanted.names], wanted, preserve_index=False)
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+        found = normalised_by([frame])
+        how = None if found == "corpus" else {NORMALISE: found}
+        pq.write_table(table.replace_schema_metadata(how), temporary, compression="zstd")
 
 
 def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataFrame:
@@ -176,15 +188,17 @@ def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataF
     if not Path(path).is_file():
         raise NotComputed(f"{path}: does not exist; evaluate the method first")
     try:
-        frame = pq.read_table(path).to_pandas()
+        table = pq.read_table(path)
+        frame = table.to_pandas()
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
             f"{path}: cannot be read as predictions ({error}); run its evaluation again"
         ) from error
     check_predictions(frame, task_of(frame, where=str(path)), where=str(path))
-    if protocol is None:
-        return frame
-    frame = frame[frame["protocol"] == protocol].reset_index(drop=True)
+    how = (table.schema.metadata or {}).get(NORMALISE.encode(), b"corpus").decode()
+    if protocol is not None:
+        frame = frame[frame["protocol"] == protocol].reset_index(drop=True)
+    frame.attrs[NORMALISE] = how
     if frame.empty:
         raise UserError(
             f"{path}: holds nothing for the protocol {protocol!r}; add it to `protocols` in params.yaml"

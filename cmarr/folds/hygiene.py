@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header
-from cmarr.errors import listed, many
+from cmarr.errors import UserError, listed, many
 from cmarr.files import file_digest
 from cmarr.folds.files import ROLES, Fold
 from cmarr.media.clips import Failure
@@ -195,9 +195,33 @@ def speakers_with_one_class(corpus: Corpus) -> list[Finding]:
     )
     advice = (
         "a model may learn the voices, and nothing here can tell: the scores say little about emotion. Record every "
-        "class with every speaker"
+        "class with every speaker. `normalise: speaker` is refused here"
     )
     return [Finding("warning", text, advice)]
+
+
+def require_balanced_speakers(normalise: str, utterances: Sequence[Utterance]) -> None:
+    """Raise UserError where `normalise: speaker` would take away what is to be recognised.
+
+    It lives on speakers who have spoken in several classes (of scores: on both sides of zero), each in several clips.
+    """
+    if normalise != "speaker":
+        return
+    sides: dict[str, Counter[str]] = defaultdict(Counter)
+    for u in utterances:
+        if u.speaker is not None and (u.score is not None or u.label is not None):
+            sides[u.speaker][str(u.label) if u.score is None else str(u.score > 0)] += 1
+    several = [own for own in sides.values() if len(own) > 1]
+    if len(sides) < 2:
+        raise UserError(
+            "normalise: speaker needs to know who speaks in each clip, and this corpus does not say; set normalise to "
+            "corpus"
+        )
+    if len(several) <= ALONE * len(sides):
+        raise UserError(
+            f"normalise: speaker takes away what is usual of a speaker, but {len(sides) - len(several)} of "
+            f"{many(len(sides), 'speaker')} hold a single class, which would go with it; set normalise to corpus"
+        )
 
 
 def speaker_with_most(corpus: Corpus) -> list[Finding]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.statistics import mean_and_deviation
 from cmarr.declaration import Count
-from cmarr.layers.ragged import mean_and_deviation
 
 Length = Literal["statistics"] | Count
 """Steps a sequence is resampled to, or `statistics`: it is pooled to one step."""

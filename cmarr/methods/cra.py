@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.statistics import mean_over_time
 from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.cascade import ResidualCascade, classifier
-from cmarr.layers.ragged import mean_over_time
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.methods.protocol import Prediction

@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.statistics import mean_and_deviation
 from cmarr.declaration import Positive, Section, setting
-from cmarr.layers.ragged import mean_and_deviation
 from cmarr.losses.recognition import labelled
 from cmarr.methods.branches import modalities_of
 from cmarr.methods.pooled import NEVER, fit_linear_model

@@ -73,10 +73,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             method = _built(description, task)
             own = description.get("encoders", {})
             dims = {m: dim for m, dim in description["dims"].items() if m not in own}
+            by_speaker = description.get("normalise") == "speaker"
             with torch.device("meta"):
-                outline = Normaliser(dims, description.get("terms")).state_dict()
+                outline = Normaliser(dims, description.get("terms"), by_speaker=by_speaker).state_dict()
             _refuse_other_sizes(outline, _below(tensors, "normaliser."))
-            normaliser = Normaliser(dims, description.get("terms"))
+            normaliser = Normaliser(dims, description.get("terms"), by_speaker=by_speaker)
     except FileNotFoundError:
         raise NotComputed(f"{path}: no such model; train it first") from None
     except UserError as error:

@@ -10,8 +10,9 @@ from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.normalise import deviation_of
+from cmarr.data.statistics import PERCENTILES, STATISTICS, mean_and_deviation, statistics
 from cmarr.declaration import Section, setting
-from cmarr.layers.ragged import PERCENTILES, mean_and_deviation, mean_change, percentiles
 from cmarr.methods.branches import modalities_of
 from cmarr.modalities import CONDITIONS, MODALITIES, NAMES, visible
 from cmarr.task import Task
@@ -76,9 +77,11 @@ class StandardFeatures(Fitted):
     def __init__(self, dims: Mapping[str, int], pooling: Pooling | None = None) -> None:
         super().__init__()
         self.modalities, self.dims = modalities_of(dims), dict(dims)
-        more = {"percentiles": (percentiles, len(PERCENTILES)), "changes": (mean_change, 1)}
+        read = {"percentiles": [f"{share} %" for share in PERCENTILES], "changes": ["change"]}
         self.more = {
-            m: [more[name] for name in more if pooling and getattr(pooling, name) in (NAMES[m], "all")]
+            m: [
+                n for key in read if pooling and getattr(pooling, key) in (NAMES[m], "all") for n in read[key]
+            ]
             for m in self.modalities
         }
         for m in self.modalities:
@@ -146,16 +149,24 @@ class StandardFeatures(Fitted):
         return set(condition) <= set(self.modalities)
 
     def _most(self, modality: str) -> int:
-        return self.dims[modality] * (2 + sum(count for _, count in self.more[modality]))
+        return self.dims[modality] * (2 + len(self.more[modality]))
 
     def _pooled(self, batch: Batch, modality: str, width: int) -> Tensor:
-        more = self.more[modality] if width > 2 * self.dims[modality] else []
+        plain = width == 2 * self.dims[modality]
+        names = [*STATISTICS[:2], *([] if plain else self.more[modality])]
+        place = torch.tensor([STATISTICS.index(name) for name in names])
         lengths, parts = batch.lengths[modality].split(ROWS), []
         frames = batch.values[modality].split([int(part.sum()) for part in lengths])
         for own, count in zip(frames, lengths, strict=True):  # padded to sort them: not too many at a time
-            read = [mean_and_deviation(own.double(), count), *(of(own.double(), count) for of, _ in more)]
-            parts.append(torch.cat(read, 1).cpu())
-        return torch.cat(parts) if parts else torch.zeros(0, width, dtype=torch.float64)
+            some = mean_and_deviation if len(names) == 2 else statistics
+            parts.append(some(own.double(), count).view(len(count), -1, own.shape[1])[:, place].cpu())
+        pooled = torch.cat(parts) if parts else torch.zeros(0, len(names), self.dims[modality]).double()
+        if modality in batch.usual:  # by what they are usually, of the one who speaks
+            assert batch.speakers is not None
+            mean, variance = batch.usual[modality].pooled[:, :, place].unbind(1)  # (S, n, D)
+            speakers = batch.speakers.cpu()
+            pooled = (pooled - mean[speakers]) / deviation_of(variance)[speakers]
+        return pooled.flatten(1)
 
 
 class PooledFeatures(StandardFeatures):

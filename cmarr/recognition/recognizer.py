@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch
+from cmarr.data.speakers import Heard
 from cmarr.device import choose_device
 from cmarr.errors import Unreadable, UserError
 from cmarr.execution.local import worker_count
+from cmarr.features.shards import FeatureTable
 from cmarr.media.worker_pool import keep_workers
 from cmarr.methods.model import Model, load_model
 from cmarr.modalities import MODALITIES, NAMES
@@ -41,6 +44,13 @@ from cmarr.utterance import Utterance
 
 ROWS = 32
 """Clips that are read and predicted together; bounds memory, never changes a prediction."""
+
+
+ALONE = (
+    "the model takes away what is usual of a speaker, and nothing but this clip is known of this one; give several "
+    "clips of a speaker, named in a table's column `speaker`"
+)
+"""Warns of a clip of which a model knows the speaker from nothing else."""
 
 
 class Recognizer:
@@ -212,10 +222,23 @@ class Recognizer:
     ) -> Iterator[Prediction | Refusal]:
         """One prediction, or the reason why there is none, a clip, in order and as they become ready."""
         hidden = sorted({letter_of(m) for m in hide})
-        waiting = iter(clips)
+        groups = self._read(iter(clips), hidden)
+        if not any(model.normaliser.by_speaker for model in self.models):
+            for group in groups:
+                yield from self._predictions(group)
+            return
+        known = list(groups)  # what is usual of a speaker is known when all clips are read
+        who = iter(speakers_of([reading for group in known for reading in group]))
+        everyone = [[(reading, next(who)) for reading in group] for group in known]
+        heard = _heard([pair for group in everyone for pair in group], self.dims)
+        for pairs in everyone:
+            yield from self._predictions(
+                [reading for reading, _ in pairs], heard, [name for _, name in pairs]
+            )
+
+    def _read(self, waiting: Iterator[Given | Utterance], hidden: Sequence[str]) -> Iterator[list[Reading]]:
         while group := list(islice(waiting, ROWS)):
-            given = [c if isinstance(c, Given) else Given(c) for c in group]
-            yield from self._predictions(self.reader.read(given, hidden))
+            yield self.reader.read([c if isinstance(c, Given) else Given(c) for c in group], hidden)
 
     def predict_found(
         self,
@@ -293,10 +316,15 @@ class Recognizer:
                 )
 
     @torch.no_grad()
-    def _predictions(self, readings: Sequence[Reading]) -> Iterator[Prediction | Refusal]:
+    def _predictions(
+        self, readings: Sequence[Reading], heard: Heard | None = None, who: Sequence[str] = ()
+    ) -> Iterator[Prediction | Refusal]:
         usable = [reading for reading in readings if reading.frames]
         if usable:
             batch = _batch(usable, self.dims, self.device)
+            if heard is not None:
+                own = [heard.number[name] for name, r in zip(who, readings, strict=True) if r.frames]
+                batch = replace(batch, heard=heard, speakers=torch.tensor(own, device=self.device))
             rows = iter(_rows([_predict(model, batch) for model in self.models], bool(self.classes)))
         for reading in readings:
             u = reading.utterance
@@ -349,6 +377,33 @@ def _batch(readings: Sequence[Reading], dims: Mapping[str, int], device: str) ->
         [[m in reading.frames for m in MODALITIES] for reading in readings], device=device
     )
     return Batch(values, lengths, available, torch.zeros(len(readings), dtype=torch.long, device=device))
+
+
+def speakers_of(readings: Sequence[Reading]) -> list[str]:
+    """Who speaks in each clip, as far as is told: its speaker, or else whoever speaks in that recording.
+
+    A clip of whose speaker nothing else is known says so among its warnings.
+    """
+    found = []
+    for place, reading in enumerate(readings):
+        u = reading.utterance
+        found.append(f"speaker {u.speaker}" if u.speaker else f"in {u.audio or u.video or place}")
+    counts = Counter(found)
+    for reading, name in zip(readings, found, strict=True):
+        if counts[name] == 1:
+            reading.warnings.append(ALONE)
+    return found
+
+
+def _heard(pairs: Sequence[tuple[Reading, str]], dims: Mapping[str, int]) -> Heard:
+    """All that was given of each speaker."""
+    tables = {}
+    for modality, dim in dims.items():
+        rows = [(n, r.frames[modality]) for n, (r, _) in enumerate(pairs) if modality in r.frames]
+        offsets = np.cumsum([0, *(len(frames) for _, frames in rows)])
+        values = np.concatenate([np.zeros((0, dim), np.float32), *(frames for _, frames in rows)])
+        tables[modality] = FeatureTable([str(n) for n, _ in rows], values, offsets)
+    return Heard({str(n): name for n, (_, name) in enumerate(pairs)}, tables)
 
 
 Row = tuple[np.ndarray, float | None, set[str]]

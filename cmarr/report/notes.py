@@ -234,6 +234,18 @@ def describe_selection(rule: str, task: Task, refit: bool = False, closed: Seque
     return sentence
 
 
+def describe_normalisation(settings: Mapping[str, Any]) -> str:
+    """What stands beside every score of a study whose features are normalised by speaker; else ''."""
+    if settings.get("normalise", "corpus") != "speaker":
+        return ""
+    return (
+        " **Normalised by speaker**: what is usual of a speaker is taken away, measured on all clips of that speaker, "
+        "those that are tested among them, without their labels. This is a transductive protocol, and lives on "
+        "speakers who speak in every class: compare these numbers with no others, neither published ones nor those "
+        "of `normalise: corpus`."
+    )
+
+
 def closed_forms(settings: Mapping[str, Any]) -> list[str]:
     """The methods of a report's settings that learn from validation speakers, too."""
     made = {name: settings.get("made_by", {}).get(name, {}) for name in settings["methods"]}

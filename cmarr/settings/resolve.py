@@ -42,7 +42,8 @@ def resolve(settings: Settings) -> dict[str, dict[str, Any]]:
     refuse_idle_switches(settings)
     files: dict[str, dict[str, Any]] = {
         **_from_raw(settings),
-        "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)},
+        "split": {"folds": dataset.folds, "n_folds": dataset.n_folds, "classes": list(dataset.classes)}
+        | _normalise(settings),
         "masks": _masks(settings, dataset.classes),
         "run": _run(settings),
         "track": {"register_model": settings.register_model},
@@ -115,6 +116,7 @@ def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, A
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
         "refit": settings.train.refit,
+        **_normalise(settings),
         "features": {m: _features(settings, m) for m in NAMES.values()},
         # What the report prints: with it here, a change of any of them makes the report anew, and no other change does.
         "made_by": {name: files[name] for name in ("prepare", *NAMES.values(), "split", *trained)}
@@ -250,6 +252,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "seeds": list(settings.seeds),
         "device": settings.device,
         **_finetune(settings),
+        **_normalise(settings),
         **task,
     }
 
@@ -282,6 +285,7 @@ def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[st
         "seeds": list(settings.seeds),
         "device": settings.device,
         **_finetune(settings),
+        **_normalise(settings),
         **task,
     }
 
@@ -300,9 +304,19 @@ def _finetune(settings: Settings) -> dict[str, Any]:
     return {"finetune": {"encoders": encoders, "lr": finetune.lr, "learning": learning}}
 
 
+def _normalise(settings: Settings) -> dict[str, Any]:
+    """How features are standardised; nothing where it is the usual way, by the corpus."""
+    return {} if settings.normalise == "corpus" else {"normalise": settings.normalise}
+
+
 def _check_finetune(settings: Settings) -> None:
     """Refuse to fine-tune what is not there. Raises UserError."""
     wanted = settings.finetune.encoders
+    if wanted and settings.normalise == "speaker":
+        raise UserError(
+            f"normalise: speaker standardises features, but {' and '.join(wanted)} are trained on recordings and "
+            "texts; set finetune.encoders to [], or normalise to corpus"
+        )
     if wanted and settings.datasets[settings.dataset].features == "corpus":
         raise UserError(
             f"finetune.encoders: {settings.dataset} brings its features along instead of recordings and texts, so "

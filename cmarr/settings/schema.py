@@ -258,6 +258,7 @@ class Settings(Section):
     encoders: Any
     finetune: Finetune
     extraction: Extraction
+    normalise: Literal["corpus", "speaker"] = "corpus"
     train: Train
     tune: Tune
     method: Any

@@ -23,6 +23,7 @@ from cmarr.features.shards import FeatureTable, load_features, shard_path, write
 from cmarr.features.source import source_of
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
+from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import LETTERS, NAMES
 from cmarr.settings.load import merge, read_yaml
@@ -185,6 +186,7 @@ class Corpus:
 
     def _fold(self, utterances: Sequence[Utterance], settings: Mapping[str, Any]) -> None:
         """Cut the folds, and note what the corpus was made with."""
+        require_balanced_speakers(settings.get("normalise", "corpus"), utterances)
         folds = split(utterances, settings["folds"], settings["n_folds"], classes=settings["classes"])
         write_folds(self.folds_file, folds, describe_rule(utterances, folds, settings["folds"]))
         write_json(self.data / "settings" / "dataset.json", dict(settings))

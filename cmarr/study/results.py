@@ -11,6 +11,7 @@ from cmarr.analyses.results import results_figure, results_frame, results_text
 from cmarr.errors import UserError, did_you_mean
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predicting import runs
+from cmarr.evaluation.predictions import NORMALISE
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_json
@@ -140,7 +141,11 @@ def predictions_of(model: TrainedMethod) -> list[pd.DataFrame]:
         masks={},
         device=model.device,
     )
-    return [pd.concat(one.parts, ignore_index=True) for one in found]
+    frames = []
+    for one in found:
+        frames.append(pd.concat(one.parts, ignore_index=True))
+        frames[-1].attrs[NORMALISE] = one.model.normaliser.how
+    return frames
 
 
 def compare(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import cmarr
 from cmarr.data.batch import Batch
-from cmarr.data.load import by_id, load_store, without_modalities
+from cmarr.data.load import by_id, hear, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
@@ -19,6 +19,7 @@ from cmarr.errors import UserError
 from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
+from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
@@ -41,6 +42,7 @@ class TrainingJob:
     `finetune` is empty, or has under `encoders` a modality's pretrained encoder and its settings, which is trained
     with the method, beside the keywords of `encoders.trainable.learning`; the stores hold that encoder's input.
     `unpacked` is None, or a folder for features that memory does not hold: trainings on the same features share it.
+    `normalise` is 'corpus' or, what sees unlabelled utterances of test speakers, 'speaker'.
     The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
     which is written last: where it exists the job is done.
     """
@@ -60,6 +62,7 @@ class TrainingJob:
     starts_from: Path | None = None
     finetune: Mapping[str, Any] = field(default_factory=dict)
     unpacked: Path | None = None
+    normalise: str = "corpus"
 
     @property
     def name(self) -> str:
@@ -107,6 +110,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "version": cmarr.__version__,
         **({"encoders": start.encoders} if start.encoders else {}),
         **({"terms": start.terms} if start.terms else {}),
+        **({"normalise": job.normalise} if job.normalise != "corpus" else {}),
     }
     model = Model(start.method, start.normaliser, start.prior, job.task, description)
     save_model(job.folder / f"{job.name}.safetensors", model)
@@ -196,8 +200,9 @@ def _start(job: TrainingJob, train: Store) -> _Start:
         first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
         cast(Started, method).start_from(first.method)
     terms = {m: train.dims[m] for m in train.directions}
-    normaliser = Normaliser({m: dim for m, dim in dims.items() if m not in encoders}, terms)
-    normaliser.fit(train.frames())
+    frozen = {m: dim for m, dim in dims.items() if m not in encoders}
+    normaliser = Normaliser(frozen, terms, by_speaker=job.normalise == "speaker")
+    normaliser.fit(train.frames(), train.heard, train.speakers)
     prior = training_prior(train.labels, job.task)
     return _Start(method, normaliser.to(job.device), prior, dims, descriptions, terms)
 
@@ -293,8 +298,11 @@ def _stores(job: TrainingJob, *parts: str) -> list[Store]:
         "both": [*fold.train, *fold.validation],
     }
     empty = set(without_modalities([*fold.train, *fold.validation], features))
+    require_balanced_speakers(job.normalise, list(utterances.values()))
+    heard = hear(utterances, features)
     return [
-        load_store([i for i in ids[part] if i not in empty], utterances, features, job.task) for part in parts
+        load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
+        for part in parts
     ]
 
 

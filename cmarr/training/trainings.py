@@ -99,6 +99,7 @@ class Trainings:
             starts_from=self.starts_from,
             finetune=self.finetune,
             unpacked=None if self.fits else folder / "unpacked",
+            normalise=settings.get("normalise", "corpus"),
         )
 
     def outcomes(self, jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:

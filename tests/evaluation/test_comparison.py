@@ -3,9 +3,10 @@ import pytest
 
 from cmarr.errors import UserError
 from cmarr.evaluation.comparison import METHODS, MODELS, compare, compare_all, compare_pairs
-from cmarr.evaluation.predictions import columns
+from cmarr.evaluation.predictions import columns, read_folder, write_predictions
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
+from cmarr.report.differences import differences
 from cmarr.task import Task
 from tests.evaluation.conftest import EMOTIONS
 
@@ -80,6 +81,23 @@ def test_methods_that_answered_other_utterances_are_not_compared(simulate, emoti
         compare(simulate(), simulate(utterances=19), emotions)
     with pytest.raises(UserError, match="disagree"):
         compare(simulate(), simulate(corpus=1), emotions)
+
+
+def test_what_is_normalised_by_speaker_is_compared_with_nothing_else(simulate, emotions, tmp_path):
+    """It stands in the file, so that experiments, reports and `cmarr compare` know."""
+    frames = simulate(), simulate()
+    for name, own, how in (("one", frames[0], "speaker"), ("two", frames[1], "corpus")):
+        for n, frame in enumerate(own):
+            frame.attrs["normalise"] = how
+            write_predictions(tmp_path / name / f"fold{n + 1}-seed0.parquet", frame, emotions)
+    one, two = read_folder(tmp_path / "one"), read_folder(tmp_path / "two")
+    with pytest.raises(UserError, match="sees unlabelled clips"):
+        compare(one, two, emotions)
+    turned = [frame.rename(columns={"p_angry": "p_happy", "p_happy": "p_angry"}) for frame in two]
+    with pytest.raises(UserError, match="cannot be compared: the features"):
+        differences(("one", "two"), one, turned)
+    assert compare(one, one, emotions)["UAR"]["svt"]["difference"] == 0
+    assert compare(two, frames[1], emotions)["UAR"]["svt"]["difference"] == 0
 
 
 def test_one_error_rate_for_all_rows_pairs_and_metrics_of_a_table(simulate, emotions):

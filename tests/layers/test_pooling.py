@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cmarr.data.batch import Batch
+from cmarr.data.statistics import PERCENTILES, mean_and_deviation, mean_change, mean_over_time, percentiles
 from cmarr.layers.pooling import StatisticsPooling, pooling_of
-from cmarr.layers.ragged import PERCENTILES, mean_and_deviation, mean_change, mean_over_time, percentiles
 
 FRAMES = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]])
 LENGTHS = torch.tensor([2, 0, 1])

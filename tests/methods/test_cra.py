@@ -3,7 +3,7 @@
 import torch
 
 from cmarr.data.batch import visibility
-from cmarr.layers.ragged import mean_over_time
+from cmarr.data.statistics import mean_over_time
 from cmarr.methods.asking import training_losses
 
 

@@ -9,10 +9,13 @@ import torch
 
 import cmarr
 from cmarr import Recognizer
+from cmarr.data.normalise import Normaliser
 from cmarr.errors import Unreadable, UserError
+from cmarr.methods.model import Model, load_model, save_model
 from cmarr.recognition.clips import Given
 from cmarr.recognition.prediction import Prediction, Refusal
 from cmarr.recognition.reading import Limits
+from cmarr.recognition.recognizer import ALONE
 from cmarr.recognition.trained import of_study
 from cmarr.utterance import Utterance
 
@@ -219,3 +222,51 @@ def test_the_encoder_of_text_may_wait_until_there_is_a_text(project, clips, reco
     words = "what a day"
     assert patient.predict(text=words).probabilities == recognizer.predict(text=words).probabilities
     assert built == ["logmel", "hog", "hashing"]
+
+
+@pytest.fixture
+def by_speaker(project):
+    """The best model, as if it had been trained with `normalise: speaker` on speakers of means 1 and variances 4."""
+    path = next(iter((project / "data/demo/models/masked").glob("*.safetensors"))).parent
+    for weights in path.glob("*.safetensors"):
+        model = load_model(weights)
+        normaliser = Normaliser(model.description["dims"], by_speaker=True)
+        for m in "sv":
+            getattr(normaliser, f"typical_frames_{m}").copy_(torch.tensor([[1.0], [4.0]]))
+        about = dict(model.description) | {"normalise": "speaker"}
+        save_model(weights, Model(model.method, normaliser, model.prior, model.task, about))
+    with Recognizer.of_study("demo", "masked", root=project, workers=1, keep=False) as recognizer:
+        yield recognizer
+
+
+def given(name: str, frames, speaker: str | None = None) -> Given:
+    return Given(Utterance(name, text="so", speaker=speaker), {"s": np.asarray(frames, np.float32)})
+
+
+def test_a_model_by_speaker_hears_all_clips_of_one_first(by_speaker):
+    generator = np.random.default_rng(0)
+    frames = generator.normal(size=(4, 9, by_speaker.dims["s"]))
+    clips = [given(f"c{n}", own, "Anna") for n, own in enumerate(frames)]
+    loud = [given(f"c{n}", 5 * own + 100, "Anna") for n, own in enumerate(frames)]
+    other = [
+        given(f"d{n}", own, "Bert") for n, own in enumerate(generator.normal(size=(2, 9, frames.shape[2])))
+    ]
+    plain = list(by_speaker.predict_all(clips))
+    beside = list(by_speaker.predict_all([*clips, *other]))[:4]
+    for one, two in zip(plain, beside, strict=True):
+        assert one.probabilities == pytest.approx(two.probabilities)
+    alone = [next(by_speaker.predict_all([clip])) for clip in clips]
+    assert plain[0].probabilities != pytest.approx(alone[0].probabilities, abs=1e-5)
+    assert not any(ALONE in p.warnings for p in plain)
+    assert all(ALONE in p.warnings for p in alone)
+    assert all(
+        np.isfinite(list(p.probabilities.values())).all() for p in [*alone, *by_speaker.predict_all(loud)]
+    )
+
+
+def test_without_a_speaker_a_clip_is_normalised_by_itself(by_speaker):
+    frames = np.random.default_rng(0).normal(size=(2, 9, by_speaker.dims["s"]))
+    unnamed = list(by_speaker.predict_all([given("a", frames[0]), given("b", frames[1])]))
+    alone = [next(by_speaker.predict_all([given("a", own)])) for own in frames]
+    for one, two in zip(unnamed, alone, strict=True):
+        assert one.probabilities == pytest.approx(two.probabilities)
