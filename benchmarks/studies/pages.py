@@ -124,13 +124,19 @@ def arithmetic(found: Stored) -> str:
     return f"{where} ({machine['arithmetic']}), torch {machine['torch']}"
 
 
-def against(page: Path, name: str, *rivals: str) -> str:
-    """The verdicts that the report prints: each method against each of the rivals, by default the plain ones."""
+def against(page: Path, name: str, *asked: str) -> str:
+    """The verdicts that the report prints: each method, or those asked for as of:NAME, against each of the rivals.
+
+    Rivals are the names without of:, by default the plain ones.
+    """
     found = _stored(name)
     if found is None:
         return NOT_RUN.format(name)
-    known = [rival for rival in rivals or found.content["task"]["plain"] if rival in found.summaries]
-    told = verdicts(found.comparisons, found.task, found.summaries, rivals=known)
+    of = [word.removeprefix("of:") for word in asked if word.startswith("of:")]
+    rivals = [word for word in asked if not word.startswith("of:")] or found.content["task"]["plain"]
+    known = [rival for rival in rivals if rival in found.summaries]
+    summaries = found.of(tuple(dict.fromkeys([*of, *known]))) if of else found.summaries
+    told = verdicts(found.comparisons, found.task, summaries, rivals=known)
     return "\n".join(f"- {line}" for line in told)
 
 

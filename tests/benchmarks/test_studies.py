@@ -111,6 +111,8 @@ def test_a_block_is_replaced_by_what_was_kept_and_the_rest_stays(results):
     assert pages.written(new, page) == new
     shown = pages.written("<!-- shown: verdicts tiny -->\n<!-- end -->", page)
     assert "- two - one: avg6 UAR " in shown
+    only = pages.written("<!-- shown: verdicts tiny of:one two -->\n<!-- end -->", page)
+    assert "- one - two: avg6 UAR " in only and "two - one" not in only
     assert "**Cost**" in pages.written("<!-- shown: table tiny costs -->\n<!-- end -->", page)
 
 
