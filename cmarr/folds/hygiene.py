@@ -132,7 +132,8 @@ def repeated_recordings(corpus: Corpus) -> list[Finding]:
     ids = ", ".join(u.id for u in first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
     crossing = next(filter(None, map(corpus.sides, repeated.values())), "")
     text = f"{many(len(repeated), 'recording')} in several rows each{copied}{also} ({ids}){crossing}"
-    advice = "give each row its `start` and `end`, or keep one: copies leak between folds"
+    why = "copies leak between folds" if crossing else "copies count several times"
+    advice = f"give each row its `start` and `end`, or keep one: {why}"
     return [Finding("warning", text, advice)]
 
 

@@ -235,19 +235,22 @@ def describe_rule(utterances: Sequence[Utterance], folds: Sequence[Fold], scheme
     )
 
 
+BALANCED = 0.8
+"""Women for each man, or men for each woman, from which speakers are balanced in sex."""
+
+
 def _balance(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:
     """How the sexes are spread over the test parts, where they are known: evenly, or so many in each."""
     sexes = {u.id: (u.speaker, u.sex) for u in utterances}
     if not all(u.sex for u in utterances):
         return ""
-    spread = []
-    for fold in folds:
-        tested = Counter(sex for _, sex in {sexes[id] for id in fold.test})
-        spread.append((tested["f"], tested["m"]))
-    if max(abs(women - men) for women, men in spread) <= 1:
+    parts = [Counter(sex for _, sex in {sexes[id] for id in fold.test}) for fold in folds]
+    women, men = ([part[sex] for part in parts] for sex in "fm")
+    even = all(max(numbers) - min(numbers) <= 1 for numbers in (women, men))
+    if even and min(sum(women), sum(men)) >= BALANCED * max(sum(women), sum(men)):
         return ", sex-balanced"
-    women, men = ("/".join(map(str, numbers)) for numbers in zip(*spread, strict=True))
-    return f", not sex-balanced: women {women} and men {men} in the test parts"
+    told = ["/".join(map(str, numbers)) for numbers in (women, men)]
+    return f", not sex-balanced: women {told[0]} and men {told[1]} in the test parts"
 
 
 def _recurrence(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:

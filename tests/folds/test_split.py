@@ -141,6 +141,9 @@ def test_the_rule_is_a_sentence_for_every_scheme():
     assert describe_rule(utterances, split(utterances, "speaker", 3), "speaker") == (
         "3 folds grouped by speaker (6 speakers, sex-balanced), the next group validates; no speaker on two sides."
     )
+    women = [u if u.speaker == "3m" else replace(u, sex="f") for u in utterances]
+    told = describe_rule(women, split(women, "speaker", 3), "speaker")
+    assert "not sex-balanced: women 2/2/1 and men 0/0/1 in the test parts" in told
     videos = [replace(u, dialogue=u.split) for u in official()]
     assert describe_rule(videos, split(videos, "official"), "official").endswith(
         "speakers not known, they may be in more than one part; no recording is in two parts."
