@@ -46,7 +46,7 @@ class Late(nn.Module):
             "training, too",
         )
 
-    plain, tuned = True, "C"
+    plain, deterministic, tuned = True, True, "C"
 
     prior: Tensor
     trust: Tensor

@@ -228,3 +228,15 @@ class TestTraining:
         batch = small.batch(dims=dims)
         history = small.train(small.method(name, dims), batch, small.masks(batch), 2)
         assert all(torch.tensor(history).isfinite())
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if getattr(method_class(n), "deterministic", False)])
+def test_a_method_that_says_it_is_deterministic_does_not_look_at_the_seed(small, name):
+    """A verdict on it takes one seed, so it must not know another."""
+    method, batch = small.method(name), small.batch(60, seed=5)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        method.fit(batch, torch.Generator().manual_seed(seed))
+        found.append({key: value.clone() for key, value in method.state_dict().items()})
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
