@@ -55,10 +55,11 @@ class JointGaussian(nn.Module):
         both = (count > 0)[:, None] & (count > 0)
         self.scatter.copy_(torch.where(both, torch.lerp(self.scatter, flat.T @ flat, share), self.scatter))
 
-    def forward(self, latents: Tensor, usable: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, usable: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents (M, B, L, d), read where `usable` (P, B, M) -> their expectations (M, P, B, L, d).
 
         What is usable is its own expectation; where nothing is, all are the mean. The moments get no gradient.
+        noise: (..., M d), standard normal, as (B, L, M d) or what spreads over it: a draw in place of the expectation.
         """
         patterns, _, count = usable.shape
         z = self._columns(latents.float())  # (B, L, M d)
@@ -67,7 +68,10 @@ class JointGaussian(nn.Module):
         for pattern in range(1, 2**count):
             seen = torch.tensor([bool(pattern >> m & 1) for m in range(count)])
             own = seen.repeat_interleave(self.d).nonzero().squeeze(1).to(z.device)  # (R_A,)
-            guess = self.mean + (z[..., own] - self.mean[own]) @ self._gain(own)  # (B, L, M d)
+            gain = self._gain(own)  # (R_A, M d)
+            guess = self.mean + (z[..., own] - self.mean[own]) @ gain  # (B, L, M d)
+            if noise is not None:
+                guess = guess + noise @ self._spread(own, gain)
             expected = torch.where((code == pattern)[..., None, None], guess, expected)
         apart: Tensor = expected.unflatten(-1, (count, self.d))  # (P, B, L, M, d)
         return apart.permute(3, 0, 1, 2, 4)
@@ -77,6 +81,13 @@ class JointGaussian(nn.Module):
         covariance = self.covariance
         gain: Tensor = torch.cholesky_solve(covariance[own], torch.linalg.cholesky(covariance[own][:, own]))
         return gain
+
+    def _spread(self, own: Tensor, gain: Tensor) -> Tensor:
+        """(M d, M d), the square root of what S leaves open: its product with itself is S - S_.A S_AA^-1 S_A."""
+        left = self.covariance - self.covariance[:, own] @ gain
+        values, vectors = torch.linalg.eigh((left + left.T) / 2)
+        root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+        return root
 
     @property
     def covariance(self) -> Tensor:

@@ -37,6 +37,7 @@ class Recovery(nn.Module):
     averaging: "equal" weights (Eq 7), or by "precision", each modality's mean 1 / sigma^2 per step; "conditional": in
                place of an average, what a joint Gaussian of the latents expects, see `JointGaussian`.
     zero_start: X^_n begins at zero, as if nothing were recovered, and grows from there.
+    draws:     of "conditional": how many ways there are to draw a missing latent; training draws anew every time.
 
     >>> recovery = Recovery(("s", "t"), d=4, flow_steps=2, coupling_hidden=8, mixing="lu", blocks=1)
     >>> x = {m: torch.randn(1, 5, 4) for m in ("s", "t")}
@@ -44,6 +45,8 @@ class Recovery(nn.Module):
     >>> completed.recovered.tolist(), completed.x["t"].shape
     ([[[False, True]]], torch.Size([1, 1, 5, 4]))
     """
+
+    noise: Tensor
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Recovery(nn.Module):
         through: Through = "flow",
         averaging: Averaging = "equal",
         zero_start: bool = False,
+        draws: int = 0,
     ):
         super().__init__()
         self.modalities = modalities
@@ -71,6 +75,12 @@ class Recovery(nn.Module):
             self.reconstructions[m] = Reconstruction(d, blocks, zero_start)
         if averaging == "conditional":
             self.joint = JointGaussian(len(modalities), d)
+        self.draws = draws
+        columns = len(modalities) * d
+        noise = torch.randn(
+            draws, columns, generator=torch.Generator().manual_seed(0)
+        )  # the same for all rows
+        self.register_buffer("noise", noise, persistent=False)
 
     @torch.no_grad()
     def observe(self, x: Mapping[str, Tensor], available: Tensor) -> None:
@@ -90,12 +100,19 @@ class Recovery(nn.Module):
             if m in self.flows and not self._flow(m).started:
                 self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1).float())
 
-    def forward(self, x: Mapping[str, Tensor], usable: Tensor, precision: Mapping[str, Tensor]) -> Completed:
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        usable: Tensor,
+        precision: Mapping[str, Tensor],
+        draw: int | None = None,
+    ) -> Completed:
         """Complete every pattern.
 
         x:         modality -> (B, L, d), read only where some pattern may use it
         usable:    (P, B, M) bool, in the order of `modalities`
         precision: modality -> (B, L, 1), read only for averaging by precision
+        draw:      number of the draw in place of the expectation; None: the expectation, and in training a new draw
 
         The latents Z_n of Eq 6 are computed once for all patterns, and only in rows that need them.
         """
@@ -109,7 +126,7 @@ class Recovery(nn.Module):
             )
         recovered = ~usable & usable.any(-1, keepdim=True)  # (P, B, M)
         latents = self._latents(x, usable, recovered)  # (M, B, L, d)
-        estimates = self._estimates(latents, usable, precision)  # (M, P, B, L, d)
+        estimates = self._estimates(latents, usable, precision, draw)  # (M, P, B, L, d)
         completed = {}
         for i, m in enumerate(self.modalities):
             kept = torch.where(usable[..., i, None, None], x[m].float(), 0.0)  # (P, B, L, d)
@@ -149,10 +166,16 @@ class Recovery(nn.Module):
             x, _ = self._flow(modality).inverse(z.flatten(0, 1))
         return x.view_as(z)
 
-    def _estimates(self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor]) -> Tensor:
+    def _estimates(
+        self, latents: Tensor, usable: Tensor, precision: Mapping[str, Tensor], draw: int | None
+    ) -> Tensor:
         """Of each modality (M, P, B, L, d), read where it is recovered."""
         if self.averaging == "conditional":
-            out: Tensor = self.joint(latents, usable)
+            noise = None if draw is None else self.noise[draw]
+            if self.training and self.draws:
+                count, rows, length, d = latents.shape
+                noise = torch.randn(rows, length, count * d, device=latents.device)
+            out: Tensor = self.joint(latents, usable, noise)
             return out
         return self._mean_latents(latents, usable, precision).expand(len(self.modalities), -1, -1, -1, -1)
 

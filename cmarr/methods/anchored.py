@@ -18,7 +18,16 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch, visibility
-from cmarr.declaration import Count, NotNegative, PositiveShare, Probability, Section, Share, setting
+from cmarr.declaration import (
+    Count,
+    CountOrZero,
+    NotNegative,
+    PositiveShare,
+    Probability,
+    Section,
+    Share,
+    setting,
+)
 from cmarr.layers.pooling import LENGTH, Length
 from cmarr.methods.asking import predictions
 from cmarr.methods.branches import heads_fit
@@ -67,6 +76,7 @@ class Anchored(nn.Module):
         averaging: Literal["equal", "conditional"] = setting(
             "conditional", "estimate of a missing latent, as in cmarr: equal (Eq 7), conditional"
         )
+        draws: CountOrZero = setting(0, "as in cmarr")
         beta: NotNegative = setting(0.1, "weight of the supervised contrast")
         lambda_: NotNegative = setting(10.0, "weight of the error of what is recovered", alias="lambda")
 
@@ -84,7 +94,7 @@ class Anchored(nn.Module):
                 return Masked(dims, task, Masked.Settings(**sizes))
             own = {
                 key: getattr(self, key)
-                for key in ("alpha", "flow_steps", "blocks", "beta", "lambda_", "recovery")
+                for key in ("alpha", "flow_steps", "blocks", "beta", "lambda_", "recovery", "draws")
             }
             averaging = "equal" if self.recovery == "zeros" else self.averaging
             return CMARR(

@@ -1,6 +1,8 @@
 """Which modalities a method has branches for, and where it may use them."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -44,6 +46,14 @@ def with_recoveries(logits: Tensor, completed: Mapping[str, Tensor], recovered: 
     """A prediction with what was recovered for it: modality -> (B, L, d), and (B, M) bool, where that is."""
     rows = {m: recovered[:, i] for i, m in enumerate(completed)}
     return Prediction(logits, {m: x * rows[m][:, None, None] for m, x in completed.items()}, rows)
+
+
+def averaged(drawn: Sequence[Prediction], regression: bool) -> Prediction:
+    """The mean of several predictions of one batch: of their probabilities, or scores, and of what they recovered."""
+    stacked = torch.stack([one.logits for one in drawn])
+    mean = stacked.mean(0) if regression else stacked.log_softmax(-1).logsumexp(0) - math.log(len(drawn))
+    recovered = {m: torch.stack([one.recovered[m] for one in drawn]).mean(0) for m in drawn[0].recovered}
+    return replace(drawn[0], logits=mean, recovered=recovered)
 
 
 Sizes = TypeVar("Sizes", bound=Any)

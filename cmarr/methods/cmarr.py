@@ -14,7 +14,17 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.declaration import Count, Flag, NotNegative, Number, Positive, Probability, Section, setting
+from cmarr.declaration import (
+    Count,
+    CountOrZero,
+    Flag,
+    NotNegative,
+    Number,
+    Positive,
+    Probability,
+    Section,
+    setting,
+)
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.pooling import LENGTH, Length, StatisticsPooling, pooling_of
@@ -32,7 +42,7 @@ from cmarr.losses.distribution_contrast import (
 from cmarr.losses.reconstruction import Reduction, reconstruction_loss
 from cmarr.losses.regularisation import Regularised, regularised_recognition
 from cmarr.losses.supervised_contrast import sign_classes, supervised_contrast
-from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in, with_recoveries
+from cmarr.methods.branches import averaged, heads_fit, in_parts, modalities_of, usable_in, with_recoveries
 from cmarr.methods.diagnostics import watched
 from cmarr.methods.protocol import Idle, Prediction, Stage
 from cmarr.task import Task
@@ -106,6 +116,11 @@ class Published(Section):
         "of the available latents (Eq 7): equal; precision = surer modalities count more; conditional = no average, "
         "but what a joint Gaussian of the latents expects of the missing one",
     )
+    draws: CountOrZero = setting(
+        0,
+        "with averaging: conditional; 0 = the expectation; more = a draw in training, and the mean of the predictions "
+        "of so many draws (multiple imputation)",
+    )
     reconstruction: Reduction = setting(
         "mean_squared",
         "scale of L_rec (Eq 9): mean_squared; frobenius_sum = the literal norm, grows with length * d",
@@ -164,6 +179,8 @@ class CMARR(nn.Module):
                 yield Idle("query", "with recovery: zeros nothing is recovered that could ask", "text")
             if self.averaging != "equal" and no_recovery:
                 yield Idle("averaging", "with recovery: zeros no average is taken", "equal")
+            if self.draws and self.averaging != "conditional":
+                yield Idle("draws", "without averaging: conditional there is nothing to draw from", "0")
             if self.nll_weight > 0 and no_flow:
                 yield Idle("nll_weight", without_flow + "with a likelihood", "0.0")
             if self.mixing != "lu" and no_flow:
@@ -220,6 +237,7 @@ class CMARR(nn.Module):
             settings.recovery,
             settings.averaging,
             settings.zero_start,
+            settings.draws,
         )
         self.fusion = Fusion(
             self.modalities, d, heads, settings.dropout, task.outputs, settings.fusion, settings.query
@@ -319,8 +337,14 @@ class CMARR(nn.Module):
         )
 
     def predict(self, batch: Batch) -> Prediction:
-        """The prediction, and what was recovered for it."""
-        restored, recovered = self._restored(batch)
+        """The prediction, and what was recovered for it; of several draws, their mean."""
+        encoded = self._encode(batch, self.weighs_latents)
+        drawn = [self._predicted(batch, encoded, draw) for draw in range(self.settings.draws)]
+        return averaged(drawn, self.task.regression) if drawn else self._predicted(batch, encoded)
+
+    def _predicted(self, batch: Batch, encoded: Mapping[str, Encoded], draw: int | None = None) -> Prediction:
+        completed = self._complete(batch, encoded, draw)
+        restored, recovered = {m: x[0] for m, x in completed.x.items()}, completed.recovered[0]
 
         def classify(rows: Tensor) -> Tensor:
             out: Tensor = self.fusion({m: x[rows] for m, x in restored.items()}, recovered[rows])
@@ -361,12 +385,12 @@ class CMARR(nn.Module):
             for m in self.modalities
         }
 
-    def _complete(self, batch: Batch, encoded: Mapping[str, Encoded]) -> Completed:
+    def _complete(self, batch: Batch, encoded: Mapping[str, Encoded], draw: int | None = None) -> Completed:
         """What is there of a batch, its sequences `encoded`, and what is recovered from that; P = 1."""
         x = {m: batch.spread(m, e.x) for m, e in encoded.items()}
         known = {m: e.gaussians.precision for m, e in encoded.items() if e.gaussians is not None}
         precision = {m: batch.spread(m, own) for m, own in known.items()}
-        out: Completed = self.recovery(x, usable_in(batch, self.modalities)[None], precision)
+        out: Completed = self.recovery(x, usable_in(batch, self.modalities)[None], precision, draw)
         return out
 
     def _restored(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:

@@ -145,7 +145,8 @@ class StageLoop:
         validation = self.trained.validation
         if validation is not None:
             curve |= self._validated(validation)
-            score = curve["validation/selection"]
+            last = [*progress.scores, curve["validation/selection"]][-self.settings.selection_epochs :]
+            score = sum(last) / len(last)
             if self.stage.selects:
                 better = score > progress.best_score
             if better:

@@ -50,6 +50,11 @@ class Train(Section):
         "which epoch is kept: the highest validation UAR (regression: lowest MAE), ties to the earliest, over mean7 "
         "(all seven conditions), avg6 (the six incomplete ones), complete (all modalities)",
     )
+    selection_epochs: Count = setting(
+        1,
+        "epochs whose mean score decides: an epoch counts as the mean of the last so many up to it. More than 1 where "
+        "few validation speakers make single scores jump",
+    )
     masks: Literal["sample", "batch"] = setting(
         "sample",
         "sample = each utterance of a batch draws its own condition; batch = one draw for the whole batch",

@@ -72,3 +72,16 @@ def test_recovery_takes_it_for_eq_7():
     recovery.observe(x, torch.ones(6, 2).bool())
     assert not torch.equal(before, recovery(x, usable, {}).x["t"])
     assert torch.equal(recovery(x, usable, {}).x["s"][0], x["s"])
+
+
+def test_draws_have_the_mean_and_the_covariance_that_the_gaussian_leaves_open():
+    z = latents(1)
+    joint = observed(latents(), shrink=0.2)
+    own, missing = [0, 1, 2], [3, 4, 5, 6, 7, 8]
+    seen = torch.tensor([True, False, False]).expand(1, 1, 3)
+    noise = torch.randn(4000, 9, generator=torch.Generator().manual_seed(2))
+    drawn = torch.stack([joint(z, seen, n)[1:, 0, 0, 0].flatten() for n in noise[:2000]])
+    s = joint.covariance
+    left = s[missing][:, missing] - s[missing][:, own] @ torch.linalg.inv(s[own][:, own]) @ s[own][:, missing]
+    torch.testing.assert_close(drawn.mean(0), joint(z, seen)[1:, 0, 0, 0].flatten(), atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn.T.cov(), left, atol=0.15, rtol=0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmarr.data.batch import visibility
+from cmarr.data.batch import hide, visibility
 from cmarr.methods.anchored import Anchored, sharpness
 from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.gaussian import Gaussian
@@ -116,3 +116,25 @@ def test_sharpness_by_hand():
     """Two of three right with logits +-1: the best factor says log 2 for the odds, 2 s = log 2."""
     logits = torch.tensor([[1.0, -1.0]] * 3)
     assert sharpness(logits, torch.tensor([0, 0, 1])) == pytest.approx(0.5 * 0.6931, abs=1e-3)
+
+
+def test_several_draws_are_averaged_and_the_same_every_time(small):
+    """Multiple imputation: where nothing is missing all draws agree, and where something is they do not."""
+    method = small.method("cmarr", averaging="conditional", draws=3).eval()
+    batch = small.batch(absent=0.0)
+    small.train(method, batch, small.masks(batch), 2)
+    method.eval()
+    answers = predictions(method, batch, every(10))
+    again = predictions(method, batch, every(10))
+    for condition, answer in answers.items():
+        assert torch.equal(answer.logits, again[condition].logits)
+        torch.testing.assert_close(answer.logits.exp().sum(1), torch.ones(10))
+    encoded = method._encode(hide(batch, visibility("t", 10)), False)
+    one, other = (
+        method._predicted(hide(batch, visibility("t", 10)), encoded, draw).logits for draw in (0, 1)
+    )
+    assert not torch.allclose(one, other)
+    mean = torch.stack(
+        [method._predicted(hide(batch, visibility("t", 10)), encoded, d).logits.softmax(1) for d in range(3)]
+    ).mean(0)
+    torch.testing.assert_close(answers["t"].logits.exp(), mean, atol=1e-5, rtol=1e-5)

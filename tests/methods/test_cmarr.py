@@ -373,7 +373,10 @@ class TestSwitches:
         sizes = {"d", "length", "heads", "coupling_hidden"}  # of everything: nothing is left to compare
         elsewhere = {"train", "tau", "entropy_floor", "staged", "gradient_shares"}
         elsewhere |= {"mcbcl_temperature", "sugr_direction", "sugr_warm_up"}
-        elsewhere |= {"zero_start"}  # of weights, which are the same here
+        elsewhere |= {
+            "zero_start",
+            "draws",
+        }  # of weights, which are the same here; and tests/methods/test_anchored.py
         tried = {switch for switch, _, _ in SWITCHES}
         assert tried | sizes | elsewhere == set(method_section("cmarr").model_fields)
 

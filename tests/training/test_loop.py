@@ -10,7 +10,7 @@ from cmarr.errors import UserError
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Prediction, Stage
 from cmarr.task import Task
-from cmarr.training.loop import fit
+from cmarr.training.loop import StageLoop, fit
 from cmarr.training.progress import Checkpoint
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 from tests.training.conftest import FIT
@@ -106,6 +106,15 @@ def test_the_weights_kept_are_those_of_the_best_epoch():
     assert progress.best_epoch == 1 + scores.index(max(scores))  # ties to the earliest
     again, _ = train(epochs=progress.best_epoch, lr=0.05)
     assert same(method, again)
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 2), (3, 4), (9, 5)])
+def test_an_epoch_may_count_as_the_mean_of_the_last_ones(monkeypatch, epochs, kept):
+    """Of three: .5, .7, .667, .733, .7, .65; of all so far: .5, .7, .667, .675, .72, .683."""
+    scores = iter([0.5, 0.9, 0.6, 0.7, 0.9, 0.5] if epochs == 9 else [0.5, 0.9, 0.6, 0.7, 0.8, 0.45])
+    monkeypatch.setattr(StageLoop, "_validated", lambda *_: {"validation/selection": next(scores)})
+    _, progress = train(epochs=6, selection_epochs=epochs)
+    assert progress.best_epoch == kept
 
 
 def test_patience_stops_early():
