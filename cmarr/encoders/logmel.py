@@ -36,11 +36,12 @@ class LogMel:
 
     def describe(self) -> dict[str, str]:
         """Name, revision, libraries and parameters."""
+        trim = f" trim={self.settings.trim:g}" if self.settings.trim else ""
         return {
             "encoder": "logmel",
-            "revision": "2",
+            "revision": "1",
             "libraries": libraries("torchaudio", "av", "soundfile"),
-            "parameters": " ".join(f"{key}={value}" for key, value in self.settings.model_dump().items()),
+            "parameters": f"bands={self.settings.bands} pool={self.settings.pool}{trim}",
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:

@@ -41,9 +41,9 @@ def test_it_holds_what_is_needed_and_a_card(folder):
     about = json.loads((folder / "model.json").read_text())
     assert about["classes"] == ["calm", "tense", "glad"]
     assert about["encoders"]["speech"]["settings"] == {"bands": 20, "pool": 5}
-    assert about["encoders"]["speech"]["provenance"]["revision"] == "2"
+    assert about["encoders"]["speech"]["provenance"]["revision"] == "1"
     card = (folder / "README.md").read_text()
-    assert "| speech | logmel | 2 | bands=20 pool=5 trim=25.0 |" in card
+    assert "| speech | logmel | 1 | bands=20 pool=5 trim=25 |" in card
     assert "| fold1-seed0.safetensors | 1 | 0 | 3 | 0.7000 |" in card
 
 
