@@ -7,6 +7,14 @@ PASSES = 2
 """Power iterations of the search for directions; with more, tables change in no digit that is printed."""
 
 
+ALIKE = 1e-3
+"""Share of the largest deviation below which training texts do not differ along a direction."""
+
+
+TEXTS = 4
+"""Training texts a direction, at least: with as many directions as texts, each text would have one of its own."""
+
+
 class Terms(nn.Module):
     """Rows (N, D) of counts of terms, one a text -> rows (N, R).
 
@@ -15,7 +23,7 @@ class Terms(nn.Module):
     along the R directions in which the training texts differ most (Deerwester et al. 1990).
 
     Idf, mean and directions are fitted on training texts alone, so no text of validation or test has a say in what a
-    term weighs; they are buffers, saved with the weights they belong to. Fewer texts than directions leave zeros.
+    term weighs; they are buffers, saved with the weights they belong to. Too few texts for the directions leave zeros.
 
     >>> terms = Terms(2, 1)
     >>> terms.fit(torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]]))
@@ -35,11 +43,14 @@ class Terms(nn.Module):
         idf.copy_(((1 + len(counts)) / (1 + (counts > 0).sum(0))).log() + 1)
         weighted = self._weighted(counts)
         mean.copy_(weighted.mean(0))
-        rank = min(directions.shape[1], *counts.shape)
+        rank = min(directions.shape[1], counts.shape[1], max(len(counts) // TEXTS, 1))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the same directions whatever is drawn around
-            _, _, found = torch.svd_lowrank(weighted.cpu() - mean.cpu(), q=rank, niter=PASSES)  # (D, rank)
-        directions.zero_()[:, :rank] = found
+            _, spread, found = torch.svd_lowrank(
+                weighted.cpu() - mean.cpu(), q=rank, niter=PASSES
+            )  # (D, rank)
+        # along what is left the training texts are all alike, and another text would seem to lie beyond all measure
+        directions.zero_()[:, :rank] = found * (spread > ALIKE * spread.max())
 
     def forward(self, counts: Tensor) -> Tensor:
         """Counts (N, D) -> (N, R)."""

@@ -14,22 +14,30 @@ def counts(rows=40, terms=12, seed=0):
 
 
 def test_with_all_directions_nothing_is_lost():
-    train, other = counts(), counts(10, seed=1)
+    train, other = counts(48), counts(10, seed=1)
     terms = Terms(12, 12)
     terms.fit(train)
-    weighted = other * ((41 / (1 + (train > 0).sum(0))).log() + 1)
+    weighted = other * ((49 / (1 + (train > 0).sum(0))).log() + 1)
     weighted /= weighted.norm(dim=1, keepdim=True)
     np.testing.assert_allclose(
         torch.cdist(terms(other), terms(other)), torch.cdist(weighted, weighted), atol=1e-4
     )
 
 
-def test_fewer_texts_than_directions_leave_zeros():
+def test_few_texts_have_few_directions_and_the_others_are_zeros():
     terms = Terms(12, 9)
-    terms.fit(counts(4))
+    terms.fit(counts(16))
     found = terms(counts(5, seed=2))
-    assert found.shape == (5, 9) and not found[:, 4:].any() and found.isfinite().all()
+    assert found.shape == (5, 9) and not found[:, 4:].any() and found[:, :4].any(0).all()
     assert terms(torch.zeros(1, 12)).isfinite().all()  # a text of terms that nobody hashed
+
+
+def test_where_texts_are_alike_there_is_no_direction():
+    """Along one that is noise, any other text would lie far out."""
+    terms = Terms(12, 9)
+    terms.fit(counts(2)[[0, 1] * 20])  # two sentences, said again and again
+    found = terms(counts(5, seed=2))
+    assert found[:, 0].any() and not found[:, 1:].any() and found.abs().max() < 2
 
 
 def test_the_draws_around_it_change_nothing_and_are_not_changed():
