@@ -83,8 +83,9 @@ class Copy:
         self._run(sys.executable, "-m", *arguments)
 
     def _run(self, *command: str, check: bool = True) -> int:
-        quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "DVC_ROOT": str(self.of)}
-        found = subprocess.run(command, cwd=self.root, env=os.environ | quiet, check=False)
+        own = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "DVC_ROOT": str(self.of)}
+        own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        found = subprocess.run(command, cwd=self.root, env=os.environ | own, check=False)
         if check and found.returncode:
             raise UserError(f"{' '.join(command[2:5])} failed in {self.root}; what it says stands above")
         return found.returncode
