@@ -89,14 +89,21 @@ def unnamed_media(
 ) -> dict[str, list[str]]:
     """Ending -> the media files below the root that no utterance names, relative to it and sorted.
 
-    Those whose names stand first in the reason of something rejected are told there, and not here again.
+    Of a corpus that is one table, those beside the media that it names. What stands first in the reason of something
+    rejected is told there, and not here again.
     """
     root = Path(root)
-    root = root if root.is_dir() else root.parent
     named = {os.path.realpath(p) for u in utterances for p in (u.audio, u.video) if p}
+    if root.is_dir():
+        files = corpus_files(root, {*AUDIO, *VIDEO})
+    else:  # around it may lie anything
+        root = Path(os.path.realpath(root)).parent
+        folders = sorted({Path(p).parent for p in named})
+        found = (path for folder in folders if folder.is_relative_to(root) for path in folder.glob("[!.]*"))
+        files = sorted(path for path in found if path.suffix.lower() in {*AUDIO, *VIDEO})
     told = {r.reason.split(": ")[0] for r in rejected}
     left: dict[str, list[str]] = {}
-    for file in corpus_files(root, {*AUDIO, *VIDEO}):
+    for file in files:
         name = readable(str(file.relative_to(root)))
         if os.path.realpath(file) not in named and name not in told:
             left.setdefault(file.suffix.lower(), []).append(name)

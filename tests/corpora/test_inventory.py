@@ -45,6 +45,12 @@ def test_media_of_no_utterance_are_found_and_those_told_elsewhere_are_not(tmp_pa
     assert unnamed_media(tmp_path, used, told) == {".opus": ["c/d.opus"], ".wav": ["b.WAV"]}
 
 
+def test_around_a_table_only_the_folders_of_its_media_are_looked_at(tmp_path):
+    fill(tmp_path, "table.csv", "clips/a.wav", "clips/b.wav", "clips/._b.wav", "holiday/c.mp4")
+    used = [Utterance("a", audio=str(tmp_path / "clips/a.wav"))]
+    assert unnamed_media(tmp_path / "table.csv", used, []) == {".wav": ["clips/b.wav"]}
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     fill(tmp_path, "closed/a.wav")

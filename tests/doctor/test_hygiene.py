@@ -2,12 +2,17 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import soundfile
 
+from cmarr.analyses.corpus import corpus_section
+from cmarr.analyses.study import Study
+from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header
 from cmarr.folds.files import Fold
 from cmarr.folds.hygiene import Corpus, hygiene
+from cmarr.task import Task
 from cmarr.utterance import Utterance
 
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -151,3 +156,25 @@ def test_values_beyond_the_scale_are_a_warning():
     rated = [replace(u, ratings={"sentiment": 0.0}) for u in clean()]
     rated[0] = replace(rated[0], ratings={"sentiment": 1.0})
     assert told(rated) == []
+
+
+def test_the_report_says_it_beside_the_folds_and_in_the_sentence_on_leakage():
+    doubts = [Finding("warning", "1 recording in several rows", "keep one"), Finding("note", "a note")]
+    utterances = clean()
+    folds = [Fold(1, [u.id for u in utterances[:8]], [utterances[8].id], [u.id for u in utterances[9:]])]
+    made = corpus_section(
+        "own",
+        utterances,
+        folds,
+        classes=LABELS,
+        available={},
+        seconds={},
+        fold_rule="1 fold.",
+        doubts=doubts,
+        rejected=pd.DataFrame(columns=["id", "modality", "stage", "reason"]),
+    )
+    (table,) = (block for block in made.blocks if getattr(block, "name", "") == "folds")
+    assert list(table.notes) == ["1 fold.", "1 recording in several rows. keep one.", "a note."]
+    study = Study("own", Task(LABELS), {}, {}, {}, {}, {})
+    vars(study).update(fold_rule="1 fold.", doubts=doubts)
+    assert study.leakage == "1 fold. But: 1 recording in several rows."
