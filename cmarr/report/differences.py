@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.errors import UserError, did_you_mean, many
-from cmarr.evaluation.comparison import MODELS, compare
+from cmarr.evaluation.comparison import METHODS, MODELS, compare
 from cmarr.evaluation.predictions import columns, task_of
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
@@ -115,9 +115,10 @@ def _about(metric: str, meta: Mapping[str, Any]) -> str:
     )
     lines = nothing_can_be_shown(n) + ([ONE_SEED] if meta["of"] == MODELS else [])
     few += "".join(f"\n{line.replace('**', '')}" for line in lines)
+    seeds = " and seeds" if meta["of"] == METHODS else ""
     return (
         f"{metric}{unit}, mean over folds and seeds ± deviation over folds, over seeds; paired by utterance\n"
-        f"interval: {many(n, 'cluster')} (speakers, videos or dialogues) and seeds resampled; p: {how}\n"
+        f"interval: {many(n, 'cluster')} (speakers, videos or dialogues){seeds} resampled; p: {how}\n"
         f"better, worse: shown. {shown_means('cluster', 'all rows')}{few}"
     )
 

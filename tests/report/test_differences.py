@@ -27,6 +27,19 @@ def test_a_gain_that_the_test_carries_is_called_one():
     assert row(text, "available")[:3] == ["available", "new", "old"]
 
 
+def test_with_one_seed_it_is_the_models_that_are_better_and_with_several_the_methods():
+    def told(seeds: tuple[int, ...]) -> str:
+        frames = (simulated(strength=s, folds=4, seeds=seeds) for s in (4, 0.2))
+        return differences_text(NAMES, *frames, title="demo")
+
+    one, several = told((1,)), told((1, 2, 3))
+    assert "One seed: what is shown is shown of these trained models, not of the methods" in one
+    assert "dialogues) resampled; p" in one
+    assert "One seed" not in several
+    assert "dialogues) and seeds resampled; p" in several
+    assert row(several, "avg6")[2] == "±" and row(several, "avg6")[3].endswith(",")  # over folds, over seeds
+
+
 def test_a_gain_that_it_does_not_carry_is_not():
     """Four clusters: no p is below 2 / 16, however large the difference."""
     text = differences_text(
