@@ -21,7 +21,7 @@ power        a method three points better than its equals: share of the comparis
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -37,7 +37,7 @@ from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.sufficient_statistics import SEVEN, Axis, SufficientStatistics
 from cmarr.evaluation.summary import resampled
 from cmarr.modalities import CONDITIONS, INCOMPLETE
-from cmarr.report.table import plain_table
+from cmarr.report.table import markdown_table
 from cmarr.task import Task
 
 TASK = Task(("angry", "happy", "neutral", "sad"))
@@ -225,6 +225,35 @@ def drawn_with(seeds: str | int) -> dict[str, Any]:
     )
 
 
+def table(found: Mapping[str, Any]) -> str:
+    """The three tables, in percent."""
+    heads = {
+        "false": "Of studies in which all methods are equally good, those in whose table something is shown",
+        "held": "Of 95 % intervals, those that hold what is expected",
+        "power": "Of comparisons with a method that is three points better, in avg6, those in which that is shown",
+    }
+    parts = []
+    for name, head in heads.items():
+        frame = pd.DataFrame(found[name]).drop(columns=["studies", *(["rows"] if name == "power" else [])])
+        shares = (
+            ["before", "after"]
+            if name == "false"
+            else ["method", "difference"]
+            if name == "held"
+            else ["power"]
+        )
+        for column in shares:
+            frame[column] = [f"{100 * share:.1f} %" for share in frame[column]]
+        if "skew" in frame:
+            frame["skew"] = ["yes" if skew else "no" for skew in frame["skew"]]
+        words = {"clusters": "speakers", "method": "of a method", "difference": "of a difference"}
+        parts.append(f"{head}:\n\n{markdown_table(frame.rename(columns=words))}")
+    return (
+        "\n".join(parts)
+        + f"\n{found['studies']} studies a row, a third of them for `before` and of twenty speakers."
+    )
+
+
 def main() -> None:
     """Print the three tables, and keep them."""
     parser = argparse.ArgumentParser(
@@ -236,20 +265,18 @@ def main() -> None:
     few = max(asked.studies // 3, 1)
     found: dict[str, Any] = {"studies": asked.studies, "machine": machine()}
 
-    def table(
-        name: str, rows: Sequence[Mapping[str, Any]], measured: Callable[..., Mapping[str, float]]
-    ) -> None:
+    for name, rows, measured in (
+        ("false", TABLES, false),
+        ("held", INTERVALS, held),
+        ("power", POWER, power),
+    ):
         found[name] = []
         for row in rows:
-            options = {**row, **drawn_with(row["seeds"])}
             n = few if row["clusters"] == 20 else asked.studies
-            found[name].append({**row, "studies": n, **measured(n, resamples=asked.resamples, **options)})
+            shares = measured(n, resamples=asked.resamples, **{**row, **drawn_with(row["seeds"])})
+            found[name].append({**row, "studies": n, **shares})
             print(".", end="", flush=True)
-        print(f"\n\n{name}\n{plain_table(pd.DataFrame(found[name]), digits=3)}", flush=True)
-
-    table("false", TABLES, false)
-    table("held", INTERVALS, held)
-    table("power", POWER, power)
+    print(f"\n\n{table(found)}")
     keep("familywise", found)
 
 
