@@ -1,11 +1,15 @@
 """Samples to log-mel rows, in a worker process."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cmarr.media.audio import RATE, read_audio
 from cmarr.media.clips import Clip, Failure, one_by_one
+
+if TYPE_CHECKING:
+    import torch
 
 FRAME, STEP = 400, 160
 """25 ms and 10 ms, in samples at 16 kHz."""
@@ -51,14 +55,30 @@ class LogMelRows:
 
         frames = torch.from_numpy(samples).unfold(0, FRAME, STEP)  # (F, 400)
         middles = (torch.arange(len(frames)) * STEP + FRAME / 2) / RATE  # (F,) seconds
-        if self.trim:
-            level = frames.var(1, correction=0)
-            loud = (level >= level.max() * 10 ** (-self.trim / 10)).nonzero()
-            spoken = slice(int(loud[0]), int(loud[-1]) + 1)
-            frames, middles = frames[spoken], middles[spoken]
+        heard = _loud(frames, self.trim)
+        frames, middles = frames[heard], middles[heard]
         power = torch.fft.rfft(frames * self.window, n=FFT).abs().square()  # (F, 257)
         bands = torch.log(power @ self.bank + FLOOR)  # (F, bands)
         both = torch.cat([bands, compute_deltas(bands.T).T], dim=1)  # (F, 2 bands)
         rows = torch.stack([part.mean(dim=0) for part in torch.split(both, self.pool)])  # (T, 2 bands)
         times = torch.stack([part.mean() for part in torch.split(middles, self.pool)])  # (T,)
         return rows.numpy(), times.numpy()
+
+
+def spoken(samples: np.ndarray, trim: float) -> slice:
+    """The samples (N,) at 16 kHz from the first to the last window that is within `trim` dB of the loudest; 0: all."""
+    import torch
+
+    if not trim or len(samples) < FRAME:
+        return slice(0, len(samples))
+    heard = _loud(torch.from_numpy(samples).unfold(0, FRAME, STEP), trim)
+    return slice(heard.start * STEP, (heard.stop - 1) * STEP + FRAME)
+
+
+def _loud(frames: "torch.Tensor", trim: float) -> slice:
+    """Of windows (F, 400), from the first to the last within `trim` dB of the loudest; 0: all."""
+    if not trim:
+        return slice(0, len(frames))
+    level = frames.var(1, correction=0)
+    loud = (level >= level.max() * 10 ** (-trim / 10)).nonzero()
+    return slice(int(loud[0]), int(loud[-1]) + 1)

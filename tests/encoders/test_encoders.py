@@ -9,7 +9,8 @@ from cmarr.errors import UserError
 from cmarr.plugins import ENCODERS, names
 
 OTHER = {
-    "logmel": [{"bands": 40}, {"pool": 2}],
+    "logmel": [{"bands": 40}, {"pool": 2}, {"trim": 0.0}],
+    "egemaps": [{"level": "lld"}, {"pool": 2}, {"trim": 0.0}],
     "hashing": [{"dim": 64}, {"shortest": 3}, {"longest": 3}],
     "hog": [{"rate": 5.0}, {"margin": 0.3}, {"cell": 32}, {"block": 1}],
     "wav2vec2": [{"layers": [1]}, {"layers": "all"}, {"pool": 2}, {"precision": "bf16"}, {"longest": 9.0}],
@@ -24,6 +25,7 @@ OTHER = {
 
 FASTER = {
     "logmel": {"workers": 1, "seconds": 5.0},
+    "egemaps": {"workers": 1, "seconds": 5.0},
     "hog": {"workers": 1, "seconds": 5.0},
     "hashing": {},
     "wav2vec2": {"workers": 1, "seconds": 5.0, "batch_seconds": 1.0, "window": 8, "device": "cpu"},
@@ -50,6 +52,8 @@ def build(speech_model, text_model, face_weights):
     others = {"waveforms": speech_model["hubert"], "word_pieces": text_model["roberta"]}
 
     def make(name, **settings):
+        if name == "egemaps":
+            pytest.importorskip("opensmile", reason="needs the extra `opensmile`")
         own = {**given.get(name, {}), **settings}
         own |= {"model": others[name]} if own.get("model") == "other" else {}
         declared = encoder_class(name).Settings.model_fields

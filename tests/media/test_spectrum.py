@@ -6,7 +6,7 @@ import soundfile
 from recordings import tone
 
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.spectrum import LogMelRows
+from cmarr.media.spectrum import LogMelRows, spoken
 
 
 def band_of(hertz, bands=80):
@@ -92,6 +92,14 @@ def test_silence_at_the_ends_has_no_row_and_within_it_has():
     assert len(every) == 298
     whole, _ = LogMelRows(bands=40, pool=1, trim=80.0).rows(clip)
     assert np.array_equal(whole, every)
+
+
+def test_what_is_spoken_is_a_span_of_samples():
+    clip = np.concatenate([1e-3 * noise(0.5), noise(0.5), 1e-3 * noise(0.25)]).astype(np.float32)
+    span = spoken(clip, 25.0)
+    assert (span.start, span.stop) == (pytest.approx(8000, abs=400), pytest.approx(16000, abs=400))
+    assert spoken(clip, 0.0) == slice(0, 20000)
+    assert spoken(clip[:300], 25.0) == slice(0, 300)
 
 
 def noise(seconds: float) -> np.ndarray:
