@@ -38,15 +38,15 @@ class Bad:
 def make(seed, root):
     """The corpus of a seed, written below `root`."""
     draw = random.Random(seed)
-    kind = draw.choice(["manifest"] * 4 + ["mmsa", "mmsa", "iemocap", "meld", "ravdess"])
+    kind = draw.choice(["manifest"] * 4 + ["mmsa", "mmsa", "features", "iemocap", "meld", "ravdess"])
     bad = globals()[f"_{kind}"](root, draw)
-    damages = {"manifest": TABLE + MEDIA, "mmsa": PICKLE}.get(kind, MEDIA + TREE)
+    damages = {"manifest": TABLE + MEDIA, "mmsa": PICKLE, "features": CELL + ARRAYS}.get(kind, MEDIA + TREE)
     for _ in range(draw.choice([0, 1, 1, 1, 2, 2, 3])):
         damage = draw.choice(damages)
         share = draw.choice([0.05, 0.08, 0.1, 0.12, 0.3, 1.0])
         bad.done.append(f"{damage.__name__[1:]} {share:g}")
         damage(bad, draw, share)
-    if kind == "manifest" and bad.table is not None:
+    if kind in ("manifest", "features") and bad.table is not None:
         _write_table(bad)
     if kind == "mmsa" and bad.table is not None:
         (root / "features.pkl").write_bytes(pickle.dumps(_splits(bad.table)))
@@ -77,9 +77,56 @@ def _manifest(root, draw):
     return Bad(root, section("manifest", folds), table=rows)
 
 
+def _features(root, draw):
+    rows = [
+        {
+            "id": f"u{i:02d}",
+            "label": FOUR[i % 4],
+            "speaker": f"s{i // 4}",
+            "split": ("train", "valid", "test")[i % 3],
+        }
+        for i in range(24)
+    ]
+    root.mkdir(parents=True, exist_ok=True)
+    for name in ("speech", "text"):
+        arrays = {row["id"]: np.full((3, 4), i + 1.0, np.float32) for i, row in enumerate(rows)}
+        np.savez(root / f"{name}.npz", **arrays)
+    return Bad(root, section("features", draw.choice(["speaker", "official"]), "corpus"), table=rows)
+
+
+def _arrays_damaged(bad, draw, share):
+    """Arrays of one modality gone, of another shape, of zeros, or of what is no number."""
+    path = bad.root / f"{draw.choice(['speech', 'text'])}.npz"
+    if not path.is_file():
+        return
+    with np.load(path) as opened:
+        arrays = dict(opened)
+    value = draw.choice([np.nan, np.inf, 0.0, None, "gone"])
+    bad.done[-1] += f" {path.stem}={value}"
+    for name in some(draw, arrays, share):
+        if value == "gone":
+            del arrays[name]
+        else:
+            arrays[name] = np.ones((3, 5)) if value is None else np.full((3, 4), value)
+    np.savez(path, **arrays)
+
+
+def _array_file_damaged(bad, draw, share):
+    path = draw.choice(sorted(bad.root.glob("*.npz")) or [None])
+    if path and share > 0.1:
+        whole = path.read_bytes()
+        path.write_bytes(
+            draw.choice([POINTER, b"", whole[: len(whole) // 2], next(mutated(whole, 1, draw.randrange(99)))])
+        )
+
+
+ARRAYS = [_arrays_damaged, _arrays_damaged, _array_file_damaged]
+
+
 def _write_table(bad):
     columns = list(dict.fromkeys(key for row in bad.table for key in row))
-    with (bad.root / "manifest.csv").open("w", newline="", encoding="utf-8") as opened:
+    name = "manifest.csv" if bad.section["kind"] == "manifest" else "utterances.csv"
+    with (bad.root / name).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, columns, restval="")
         writer.writeheader()
         writer.writerows(bad.table)
@@ -292,6 +339,7 @@ def _one_recording(bad, draw, share):
         row["audio"] = "m/u00.wav"
 
 
+CELL = [_cells, _cells, _mixed_cells, _rows_gone]
 TABLE = [
     _cells,
     _cells,
