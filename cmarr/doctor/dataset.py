@@ -174,6 +174,8 @@ def _weights(modality: str, settings: Settings) -> Finding:
 
 def _better(modality: str, name: str, settings: Settings) -> str:
     """Why `best` stands for an encoder and not for a better one."""
+    if settings.datasets[settings.dataset].kind == "demo":
+        return ""
     ranked = RANKED[modality]
     better = ranked[: ranked.index(name)] if name in ranked else ()
     missed = [(other, lacking(getattr(settings.encoders, other).model_dump(), Path())) for other in better]

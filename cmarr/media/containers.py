@@ -64,6 +64,12 @@ ESTIMATED = frozenset(
 )
 """Formats whose headers hold no lengths: what FFmpeg says then is a guess from the first packets."""
 
+DELAYED = frozenset({"avi"})
+"""Formats whose headers count a track's delay in its length, and tell nothing of it otherwise."""
+
+SHORT = 16 * 2**20
+"""Bytes up to which such a file is gone through."""
+
 SCANNED = 64 * 2**20
 """Bytes up to which a file is gone through to measure its tracks; of a larger one with a length, the end is."""
 
@@ -92,7 +98,9 @@ def spans_of(container: InputContainer, tracks: Sequence[Any], size: int) -> dic
     place, or at its end, afterwards.
     """
     told = {t.index: _told(t, origin_of(container)) for t in tracks}
-    if container.format.name not in ESTIMATED and None not in told.values():
+    name = container.format.name
+    doubtful = name in ESTIMATED or (name in DELAYED and size <= SHORT)
+    if not doubtful and None not in told.values():
         return {index: span for index, span in told.items() if span is not None}
     length = container.duration / av.time_base if container.duration else None
     if length is not None and size > SCANNED:
@@ -134,4 +142,4 @@ def _packets(container: InputContainer, tracks: Sequence[Any]) -> dict[int, Span
             counts[index] = counts.get(index, 0) + 1
     except av.error.FFmpegError:  # damaged from here on
         pass
-    return {i: Span(max(round(begins[i], 6), 0.0), round(ends[i], 6), counts[i]) for i in begins}
+    return {i: Span(max(round(begins[i], 6), 0.0) + 0.0, round(ends[i], 6), counts[i]) for i in begins}

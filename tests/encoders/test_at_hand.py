@@ -7,6 +7,7 @@ import pytest
 
 import stages.prepare
 import stages.settings
+from cmarr.doctor.dataset import _weights
 from cmarr.encoders.at_hand import at_hand, chosen, hub
 from cmarr.files import read_json
 from cmarr.settings.load import load_settings
@@ -54,7 +55,7 @@ def test_best_is_the_first_that_is_at_hand_and_what_was_typed_stays(cache):
     assert chosen(best | {"text": "hashing"}, Path())["text"] == "hashing"
 
 
-def test_a_real_corpus_takes_the_best_and_the_demo_what_it_took(tmp_path, monkeypatch):
+def test_a_real_corpus_takes_the_best_and_the_demo_what_it_took():
     for dataset, encoders in {
         "iemocap": ("logmel", "denseface", "minilm"),
         "demo": ("logmel", "denseface", "hashing"),
@@ -62,6 +63,11 @@ def test_a_real_corpus_takes_the_best_and_the_demo_what_it_took(tmp_path, monkey
         settings = load_settings(ROOT / "params.yaml", ROOT / "presets", dataset)
         assert (settings.encoders.speech, settings.encoders.video, settings.encoders.text) == encoders
         assert settings.train.lr == 5e-4
+        told = [_weights(modality, settings).text for modality in ("speech", "text")]
+        better = "wav2vec2 is better, but facebook/wav2vec2-base is not on this machine"
+        assert (better in told[0]) == (dataset != "demo") and told[1].startswith(
+            f"text: {encoders[2]}, ready"
+        )
 
 
 def test_a_network_that_is_fetched_changes_the_settings_of_its_extraction_alone(cache, tmp_path, monkeypatch):

@@ -161,6 +161,14 @@ def test_a_raw_stream_is_measured_and_not_guessed(tmp_path):
     assert header_of(tmp_path / "a.aac").seconds == pytest.approx(12.0, abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.ts", "a.flv", "a.avi"])
+def test_late_sound_is_no_damaged_sound(tmp_path, name):
+    formats = {"a.mkv": "matroska", "a.ts": "mpegts"}
+    path = write_film(tmp_path / name, [tone(440, 2.0)], delay=1.0, format=formats.get(name, name[2:]))
+    header, found = header_of(path), levels(Clip(path))
+    assert found.seconds == pytest.approx(header.used("s", None, None, found.track), abs=0.15)
+
+
 def test_a_large_file_is_measured_at_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "SCANNED", 0)
     monkeypatch.setattr(containers, "TAIL", 0.5)
