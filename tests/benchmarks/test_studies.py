@@ -1,5 +1,7 @@
 """The studies behind the tables: what is kept of one says the same as the study, and only what is out of date runs."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from cmarr.evaluation.resampling import interval, over_seeds, seed_variance
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import resampled, summarise
+from cmarr.methods.registry import method_names
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.task import Task
 from tests.report.studies import predictions
@@ -93,6 +96,8 @@ def results(tmp_path, monkeypatch):
             for name, own in ((n, summarise(f, task, resamples=20)) for n, f in frames.items())
         },
         "comparisons": {", ".join(pair): cells for pair, cells in compare_all(frames, task).items()},
+        "costs": {"one": 8.0, "two": 2.0},
+        "scores": {"one": [{}] * 4},
         "tables": {"costs": "**Cost**"},
     }
     store.write("tiny", content, tmp_path)
@@ -116,6 +121,24 @@ def test_a_block_is_replaced_by_what_was_kept_and_the_rest_stays(results):
     assert "**Cost**" in pages.written("<!-- shown: table tiny costs -->\n<!-- end -->", page)
 
 
+def test_the_narrow_table_the_costs_and_the_picture_say_the_same(results, tmp_path, monkeypatch):
+    page = ROOT / "README.md"
+    cell = results["summaries"]["two"]["UAR"]["svt"]
+    shown = pages.written("<!-- shown: conditions tiny UAR -->\n<!-- end -->", page)
+    assert (
+        f"{100 * cell['mean']:.1f}" in shown
+        and f"± {100 * cell['std']:.1f}, {100 * cell['std_seeds']:.1f}" in shown
+    )
+    assert "(results/tiny.json)" in shown
+    costs = pages.written("<!-- shown: costs tiny -->\n<!-- end -->", page)
+    assert re.search(r"\| one +\| +8 \| +2\.0 \|", costs)
+    monkeypatch.setattr(pages, "digest_of", lambda name: store.digest_of(name, tmp_path))
+    drawn = pages.written("<!-- shown: picture tiny -->\n<!-- end -->", page)
+    mean = results["summaries"]["one"]["UAR"]["avg6"]["mean"]
+    assert f"one {100 * mean:.2f}; two " in drawn and "](docs/tiny.png)" in drawn
+    assert f"drawn of {store.digest_of('tiny', tmp_path)}" in drawn
+
+
 def test_what_cannot_be_shown_is_named(results):
     page = ROOT / "docs/page.md"
     with pytest.raises(UserError, match="nothing is called 'score'"):
@@ -125,17 +148,20 @@ def test_what_cannot_be_shown_is_named(results):
 
 
 def test_every_planned_study_is_one_that_params_yaml_can_be(tmp_path):
-    """Keys, methods and ablations exist: read as `dvc repro` would."""
+    """Keys, methods, datasets and ablations exist; one of the studies is read as `dvc repro` would."""
+    plain = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for own in planned().values():
-        (tmp_path / "params.yaml").write_text(
-            (ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        (tmp_path / "params.yaml").write_text(plain, encoding="utf-8")
         Copy(tmp_path, ROOT).put(own, 1)
-        assert read_yaml(tmp_path / "params.yaml")["workers"] == 1
-        settings = load_settings(tmp_path / "params.yaml", ROOT / "presets")
-        for key, value in own.set.items():
-            if "." not in key:
-                assert getattr(settings, key) in (value, tuple(value)), key
+        params = read_yaml(tmp_path / "params.yaml")
+        assert params["workers"] == 1 and own.dataset in params["datasets"]
+        assert set(params["methods"]) <= set(method_names())
+        assert {*params["ablate"], *params["clusters"], *params["recovery"]} <= {
+            *params["ablations"],
+            *params["methods"],
+        }
+    settings = load_settings(tmp_path / "params.yaml", ROOT / "presets")
+    assert list(settings.seeds) == own.set["seeds"]
 
 
 def test_a_study_that_sets_a_key_that_is_not_there_is_refused(tmp_path):
