@@ -16,7 +16,9 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("prepare")
     root = corpus_root(settings["root"])
     utterances, rejected = read_corpus(settings["kind"], root, dataset=dataset, **settings["options"])
-    kept, selection = select_labels(utterances, settings["classes"], settings["merge"])
+    kept, selection = select_labels(
+        utterances, settings["classes"], settings["merge"], settings["unlabelled"]
+    )
     write_quarantine(paths.quarantine, rejected)
     write_manifest(paths.manifest, relative_to(kept, media_root(root)))
     print(f"{dataset}: {selection}")

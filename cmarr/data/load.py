@@ -1,5 +1,6 @@
 """From the files of the pipeline to stores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from cmarr.data.speakers import Heard
 from cmarr.data.store import Store, build_store
 from cmarr.errors import NotComputed, UserError
 from cmarr.features.shards import FeatureTable
+from cmarr.losses.recognition import UNLABELLED
 from cmarr.modalities import NAMES
 from cmarr.task import Task
 from cmarr.utterance import Utterance
@@ -28,16 +30,23 @@ def load_store(
 
     heard: what `hear` makes of all of them, where several stores share it
 
-    Raises UserError for an utterance without the score, or with a label outside the classes, of the task.
+    One without a label is learnt from without it (class -1, score NaN). Raises UserError for a label outside the
+    classes of the task.
     """
     place = {name: index for index, name in enumerate(task.classes)}
     labels: list[float] = []
     for name in ids:
-        label = utterances[name].score if task.regression else place.get(str(utterances[name].label))
-        if label is None:
-            wanted = "a score" if task.regression else f"one of the labels {', '.join(task.classes)}"
-            raise NotComputed(f"utterance {name} has not {wanted}; prepare the corpus again")
-        labels.append(label)
+        if task.regression:
+            score = utterances[name].score
+            labels.append(math.nan if score is None else score)
+            continue
+        label = utterances[name].label
+        if label is not None and label not in place:
+            raise NotComputed(
+                f"utterance {name} has the label {label!r}, not one of {', '.join(task.classes)}; prepare the corpus "
+                "again"
+            )
+        labels.append(UNLABELLED if label is None else place[label])
     heard = heard or hear(utterances, features)
     speakers = [heard.number[utterances[name].cluster("speaker")] for name in ids]
     return replace(

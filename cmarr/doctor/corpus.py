@@ -275,7 +275,7 @@ def _task(
     kept, folds = list(utterances), list[Fold]()
     findings = []
     try:
-        kept, selection = select_labels(utterances, dataset.classes, dataset.merge)
+        kept, selection = select_labels(utterances, dataset.classes, dataset.merge, dataset.unlabelled)
         findings.append(Finding("ok", str(selection)))
         folds = split(kept, dataset.folds, dataset.n_folds, classes=dataset.classes)
     except UserError as error:

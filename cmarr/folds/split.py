@@ -29,7 +29,8 @@ def split(
       other sessions train (the MMIN family: 10 folds on IEMOCAP, 12 on MSP-IMPROV).
     - 'official': one fold, the corpus' own split.
 
-    `n_folds` and `seed` are for 'speaker' only. `classes` are those of the task (none: regression).
+    `n_folds` and `seed` are for 'speaker' only. `classes` are those of the task (none: regression). An utterance
+    without a label, where the manifest has any, is learnt from, and neither validates nor is it tested.
     Raises UserError for what the scheme needs and the corpus lacks, and for everything `check_folds` finds.
     """
     if scheme == "official":
@@ -41,8 +42,22 @@ def split(
         folds = _rotate(utterances, groups)
     else:
         raise UserError(f"folds: {scheme!r} is not a scheme; there are {', '.join(SCHEMES)}")
+    folds = _tested_with_labels(utterances, folds, classes)
     check_folds(utterances, folds, classes, speakers_may_recur=scheme == "official")
     return folds
+
+
+def _tested_with_labels(
+    utterances: Sequence[Utterance], folds: Sequence[Fold], classes: Sequence[str]
+) -> list[Fold]:
+    """The folds without the utterances that have no label in validation and test: those can only be learnt from."""
+    known = {u.id for u in utterances if u.label is not None or (not classes and u.score is not None)}
+    if not known:
+        return list(folds)
+    return [
+        Fold(f.number, f.train, *([i for i in part if i in known] for part in (f.validation, f.test)))
+        for f in folds
+    ]
 
 
 def _rotate(utterances: Sequence[Utterance], group: Mapping[str, int]) -> list[Fold]:

@@ -118,6 +118,7 @@ class GBDT(nn.Module):
             rows.append(self._shown(pooled, train.available & draw_visible(train.available, generator)))
         known = labelled(train.labels).repeat(self.settings.copies)
         inputs = torch.cat(rows)[known].cpu().numpy()
+        inputs[:, np.isnan(inputs).all(0)] = 0.0  # never seen with a label: no tree asks for it
         labels = train.labels.repeat(self.settings.copies)[known].cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         self._grow(inputs, labels, seed)

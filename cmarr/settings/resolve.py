@@ -15,7 +15,7 @@ from cmarr.settings.declared import objective, own_settings, selectable
 from cmarr.settings.schema import Dataset, Settings
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
-from cmarr.training.settings import Train
+from cmarr.training.settings import DATA_KEYS, Train
 from cmarr.validation import validate
 
 TAKEN = ("report", "transfer", "params", "sensitivity")
@@ -158,7 +158,8 @@ def _from_raw(settings: Settings) -> dict[str, dict[str, Any]]:
     }
     return {
         "corpus": corpus,
-        "prepare": corpus | {"merge": dataset.merge, "features": dataset.features},
+        "prepare": corpus
+        | {"merge": dataset.merge, "features": dataset.features, "unlabelled": dataset.unlabelled},
         **{modality: _extraction(settings, modality) for modality in NAMES.values()},
     }
 
@@ -274,7 +275,8 @@ def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[st
     overrides = first.pop("train")
     taken = getattr(method_class(name), "first_stage_takes", ())
     key = f"method.{name}.first_stage.train"
-    train = validate(Train, settings.train.model_dump() | overrides, key).model_dump()
+    same = {k: v for k, v in own["train"].items() if k in DATA_KEYS}
+    train = validate(Train, settings.train.model_dump() | overrides | same, key).model_dump()
     return {
         "method": name,
         "first_stage": True,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cmarr.corpora.labels import Unlabelled
 from cmarr.declaration import (
     MACHINE,
     AtLeastTwo,
@@ -194,6 +195,7 @@ class Dataset(Section):
     folds: Literal["session", "speaker", "mmin", "official"]
     n_folds: Count
     options: dict[str, Any]
+    unlabelled: Unlabelled = "leave_out"
 
     @model_validator(mode="after")
     def _task_and_classes(self) -> "Dataset":

@@ -9,7 +9,7 @@ from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import method_section, objective, settings_model
 from cmarr.settings.load import read_yaml
 from cmarr.settings.schema import FULL, TRIALS, Ablation, Settings
-from cmarr.training.settings import Train
+from cmarr.training.settings import DATA_KEYS, Train
 from cmarr.validation import validate
 
 
@@ -109,5 +109,5 @@ def concerned(method: str) -> dict[str, str]:
     keys = [f"method.{method}.{field}" for field in fields if field not in ("train", "first_stage")]
     found = {key: key for key in [*objective(method), *keys, TRIALS]}
     if "train" in fields:
-        found |= {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
-    return found
+        return found | {f"train.{field}": f"method.{method}.train.{field}" for field in Train.model_fields}
+    return found | {f"train.{field}": f"train.{field}" for field in DATA_KEYS}

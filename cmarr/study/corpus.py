@@ -230,7 +230,7 @@ def load_corpus(
     if prepare["kind"] == "demo" and not source.is_dir():
         generate(source, workers=count, **prepare["options"])
     utterances, rejected = read_corpus(prepare["kind"], source, dataset=name, **prepare["options"])
-    kept, selection = select_labels(utterances, prepare["classes"], prepare["merge"])
+    kept, selection = select_labels(utterances, prepare["classes"], prepare["merge"], prepare["unlabelled"])
     made = Corpus(name, place, settings)
     media = source if source.is_dir() else source.parent
     write_quarantine(made.data / "quarantine.parquet", rejected)

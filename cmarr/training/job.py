@@ -13,6 +13,7 @@ import cmarr
 from cmarr.data.batch import Batch
 from cmarr.data.load import by_id, hear, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
+from cmarr.data.scarcity import scarce
 from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
@@ -20,6 +21,7 @@ from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
+from cmarr.losses.recognition import labelled
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
@@ -29,6 +31,7 @@ from cmarr.task import Task
 from cmarr.training.loop import diagnostics, fit
 from cmarr.training.progress import Checkpoint, Clock, Kept, Progress
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
+from cmarr.training.settings import DATA_KEYS
 from cmarr.validation import validate
 
 
@@ -142,7 +145,9 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     start = _start(job, train)
     held = job.unpacked is None
     train, validation = train.to(job.device, values=held), validation.to(job.device, values=held)
+    told = int(labelled(train.labels).sum())
     counts = {"train_utterances": len(train), "validation_utterances": len(validation)}
+    counts |= {"labelled_utterances": told} if told < len(train) else {}
     if isinstance(start.method, ClosedForm):
         return start, counts | _fit_closed_form(job, start, train, validation)
     progress = _fit(job, start, train, validation, tick, _checkpoint(job))
@@ -300,10 +305,13 @@ def _stores(job: TrainingJob, *parts: str) -> list[Store]:
     empty = set(without_modalities([*fold.train, *fold.validation], features))
     require_balanced_speakers(job.normalise, list(utterances.values()))
     heard = hear(utterances, features)
-    return [
-        load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
-        for part in parts
-    ]
+    rows = {"train": len(set(fold.train) - empty), "validation": 0}
+    stores = []
+    for part in parts:
+        whole = load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
+        own = {key: job.train[key] for key in DATA_KEYS}
+        stores.append(scarce(whole, rows.get(part, rows["train"]), job.fold, job.task, **own))
+    return stores
 
 
 def _encoders(job: TrainingJob, train: Store) -> tuple[dict[str, Trainable], dict[str, Any]]:

@@ -11,11 +11,14 @@ from cmarr.declaration import (
     Flag,
     NotNegative,
     Positive,
+    PositiveShare,
     Probability,
     Section,
     Share,
     setting,
 )
+
+Below = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
 
@@ -64,6 +67,16 @@ class Train(Section):
         "seven = drawn from all conditions; six = never the complete one; cmad = from all, t, s, v, vt, sv, st, svt as "
         "often as 2, 3, 3, 1, 3, 1, 1; or a list of them, [t, s, svt]: the others are then unseen in training",
     )
+    labels: PositiveShare = setting(
+        1.0,
+        "share of the training utterances that keep their label; the features of all stay. Drawn once a fold, of each "
+        "class alike, and nested: what keeps its label at 0.15 keeps it at 0.3",
+    )
+    holes: Below = setting(
+        0.0,
+        "rate at which modalities of training utterances are missing, at random, drawn once a fold; an utterance keeps "
+        "at least one. Validation and test data stay as they are",
+    )
     refit: Flag = setting(
         False,
         "true = once the epoch is chosen, train anew on training and validation data for as many epochs, with the same "
@@ -82,3 +95,8 @@ class Train(Section):
     threads: Count = setting(
         1, "CPU threads a training. Part of the result: sums in another order round differently"
     )
+
+
+DATA_KEYS = ("labels", "holes")
+"""Keys that say what there is to learn from, and not how: they hold for a method that is fitted in one step, too, and a
+model that a method starts from has the method's."""

@@ -47,7 +47,9 @@ def settings(bad):
     extraction = {"shard_size": 8, "max_rejected": MAX_REJECTED, "time_limit": 10.0}
     files = {
         "corpus": own | {"dataset": "bad"},
-        "prepare": own | {key: bad.section[key] for key in ("merge", "features")},
+        "prepare": own
+        | {key: bad.section[key] for key in ("merge", "features")}
+        | {"unlabelled": "leave_out"},
         "split": {key: bad.section[key] for key in ("folds", "n_folds", "classes")},
         "run": {"workers": 1, "device": "cpu", "executor": "local", "ray": {}},
     }

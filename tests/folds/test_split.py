@@ -279,3 +279,11 @@ def test_folds_of_the_real_corpora():
     opinions, _ = read_corpus("mmsa", DATA / "mosi", dataset="mosi")
     [fold] = split(opinions, "official")
     assert [len(fold.train), len(fold.validation), len(fold.test)] == [1150, 297, 752]
+
+
+def test_utterances_without_a_label_are_learnt_from_and_neither_validate_nor_are_tested():
+    utterances = dyads("Ses1", "Ses2", "Ses3")
+    utterances = [replace(u, label=None) if u.id.endswith("-3") else u for u in utterances]
+    for fold in split(utterances, "session", classes=CLASSES):
+        assert sum(id.endswith("-3") for id in fold.train) == 2
+        assert not any(id.endswith("-3") for id in [*fold.validation, *fold.test])
