@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from cmarr.corpora.manifest import read_manifest
+from cmarr.data.labelled import UNLABELLED
 from cmarr.data.speakers import Heard
 from cmarr.data.store import Store, build_store
 from cmarr.errors import NotComputed, UserError
 from cmarr.features.shards import FeatureTable
-from cmarr.losses.recognition import UNLABELLED
 from cmarr.modalities import NAMES
 from cmarr.task import Task
 from cmarr.utterance import Utterance

@@ -10,9 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from cmarr.data.labelled import UNLABELLED, labelled
 from cmarr.data.store import Store
-from cmarr.losses.recognition import UNLABELLED, labelled
-from cmarr.losses.supervised_contrast import sign_classes
 from cmarr.modalities import MODALITIES
 from cmarr.task import Task
 
@@ -45,7 +44,7 @@ def few_labels(labels: Tensor, rows: int, generator: torch.Generator, task: Task
     ([2, 1, 3], 1)
     """
     out = labels.clone()
-    classes = sign_classes(labels[:rows]) if task.regression else labels[:rows]
+    classes = labels[:rows].sign() if task.regression else labels[:rows]
     order = torch.randperm(rows, generator=generator)
     for one in classes[labelled(labels[:rows])].unique().tolist():
         own = order[classes[order] == one]

@@ -1,20 +1,10 @@
-"""The recognition loss, L_cls; and which utterances have a label that it could be measured by."""
+"""The recognition loss: L_cls."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNLABELLED = -1
-"""Class of an utterance without a label; without a score its score is NaN."""
-
-
-def labelled(labels: Tensor) -> Tensor:
-    """(B,) bool: which of the labels (B,), classes or scores, are there.
-
-    >>> labelled(torch.tensor([0, -1])), labelled(torch.tensor([-0.5, torch.nan]))
-    (tensor([ True, False]), tensor([ True, False]))
-    """
-    return labels != UNLABELLED if labels.dtype == torch.int64 else ~labels.isnan()
+from cmarr.data.labelled import UNLABELLED, labelled
 
 
 def recognition_loss(logits: Tensor, labels: Tensor, counted: Tensor, regression: bool) -> Tensor:

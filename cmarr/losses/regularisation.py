@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cmarr.data.labelled import labelled
 from cmarr.declaration import CountOrZero, NotNegative, Positive, Section, setting
 from cmarr.errors import UserError
-from cmarr.losses.recognition import counted_mean, labelled, recognition_errors, recognition_loss
+from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.supervised_contrast import log_probabilities, mean_over_anchors, sign_classes
 
 

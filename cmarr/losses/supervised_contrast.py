@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cmarr.losses.recognition import UNLABELLED, labelled
+from cmarr.data.labelled import UNLABELLED, labelled
 
 ScoreClasses = Literal["sign", "rounded"]
 

@@ -15,11 +15,12 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.declaration import Count, NotNegative, Probability, Section, setting
 from cmarr.layers.attention import Reconstruction, TransformerLayer
 from cmarr.layers.flow import ChannelFlow, Mixing
 from cmarr.layers.ragged import Layout, resampling_weights, worked_rows
-from cmarr.losses.recognition import labelled, recognition_loss
+from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.supervised_contrast import sign_classes
 from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in, with_recoveries

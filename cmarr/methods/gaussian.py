@@ -17,8 +17,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.declaration import Positive, PositiveShare, setting
-from cmarr.losses.recognition import labelled
 from cmarr.methods.left_out import parts_of
 from cmarr.methods.pooled import NEVER, Fitted, PooledFeatures, Pooling, by_condition
 from cmarr.methods.protocol import Prediction

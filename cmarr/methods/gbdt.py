@@ -14,9 +14,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.data.masks import draw_visible
 from cmarr.declaration import AtLeastTwo, Count, Positive, PositiveShare, setting
-from cmarr.losses.recognition import labelled
 from cmarr.methods.pooled import NEVER, Pooling, StandardFeatures
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task

@@ -15,9 +15,9 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.data.statistics import mean_and_deviation
 from cmarr.declaration import Positive, Section, setting
-from cmarr.losses.recognition import labelled
 from cmarr.methods.branches import modalities_of
 from cmarr.methods.pooled import NEVER, fit_linear_model
 from cmarr.methods.protocol import Prediction

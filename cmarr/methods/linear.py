@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.declaration import Positive, setting
-from cmarr.losses.recognition import labelled
 from cmarr.methods.left_out import chosen_strength, parts_of
 from cmarr.methods.pooled import (
     Fitted,

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.data.masks import second_draw
 from cmarr.declaration import Count, CountOrZero, Flag, NotNegative, Positive, Probability, Section, setting
 from cmarr.layers.attention import TransformerLayer, attend, feed_forward
 from cmarr.layers.ragged import Layout
-from cmarr.losses.recognition import counted_mean, labelled, recognition_errors, recognition_loss
+from cmarr.losses.recognition import counted_mean, recognition_errors, recognition_loss
 from cmarr.losses.regularisation import CombinationContrast, Direction, Source, UncertaintyWeights
 from cmarr.losses.supervised_contrast import ScoreClasses, score_classes
 from cmarr.methods.branches import heads_fit, modalities_of, usable_in

@@ -11,11 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
 from cmarr.errors import NotComputed, UserError
 from cmarr.files import atomic
-from cmarr.losses.recognition import labelled
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import SizedByData
 from cmarr.methods.registry import build_method

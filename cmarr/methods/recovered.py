@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.data.labelled import labelled
 from cmarr.declaration import NotNegative, Positive, setting
-from cmarr.losses.recognition import labelled
 from cmarr.methods.pooled import Fitted, PooledFeatures, Pooling, by_condition, fit_linear_model
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES

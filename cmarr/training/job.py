@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import cmarr
 from cmarr.data.batch import Batch
+from cmarr.data.labelled import labelled
 from cmarr.data.load import by_id, hear, load_store, without_modalities
 from cmarr.data.normalise import Normaliser
 from cmarr.data.scarcity import scarce
@@ -21,7 +22,6 @@ from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
-from cmarr.losses.recognition import labelled
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
