@@ -212,7 +212,7 @@ def _damaged_files(bad, draw, share):
 def _cut_files(bad, draw, share):
     for path in some(draw, bad.media(), share):
         content = path.read_bytes()
-        path.write_bytes(content[: draw.randrange(len(content))])
+        path.write_bytes(content[: draw.randrange(len(content) + 1)])
 
 
 def _silence(bad, draw, share):
@@ -368,7 +368,7 @@ def _no_scores(bad, draw, share):
 
 def _same_ids(bad, draw, share):
     for row in some(draw, bad.table or [], share):
-        row["id"] = draw.choice(["v0$_$0", row["id"]])
+        row["id"] = draw.choice(["v0$_$0", row.get("id", "")])
 
 
 def _blank_texts(bad, draw, share):
