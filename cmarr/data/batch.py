@@ -100,7 +100,6 @@ def side_by_side(batch: Batch, patterns: Sequence[Tensor]) -> Batch:
         labels=batch.labels.repeat(len(patterns)),
         sequence=sequence,
         visible=torch.cat([*patterns]),
-        speakers=None,  # who speaks is asked in training alone
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmarr.data.batch import Batch
+from cmarr.data.batch import Batch, visibility
 from cmarr.data.load import hear, load_store
 from cmarr.data.normalise import Normaliser
 from cmarr.data.speakers import Heard, shrunk, typical
@@ -12,7 +12,10 @@ from cmarr.data.statistics import STATISTICS
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureTable
 from cmarr.folds.hygiene import require_balanced_speakers
+from cmarr.methods.asking import predictions
 from cmarr.methods.pooled import Pooling, StandardFeatures
+from cmarr.methods.protocol import ClosedForm
+from cmarr.methods.registry import build_method
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
@@ -139,6 +142,22 @@ def test_the_typical_speaker_is_a_training_speaker_and_is_kept_with_the_weights(
     assert torch.equal(normaliser.state_dict()["typical_frames_s"], wanted)
     assert "typical_frames_t" not in normaliser.state_dict()
     assert (normaliser.how, Normaliser({"s": 3}).how) == ("speaker", "corpus")
+
+
+@pytest.mark.parametrize("name", ["linear", "gaussian", "recovered", "gbdt", "masked"])
+def test_a_method_predicts_as_it_is_shown_under_every_condition(name):
+    """Asked about several conditions at once, or about some utterances alone, it knows who speaks in each of them."""
+    utterances, tables = corpus(clips=8)
+    _, batch = normalised(utterances, tables)
+    method = build_method(name, {"s": DIM, "t": DIM}, TASK, {"rounds": 5} if name == "gbdt" else {}).eval()
+    if isinstance(method, ClosedForm):
+        method.fit(batch, torch.Generator())
+    _, part = normalised(utterances, tables, ids=["1-3", "2-4"])
+    with torch.no_grad():
+        found = predictions(method, batch, {c: visibility(c, len(batch)) for c in ("s", "t", "st")})
+        alone = predictions(method, part, {"s": visibility("s", 2)})["s"].logits
+    rows = [list(utterances).index(id) for id in ("1-3", "2-4")]
+    torch.testing.assert_close(found["s"].logits[rows], alone, atol=1e-4, rtol=1e-4)
 
 
 def told(labels_of: dict[str, str], **more) -> list[Utterance]:
