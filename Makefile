@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card ui lock clean
+.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card starter ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,12 @@ denseface: env ## train Denseface on FER+, or go on with it (docs/denseface.md)
 
 card: env ## score Denseface's best weights on FER+'s test faces, ship them, write docs/denseface.md
 	@python -m denseface.score
+
+RAVDESS ?= ../shared/data/ravdess
+FERPLUS ?= ../shared/data/ferplus
+
+starter: env ## train the models that come with cmarr anew, on RAVDESS and FER+ (docs/own-clips.md)
+	@python -m starter.make --ravdess $(RAVDESS) --ferplus $(FERPLUS)
 
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1

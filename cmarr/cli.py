@@ -380,7 +380,7 @@ def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> 
     if machine.model is not None:
         _use_plugins_beside(choice.params)
         found = Recognizer.from_pretrained(machine.model, **options)
-    elif choice.open and not choice.params.is_file():
+    elif choice.open and not _is_project(choice.params):
         found = _starter(command, "there is no project here", options)
     else:
         try:
@@ -392,6 +392,16 @@ def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> 
     for note in found.notes:
         _note(command, note)
     return found
+
+
+def _is_project(params: Path) -> bool:
+    """Whether a params.yaml is there and one of ours, or one of which nobody can tell, so that somebody should hear."""
+    from cmarr.settings.load import read_yaml
+
+    try:
+        return params.is_file() and "dataset" in read_yaml(params)
+    except UserError:
+        return True
 
 
 def _starter(command: str, why: str, options: dict[str, Any]) -> Any:

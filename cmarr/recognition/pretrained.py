@@ -109,8 +109,8 @@ def _checked(folder: Path) -> Trained:
     place = found.weights[0].parent
     sums = place / CHECKSUMS
     if sums.is_file():
-        lines = (line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines() if line)
-        known = {name: digest for digest, name in lines}
+        lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+        known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         for path in (place / DESCRIPTION, *found.weights):
             if not path.is_file() or known.get(path.name) != file_digest(path):
                 raise UserError(

@@ -87,7 +87,7 @@ class About(Section):
     metrics: dict[str, Any]
     plugins: tuple[Plugin, ...] = ()
     card: str = ""
-    licence: str = ""
+    licence: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
 
     def as_dict(self, *without: str) -> dict[str, Any]:
         """Plain values, as a description holds them."""

@@ -109,13 +109,16 @@ def test_it_answers_where_there_is_no_project_and_says_so(tmp_path, monkeypatch,
     assert "not for commercial use" in done.stderr
     assert "angry  happy  neutral  sad" in done.stdout
 
+    (tmp_path / "params.yaml").write_text("lr: 0.1\n")  # of somebody else's pipeline
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and "no project here" in done.stderr and asked == [DEFAULT] * 2
     (tmp_path / "params.yaml").write_text("dataset: own\n")  # a project, whose study has not run
     done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0 and "there is no study of 'own'" in done.stderr and asked == [DEFAULT] * 2
+    assert done.exit_code == 0 and "there is no study of 'own'" in done.stderr and asked == [DEFAULT] * 3
     done = CliRunner().invoke(app, [*words, "--method", "cmarr"])  # asked for: nothing answers in its place
-    assert done.exit_code == 2 and len(asked) == 2
+    assert done.exit_code == 2 and len(asked) == 3
     done = CliRunner().invoke(app, [*words, "--params", "elsewhere.yaml"])
-    assert done.exit_code == 2 and "elsewhere.yaml is not there" in done.stderr and len(asked) == 2
+    assert done.exit_code == 2 and "elsewhere.yaml is not there" in done.stderr and len(asked) == 3
 
 
 def write_tone(path):
@@ -139,8 +142,10 @@ def test_a_file_that_was_changed_is_refused(project, tmp_path):
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
-    with pytest.raises(UserError, match=f"{weights.name} is not what .*{CHECKSUMS} says"):
-        pretrained(folder)
+    for sums in ((folder / CHECKSUMS).read_bytes(), b"\xff nonsense"):
+        (folder / CHECKSUMS).write_bytes(sums)
+        with pytest.raises(UserError, match=f"is not what .*{CHECKSUMS} says"):
+            pretrained(folder)
 
 
 def test_a_card_goes_along_when_the_model_is_saved_again(starter, tmp_path):
@@ -266,19 +271,10 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(hub, project, tmp_path)
     shutil.rmtree(fetched.weights[0].parent)
 
 
-def test_a_model_of_mlflows_registry_is_found_by_its_address(project, tmp_path, monkeypatch):
-    import mlflow
-
+def test_a_model_of_mlflows_is_a_folder_or_a_file_of_it(project, tmp_path):
     from cmarr.recognition.export import export
 
     folder = export(of_study("demo", "masked", root=project), tmp_path / "version/artifacts/model")
     (tmp_path / "version/MLmodel").write_text("flavors: {}\n")
-    asked = []
-    monkeypatch.setattr(
-        mlflow.artifacts,
-        "download_artifacts",
-        lambda artifact_uri: asked.append(artifact_uri) or str(tmp_path / "version"),
-    )
-    for source in ("models:/cmarr-demo/1", tmp_path / "version", tmp_path / "version/MLmodel"):
+    for source in (tmp_path / "version", tmp_path / "version/MLmodel", folder / "model.json"):
         assert pretrained(source).weights[0].parent == Path(folder)
-    assert asked == ["models:/cmarr-demo/1"]

@@ -9,6 +9,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "tracking"))
 
+from cmarr.errors import UserError
+from cmarr.recognition.pretrained import pretrained
 from cmarr.recognition.trained import of_study
 from cmarr.serving.register import Registered, register
 from cmarr.tracking import store
@@ -61,6 +63,18 @@ def test_a_model_is_registered_once(tracked, client):
     assert run.data.tags["content_hash"] == content_hash(RESULT) and run.info.status == "FINISHED"
     (shown,) = run.outputs.model_outputs
     assert f"/{shown.model_id}/" in version.source
+
+
+def test_it_is_found_by_its_address_and_none_of_its_code_runs(tracked, client, monkeypatch, tmp_path):
+    import mlflow
+
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", None)
+    mlflow.set_tracking_uri(store.configure(tracked[0]).uri)
+    found = pretrained("models:/cmarr-demo/1")
+    assert found.about.as_dict() == of_study("demo", "cmarr", root=tracked[0]).about.as_dict()
+    assert found.weights[0].name == "fold1-seed0.safetensors" and found.weights[0].is_file()
+    with pytest.raises(UserError, match="models:/cmarr-demo/9 cannot be read from MLflow's registry"):
+        pretrained("models:/cmarr-demo/9")
 
 
 def test_another_model_is_the_next_version(tracked, client):
