@@ -45,7 +45,7 @@ RATE = 16_000
 CARD = Path(__file__).parent / "card.md.jinja"
 SENTENCES = Path(__file__).parent / "sentences.tsv"
 ENCODERS: dict[str, dict[str, Any]] = {
-    "speech": {"name": "logmel", "settings": {"bands": 80, "pool": 5}},
+    "speech": {"name": "logmel", "settings": {}},
     "video": {"name": "denseface", "settings": {"rate": 5.0}},
     "text": {"name": "minilm", "settings": {"rows": "sentence"}},
 }
@@ -82,7 +82,7 @@ def make(folder: Path, rows: list[Row], licence: str) -> None:
         encoders={m: ENCODERS[m] for m in used},
         name=folder.name,
     )
-    model = train(corpus, "late", prior="even", C=0.01)
+    model = train(corpus, "late", prior="even")
     measured = scores_of(model)
     print(measured.to_string(index=False))
     trained = model.trained(ensemble=True)

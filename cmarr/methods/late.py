@@ -16,17 +16,16 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.labelled import labelled
-from cmarr.data.statistics import mean_and_deviation
-from cmarr.declaration import Positive, Section, setting
-from cmarr.methods.branches import modalities_of
-from cmarr.methods.pooled import NEVER, fit_linear_model
+from cmarr.declaration import Positive, setting
+from cmarr.methods.left_out import chosen_strength, parts_of
+from cmarr.methods.pooled import NEVER, Fitted, Pooling, StandardFeatures, fit_linear_model, rotation
 from cmarr.methods.protocol import Prediction
 from cmarr.modalities import CONDITIONS, MODALITIES, visible
 from cmarr.task import Task
 
 
-class Late(nn.Module):
-    """Logistic (ridge) regression on mean and deviation over time, one a modality, fused by their product.
+class Late(Fitted):
+    """Logistic (ridge) regression on statistics over time, one a modality, fused by their product.
 
     Args:
         dims: modality -> feature width D.
@@ -36,10 +35,14 @@ class Late(nn.Module):
     Obeys `ClosedForm` and `Calibrated`.
     """
 
-    class Settings(Section):
+    class Settings(Pooling):
         """Late fusion: a linear classifier a modality, multiplied."""
 
-        C: Positive = setting(0.01, "inverse strength of the L2 penalty (ridge: alpha = 1 / C)")
+        C: Literal["auto"] | Positive = setting(
+            "auto",
+            "inverse strength of the L2 penalty (ridge: alpha = 1 / C); auto = for each modality what does best on "
+            "speakers that are left out",
+        )
         prior: Literal["training", "even"] = setting(
             "training",
             "how often a class is expected: training = as often as there; even = all alike, and each counts alike in "
@@ -53,51 +56,65 @@ class Late(nn.Module):
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: "Late.Settings") -> None:
         super().__init__()
-        self.task, self.C, self.modalities = task, settings.C, modalities_of(dims)
+        self.task, self.C, self.learns_from_both = task, settings.C, settings.learn_from == "both"
         self.even = settings.prior == "even" and not task.regression
+        self.features = StandardFeatures(dims, settings)
         zeros = torch.zeros(task.outputs, dtype=torch.float64)
         self.register_buffer("prior", zeros.clone())  # log p(k), or the mean score; (K,)
         self.register_buffer("trust", torch.ones(len(MODALITIES), dtype=torch.float64))  # w, (3,)
-        for m in self.modalities:
-            width = 2 * dims[m]
-            self.register_buffer(f"weight_{m}", zeros.new_zeros(task.outputs, width))  # (K, 2 D)
+        for m, width in self.features.widths.items():
+            self.register_buffer(f"weight_{m}", zeros.new_zeros(task.outputs, width))  # (K, W)
             self.register_buffer(f"bias_{m}", zeros.clone())  # (K,)
-            self.register_buffer(f"mean_{m}", zeros.new_zeros(width))
-            self.register_buffer(f"scale_{m}", zeros.new_ones(width))
+
+    def sizes_agree(self) -> bool:
+        """Whether there is a weight a statistic."""
+        widths = self.features.widths
+        return all(getattr(self, f"weight_{m}").shape == (self.task.outputs, w) for m, w in widths.items())
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Fit the classifier of each modality on the rows that have it; deterministic, `generator` is not used."""
-        labels, known = train.labels.cpu(), labelled(train.labels).cpu()
+        labels, parts, known = train.labels.cpu(), parts_of(train), labelled(train.labels).cpu()
         self.prior.copy_(self._frequencies(labels[known]))
-        for m in self.modalities:
-            rows = train.available[:, MODALITIES.index(m)].cpu() & known
-            pooled = self._pooled(train, m)[rows]  # (n, 2 D)
-            if not len(pooled):
+        self.features.fit(train)
+        unseen = torch.zeros(len(MODALITIES), len(train), self.task.outputs, dtype=torch.float64)
+        for m in self.features.modalities:
+            there = self.features.available(train, m) & known  # (B,)
+            if not there.any():
                 continue
-            mean, deviation = pooled.mean(0), pooled.std(0, correction=0)
-            scale = torch.where(deviation > 0, deviation, 1.0)
-            standard = (pooled - mean) / scale
-            basis = torch.linalg.svd(
-                standard, full_matrices=False
-            ).Vh.T  # (2 D, r): loses nothing, costs less
-            weight, bias = fit_linear_model(
-                (standard @ basis).numpy(), labels[rows].numpy(), self.task, self.C, even=self.even
-            )
-            said = self._frequencies(labels[rows])
-            getattr(self, f"mean_{m}").copy_(mean)
-            getattr(self, f"scale_{m}").copy_(scale)
-            getattr(self, f"weight_{m}").copy_(weight @ basis.T)
-            getattr(self, f"bias_{m}").copy_(bias - said)
+            rows = train.spread(m, self.features.standard(train, m))[there]  # (n, W)
+            basis = rotation(rows)  # (W, r): loses nothing, costs less
+            inputs, own, left = (rows @ basis).numpy(), labels[there].numpy(), parts[there].numpy()
+            C = chosen_strength(inputs, own, left, self.task, even=self.even) if self.C == "auto" else self.C
+            weight, bias = self._classifier(inputs, own, C)
+            setattr(self, f"weight_{m}", weight @ basis.T)
+            getattr(self, f"bias_{m}").copy_(bias)
+            for number in np.unique(left) if self.learns_from_both else ():
+                out = left == number
+                weight, bias = self._classifier(inputs[~out], own[~out], C)
+                rows_out = there.nonzero().squeeze(1)[torch.from_numpy(out)]
+                unseen[MODALITIES.index(m), rows_out] = torch.from_numpy(inputs[out]) @ weight.T + bias
+        if self.learns_from_both and len(parts.unique()) > 1:
+            self._choose_trust(unseen, train)
+
+    def _classifier(self, inputs: np.ndarray, labels: np.ndarray, C: float) -> tuple[Tensor, Tensor]:
+        """Weight (K, r) and bias (K,) of what a modality adds to the frequency of the classes."""
+        weight, bias = fit_linear_model(inputs, labels, self.task, C, even=self.even)
+        return weight, bias - self._frequencies(torch.from_numpy(labels))
 
     def calibrate(self, validation: Batch) -> dict[str, float]:
         """Choose how far each modality is to be believed, by likelihood (of a score: by squared error) over all
         conditions; returns the choice by modality, for `calibrated`.
         """
-        said = self._said(validation)  # (3, B, K)
+        self._choose_trust(self._said(validation), validation)
+        return {m: float(self.trust[MODALITIES.index(m)]) for m in self.features.modalities}
+
+    def _choose_trust(self, said: Tensor, validation: Batch) -> None:
+        """`calibrate`, of what each modality says of rows that it was not fitted on (3, B, K)."""
         patterns = torch.tensor([visible(condition) for condition in CONDITIONS])  # (7, 3)
         usable = (validation.available.cpu()[None] & patterns[:, None]).flatten(0, 1)  # (7 B, 3)
         said, labels = said.repeat(1, len(CONDITIONS), 1), validation.labels.cpu().repeat(len(CONDITIONS))
-        said, labels, usable = said[:, usable.any(1)], labels[usable.any(1)], usable[usable.any(1)]
+        asked = usable.any(1) & labelled(labels)
+        said, labels, usable = said[:, asked], labels[asked], usable[asked]
 
         def loss(trust: np.ndarray) -> tuple[float, np.ndarray]:
             own = torch.tensor(trust, dtype=torch.float64, requires_grad=True)
@@ -119,7 +136,6 @@ class Late(nn.Module):
                 bounds=[(1e-3, 10.0)] * len(MODALITIES),
             )
             self.trust.copy_(torch.from_numpy(found.x))
-        return {m: float(self.trust[MODALITIES.index(m)]) for m in self.modalities}
 
     def calibrated(self, chosen: Mapping[str, float]) -> None:
         """Take over what `calibrate` of another fit has chosen."""
@@ -134,14 +150,10 @@ class Late(nn.Module):
     def _said(self, batch: Batch) -> Tensor:
         """What each modality adds to the prior, (3, B, K); zeros where it is not available."""
         said = torch.zeros(len(MODALITIES), len(batch), self.task.outputs, dtype=torch.float64)
-        for m in self.modalities:
-            weight, bias, mean, scale = (
-                getattr(self, f"{name}_{m}").cpu() for name in ("weight", "bias", "mean", "scale")
-            )
-            index = MODALITIES.index(m)
-            there = batch.available[:, index].cpu()
-            standard = (self._pooled(batch, m)[there] - mean) / scale  # (b, 2 D)
-            said[index, there] = standard @ weight.T + bias
+        for m in self.features.modalities:
+            weight, bias = (getattr(self, f"{name}_{m}").cpu() for name in ("weight", "bias"))
+            own = self.features.standard(batch, m) @ weight.T + bias  # (U, K)
+            said[MODALITIES.index(m)] = batch.spread(m, own)
         return said
 
     def _fused(self, said: Tensor, usable: Tensor, trust: Tensor) -> Tensor:
@@ -165,10 +177,6 @@ class Late(nn.Module):
         if not self.even:
             return None
         return 1 / torch.bincount(labels, minlength=self.task.outputs).double().clamp(min=1)
-
-    def _pooled(self, batch: Batch, modality: str) -> Tensor:
-        pooled = mean_and_deviation(batch.values[modality].double(), batch.lengths[modality])
-        return batch.spread(modality, pooled).cpu()
 
 
 METHOD = Late

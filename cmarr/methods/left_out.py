@@ -38,11 +38,13 @@ def parts_of(batch: Batch) -> Tensor:
     return home[member]
 
 
-def chosen_strength(inputs: np.ndarray, labels: np.ndarray, parts: np.ndarray, task: Task) -> float:
+def chosen_strength(
+    inputs: np.ndarray, labels: np.ndarray, parts: np.ndarray, task: Task, *, even: bool = False
+) -> float:
     """The C of `STRENGTHS` with which `fit_linear_model` loses least on parts that it was not fitted on.
 
     inputs (n, R), labels (n,), parts (n,). The loss is minus the log-likelihood; of scores, the squared error. With
-    fewer than two parts, nothing can be left out, and C is 0.1.
+    fewer than two parts, nothing can be left out, and C is 0.1. even: see `fit_linear_model`.
     """
     numbers = np.unique(parts).tolist()
     if len(numbers) < 2:
@@ -53,7 +55,9 @@ def chosen_strength(inputs: np.ndarray, labels: np.ndarray, parts: np.ndarray, t
         loss = 0.0
         for place, number in enumerate(numbers):
             out = parts == number
-            weight, bias = fit_linear_model(inputs[~out], labels[~out], task, strength, starts[place])
+            weight, bias = fit_linear_model(
+                inputs[~out], labels[~out], task, strength, starts[place], even=even
+            )
             starts[place] = weight, bias
             answers = torch.from_numpy(inputs[out]) @ weight.T + bias
             loss += float(left_out_loss(answers, torch.from_numpy(labels[out]), task)) * int(out.sum())

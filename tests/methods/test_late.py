@@ -76,6 +76,13 @@ def test_calibration_trusts_what_holds_on_validation_data_and_lowers_its_loss():
     assert torch.equal(logits(other, validation, "svt"), logits(method, validation, "svt"))
 
 
+def test_without_validation_data_trust_is_chosen_on_speakers_that_are_left_out():
+    method = fitted(C=10.0)
+    s, v, t = method.trust.tolist()
+    assert t < 0.5 < min(s, v)
+    assert fitted(learn_from="training").trust.tolist() == [1, 1, 1]
+
+
 def test_an_even_prior_counts_every_class_alike():
     data = batch(300, seed=4)
     recall = {
