@@ -82,7 +82,7 @@ def make(folder: Path, rows: list[Row], licence: str) -> None:
         encoders={m: ENCODERS[m] for m in used},
         name=folder.name,
     )
-    model = train(corpus, "late", prior="even", C=0.01)
+    model = train(corpus, "late", prior="even", C=0.01, learn_from="training")
     measured = scores_of(model)
     print(measured.to_string(index=False))
     trained = model.trained(ensemble=True)
