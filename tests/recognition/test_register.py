@@ -92,7 +92,7 @@ def test_it_holds_weights_that_cannot_run_code_revisions_a_signature_and_an_exam
     assert "artifacts/model/fold1-seed0.safetensors" in names and "pyfunc_model.py" in names
     assert not [name for name in names if name.endswith((".pkl", ".bin", ".pt", ".pth"))]
     told = mlflow.models.Model.load(str(folder))
-    assert told.metadata["encoders"]["speech"]["revision"] == "2"
+    assert told.metadata["encoders"]["speech"]["revision"] == "1"
     inputs, outputs = (part.to_dict()[0] for part in (told.signature.inputs, told.signature.outputs))
     assert set(inputs["properties"]) == {
         "id", "clip", "audio", "video", "text", "features", "hide", "start", "end",
