@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cmarr.files import atomic
+from cmarr.utterance import holds_half
 
 FORMATS = ("table", "jsonl", "parquet")
 FORMAT_OF_ENDING = {
@@ -162,7 +163,8 @@ def write_parquet(path: str | Path, results: Iterable[Prediction | Refusal], cla
     for result in results:
         row = result.as_dict()
         row |= {f"p_{name}": row["probabilities"].get(name) for name in classes}
-        rows.append(row | {"missing": list(row["missing"].items())})
+        id = printable(result.id) if holds_half(result.id) else result.id
+        rows.append(row | {"id": id, "missing": list(row["missing"].items())})
     with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, pa.schema(columns)), temporary, compression="zstd")
 

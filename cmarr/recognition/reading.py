@@ -68,7 +68,7 @@ class Limits:
         """Why a file is too large to be opened at all; None where it is not, or is not there."""
         try:
             megabytes = Path(path).stat().st_size / 1e6
-        except OSError:
+        except (OSError, ValueError):  # ValueError of a name that no file can have
             return None  # who opens it says so
         if megabytes > self.max_megabytes:
             return _too_much(path, f"has {megabytes:.0f} MB", "max_megabytes", self.max_megabytes)

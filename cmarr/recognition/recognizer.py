@@ -36,7 +36,7 @@ from cmarr.recognition.clips import (
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.export import export
 from cmarr.recognition.predicted import Predictions
-from cmarr.recognition.prediction import Prediction, Refusal, without_place
+from cmarr.recognition.prediction import Prediction, Refusal, printable, without_place
 from cmarr.recognition.pretrained import DEFAULT, pretrained, push
 from cmarr.recognition.reading import Examiner, Limits, Reader, Reading, absolute
 from cmarr.recognition.trained import Trained, exported, of_study, widths
@@ -328,8 +328,8 @@ class Recognizer:
             rows = iter(_rows([_predict(model, batch) for model in self.models], bool(self.classes)))
         for reading in readings:
             u = reading.utterance
-            missing = {NAMES[m]: reason for m, reason in reading.missing.items()}
-            about: dict[str, Any] = {"missing": missing, "warnings": tuple(reading.warnings)}
+            missing = {NAMES[m]: printable(reason) for m, reason in reading.missing.items()}
+            about: dict[str, Any] = {"missing": missing, "warnings": tuple(map(printable, reading.warnings))}
             about |= {"start": u.start, "end": u.end}
             if not reading.frames:
                 yield Refusal(u.id, _nothing(missing), **about)

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -13,7 +14,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.errors import Unreadable, UserError
 from cmarr.methods.model import Model, load_model, save_model
 from cmarr.recognition.clips import Given
-from cmarr.recognition.prediction import Prediction, Refusal
+from cmarr.recognition.prediction import Prediction, Refusal, table, write_parquet
 from cmarr.recognition.reading import Limits
 from cmarr.recognition.recognizer import ALONE
 from cmarr.recognition.trained import of_study
@@ -270,3 +271,20 @@ def test_without_a_speaker_a_clip_is_normalised_by_itself(by_speaker):
     alone = [next(by_speaker.predict_all([given("a", own)])) for own in frames]
     for one, two in zip(unnamed, alone, strict=True):
         assert one.probabilities == pytest.approx(two.probabilities)
+
+
+def test_names_and_texts_of_half_characters_cost_nobody_else_theirs(recognizer, tmp_path):
+    clips = [
+        Utterance("a", audio="\ud83d.wav"),
+        Utterance("b\ud83d", text="well \ud83d"),
+        Utterance("c", audio="x\0.wav", text="well"),
+    ]
+    results = list(recognizer.predict_all(clips))
+    assert "\\ud83d.wav does not exist" in results[0].reason
+    assert results[1].winner and "half a character" in results[1].warnings[0]
+    assert results[2].winner == recognizer.predict(text="well").winner
+    write_parquet(tmp_path / "a.parquet", results, recognizer.classes)
+    assert pq.read_table(tmp_path / "a.parquet")["id"].to_pylist() == ["a", "b\\ud83d", "c"]
+    table(results, recognizer.classes).encode()
+    with pytest.raises(UserError, match="can be the name of no file"):
+        recognizer.predict("\ud83d.wav")
