@@ -66,7 +66,6 @@ def answers(folder: Path, method: str, settings: Mapping[str, Any], normalise: s
     folds, files = read_folds(folder / "folds.parquet"), load_features(folder / "features")
     with tempfile.TemporaryDirectory() as scratch:
         for fold in folds:
-            paths = {name: folder / f"{name}.parquet" for name in ("manifest", "folds")}
             job = TrainingJob(
                 method,
                 fold.number,
@@ -75,10 +74,11 @@ def answers(folder: Path, method: str, settings: Mapping[str, Any], normalise: s
                 Train().model_dump(),
                 TASK,
                 "cpu",
+                manifest=folder / "manifest.parquet",
                 features=folder / "features",
+                folds=folder / "folds.parquet",
                 folder=Path(scratch),
                 normalise=normalise,
-                **paths,
             )
             run_job(job, lambda: None)
         manifest = folder / "manifest.parquet"
