@@ -2,7 +2,7 @@
 
     python -m benchmarks.claim run --size 240                  every method and seed, a day on two cores
     python -m benchmarks.claim run --size 240 --seeds 1 --method gaussian --method masked
-    python -m benchmarks.claim keep --size 240                 results/claim-240.json from what was answered so far
+    python -m benchmarks.claim keep --size 240                 results/claim/240.json from what was answered so far
 
 Corpora are generated and extracted once, below the folder `--out`, and every training's answers are kept by
 themselves: a run may be killed at any moment and goes on where it stopped. First every method with seed 0, then with

@@ -1,4 +1,4 @@
-"""What the claim found, small enough for git: results/claim-<size>.json, and its tables as Markdown."""
+"""What the claim found, small enough for git: results/claim/<size>.json, and its tables as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from cmarr.evaluation.summary import summarise
 from cmarr.files import read_json, write_json
 from cmarr.report.table import markdown_table
 
-RESULTS = Path("results")
+RESULTS = Path("results/claim")
 ROWS = ("avg6", "svt")
 
 
@@ -55,7 +55,7 @@ def keep(size: str, corpora: Sequence[Corpus], methods: Sequence[str], out: Path
         else {}
     )
     content["machine"] = machine()
-    write_json(RESULTS / f"claim-{size}.json", content)
+    write_json(RESULTS / f"{size}.json", content)
     print(table(content))
 
 
@@ -99,7 +99,7 @@ def _difference(cell: Mapping[str, Any], points: bool) -> str:
 
 def claim(name: str) -> str:
     """The table of a size, or that it was not run; a block of docs/claim.md."""
-    path = RESULTS / f"claim-{name}.json"
+    path = RESULTS / f"{name}.json"
     return (
         table(read_json(path))
         if path.is_file()
