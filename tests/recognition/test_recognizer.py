@@ -288,3 +288,15 @@ def test_names_and_texts_of_half_characters_cost_nobody_else_theirs(recognizer, 
     table(results, recognizer.classes).encode()
     with pytest.raises(UserError, match="can be the name of no file"):
         recognizer.predict("\ud83d.wav")
+
+
+def test_what_a_browser_records_is_neither_damaged_nor_too_short_for_windows(recognizer, tmp_path):
+    from test_odd_recordings import write_live
+
+    (whole,) = recognizer.predict_all([Utterance("a", audio=write_live(tmp_path / "a.webm", late=1.0))])
+    assert whole.used == ("speech",) and not whole.warnings
+    cut = recognizer.windows([Utterance("a", audio=str(tmp_path / "a.webm"))], 1.0, 1.0)
+    assert [(round(u.start), round(u.end)) for u in cut] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    silent, *heard = recognizer.predict_all(cut)
+    assert "the track holds nothing of this part" in silent.reason and not silent.warnings
+    assert all(r.used == ("speech",) and not r.warnings for r in heard)
