@@ -1,12 +1,17 @@
 """Progress with an estimate of the time left, on a terminal and in a notebook; silence elsewhere."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+warnings.filterwarnings(
+    "ignore", "IProgress not found"
+)  # other libraries ask for widgets; bars here are text
 
 
 def progress(items: Iterable[T], label: str, unit: str, total: int | None = None) -> Iterator[T]:
