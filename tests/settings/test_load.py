@@ -123,7 +123,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
         ((SEEDS, f"seeds: [{2**70}]\n"), "seeds.0: input should be less than"),
         ((METHODS, "methods: [cmarr, cmarr]\n"), "methods: 'cmarr' stands here twice"),
         ((METHODS, "methods: [model_fields]\n"), "'model_fields' is not a method"),
-        (("  speech: auto ", "  speech: hog "), "encoders.speech: 'hog' does not encode speech; there are logmel"),
+        (("  speech: auto ", "  speech: hog "), "encoders.speech: 'hog' does not encode speech; there are .*logmel"),
         (("    task: classification", "    task: regression"), "datasets.demo: task is regression, which has no classes"),
         ((CLASSES, "    classes: [angry]\n"), "datasets.demo: .*at least two classes"),
         (("memory: auto", "memory: 0.0"), "memory: input should be 'auto', or greater than 0, not 0.0"),

@@ -45,6 +45,8 @@ TRAIN = {
     "mask_conditions": "seven",
     "refit": False,
     "threads": 1,
+    "labels": 1.0,
+    "holes": 0.0,
 }
 
 

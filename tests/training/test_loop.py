@@ -192,11 +192,11 @@ def test_the_prior_by_hand():
 def linear_model(tmp_path):
     from cmarr.methods.linear import Linear
 
-    dims = {"s": 4}
-    description = {"method": "linear", "settings": {"C": 1.0}, "dims": dims, "classes": list(TASK.classes)}
-    model = Model(
-        Linear(dims, TASK, Linear.Settings()), Normaliser(dims), torch.tensor([0.25, 0.75]), TASK, description
-    )
+    dims, settings = dict.fromkeys("svt", 4), {"C": 1.0}
+    description = {"method": "linear", "settings": settings, "dims": dims, "classes": list(TASK.classes)}
+    method = Linear(dims, TASK, Linear.Settings(**settings))
+    method.fit(store(20, 0).batch(torch.arange(20)), torch.Generator())
+    model = Model(method, Normaliser(dims), torch.tensor([0.25, 0.75]), TASK, description)
     path = tmp_path / "model.safetensors"
     save_model(path, model)
     return path, model
