@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cmarr.data.batch import Batch
 from cmarr.layers.ragged import Layout
 from cmarr.methods.mcur import PerceiverResampler, TokenBackbone, TokenEncoder
 
@@ -19,6 +20,12 @@ def features(lengths: dict[str, list[int]]):
     generator = torch.Generator().manual_seed(1)
     values = {m: torch.randn(sum(n), DIMS[m], generator=generator) for m, n in lengths.items()}
     return values, {m: torch.tensor(n) for m, n in lengths.items()}
+
+
+def whole(values, lengths) -> Batch:
+    """A batch in which every modality is there."""
+    rows = len(lengths["s"])
+    return Batch(values, lengths, torch.ones(rows, 3, dtype=torch.bool), torch.zeros(rows))
 
 
 def test_a_resampler_gives_as_many_vectors_as_it_has_queries():
@@ -59,26 +66,28 @@ def test_what_may_not_be_used_does_not_matter(missing):
     network = backbone(missing=missing)
     values, lengths = features({"s": [2, 3], "v": [1, 4], "t": [3, 1]})
     usable = torch.tensor([[[True, False, True]] * 2, [[False, False, True]] * 2])
-    h = network.fuse(network.encode(values, lengths), usable)
+    h = network.fuse(network.encode(whole(values, lengths)), usable)
     assert h.shape == (2, 2, 8)
     loud = values | {"v": 50 * torch.randn(5, 4)}
-    assert torch.equal(h, network.fuse(network.encode(loud, lengths), usable))
+    assert torch.equal(h, network.fuse(network.encode(whole(loud, lengths)), usable))
     assert not torch.allclose(h[0], h[1])
 
 
 def test_a_missing_modality_is_a_frame_of_zeros():
     network = backbone()
     values, lengths = features({"s": [2], "v": [1], "t": [3]})
-    hidden = network.fuse(network.encode(values, lengths), torch.tensor([[[True, False, True]]]))
+    hidden = network.fuse(network.encode(whole(values, lengths)), torch.tensor([[[True, False, True]]]))
     zeros = values | {"v": torch.zeros(1, 4)}
-    shown = network.fuse(network.encode(zeros, lengths), torch.ones(1, 1, 3, dtype=torch.bool))
+    shown = network.fuse(network.encode(whole(zeros, lengths)), torch.ones(1, 1, 3, dtype=torch.bool))
     torch.testing.assert_close(hidden, shown)
 
 
 def test_a_learned_token_learns():
     network = backbone(missing="learned")
     values, lengths = features({"s": [2], "v": [1], "t": [3]})
-    network.fuse(network.encode(values, lengths), torch.tensor([[[True, False, True]]])).sum().backward()
+    network.fuse(
+        network.encode(whole(values, lengths)), torch.tensor([[[True, False, True]]])
+    ).sum().backward()
     assert network.blank.grad[1].abs().sum() > 0
     assert not network.blank.grad[[0, 2]].any()
 

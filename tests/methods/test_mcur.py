@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmarr.data.batch import visibility
+from cmarr.data.batch import hide, visibility
 from cmarr.data.masks import draw_visible, second_draw
 from cmarr.errors import UserError
 from cmarr.methods.asking import fused, predictions, training_losses
@@ -203,7 +203,7 @@ class TestTeacher:
         method = moved(small, teacher="self", views=views, **settings).eval()
         masks = [visible, second_draw(visible, batch.available)][:views]
         named = {str(i): mask for i, mask in enumerate(masks)} | {"complete": visibility("svt", 10)}
-        h = method.fused(batch, named)
+        h = {name: method.fused(hide(batch, mask)) for name, mask in named.items()}
         apart = [((h[str(i)] - h["complete"]) ** 2).mean(1) for i in range(views)]
         torch.testing.assert_close(losses(method, batch, visible)["feature"], torch.stack(apart).mean())
 

@@ -77,7 +77,11 @@ def test_an_experiment_is_compared_with_the_workspace_which_stays_as_it_is(study
         summarise(simulated(strength=s, folds=4, seeds=(1,)), EMOTIONS, resamples=10)["UAR"]["avg6"]["mean"]
         for s in (4.0, 0.2)
     )
-    assert [line[1], line[4], line[7]] == [f"{100 * strong:.2f}", f"{100 * weak:.2f}", f"{100 * (strong - weak):+.2f}"]
+    assert [line[1], line[4], line[7]] == [
+        f"{100 * strong:.2f}",
+        f"{100 * weak:.2f}",
+        f"{100 * (strong - weak):+.2f}",
+    ]
     assert line[-1] == "better"
 
 

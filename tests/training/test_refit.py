@@ -126,7 +126,9 @@ class TestStage:
         fold_one(corpus)
         monkeypatch.setattr("cmarr.training.loop.SAVE_EVERY", 0.0)
         ticks = []
-        monkeypatch.setattr("cmarr.training.trainings.run_job", lambda job, tick: run_job(job, lambda: ticks.append(1)))
+        monkeypatch.setattr(
+            "cmarr.training.trainings.run_job", lambda job, tick: run_job(job, lambda: ticks.append(1))
+        )
         model, told, _ = trained(corpus, refit=True, epochs=3, lr=1e-9)  # nothing improves: epoch 1 is kept
         whole, all_ticks = model.read_bytes(), len(ticks)
         assert all_ticks == 3 + told["best_epoch"]
@@ -144,7 +146,9 @@ class TestStage:
         with pytest.raises(Kill):
             trained(corpus, refit=True, epochs=3, lr=1e-9)
         model.unlink()
-        monkeypatch.setattr("cmarr.training.trainings.run_job", lambda job, tick: run_job(job, lambda: ticks.append(1)))
+        monkeypatch.setattr(
+            "cmarr.training.trainings.run_job", lambda job, tick: run_job(job, lambda: ticks.append(1))
+        )
         trained(corpus, refit=True, epochs=3, lr=1e-9)
         assert len(ticks) == all_ticks  # none twice
         assert model.read_bytes() == whole
