@@ -46,6 +46,7 @@ NOT_RUN = {
     r"dvc exp run .*dataset=(iemocap|ravdess)": "a corpus that must be asked for, or fetched",
     r"dvc exp run .*preset=paper": "pretrained networks, and hours",
     r"dvc exp run ": "minutes to hours of training; its settings are resolved here",
+    r"python -m benchmarks\.controls$": "trains every method; tests/corpora/test_controls.py runs its parts",
     r"python -m benchmarks\.claim ": "hours; tests/benchmarks/test_claim.py runs its parts",
     r"\. \.venv/bin/activate$": "of the shell that the user types in",
     r"export MLFLOW_TRACKING_URI=": "of the shell that the user types in",

@@ -66,7 +66,13 @@ class StatisticsPooling(nn.Module):
 
 
 def pooling_of(dims: Mapping[str, int], length: Length) -> tuple[nn.Module, Mapping[str, int], int]:
-    """What comes before a network: its pooling (none, for a number of steps), the widths then, and the steps."""
+    """What comes before a network: its pooling (none, for a number of steps), the widths then, and the steps.
+
+    >>> pooling_of({"s": 5}, 8)
+    (Identity(), {'s': 5}, 8)
+    >>> pooling_of({"s": 5}, "statistics")
+    (StatisticsPooling(), {'s': 10}, 1)
+    """
     if length != "statistics":
         return nn.Identity(), dims, length
     pooling = StatisticsPooling(dims)

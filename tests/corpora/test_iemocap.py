@@ -76,6 +76,7 @@ def test_four_and_six_classes_come_from_the_same_labels(corpus):
 def test_no_speaker_is_on_two_sides(corpus, scheme, n):
     utterances = corpus[1]
     speaker = {u.id: u.speaker for u in utterances}
+    labelled = [u.id for u in utterances if u.label is not None]
     folds = split(utterances, scheme)
     assert len(folds) == n
     for fold in folds:
@@ -83,7 +84,10 @@ def test_no_speaker_is_on_two_sides(corpus, scheme, n):
             {speaker[i] for i in part} for part in (fold.train, fold.validation, fold.test)
         )
         assert not train & validation and not train & test and not validation & test
-    assert sorted(i for fold in folds for i in fold.test) == sorted(speaker)
+    # each with a label once; one without can only be learnt from
+    assert sorted(i for fold in folds for i in fold.test) == sorted(labelled)
+    assert {i for fold in folds for i in fold.validation} == set(labelled)
+    assert {i for fold in folds for i in fold.train} == set(speaker)
 
 
 def test_the_manifest_holds_all_of_it(corpus, tmp_path):

@@ -33,6 +33,7 @@ CASES = [
     ("query", "recovered", {"fusion": "pooled"}),
     ("query", "recovered", {"recovery": "zeros"}),
     ("averaging", "precision", {"recovery": "zeros"}),
+    ("draws", 2, {"averaging": "precision"}),
     ("nll_weight", 0.1, {"recovery": "mean"}),
     ("mixing", "permutation", {"recovery": "mean"}),
     ("coupling_hidden", 32, {"recovery": "zeros"}),
@@ -55,6 +56,7 @@ def test_a_switch_without_a_task_is_named_with_what_leaves_it_none(typed, switch
     [
         {"query": "recovered"},
         {"averaging": "precision", "recovery": "mean"},
+        {"averaging": "conditional", "draws": 2},
         {"nll_weight": 0.1, "mixing": "permutation", "coupling_hidden": 32},
         {"sigma": "variance"},
         {"resample_first": True, "flow_input": "features"},
