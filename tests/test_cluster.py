@@ -26,6 +26,7 @@ from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.ray import Cluster
 from cmarr.features.extract import ShardJob, extract, make_shard, on_cluster
 from cmarr.files import write_json
+from cmarr.training import trainings
 from cmarr.training.job import run_job
 from cmarr.utterance import Utterance
 from stages import evaluate, pretrain, train
@@ -328,7 +329,7 @@ def test_a_training_goes_on_elsewhere_to_the_same_bytes(nodes, project, tmp_path
 
     here = trained("here", executor="local")
     (marks := tmp_path / "marks").mkdir()
-    monkeypatch.setattr(train, "run_job", partial(hurt_once, marks, hurt))
+    monkeypatch.setattr(trainings, "run_job", partial(hurt_once, marks, hurt))
     if hurt is kill_node:
         # two have two cores now: one of them dies, the other takes over
         nodes.add_node(**NODE | {"num_cpus": 2})
