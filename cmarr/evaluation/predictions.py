@@ -159,9 +159,10 @@ def predictions_path(folder: str | Path, fold: int, seed: int) -> Path:
     return Path(folder) / f"fold{fold}-seed{seed}.parquet"
 
 
-def normalised_by(frames: Sequence[pd.DataFrame]) -> str:
+def normalised_by(frames: Sequence[pd.DataFrame] | pd.DataFrame) -> str:
     """What the features behind some predictions were standardised by, 'corpus' or 'speaker'."""
-    return str(frames[0].attrs.get(NORMALISE, "corpus")) if len(frames) else "corpus"
+    parts = [frames] if isinstance(frames, pd.DataFrame) else frames
+    return str(parts[0].attrs.get(NORMALISE, "corpus")) if len(parts) else "corpus"
 
 
 def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None:

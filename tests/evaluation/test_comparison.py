@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from cmarr.errors import UserError
@@ -93,6 +94,8 @@ def test_what_is_normalised_by_speaker_is_compared_with_nothing_else(simulate, e
     one, two = read_folder(tmp_path / "one"), read_folder(tmp_path / "two")
     with pytest.raises(UserError, match="sees unlabelled clips"):
         compare(one, two, emotions)
+    with pytest.raises(UserError, match="sees unlabelled clips"):
+        compare(pd.concat(one), two, emotions)
     turned = [frame.assign(p_anger=frame.p_sadness, p_sadness=frame.p_anger) for frame in two]
     with pytest.raises(UserError, match="cannot be compared: the features"):
         differences(("one", "two"), one, turned)
