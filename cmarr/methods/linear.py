@@ -50,7 +50,8 @@ class Linear(Fitted):
         super().__init__()
         self.task, self.C = task, settings.C
         self.features = StandardFeatures(dims, settings)
-        self.register_buffer("weight", torch.zeros(len(CONDITIONS), task.outputs, 0, dtype=torch.float64))
+        shape = len(CONDITIONS), task.outputs, self.features.count
+        self.register_buffer("weight", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("bias", torch.zeros(len(CONDITIONS), task.outputs, dtype=torch.float64))
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
