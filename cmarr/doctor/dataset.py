@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cmarr.corpora.controls import READER as CONTROLS
+from cmarr.corpora.demo.reader import READER as DEMO
 from cmarr.corpora.expected import Finding
 from cmarr.device import choose_device
 from cmarr.doctor.corpus import Topic, examine
@@ -37,6 +39,8 @@ _MARKS = {
 }
 _GIGABYTES_AN_HOUR = 0.28
 """Most that a modality's features take: wav2vec2's, 50 rows of 768 half-precision numbers a second."""
+DRAWN = (DEMO, CONTROLS)
+"""Kinds of corpora that come along with the product: that their root exists says nothing."""
 REACHED = 3.0
 """Seconds in which the model hub must answer."""
 
@@ -64,7 +68,8 @@ def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: 
 
 
 def _everything(settings: Settings, params: Path) -> list[str]:
-    there = [n for n, d in settings.datasets.items() if d.kind != "demo" and _root(d, params).exists()]
+    brought = [n for n, d in settings.datasets.items() if d.kind not in DRAWN]
+    there = [n for n in brought if _root(settings.datasets[n], params).exists()]
     if not there:
         raise UserError(
             f"{params}: no dataset's root exists; set datasets.<name>.root to where a corpus lies"
