@@ -12,7 +12,8 @@ from cmarr.cli import app
 from cmarr.corpora.hdf5 import Reader
 from cmarr.corpora.headers import Opener
 from cmarr.errors import many
-from cmarr.media.worker_pool import IDLE, keep_workers
+from cmarr.media import worker_pool
+from cmarr.media.worker_pool import IdleWorkers, keep_workers
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared/data"
@@ -33,10 +34,13 @@ MAKERS = {
 @pytest.fixture(autouse=True, scope="module")
 def workers_stay():
     """Between one call of the doctor and the next, so that their libraries are imported once."""
-    with pytest.MonkeyPatch.context() as patched, keep_workers([Opener, Reader], 2):
-        patched.setattr(IDLE, "release", lambda *_: None)
-        yield
-    IDLE.end()
+    kept = IdleWorkers()  # of their own: other modules' workers start where these tests do not run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(worker_pool, "IDLE", kept)
+        patched.setattr(kept, "release", lambda *_: None)
+        with keep_workers([Opener, Reader], 2):
+            yield
+    kept.end()
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from cmarr.errors import UserError
 from cmarr.features.shards import read_features
 from cmarr.features.source import source_of
 from cmarr.files import refusal, write_json
-from cmarr.media.worker_pool import IDLE, keep_workers
+from cmarr.media import worker_pool
+from cmarr.media.worker_pool import IdleWorkers, keep_workers
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.settings.schema import Dataset
 from stages import corpus, extract, prepare, split
@@ -35,10 +36,13 @@ MAX_REJECTED = 0.1
 @pytest.fixture(autouse=True, scope="module")
 def workers_stay():
     """Between one corpus and the next."""
-    with pytest.MonkeyPatch.context() as patched, keep_workers([Opener, Reader], 1):
-        patched.setattr(IDLE, "release", lambda *_: None)
-        yield
-    IDLE.end()
+    kept = IdleWorkers()  # of their own: other modules' workers start where these tests do not run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(worker_pool, "IDLE", kept)
+        patched.setattr(kept, "release", lambda *_: None)
+        with keep_workers([Opener, Reader], 1):
+            yield
+    kept.end()
 
 
 def settings(bad):
