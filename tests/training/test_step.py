@@ -5,6 +5,7 @@ CUDA device, where there is one, is asked by torch's own watch for synchronisati
 """
 
 import functools
+import itertools
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.layers.ragged import worked_rows
-from cmarr.methods.asking import training_losses
+from cmarr.methods.asking import looks_at_hidden
 from cmarr.methods.protocol import Started
 from cmarr.methods.registry import build_method
 from cmarr.task import Task
@@ -59,15 +60,21 @@ def built(name: str):
     return method.train(), None
 
 
+def losses_of(method, store: Store, normaliser: Normaliser, order: torch.Tensor, sizes: list[int]):
+    """The losses of the batches of an epoch, as a training asks for them."""
+    drawn = draw_epoch(store.available[order], sizes, torch.Generator().manual_seed(2))
+    whole = store.batches(order, sizes) if looks_at_hidden(method) else itertools.repeat(None, len(sizes))
+    for seen, targets in zip(store.batches(order, sizes, drawn), whole, strict=True):
+        batch = normaliser(seen)
+        yield method.training_losses(batch, batch if targets is None else normaliser(targets))
+
+
 def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.Tensor]]:
     """The forward and backward passes of an epoch of two batches."""
     order = torch.randperm(len(store), generator=torch.Generator().manual_seed(1))
     sizes = [12, 12]
-    drawn = draw_epoch(store.available[order], sizes, torch.Generator().manual_seed(2))
-    seen = drawn.to(store.labels.device).split(sizes)
     found = []
-    for batch, visible in zip(store.batches(order, sizes), seen, strict=True):
-        losses = training_losses(method, normaliser(batch), visible)
+    for losses in losses_of(method, store, normaliser, order, sizes):
         method.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         limit_gradients(method, 1.0, "whole")
@@ -133,38 +140,36 @@ def test_a_step_on_a_gpu_does_not_synchronise(name):
     if first is not None:
         first.to("cuda")
     steps(method.to("cuda"), store, normaliser)
-    order = torch.arange(len(store))
-    visible = draw_epoch(store.available, [12, 12], torch.Generator()).to("cuda").split([12, 12])
-    batches = list(store.batches(order, [12, 12]))
+    epoch = losses_of(method, store, normaliser, torch.arange(len(store)), [12, 12])
+    next(epoch)  # where the utterances lie has gone to the device
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch, own in zip(batches, visible, strict=True):
-            losses = training_losses(method, normaliser(batch), own)
+        for losses in epoch:
             torch.stack(list(losses.values())).sum().backward()
             limit_gradients(method, 1.0, "whole")
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def whole_batch(store: Store):
-    visible = draw_epoch(store.available, [len(store)], torch.Generator().manual_seed(2))
-    return next(store.batches(torch.arange(len(store)), [len(store)])), visible
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+# Dynamo makes an instance of an autograd function to see its context.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["cmarr", "masked", "mcur"])
 def test_a_step_is_one_graph_for_the_compiler(name):
     """Traced, not compiled: that takes minutes."""
-    batch, visible = whole_batch(random_store())
+    store, order = random_store(), torch.arange(24)
+    visible = draw_epoch(store.available, [24], torch.Generator().manual_seed(2))
+    seen, whole = next(store.batches(order, [24], visible)), store.batch(order)
     method, _ = built(name)
-    training_losses(method, batch, visible)  # what starts from the first batch has started
+    targets = whole if looks_at_hidden(method) else seen
+    method.training_losses(seen, targets)  # what starts from the first batch has started
     for part in method.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
     traced = torch.compile(method.training_losses, backend="eager", fullgraph=True, dynamic=True)
-    expected = training_losses(method, batch, visible)
-    for key, loss in traced(batch, visible).items():
+    expected = method.training_losses(seen, targets)
+    for key, loss in traced(seen, targets).items():
         torch.testing.assert_close(loss, expected[key], rtol=2e-5, atol=1e-6)
     torch._dynamo.reset()
 
