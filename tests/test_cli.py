@@ -9,11 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cmarr.cli import app
-from cmarr.corpora.hdf5 import Reader
-from cmarr.corpora.headers import Opener
 from cmarr.errors import many
-from cmarr.media import worker_pool
-from cmarr.media.worker_pool import IdleWorkers, keep_workers
+from tests.standing_workers import standing_workers
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared/data"
@@ -34,13 +31,8 @@ MAKERS = {
 @pytest.fixture(autouse=True, scope="module")
 def workers_stay():
     """Between one call of the doctor and the next, so that their libraries are imported once."""
-    kept = IdleWorkers()  # of their own: other modules' workers start where these tests do not run
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(worker_pool, "IDLE", kept)
-        patched.setattr(kept, "release", lambda *_: None)
-        with keep_workers([Opener, Reader], 2):
-            yield
-    kept.end()
+    with standing_workers(2):
+        yield
 
 
 @pytest.fixture

@@ -13,19 +13,16 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 import bad_corpora
 
-from cmarr.corpora.hdf5 import Reader
-from cmarr.corpora.headers import Opener
 from cmarr.doctor.corpus import examine
 from cmarr.doctor.extraction import Source
 from cmarr.errors import UserError
 from cmarr.features.shards import read_features
 from cmarr.features.source import source_of
 from cmarr.files import refusal, write_json
-from cmarr.media import worker_pool
-from cmarr.media.worker_pool import IdleWorkers, keep_workers
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.settings.schema import Dataset
 from stages import corpus, extract, prepare, split
+from tests.standing_workers import standing_workers
 
 COUNT = int(os.environ.get("CORPORA", "12"))
 FIRST = int(os.environ.get("FIRST", "0"))
@@ -36,13 +33,8 @@ MAX_REJECTED = 0.1
 @pytest.fixture(autouse=True, scope="module")
 def workers_stay():
     """Between one corpus and the next."""
-    kept = IdleWorkers()  # of their own: other modules' workers start where these tests do not run
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(worker_pool, "IDLE", kept)
-        patched.setattr(kept, "release", lambda *_: None)
-        with keep_workers([Opener, Reader], 1):
-            yield
-    kept.end()
+    with standing_workers(1):
+        yield
 
 
 def settings(bad):
