@@ -3,7 +3,7 @@
     folder/<id>.npy                    an array (T, D), or (D,), an utterance
     file.npz, file.h5                  an array an utterance under its id; or one array for all
     file.npy                           one array for all: (N, D), or (N, T, D)
-    file.parquet                       a column `id`, and one of lists or one a feature; rows of one id are its steps
+    file.parquet, file.csv             a column `id`, and one of lists or one a feature; rows of one id are its steps
 
 Nothing is unpickled, and what a file claims is checked against what it holds before memory is taken.
 """
@@ -18,14 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
-from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets
+from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 from cmarr.media.clips import Failure, require_whole
 
-ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".parquet")
+ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".parquet", ".csv")
 IDS = ("id", "ids", "names", "keys")
 """What an array of ids beside an array of all utterances is called."""
 LENGTHS = ("length", "lengths")
@@ -58,7 +59,9 @@ def open_arrays(path: Path, ids: Sequence[str], column: str = "") -> Arrays:
     require_whole(path)
     ending = path.suffix.lower()
     if ending == ".parquet":
-        return _Parquet(path, column)
+        return _Rows(path, read_parquet(path), column)
+    if ending == ".csv":
+        return _Rows(path, _csv(path), column)
     if ending == ".npy":
         return _whole(path, _mapped(path), ids)
     if ending == ".npz":
@@ -219,12 +222,16 @@ class _Npz:
 def _hdf5(path: Path, ids: Sequence[str]) -> Arrays:
     [shapes] = list_datasets([path], LIST_SECONDS)
     held = [name for name in shapes if name not in (*IDS, *LENGTHS)]
-    if len(held) == 1 and held[0] not in ids:
-        (array,) = read_datasets(path, held, LIST_SECONDS)
-        if isinstance(array, Failure):
-            raise UserError(array.reason)
-        return _whole(path, array, ids)
-    return _Hdf5(path, shapes)
+    told = read_words(path, IDS, LIST_SECONDS)
+    if len(held) == 1 and (told or held[0] not in ids):
+        length = next((name for name in LENGTHS if name in shapes), None)
+        found: list[np.ndarray] = []
+        for array in read_datasets(path, [held[0], *([length] if length else [])], LIST_SECONDS):
+            if isinstance(array, Failure):
+                raise UserError(array.reason)
+            found.append(array)
+        return _whole(path, found[0], told or ids, found[1] if length else None)
+    return _Hdf5(path, {name: shapes[name] for name in held})
 
 
 class _Hdf5:
@@ -256,12 +263,19 @@ def parquet_columns(path: Path) -> list[str]:
     return names
 
 
-class _Parquet:
+def _csv(path: Path) -> pa.Table:
+    named = csv.ConvertOptions(column_types=dict.fromkeys(("id",), pa.string()), strings_can_be_null=False)
+    try:
+        return csv.read_csv(path, convert_options=named)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path} is no table of numbers ({_first_line(error)}); write it again") from error
+
+
+class _Rows:
     """Rows of one id are its steps, in their order; of lists of lists, one row is the whole."""
 
-    def __init__(self, path: Path, column: str):
+    def __init__(self, path: Path, table: pa.Table, column: str):
         self.path = path
-        table = read_parquet(path)
         if "id" not in table.column_names:
             raise UserError(f"{path}: no column id; it says which utterance a row belongs to")
         lists = [f.name for f in table.schema if pa.types.is_nested(f.type)]

@@ -100,7 +100,7 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     lines: dict[str, str] = {}
     stored: _Stored = {}
     for line, row in _rows(path):
-        for column in _nothing(row, path.parent):
+        for column in empty_columns(row, path.parent):
             del row[column]
         id = row.get("id")
         if not id:
@@ -128,26 +128,19 @@ def files(root: Path, options: Options) -> list[Path]:
 
 def findings(root: Path, utterances: Sequence[Utterance], options: Options) -> list[Finding]:
     """What is odd about the table itself."""
-    path, found = _manifest(root, options), []
-    if sentence := guessed_encoding(path):
-        found.append(Finding("warning", sentence, "save it as UTF-8 text, lest letters are wrong"))
-    counts = Counter(column for _, row in _rows(path) for column in _nothing(row, path.parent))
-    if counts:
-        told = ", ".join(f"{count} of {column}" for column, count in counts.items())
-        text = f"cells that say nan, None or the like are read as empty: {told}"
-        found.append(
-            Finding("warning", text, "write nothing where there is nothing (pandas: no astype(str))")
-        )
-    return found
+    path = _manifest(root, options)
+    return cells_of_nothing(Counter(c for _, row in _rows(path) for c in empty_columns(row, path.parent)))
 
 
-def guessed_encoding(path: Path) -> str | None:
-    """A sentence about the encoding of a manifest, where it was guessed."""
-    _, guess = (None, None) if path.suffix.lower() == ".parquet" else decoded(path.read_bytes())
-    return f"{path.name} is not UTF-8; it was read as {guess}, a guess" if guess else None
+def cells_of_nothing(counts: Counter[str]) -> list[Finding]:
+    """A warning about cells that say that there is nothing, of their number in each column."""
+    told = ", ".join(f"{count} of {column}" for column, count in counts.items())
+    text = f"cells that say nan, None or the like are read as empty: {told}"
+    advice = "write nothing where there is nothing (pandas: no astype(str))"
+    return [Finding("warning", text, advice)] if counts else []
 
 
-def _nothing(row: Row, folder: Path) -> list[str]:
+def empty_columns(row: Row, folder: Path) -> list[str]:
     """The columns in which a row has what programs write for an empty cell, and no file is called so."""
     return [
         column

@@ -6,6 +6,7 @@
 Columns and arrays that mean nothing here are passed over; an utterance without an array lacks that modality.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from cmarr.corpora.arrays import (
     parquet_columns,
     read_parquet,
 )
-from cmarr.corpora.clips import COLUMNS, WORDS, wrong_cells
+from cmarr.corpora.clips import COLUMNS, WORDS, cells_of_nothing, empty_columns, wrong_cells
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.text_files import read_table
@@ -121,8 +122,8 @@ def features(root: Path, modality: str, options: Options) -> "ArrayFeatures":
 
 def findings(root: Path, utterances: Sequence[Utterance], options: Options) -> list[Finding]:
     """What the arrays hold: widths, utterances of another shape or without an array, steps that hold nothing."""
-    found = []
-    _, rows = _table(root, options)
+    path, rows = _table(root, options)
+    found = cells_of_nothing(Counter(c for _, row in _cells(path) for c in empty_columns(row, path.parent)))
     for modality, place in _places(root, options).items():
         encoder = ArrayFeatures(modality, place, _arrays(root, modality, options, rows), options)
         known = [u for u in utterances if u.id in encoder.shapes]
@@ -301,11 +302,9 @@ def _table_file(root: Path, options: Options) -> Path:
     return chosen_file(root, "table", options.table, named[:1] or others, "tables", LAYOUT)
 
 
-def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str, str]]]]:
-    """The table, and of each row its place ('line 3') and its cells that mean something and are not empty."""
-    path = _table_file(root, options)
+def _cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of each row its place ('line 3') and its cells that are not empty, of columns that mean something."""
     require_whole(path)
-    rows: list[tuple[str, dict[str, str]]] = []
     if path.suffix.lower() == ".parquet":
         if "id" not in (columns := parquet_columns(path)):
             raise UserError(f"{path}: no column id; expected {LAYOUT}")
@@ -313,14 +312,19 @@ def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str
         found = [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), 1)]
     else:
         found = [(f"line {n}", dict(row)) for n, row in read_table(path, ["id"], f"expected {LAYOUT}")]
-    places: dict[str, str] = {}
     for place, row in found:
-        cells = {
-            c: str(row[c]).strip()
-            for c in _KEPT
-            if row.get(c) is not None and row[c] == row[c] and not isinstance(row[c], list)
-        }
-        cells = {c: value for c, value in cells.items() if value}
+        cells = {c: v for c in _KEPT if (v := row.get(c)) is not None and v == v and not isinstance(v, list)}
+        yield place, {c: told for c, v in cells.items() if (told := str(v).strip())}
+
+
+def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str, str]]]]:
+    """The table, and of each row its place and its cells that say something."""
+    path = _table_file(root, options)
+    rows: list[tuple[str, dict[str, str]]] = []
+    places: dict[str, str] = {}
+    for place, cells in _cells(path):
+        for column in empty_columns(cells, path.parent):
+            del cells[column]
         if "id" not in cells:
             raise UserError(f"{path}, {place}: no id; every row needs one of its own")
         if cells["id"] in places:

@@ -23,10 +23,11 @@ _GROUP = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset of an HDF5 file; without a name, all that the file holds."""
+    """One dataset of an HDF5 file, or the first of some names that is there, as `words`; without any, all it holds."""
 
     path: str
     name: str | None = None
+    words: tuple[str, ...] = ()
 
 
 def list_datasets(paths: Sequence[str | Path], seconds: float = 60.0) -> list[dict[str, tuple[int, ...]]]:
@@ -55,6 +56,19 @@ def read_datasets(
     return decode(Reader, groups, workers=1, seconds=seconds)
 
 
+def read_words(path: str | Path, names: Sequence[str], seconds: float = 60.0) -> list[str] | None:
+    """The strings or whole numbers, as text, of the first dataset (N,) among `names`; None where there is none.
+
+    Raises UserError when they cannot be read.
+    """
+    asked: Any = [[Entry(str(path), words=tuple(names))]]
+    [result] = decode(Reader, asked, workers=1, seconds=seconds)
+    if isinstance(result, Failure):
+        raise UserError(result.reason)
+    found: list[str] | None = result
+    return found
+
+
 class Reader:
     """What runs in the worker: a function from entries of one file to their contents."""
 
@@ -79,6 +93,8 @@ class Reader:
             ) from error
 
     def _content(self, opened: Any, entry: Entry) -> Any:
+        if entry.words:
+            return self._words(opened, entry)
         if entry.name is None:
             found = ((name, self._numbers(opened, name)) for name in opened)
             return {name: tuple(dataset.shape) for name, dataset in found if dataset is not None}
@@ -97,14 +113,32 @@ class Reader:
                 f"{entry.name} in {entry.path} cannot be read ({_first_line(error)}); fetch it again"
             )
 
+    def _words(self, opened: Any, entry: Entry) -> list[str] | None:
+        """Of strings of one length what each holds is told by its type, others are as long as they say."""
+        for name in entry.words:
+            found = self._own(opened, name)
+            if found is None or found.ndim != 1 or found.dtype.kind not in "SOiu":
+                continue
+            if found.size * found.dtype.itemsize > LARGEST:
+                raise Unreadable(f"{name} in {entry.path} claims {found.size} names; it is damaged")
+            return [
+                v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in found[()].tolist()
+            ]
+        return None
+
     def _numbers(self, opened: Any, name: str) -> Any:
         """The dataset of that name, if it holds numbers, and holds them in this very file."""
+        found = self._own(opened, name)
+        return found if found is not None and found.dtype.kind in "fiu" else None
+
+    def _own(self, opened: Any, name: str) -> Any:
+        """The dataset of that name, if its content lies in this very file."""
         if not isinstance(opened.get(name, getlink=True), self._h5py.HardLink):
             return None
         found = opened[name]
-        if not isinstance(found, self._h5py.Dataset) or found.dtype.kind not in "fiu":
+        if not isinstance(found, self._h5py.Dataset) or found.external or found.is_virtual:
             return None
-        return None if found.external or found.is_virtual else found
+        return found
 
 
 def _first_line(error: Exception) -> str:

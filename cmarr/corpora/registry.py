@@ -19,7 +19,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from cmarr.corpora.expected import Finding, Published
-from cmarr.corpora.inventory import inventory
+from cmarr.corpora.inventory import corpus_files, inventory
+from cmarr.corpora.text_files import guessed_encoding
 from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
 from cmarr.plugins import READERS, module_of
@@ -107,8 +108,18 @@ def corpus_published(
 def corpus_findings(
     kind: str, root: str | Path, utterances: Sequence[Utterance], /, *, dataset: str, **options: Any
 ) -> list[Finding]:
-    """What the reader has to tell of a corpus beside its utterances."""
-    return _call(kind, "findings", dataset, root, options, list(utterances)) or []
+    """What there is to tell of a corpus beside its utterances: by its reader, and of encodings that were guessed."""
+    found: list[Finding] = _call(kind, "findings", dataset, root, options, list(utterances)) or []
+    used = _call(kind, "files", dataset, root, options) or corpus_files(_root(root, dataset))
+    guesses = {path.name: guess for path in used if (guess := guessed_encoding(path))}
+    if guesses:
+        name, guess = next(iter(guesses.items()))
+        several = f"{len(guesses)} files are not UTF-8, as {name}: they were"
+        what = several if len(guesses) > 1 else f"{name} is not UTF-8; it was"
+        found.append(
+            Finding("warning", f"{what} read as {guess}, a guess", "save as UTF-8, lest letters are wrong")
+        )
+    return found
 
 
 def _reader(kind: str, dataset: str) -> ModuleType:

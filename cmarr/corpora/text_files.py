@@ -14,6 +14,9 @@ from cmarr.media.encodings import decoded
 LARGEST = 64 * 2**20
 """Bytes; a label file or a transcript is a thousand times smaller, so more than this is something else."""
 
+TEXTS = (".csv", ".tsv", ".txt", ".annotprocessed", ".wdseg")
+"""Endings of files that corpora keep text in."""
+
 _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)}
 
 
@@ -44,6 +47,13 @@ def text_of(content: bytes, name: str, note: Callable[[str], None] = lambda sent
     if guessed is not None:
         note(f"{name} is not marked as Unicode; it was read as {guessed}, a guess: save it as UTF-8")
     return text.translate(_WINDOWS).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+
+def guessed_encoding(path: Path) -> str | None:
+    """The encoding in which a text file was read, where that was guessed; none for a file that is none."""
+    if path.suffix.lower() not in TEXTS or not path.is_file() or path.stat().st_size > LARGEST:
+        return None
+    return decoded(path.read_bytes())[1]
 
 
 def read_table(

@@ -250,6 +250,7 @@ def try_extraction(
     """
     findings: list[Finding] = []
     given = unknown = 0
+    whole = 0.0
     for modality, source in sources.items():
         sizes = {u.id: len(u.text or "") + 1.0 for u in utterances} if modality == "t" else lengths
         trial = Trial(modality, source, utterances, headers, sizes)
@@ -264,7 +265,11 @@ def try_extraction(
             unknown += len(trial.having)
             continue
         given += trial.encoded
+        whole += trial.duration() or 0.0
         findings += trial.findings()
+    if whole > 0:
+        beside = f", beside {many(unknown, 'input')} not tried" if unknown else ""
+        findings.append(Finding("note", f"all of it: about {_time(whole)} on this machine{beside}"))
     if sources and not given and not unknown:
         findings.append(Finding("problem", "no utterance gives any features: there is nothing to train on"))
     return findings

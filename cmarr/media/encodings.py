@@ -153,8 +153,13 @@ def decoded(content: bytes) -> tuple[str, str | None]:
     if _damaged_utf8(content):
         return content.decode("utf-8", "replace"), "UTF-8 with damaged letters"
     best = max(_CANDIDATES, key=lambda candidate: _score(content[:SAMPLE], candidate))
-    if _score(content[:SAMPLE], best) < LIKELY:
-        best = next(c for c in _CANDIDATES if c.codec == "cp1252")
+    western = next(c for c in _CANDIDATES if c.codec == "cp1252")
+    text = content.decode(western.codec, "replace")
+    likely = _score(content[:SAMPLE], best) >= LIKELY
+    if (
+        not likely or content.decode(best.codec, "replace") == text
+    ):  # of equals, what most files are written in
+        return text, western.name
     return content.decode(best.codec, "replace"), best.name
 
 

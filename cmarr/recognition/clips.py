@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from cmarr.corpora.captions import ENDINGS, Said, read_captions, spoken
-from cmarr.corpora.clips import Options, guessed_encoding
+from cmarr.corpora.clips import Options
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import Header
 from cmarr.corpora.inventory import corpus_files
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.text_files import guessed_encoding, read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean, many
 from cmarr.media.clips import Failure
 from cmarr.media.endings import AUDIO, VIDEO
@@ -297,7 +297,11 @@ def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
     utterances, rejected = read_manifest(path, Options(allow_outside=allow_outside))
     guessed = guessed_encoding(path)
     for utterance in utterances:
-        told = (guessed,) if guessed and utterance.text else ()
+        told = (
+            (f"{path.name} is not UTF-8; it was read as {guessed}, a guess",)
+            if guessed and utterance.text
+            else ()
+        )
         yield Given(replace(utterance, id=printable(utterance.id)), warnings=told)
     for refused in rejected:
         yield Refusal(printable(refused.id), refused.reason)

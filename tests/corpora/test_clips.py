@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cmarr.corpora import clips
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.registry import corpus_findings, corpus_inventory, read_corpus
 from cmarr.errors import UserError
@@ -161,10 +160,10 @@ def test_a_file_on_no_disk_of_this_machine_costs_its_row(tmp_path, cell):
 def test_a_table_that_is_not_utf8_is_read_and_doctor_says_so(tmp_path):
     write(tmp_path, "id,text", "1,plain", "2,caf\xe9", encoding="latin1")
     assert [u.text for u in read(tmp_path)[0]] == ["plain", "café"]
-    (finding,) = clips.findings(tmp_path, [], clips.Options())
+    (finding,) = corpus_findings("manifest", tmp_path, [], dataset="mine")
     assert finding.level == "warning" and "Windows-1252" in finding.text
     write(tmp_path, "id,text", "1,café")
-    assert not clips.findings(tmp_path, [], clips.Options())
+    assert not corpus_findings("manifest", tmp_path, [], dataset="mine")
 
 
 def test_a_programs_word_for_nothing_is_an_empty_cell_and_is_counted(tmp_path):

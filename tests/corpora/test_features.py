@@ -45,6 +45,18 @@ def hdf5(root):
             file[name] = array
 
 
+def hdf5_with_ids(root):
+    with h5py.File(root / "speech.h5", "w") as file:
+        file["ids"] = IDS[::-1]
+        file["features"], file["lengths"] = TOGETHER[::-1], [3, 3, 3]
+
+
+def csv_of_steps(root):
+    parquet_of_steps(root)
+    pd.read_parquet(root / "speech.parquet").to_csv(root / "speech.csv", index=False)
+    (root / "speech.parquet").unlink()
+
+
 def parquet_of_steps(root):
     rows = [{"id": name, "f0": row[0], "f1": row[1]} for name, array in ARRAYS.items() for row in array]
     pd.DataFrame(rows).to_parquet(root / "speech.parquet")
@@ -69,7 +81,18 @@ def table_of_arrays(root):
 
 @pytest.mark.parametrize(
     "write",
-    [npy, npz_by_id, npz_with_ids, hdf5, parquet_of_steps, parquet_of_lists, folder, table_of_arrays],
+    [
+        npy,
+        npz_by_id,
+        npz_with_ids,
+        hdf5,
+        hdf5_with_ids,
+        csv_of_steps,
+        parquet_of_steps,
+        parquet_of_lists,
+        folder,
+        table_of_arrays,
+    ],
 )
 def test_every_form_gives_the_same(tmp_path, write):
     table(tmp_path)
@@ -102,6 +125,25 @@ def test_one_vector_an_utterance_and_lengths(tmp_path):
     np.savez(tmp_path / "video.npz", id=np.array(IDS), vision=TOGETHER, lengths=np.array([1, 2, 3]))
     assert [a.frames.shape for a in encode(tmp_path, "s")[1]] == [(1, 2)] * 3
     assert [a.frames.shape for a in encode(tmp_path, "v")[1]] == [(1, 2), (2, 2), (3, 2)]
+
+
+def test_names_that_look_like_numbers(tmp_path):
+    table(tmp_path, ids=["007", "010"], label=["happy", "sad"], speaker=["s1", "s2"])
+    (tmp_path / "speech.csv").write_text("id,f0,f1\n007,1,2\n007,3,4\n010,5,\n")
+    with h5py.File(tmp_path / "video.h5", "w") as file:
+        file["ids"], file["x"] = [b"007", b"010"], TOGETHER[:2]
+    seven, ten = encode(tmp_path, "s", ["007", "010"])[1]
+    assert seven.frames.tolist() == [[1, 2], [3, 4]] and "NaN" in ten.reason
+    assert [a.frames.shape for a in encode(tmp_path, "v", ["007", "010"])[1]] == [(3, 2)] * 2
+
+
+def test_cells_that_say_that_there_is_nothing(tmp_path):
+    table(tmp_path, label=["happy", "nan", "None"], text=["well", "nan", "None"])
+    npy(tmp_path)
+    utterances, _ = read_corpus("features", tmp_path, dataset="mine")
+    assert [u.label for u in utterances] == ["happy", None, None]
+    told = [f.text for f in corpus_findings("features", tmp_path, utterances, dataset="mine")]
+    assert told[0] == "cells that say nan, None or the like are read as empty: 2 of label, 1 of text"
 
 
 def test_an_utterance_without_an_array_lacks_the_modality(tmp_path):

@@ -7,7 +7,7 @@ import miniatures
 import pytest
 
 from cmarr.corpora.meld import published
-from cmarr.corpora.registry import read_corpus
+from cmarr.corpora.registry import corpus_findings, read_corpus
 from cmarr.errors import UserError
 from cmarr.folds.split import describe_rule, split
 
@@ -36,6 +36,8 @@ def test_apostrophes_of_another_encoding_become_apostrophes(tmp_path):
     path = tmp_path / "dev_sent_emo.csv"
     path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))  # not UTF-8 any more
     assert read(tmp_path)[0][0].text == "Oh my God, he’s lost it."
+    (finding,) = corpus_findings("meld", tmp_path, [], dataset="meld")
+    assert finding.text == "dev_sent_emo.csv is not UTF-8; it was read as Windows-1252 (Western), a guess"
 
 
 def test_the_official_split_says_that_speakers_recur(tmp_path):
