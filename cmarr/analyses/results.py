@@ -300,6 +300,15 @@ def scores_frame(
     return pd.DataFrame(rows)
 
 
+def beside_frame(
+    names: Mapping[str, str], summaries: Summaries, comparisons: Comparisons, metric: str
+) -> pd.DataFrame:
+    """The rows of a results table: each method as it stands, and below it what `names` calls its other form."""
+    plain = scores_frame({name: summaries[name] for name in names}, metric, {})
+    others = scores_frame({name: summaries[name] for name in names.values()}, metric, comparisons)
+    return pd.concat([plain, others]).sort_index(kind="stable").reset_index(drop=True)
+
+
 def tests_frame(study: Study, rows: Sequence[str]) -> pd.DataFrame:
     """A row a condition and pair: difference of the primary metric, interval, p, p corrected for the table, verdict."""
     metric = primary(study.task)

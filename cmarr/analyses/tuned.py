@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
-from cmarr.analyses.results import scores_frame
+from cmarr.analyses.results import beside_frame
 from cmarr.analyses.study import Study, deterministic
 from cmarr.errors import many
 from cmarr.evaluation.comparison import MODELS, Comparisons, compare_pairs
@@ -64,7 +64,7 @@ def tuned_section(found: Tuned | None, task: Task, *, cluster: str) -> Section:
         f"tuned-{metric.lower()}",
         f"{LABELS.get(metric, metric)}{unit(metric)}: every method as it stands and after the search, mean "
         "[95 % interval] ± deviation over folds, over seeds.",
-        both_frame(found, metric),
+        beside_frame(found.names, found.summaries, found.comparisons, metric),
         notes,
     )
     gained = Table(
@@ -73,18 +73,6 @@ def tuned_section(found: Tuned | None, task: Task, *, cluster: str) -> Section:
         gains_frame(found, metric),
     )
     return Section("tuned", TITLE, (), [Points(verdicts(found, metric)), scores, gained])
-
-
-def both_frame(found: Tuned, metric: str) -> pd.DataFrame:
-    """The rows of a results table: each method as it stands, and below it tuned."""
-    plain = {name: found.summaries[name] for name in found.names}
-    searched = {name: found.summaries[name] for name in found.names.values()}
-    rows = zip(
-        scores_frame(plain, metric, {}).to_dict("records"),
-        scores_frame(searched, metric, found.comparisons).to_dict("records"),
-        strict=True,
-    )
-    return pd.DataFrame([row for pair in rows for row in pair])
 
 
 def gains_frame(found: Tuned, metric: str) -> pd.DataFrame:

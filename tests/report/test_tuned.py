@@ -2,7 +2,8 @@
 
 import pytest
 
-from cmarr.analyses.tuned import Tuned, both_frame, gains_frame, tuned_section, verdicts
+from cmarr.analyses.results import beside_frame
+from cmarr.analyses.tuned import Tuned, gains_frame, tuned_section, verdicts
 from cmarr.evaluation.comparison import MODELS
 
 NAMES = {"cmarr": "cmarr, tuned", "masked": "masked, tuned"}
@@ -24,7 +25,7 @@ def found(make_summary, make_comparison, emotions) -> Tuned:
 
 
 def test_both_rows_of_a_method_stand_together_and_the_best_tuned_one_is_bold(found):
-    frame = both_frame(found, "UAR")
+    frame = beside_frame(found.names, found.summaries, found.comparisons, "UAR")
     assert list(frame["method"]) == ["cmarr", "cmarr, tuned", "masked", "masked, tuned"]
     assert list(frame["avg6"]) == [
         "70.00 [67.0, 73.0] ± 2.0",
