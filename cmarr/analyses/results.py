@@ -21,6 +21,7 @@ from cmarr.modalities import NAMES
 from cmarr.report.notes import (
     closed_forms,
     describe_normalisation,
+    describe_scarcity,
     describe_selection,
     difference,
     footnotes,
@@ -482,8 +483,8 @@ _PAIR = ("WAR", "UAR")
 def section(study: Study) -> Section:
     """Table 2 of this study: on the page, as a table of its own, and for the last lines of a run."""
     task, paper = study.task, table_2(study.dataset)
-    transductive = describe_normalisation(study.settings)
-    paper = None if transductive else paper  # which had no clip of a test speaker
+    different = describe_normalisation(study.settings) + describe_scarcity(study.settings)
+    paper = None if different else paper  # which had no clip of a test speaker, and every label
     published = with_avg7(paper) if paper else None
     notes = partial(
         footnotes,
@@ -493,7 +494,7 @@ def section(study: Study) -> Section:
         selection=describe_selection(
             study.settings["selection"], task, study.settings["refit"], closed_forms(study.settings)
         )
-        + transductive,
+        + different,
         folds=study.leakage,
         features=study.features,
         cluster=study.cluster,

@@ -246,6 +246,29 @@ def describe_normalisation(settings: Mapping[str, Any]) -> str:
     )
 
 
+def describe_scarcity(settings: Mapping[str, Any]) -> str:
+    """What stands beside every score of a study in which labels or modalities were held back in training; else ''."""
+    made = {name: settings.get("made_by", {}).get(name, {}).get("train", {}) for name in settings["methods"]}
+    kept = {name: own.get("labels", 1.0) for name, own in made.items()}
+    lost = {name: own.get("holes", 0.0) for name, own in made.items()}
+    told = [
+        sentence.format(f"{100 * share:g} %")
+        + ("" if set(by.values()) == {share} else f" ({', '.join(n for n in by if by[n] == share)})")
+        for by, full, sentence in (
+            (kept, 1.0, "**Few labels**: {} of the training utterances kept their label"),
+            (
+                lost,
+                0.0,
+                "**Holes in training**: {} of the modalities of training utterances were taken away, at random",
+            ),
+        )
+        for share in sorted(set(by.values()) - {full})
+    ]
+    return "".join(f" {sentence}." for sentence in told) + (
+        " These numbers stand beside none of a study that learns from everything." if told else ""
+    )
+
+
 def closed_forms(settings: Mapping[str, Any]) -> list[str]:
     """The methods of a report's settings that learn from validation speakers, too."""
     made = {name: settings.get("made_by", {}).get(name, {}) for name in settings["methods"]}

@@ -7,7 +7,7 @@ from cmarr.analyses.summary import trained, winner_sentence
 from cmarr.errors import listed, many
 from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.summary import summarise
-from cmarr.report.notes import footnotes, nothing_can_be_shown, results_markdown, verdicts
+from cmarr.report.notes import describe_scarcity, footnotes, nothing_can_be_shown, results_markdown, verdicts
 from cmarr.task import Task
 from tests.report.studies import predictions
 
@@ -32,6 +32,15 @@ def test_the_notes_say_how_the_numbers_came_about(make_summary, emotions):
     assert "**Only 10 speakers**" in text
     assert "Bold: better than every other method" in text
     assert "'-'" not in text  # every condition could be met
+
+
+def test_what_was_held_back_in_training_stands_beside_the_scores():
+    usual, few = {"train": {"labels": 1.0, "holes": 0.0}}, {"train": {"labels": 0.15, "holes": 0.3}}
+    settings = {"methods": ["a", "b"], "made_by": {"a": usual, "b": usual}}
+    assert describe_scarcity(settings) == describe_scarcity({"methods": ["a"]}) == ""
+    told = describe_scarcity(settings | {"made_by": {"a": few, "b": few}})
+    assert "**Few labels**: 15 % of the training" in told and "**Holes in training**: 30 %" in told
+    assert "their label (b)." in describe_scarcity(settings | {"made_by": {"a": usual, "b": few}})
 
 
 def test_twenty_clusters_need_no_warning_and_a_lone_method_no_bold(make_summary, emotions):
