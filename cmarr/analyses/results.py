@@ -19,7 +19,6 @@ from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
 from cmarr.evaluation.summary import fold_table, long_table
 from cmarr.modalities import NAMES
 from cmarr.report.notes import (
-    closed_forms,
     describe_normalisation,
     describe_scarcity,
     describe_selection,
@@ -491,10 +490,7 @@ def section(study: Study) -> Section:
         study.summaries,
         task,
         dataset=study.dataset,
-        selection=describe_selection(
-            study.settings["selection"], task, study.settings["refit"], closed_forms(study.settings)
-        )
-        + different,
+        selection=describe_selection(study.settings, task) + different,
         folds=study.leakage,
         features=study.features,
         cluster=study.cluster,

@@ -13,7 +13,6 @@ from cmarr.modalities import NAMES
 from cmarr.report.notes import (
     FEW,
     ONE_SEED,
-    closed_forms,
     describe_normalisation,
     describe_selection,
     nothing_can_be_shown,
@@ -160,10 +159,7 @@ def section(study: Study) -> Section:
         study,
         features=study.features,
         fold_rule=study.leakage,
-        selection=describe_selection(
-            study.settings["selection"], study.task, study.settings["refit"], closed_forms(study.settings)
-        )
-        + describe_normalisation(study.settings),
+        selection=describe_selection(study.settings, study.task) + describe_normalisation(study.settings),
         cluster=study.cluster,
     )
 

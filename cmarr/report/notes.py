@@ -214,19 +214,24 @@ def _seeds(summaries: Summaries) -> str:
     return many(counts.pop(), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
 
 
-def describe_selection(rule: str, task: Task, refit: bool = False, closed: Sequence[str] = ()) -> str:
-    """A sentence or two for the foot of a table; closed: methods that need no validation group, and learn from it."""
+def describe_selection(settings: Mapping[str, Any], task: Task) -> str:
+    """A sentence or two for the foot of a table, of a report's settings."""
     measure = "lowest validation MAE" if task.regression else "highest validation UAR"
     over = {
         "mean7": "averaged over the seven conditions",
         "avg6": "averaged over the six incomplete conditions",
     }
-    sentence = f"Epoch kept: {measure} {over.get(rule, 'with all modalities')}; ties to the earliest."
-    if refit:
+    where = over.get(settings["selection"], "with all modalities")
+    sentence = f"Epoch kept: {measure} {where}; ties to the earliest."
+    inner, again = settings["selection_folds"], "on training and validation data together."
+    if inner > 1:
         sentence += (
-            " The models were then trained anew for as many epochs, on training and validation data together."
+            f" {inner} groups of speakers chose in turn, one of them the validation speakers; for the middle of what "
+            f"they chose the models were then trained anew, {again}"
         )
-    if closed:
+    elif settings["refit"]:
+        sentence += f" The models were then trained anew for as many epochs, {again}"
+    if closed := closed_forms(settings):
         sentence += (
             f" Fitted in one step, on training and validation data together: {', '.join(closed)}; how strong the "
             "penalty is, and how sure the answer, is chosen on speakers that are left out in turn."

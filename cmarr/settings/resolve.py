@@ -115,6 +115,7 @@ def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, A
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
+        "selection_folds": settings.train.selection_folds,
         "refit": settings.train.refit,
         **_normalise(settings),
         "features": {m: _features(settings, m) for m in NAMES.values()},

@@ -48,6 +48,7 @@ def write_costs(
     """
     kept = (
         "fold", "seed", "seconds", "core_seconds", "epochs", "best_epoch", "parameters", "peak_memory_bytes", "device",
+        "refit_epochs", "inner",
     )  # fmt: skip
     write_json(
         path,
@@ -56,7 +57,7 @@ def write_costs(
             "core_seconds": sum(o["core_seconds"] for o in outcomes),
             "peak_memory_bytes": max(o["peak_memory_bytes"] for o in outcomes),
             "parameters": max(o["parameters"] for o in outcomes),
-            "trainings": [{key: o[key] for key in kept} for o in outcomes],
+            "trainings": [{key: o[key] for key in kept if key in o} for o in outcomes],
             **({"search": list(search)} if search else {}),
         },
     )

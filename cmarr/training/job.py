@@ -20,7 +20,7 @@ from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
 from cmarr.features.shards import load_features
 from cmarr.files import read_json, write_json
-from cmarr.folds.files import read_folds
+from cmarr.folds.files import Fold, read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
@@ -28,6 +28,7 @@ from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method, method_class
 from cmarr.task import Task
+from cmarr.training.inner_folds import inner_folds, inner_phase, over_inner_folds
 from cmarr.training.loop import diagnostics, fit
 from cmarr.training.progress import Checkpoint, Clock, Kept, Progress
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
@@ -85,7 +86,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         return done
     clock = Clock()
     try:
-        again = job.train["refit"] or _learns_from_both(job)
+        again = job.train["refit"] or job.train["selection_folds"] > 1 or _learns_from_both(job)
         start, outcome = _refitted(job, tick) if again else _selected(job, tick)
     except UserError as error:
         raise UserError(f"method {job.method}, fold {job.fold}, seed {job.seed}: {error}") from None
@@ -118,8 +119,9 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     model = Model(start.method, start.normaliser, start.prior, job.task, description)
     save_model(job.folder / f"{job.name}.safetensors", model)
     write_json(result, outcome)
-    for checkpoint in (_checkpoint(job), _checkpoint(job, "refit")):
-        checkpoint.clear()
+    inner = (inner_phase(number) for number in range(2, job.train["selection_folds"] + 1))
+    for phase in ("", "refit", *inner):
+        _checkpoint(job, phase).clear()
     _chosen(job).unlink(missing_ok=True)
     out: dict[str, Any] = read_json(
         result
@@ -139,9 +141,11 @@ class _Start:
     terms: Mapping[str, int]
 
 
-def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
-    """Train on the training split, keep what is best on validation data."""
-    train, validation = _stores(job, "train", "validation")
+def _selected(
+    job: TrainingJob, tick: Callable[[], None], fold: Fold | None = None, phase: str = ""
+) -> tuple[_Start, dict[str, Any]]:
+    """Train on the training split of the job's fold, or of another, keep what is best on validation data."""
+    train, validation = _stores(job, "train", "validation", fold=fold)
     start = _start(job, train)
     held = job.unpacked is None
     train, validation = train.to(job.device, values=held), validation.to(job.device, values=held)
@@ -150,7 +154,7 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     counts |= {"labelled_utterances": told} if told < len(train) else {}
     if isinstance(start.method, ClosedForm):
         return start, counts | _fit_closed_form(job, start, train, validation)
-    progress = _fit(job, start, train, validation, tick, _checkpoint(job))
+    progress = _fit(job, start, train, validation, tick, _checkpoint(job, phase))
     concluded = _conclude(job, start, train, validation)
     return start, counts | concluded | {
         "best_epoch": progress.best_epoch,
@@ -163,13 +167,37 @@ def _selected(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     }
 
 
+def _on_inner_folds(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
+    """What `_selected` comes to; with `selection_folds`, its epochs and scores over all inner folds.
+
+    The first inner fold is the job's own, whose curves and calibration stay.
+    """
+    count = job.train["selection_folds"]
+    if count > 1 and job.train["labels"] < 1:
+        raise UserError(
+            "train.selection_folds chooses by the labels that train.labels takes away; set one to 1"
+        )
+    outcome = _selected(job, tick)[1]
+    if count < 2 or "kept" not in outcome:  # what is fitted in one step has no epoch to choose
+        return outcome
+    folds = inner_folds(_fold(job), by_id(job.manifest), count)
+    others = [_selected(job, tick, fold, inner_phase(i))[1] for i, fold in enumerate(folds, 2)]
+    every = [outcome, *others]
+    return outcome | {
+        "kept": over_inner_folds([one["kept"] for one in every]),
+        "best_score": sum(one["best_score"] for one in every) / len(every),
+        "inner": [{key: one[key] for key in ("best_epoch", "best_score", "epochs")} for one in every],
+        **{key: sum(one[key] for one in every) for key in ("seconds", "core_seconds")},
+    }
+
+
 def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
-    """Choose the epochs as `_selected` does, and train anew, for as many, on training and validation data.
+    """Choose the epochs as `_on_inner_folds` does, and train anew, for as many, on training and validation data.
 
     Scores and curves are those of the choice; what was chosen lies in a file until the whole job is done.
     """
     if not _chosen(job).is_file():
-        write_json(_chosen(job), _selected(job, tick)[1])
+        write_json(_chosen(job), _on_inner_folds(job, tick))
     outcome = read_json(_chosen(job))
     (both,) = _stores(job, "both")
     start = _start(job, both)
@@ -293,9 +321,14 @@ def _learns_from_both(job: TrainingJob) -> bool:
     return getattr(own, "learn_from", "training") == "both"
 
 
-def _stores(job: TrainingJob, *parts: str) -> list[Store]:
-    """The utterances of the fold's 'train', 'validation', or of 'both', but those without any modality."""
-    fold = next(f for f in read_folds(job.folds) if f.number == job.fold)
+def _fold(job: TrainingJob) -> Fold:
+    return next(f for f in read_folds(job.folds) if f.number == job.fold)
+
+
+def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Store]:
+    """The utterances of 'train', 'validation', or of 'both', but those without any modality; of the job's fold, or of
+    another."""
+    fold = fold or _fold(job)
     utterances, features = by_id(job.manifest), load_features(job.features, job.unpacked)
     ids = {
         "train": fold.train,

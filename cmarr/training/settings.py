@@ -58,6 +58,12 @@ class Train(Section):
         "epochs whose mean score decides: an epoch counts as the mean of the last so many up to it. More than 1 where "
         "few validation speakers make single scores jump",
     )
+    selection_folds: Count = setting(
+        1,
+        "groups of speakers that choose the number of epochs in turn, one of them the validation speakers; the middle "
+        "of what they choose is then trained on all of them, as refit does. So many times the time. 1 = the validation "
+        "speakers alone",
+    )
     masks: Literal["sample", "batch"] = setting(
         "sample",
         "sample = each utterance of a batch draws its own condition; batch = one draw for the whole batch",

@@ -80,8 +80,8 @@ class Trainings:
     def job(self, folder: Path, fold: int, seed: int, trial: int, search: bool = False) -> TrainingJob:
         """One training; what it leaves unfinished lies in `folder`. A search only chooses: it is not refitted."""
         settings, trials = self.settings, self.settings["trials"]
-        own = {"refit": False} if search else {}
-        final = settings["train"]["refit"] and not search and len(trials) > 1
+        own = {"refit": False, "selection_folds": 1} if search else {}
+        final = _trainings(settings["train"]) > 1 and not search and len(trials) > 1
         place = folder / "refitted" if final else folder
         return TrainingJob(
             method=settings["method"],
@@ -112,7 +112,7 @@ class Trainings:
             threads=train["threads"],
             label=self.label,
             unit="epoch",
-            units_per_job=train["epochs"] * (2 if jobs[0].train["refit"] else 1),
+            units_per_job=train["epochs"] * _trainings(jobs[0].train),
             device=self.device,
             cluster=self.cluster,
         )
@@ -126,3 +126,9 @@ class Trainings:
             {"trial": trial, "fold": fold, "score": outcome["best_score"], "set": trials[trial]}
             for (trial, fold), outcome in zip(tried, scored, strict=True)
         ]
+
+
+def _trainings(train: Mapping[str, Any]) -> int:
+    """How often a method is trained for one result: on each inner fold, and anew on everything."""
+    inner: int = train["selection_folds"]
+    return inner + (1 if inner > 1 or train["refit"] else 0)

@@ -47,6 +47,7 @@ TRAIN = {
     "masks": "sample",
     "mask_conditions": "seven",
     "refit": False,
+    "selection_folds": 1,
 }
 
 

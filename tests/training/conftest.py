@@ -44,6 +44,7 @@ TRAIN = {
     "masks": "sample",
     "mask_conditions": "seven",
     "refit": False,
+    "selection_folds": 1,
     "threads": 1,
     "labels": 1.0,
     "holes": 0.0,

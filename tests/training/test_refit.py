@@ -155,7 +155,9 @@ class TestStage:
 
 
 def test_a_table_says_so():
-    assert "trained anew" not in describe_selection("mean7", Task())
-    assert describe_selection("mean7", Task(), refit=True).endswith(
+    usual = {"selection": "mean7", "selection_folds": 1, "refit": False, "methods": []}
+    assert "trained anew" not in describe_selection(usual, Task())
+    assert describe_selection(usual | {"refit": True}, Task()).endswith(
         "on training and validation data together."
     )
+    assert "3 groups of speakers chose in turn" in describe_selection(usual | {"selection_folds": 3}, Task())
