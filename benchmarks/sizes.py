@@ -1,4 +1,7 @@
-"""Sizes that benchmarks share: of the features that the MMIN family published, and of the networks."""
+"""Sizes that benchmarks share: of the features that the MMIN family published, and of the networks.
+
+python -m benchmarks.sizes      the parameters of each, and of the models that they start from
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ import torch
 from torch import nn
 
 from cmarr.methods.protocol import Started
-from cmarr.methods.registry import build_method
+from cmarr.methods.registry import build_method, method_class
 from cmarr.task import Task
 
 SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
@@ -39,10 +42,28 @@ RUNS: dict[str, Run] = {
 def build(
     method: str, settings: dict[str, Any], first_stage: bool = False, dims: dict[str, int] = DIMS
 ) -> nn.Module:
-    """A method with random weights, ready to be trained."""
+    """A method with random weights, ready to be trained, or with `first_stage` the model that it starts from.
+
+    settings: of the method; the model that it starts from takes those of them that it has, too.
+    """
     torch.manual_seed(0)
-    made = build_method(method, dims, TASK, settings, first_stage=first_stage)
+    first = getattr(method_class(method), "first_stage", None)
+    taken = {} if first is None else {k: v for k, v in settings.items() if k in first.Settings.model_fields}
+    if first_stage:
+        return build_method(method, dims, TASK, taken, first_stage=True).train()
+    made = build_method(method, dims, TASK, settings)
     if isinstance(made, Started):
-        taken = {key: settings[key] for key in made.first_stage_takes if key in settings}
         made.start_from(build_method(method, dims, TASK, taken, first_stage=True))
     return made.train()
+
+
+def main() -> None:
+    """Print a line a method."""
+    for title, (name, settings, _) in RUNS.items():
+        for first in [False, True][: 1 + hasattr(method_class(name), "first_stage")]:
+            count = sum(p.numel() for p in build(name, settings, first).parameters())
+            print(f"{title + ', stage 1' * first:28} {count:>12,}")
+
+
+if __name__ == "__main__":
+    main()

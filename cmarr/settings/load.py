@@ -148,8 +148,11 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
     known = {path for path, _ in _leaves(raw)}
+    methods = raw.get("method")
     for path, _ in _leaves(preset):
-        if path not in known:
+        # A params.yaml of before a method was there has no section of it: that method is as it is declared.
+        younger = path[0] == "method" and isinstance(methods, Mapping) and path[1] not in methods
+        if path not in known and not younger:
             raise UserError(
                 f"{source}: the key {'.'.join(path)!r} is missing; preset {name!r} has a value for it"
             )

@@ -34,6 +34,9 @@ SETTINGS = {
     "cif_mmin": {"d": 32, "blocks": 2},
     "dicmor": {"flow_steps": 2, "blocks": 1, "depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+    "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+    "momke": {"depth": 1},
+    "cyin": {"hidden": 64, "bottleneck": 16, "blocks": 1, "translation_weight": 0.5},
 }
 FIRST = {
     "mmin": {"d": 32},
@@ -41,6 +44,7 @@ FIRST = {
     "cif_mmin": {"d": 32},
     "dicmor": {"depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+    "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
 }
 
 

@@ -21,6 +21,9 @@ ENCODERS = {
     "cif_mmin": lambda method, m: [method.encoders[m], method.invariant[m]],
     "dicmor": lambda method, m: [method.encoders[m]],
     "mcur": lambda method, m: [method.recogniser.backbone.encoders[m]],
+    "cmad": lambda method, m: [method.recogniser.backbone.encoders[m]],
+    "momke": lambda method, m: [method.projections[m]],
+    "cyin": lambda method, m: [method.bottlenecks[m]],
 }
 """Method of ours -> the networks that read a modality's features."""
 

@@ -81,8 +81,15 @@ def test_a_preset_cannot_be_its_own_base(tmp_path):
         read_preset("one", tmp_path)
 
 
+def test_a_params_yaml_of_before_a_method_leaves_it_as_it_is_declared():
+    """Presets that came with it have values for it, and that file no section to take them."""
+    assert "cmad" not in read_yaml(PARAMS)["method"]
+    found = load_settings(PARAMS, PRESETS, over={"preset": "paper-frozen"}).method.cmad
+    assert (found.d, found.train) == (64, {"mask_conditions": "cmad"})
+
+
 def test_presets_set_only_keys_that_exist_and_are_auto():
-    params = read_yaml(PARAMS)
+    params = read_yaml(ROOT / "params.yaml")
 
     def check(overrides, section):
         for key, value in overrides.items():
