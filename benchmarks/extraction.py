@@ -33,8 +33,8 @@ from cmarr.encoders.wav2vec2 import Wav2vec2
 from cmarr.features.extract import extract
 from cmarr.features.shards import read_features
 from cmarr.media import video
-from cmarr.media.audio import RATE, read_audio
-from cmarr.media.clips import Clip
+from cmarr.media.audio import read_audio
+from cmarr.media.clips import RATE, Clip
 from cmarr.media.detectors import SEARCH, build_detector
 from cmarr.media.faces import FaceReader, Faces, cut
 from cmarr.media.gradients import FaceGradients

@@ -350,11 +350,13 @@ def serve(
     POST /invocations takes {"inputs": [{"text": "..."}, {"audio": "<base64>"}]}, as `mlflow models serve` does.
     SIGTERM or Ctrl-C let the requests that are under way finish.
     """
+    from cmarr.extras import require
     from cmarr.serving.requests import bounds
 
     try:
         allowed, most = bounds(vars(limits))
         bounds({"max_megabytes": max_request_megabytes})
+        require("serve")
         from cmarr.serving.server import listen
         from cmarr.serving.server import serve as run
         from cmarr.serving.service import Service

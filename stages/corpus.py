@@ -3,9 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.registry import corpus_inventory, read_corpus, reader_options
-from cmarr.doctor.fairness import describe, face_rate, measure
 from cmarr.encoders import hashing, hog, logmel
 from cmarr.encoders.registry import build_encoder
 from cmarr.execution.local import worker_count
@@ -29,6 +27,9 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("corpus")
     kind, options, root = settings["kind"], settings["options"], corpus_root(settings["root"])
     if kind == "demo":
+        from cmarr.corpora.demo.generate import generate
+        from cmarr.doctor.fairness import describe, face_rate, measure
+
         machine, wanted = paths.settings("run"), reader_options(kind, dataset, options).model_dump()
         workers = worker_count(machine["workers"])
         generate(root, workers=workers, cluster=cluster_of(machine), **wanted)

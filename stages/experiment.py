@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import UserError, did_you_mean
+from cmarr.extras import extra
 from stages.paths import Paths
 
 WORKSPACE = "workspace"
@@ -30,9 +31,10 @@ def copy_predictions(revision: str, dataset: str, folder: Path, methods: Sequenc
         for name in _chosen(there, methods, revision, dataset):
             shutil.copytree(there[name], folder / name)
         return
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc_data.index import DataIndexDirError
+    with extra("study"):
+        from dvc.api import DVCFileSystem
+        from dvc.exceptions import DvcException
+        from dvc_data.index import DataIndexDirError
 
     try:
         held = DVCFileSystem(".", rev=revision)

@@ -8,11 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
-import dvc.api
-from dvc.exceptions import DvcException
-
 from cmarr.analyses.sensitivity import read_results, with_result, write_results
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import objective
 from cmarr.settings.grid import Point, curves, studied
@@ -20,6 +18,10 @@ from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from stages.paths import Paths
 from stages.stage import located
+
+with extra("study"):
+    import dvc.api
+    from dvc.exceptions import DvcException
 
 
 def main() -> None:

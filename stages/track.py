@@ -7,6 +7,7 @@ import sys
 
 from cmarr.corpora.registry import corpus_inventory
 from cmarr.errors import UserError
+from cmarr.extras import require
 from cmarr.files import digest, file_digest, folder_digest, read_json
 from cmarr.recognition.trained import of_study
 from cmarr.serving.register import register
@@ -18,6 +19,7 @@ from stages.stage import root, run
 
 
 def main(dataset: str) -> None:
+    require("study")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     paths = Paths(dataset)
     _warn_of_a_changed_corpus(dataset, paths)

@@ -36,6 +36,8 @@ NOT_RUN = {
     r"make (demo|test)$": "makes an environment of 6 GB; the gate runs them",
     r"make ui$": "does not end",
     r"make cluster$": "adds Ray to the environment; the gate runs it, for `make test` depends on it",
+    r"pip install ": "needs an index; tests/test_install.py holds that the extras exist",
+    r"docker (build|run) ": "needs Docker's daemon; tests/test_install.py reads the Dockerfile",
     r"ray (start|status|stop|get-auth-token)": "acts on a whole machine; tests/test_cluster.py starts nodes in "
     "Ray's own way, tests/test_docs.py has Ray parse the words",
     r"export RAY_AUTH_MODE=": "of the shell that the user types in",

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
+from cmarr.extras import extra
 from cmarr.media.faces_file import FEW, NAME, SeenFaces, face_share, face_shares, few_faces, read_faces
 from cmarr.report.page import Section, Strip, Strips
 
@@ -54,6 +54,9 @@ def strip(one: SeenFaces) -> Strip:
     gap = np.full((size, GAP), 255, np.uint8)
     row = [part for patch in one.patches for part in (patch, gap)][:-1]
     image = np.concatenate(row, axis=1)
+    with extra("media"):
+        import cv2
+
     written, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not written:
         raise RuntimeError("OpenCV cannot write JPEG")

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cmarr.corpora.text_files import read_text
+from cmarr.extras import extra
 
 ENDINGS = (".ssa", ".ass", ".srt", ".vtt")
 """Of caption files, the most telling last."""
@@ -33,7 +34,8 @@ def read_captions(path: str | Path, note: Callable[[str], None] = lambda sentenc
     SubRip, WebVTT and Advanced SubStation, told by their content. `note` as in `read_text`. Raises Unreadable for a
     file that cannot be opened or is far too large for text.
     """
-    import pysubs2
+    with extra("media"):
+        import pysubs2
 
     text = read_text(path, note)
     substation = text.find("[Events]")

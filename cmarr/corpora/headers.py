@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.errors import Unreadable
+from cmarr.extras import extra
 from cmarr.media.clips import Failure, require_file
 from cmarr.media.worker_pool import decode
 from cmarr.progress import progress
@@ -112,7 +113,8 @@ class Opener:
 def _header(path: str) -> Header | Failure:
     if not path.lower().endswith(SOUND):
         return _film(path)
-    import soundfile
+    with extra("media"):
+        import soundfile
 
     try:
         header = soundfile.info(path)
@@ -128,7 +130,8 @@ def _header(path: str) -> Header | Failure:
 
 
 def _film(path: str) -> Header | Failure:
-    import av
+    with extra("media"):
+        import av
 
     from cmarr.media.containers import open_media, spans_of, video_tracks
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 
 from cmarr.damage.kinds import KINDS
 from cmarr.errors import Unreadable
+from cmarr.extras import extra
 from cmarr.media.audio import read_audio
 from cmarr.media.clips import Clip, clip_of
 from cmarr.utterance import Utterance
+
+with extra("media"):
+    import cv2
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -74,12 +77,12 @@ class Babble:
 
 
 def with_noise(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
-    """Samples (N,) plus noise (N,) scaled to `snr` dB, by torchaudio; infinity adds nothing."""
-    import torch
-    from torchaudio.functional import add_noise
-
-    mixed = add_noise(torch.from_numpy(samples), torch.from_numpy(noise), torch.tensor(float(snr)))
-    return np.asarray(mixed)
+    """Samples (N,) plus noise (N,) scaled so that the one has `snr` dB more energy; infinity adds nothing."""
+    energies = [float(np.square(part, dtype=np.float64).sum()) for part in (samples, noise)]
+    if not energies[1]:
+        return samples
+    scale = np.sqrt(energies[0] / energies[1]) * 10 ** (-snr / 20)
+    return samples + np.float32(scale) * noise
 
 
 def choose_talkers(
@@ -201,11 +204,21 @@ def _another(word: str, words: Sequence[str], place: float) -> str:
 
 def word_error_rate(truths: Sequence[str], received: Sequence[str]) -> float:
     """Edit distance in words over all utterances, divided by the words that were spoken."""
-    from torchaudio.functional import edit_distance
-
     spoken = sum(len(text.split()) for text in truths)
-    wrong = sum(edit_distance(a.split(), b.split()) for a, b in zip(truths, received, strict=True))
+    wrong = sum(_edits(a.split(), b.split()) for a, b in zip(truths, received, strict=True))
     return wrong / spoken if spoken else 0.0
+
+
+def _edits(first: Sequence[str], second: Sequence[str]) -> int:
+    """Fewest words to insert, delete or replace that turn one sequence into the other (Levenshtein)."""
+    row = list(range(len(second) + 1))  # of the words so far of `first`, against each beginning of `second`
+    for word in first:
+        before, row[0] = row[0], row[0] + 1
+        for place, other in enumerate(second, start=1):
+            replaced = before + (word != other)
+            before = row[place]
+            row[place] = min(replaced, before + 1, row[place - 1] + 1)
+    return row[-1]
 
 
 def damaged(

@@ -21,6 +21,7 @@ from cmarr.encoders.at_hand import RANKED, lacking
 from cmarr.encoders.registry import placed, takes_device
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
+from cmarr.extras import extra
 from cmarr.features.source import source_of
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.settings.load import load_settings
@@ -203,7 +204,8 @@ def _fetched(modality: str, name: str, model: str) -> Finding:
 @cache
 def _reachable() -> bool:
     """Whether the model hub answers; extraction fetches from it, the doctor does not."""
-    from huggingface_hub import constants
+    with extra("encoders"):
+        from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT)
     if constants.HF_HUB_OFFLINE:

@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
 
-import av
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from cmarr.extras import extra
 from cmarr.features.shards import FeatureTable
 from cmarr.media.mtcnn import Mtcnn
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
 from cmarr.utterance import FeatureSequence, Utterance
+
+with extra("media"):
+    import av
 
 HELD = 0.5
 """Share of a target's within-class variance that its leading principal components hold together."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header
@@ -10,9 +11,11 @@ from cmarr.doctor.extraction import BEYOND
 from cmarr.encoders.faces import see_faces, spread
 from cmarr.errors import many
 from cmarr.media.clips import Failure
-from cmarr.media.faces import FaceReader
 from cmarr.media.faces_file import FEW, face_share, few_faces
 from cmarr.utterance import Utterance
+
+if TYPE_CHECKING:
+    from cmarr.media.faces import FaceReader
 
 FAR = 5.0
 """Times the length of its file at which an utterance cannot end, whatever was rounded."""
@@ -44,7 +47,7 @@ def media_findings(utterances: Sequence[Utterance], headers: Mapping[str, Header
 
 
 def face_findings(
-    utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
+    utterances: Sequence[Utterance], reader: "Callable[[], FaceReader]", workers: int, seconds: float
 ) -> list[Finding]:
     """Search faces, as extraction will, in utterances spread over speakers and classes."""
     sample = spread(utterances)

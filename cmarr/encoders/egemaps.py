@@ -9,7 +9,6 @@ from cmarr.declaration import Count, NotNegative, Section, setting
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.protocol import libraries
 from cmarr.errors import UserError
-from cmarr.media.egemaps import WIDTHS, EgemapsRows
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
@@ -37,6 +36,8 @@ class Egemaps:
                 "encoders.speech: egemaps needs the package opensmile, which is not installed; `pip install "
                 "'cmarr[opensmile]'`, or take logmel"
             )
+        from cmarr.media.egemaps import WIDTHS, EgemapsRows
+
         self.settings, self.workers, self.seconds = settings, workers, seconds
         self.dim = WIDTHS[settings.level]
         self.reader = partial(EgemapsRows, settings.level, settings.pool, settings.trim)
@@ -46,7 +47,7 @@ class Egemaps:
         return {
             "encoder": "egemaps",
             "revision": "v02",
-            "libraries": libraries("opensmile", "torchaudio", "av", "soundfile"),
+            "libraries": libraries("opensmile", "av", "soundfile"),
             "parameters": " ".join(f"{key}={value}" for key, value in self.settings.model_dump().items()),
         }
 

@@ -9,7 +9,6 @@ import torch
 
 from cmarr.encoders.face_network import EMOTIONS, Denseface, faces_at_once, load_denseface, prepared
 from cmarr.errors import UserError
-from cmarr.media.faces import resized
 
 SMALLEST = 20
 """Height and width, pixels, below which a face is refused: there is nothing left to see in it."""
@@ -66,6 +65,8 @@ def face_patch(face: np.ndarray, name: str = "the face") -> np.ndarray:
         raise UserError(
             f"{name}: {face.shape[1]} x {face.shape[0]} pixels are too few; a face needs {SMALLEST} x {SMALLEST}"
         )
+    from cmarr.media.faces import resized
+
     return resized(face)
 
 

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
-from torchvision.models.densenet import DenseNet
 
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.files import atomic, canonical_json, file_digest, write_text
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -38,6 +38,9 @@ class Denseface(nn.Module):
     """
 
     def __init__(self) -> None:
+        with extra("encoders"):
+            from torchvision.models.densenet import DenseNet
+
         super().__init__()
         network = DenseNet(
             growth_rate=12, block_config=(16, 16, 16), num_init_features=24, num_classes=len(EMOTIONS)

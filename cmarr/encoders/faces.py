@@ -3,18 +3,19 @@
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from cmarr.declaration import NotNegative, Place, Positive, Section, setting
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, by_file, clip_of
-from cmarr.media.detectors import DETECTORS, build_detector, require_model
-from cmarr.media.faces import SIZE, FaceReader, Faces, NoFace
 from cmarr.media.faces_file import SeenFaces
 from cmarr.media.worker_pool import decode
 from cmarr.utterance import Utterance
+
+if TYPE_CHECKING:
+    from cmarr.media.faces import FaceReader, Faces
 
 
 class FaceSection(Section):
@@ -38,6 +39,9 @@ class FaceSettings:
     """
 
     def __init__(self, section: FaceSection):
+        from cmarr.media.detectors import DETECTORS, build_detector, require_model
+        from cmarr.media.faces import FaceReader
+
         rate, margin = section.rate, section.margin
         detector, detector_file = section.detector, section.detector_file
         if detector not in DETECTORS or detector == "mtcnn":
@@ -87,7 +91,7 @@ def spread(utterances: Sequence[Utterance], count: int = UTTERANCES) -> list[Utt
 
 
 def see_faces(
-    utterances: Sequence[Utterance], reader: Callable[[], FaceReader], workers: int, seconds: float
+    utterances: Sequence[Utterance], reader: "Callable[[], FaceReader]", workers: int, seconds: float
 ) -> list[SeenFaces]:
     """Some faces of each utterance, as `reader` finds them in worker processes, each within `seconds`."""
     groups = by_file(clip_of(utterance, "v") for utterance in utterances)
@@ -95,7 +99,9 @@ def see_faces(
     return [_seen(utterance, faces) for utterance, faces in zip(utterances, results, strict=True)]
 
 
-def _seen(utterance: Utterance, faces: Faces | Failure) -> SeenFaces:
+def _seen(utterance: Utterance, faces: "Faces | Failure") -> SeenFaces:
+    from cmarr.media.faces import SIZE, NoFace
+
     who = utterance.id, utterance.speaker, utterance.label
     if isinstance(faces, Failure):
         nothing = np.zeros((0, SIZE, SIZE), np.uint8)

@@ -7,8 +7,6 @@ from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.faces import FaceSection, FaceSettings
 from cmarr.encoders.protocol import libraries
 from cmarr.errors import UserError
-from cmarr.media.faces import SIZE
-from cmarr.media.gradients import FaceGradients, width
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
@@ -34,6 +32,9 @@ class Hog:
         workers: int = 2,
         seconds: float = 60.0,
     ):
+        from cmarr.media.faces import SIZE
+        from cmarr.media.gradients import FaceGradients, width
+
         if SIZE % cell or not 1 <= block <= SIZE // cell:
             raise UserError(
                 f"hog: cells of {cell} pixels in blocks of {block} do not fit a face of {SIZE} pixels; "

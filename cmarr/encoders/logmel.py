@@ -6,7 +6,6 @@ from functools import partial
 from cmarr.declaration import Count, NotNegative, Section, setting
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.protocol import libraries
-from cmarr.media.spectrum import LogMelRows
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
@@ -29,6 +28,8 @@ class LogMel:
     modality = "s"
 
     def __init__(self, settings: Settings, *, workers: int = 2, seconds: float = 60.0):
+        from cmarr.media.spectrum import LogMelRows
+
         self.settings = settings
         self.workers, self.seconds = workers, seconds
         self.dim = 2 * settings.bands
@@ -40,7 +41,7 @@ class LogMel:
         return {
             "encoder": "logmel",
             "revision": "1",
-            "libraries": libraries("torchaudio", "av", "soundfile"),
+            "libraries": libraries("av", "soundfile"),
             "parameters": f"bands={self.settings.bands} pool={self.settings.pool}{trim}",
         }
 

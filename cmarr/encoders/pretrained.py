@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from cmarr.device import choose_device
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.files import digest, file_digest
 
 _UNUSED = re.compile(r"^(pooler\.|masked_spec_embed$)")
@@ -113,7 +114,8 @@ def architecture(config: Mapping[str, Any]) -> Any:
 
 def _transformers() -> Any:
     """The library, made to say nothing but its errors."""
-    import transformers
+    with extra("encoders"):
+        import transformers
 
     warnings.filterwarnings(
         "ignore", "Support for mismatched key_padding_mask", UserWarning

@@ -13,7 +13,7 @@ from cmarr.encoders.networks import LAYERS, SPEECH_FAMILIES, ChosenLayers, Layer
 from cmarr.encoders.pretrained import PRECISION, Arithmetic, Checkpoint, Precision, load_checkpoint
 from cmarr.encoders.protocol import STAGE, libraries
 from cmarr.errors import UserError
-from cmarr.media.audio import RATE, Samples
+from cmarr.media.clips import RATE
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 MODEL, REVISION = "facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
@@ -74,6 +74,8 @@ class Wav2vec2:
         self.pool, self.longest, self.batch_seconds = settings.pool, settings.longest, settings.batch_seconds
         self.workers, self.seconds, self.window = workers, seconds, window
         self.dim = self.layers.width
+        from cmarr.media.audio import Samples
+
         self.reader = Samples
 
     def describe(self) -> dict[str, str]:
@@ -143,6 +145,8 @@ def recorded(
     utterances: Sequence[Utterance], least: int, workers: int, seconds: float
 ) -> Iterator[tuple[Utterance, np.ndarray | Rejected]]:
     """Each utterance with its samples (N,) at 16 kHz, N at least `least`; decoded in worker processes."""
+    from cmarr.media.audio import Samples
+
     for utterance, samples in decoded(utterances, "s", Samples, workers, seconds):
         if not isinstance(samples, Rejected) and len(samples) < least:
             lasts, wanted = (1000 * n / RATE for n in (len(samples), least))

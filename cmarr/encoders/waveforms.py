@@ -12,7 +12,7 @@ from cmarr.encoders.networks import FRAME, SPEECH_FAMILIES, LayerChoice, SpeechN
 from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.encoders.protocol import libraries
 from cmarr.encoders.wav2vec2 import MODEL, REVISION, recorded, require_rate
-from cmarr.media.audio import RATE, Samples
+from cmarr.media.clips import RATE
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
@@ -46,6 +46,8 @@ class Waveforms:
             self.model, self.revision = checkpoint.name, checkpoint.revision
             layers = LayerChoice("wav2vec2", "last", checkpoint.config)
             self.least = SpeechNetwork(checkpoint.network, layers).field
+        from cmarr.media.audio import Samples
+
         self.reader = Samples
         self.workers, self.seconds = workers, seconds
 
@@ -55,7 +57,7 @@ class Waveforms:
             "encoder": "waveforms",
             "model": self.model,
             "revision": self.revision,
-            "libraries": libraries("torchaudio", "av", "soundfile"),
+            "libraries": libraries("av", "soundfile"),
             "parameters": f"rate={RATE} frame={FRAME}",
         }
 

@@ -13,6 +13,7 @@ from cmarr.encoders.networks import TEXT_FAMILIES, framing
 from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.files import file_digest, write_text
 from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
@@ -84,7 +85,8 @@ class WordPieces:
 
 
 def _saved(path: str) -> Callable[[str], list[int]]:
-    from tokenizers import Tokenizer
+    with extra("encoders"):
+        from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(path)

@@ -11,6 +11,9 @@ import numpy as np
 from cmarr.errors import Unreadable
 from cmarr.utterance import Utterance
 
+RATE = 16_000
+"""Sampling rate, Hz, that every speech encoder is given."""
+
 GROUP_LIMIT = 256
 """Most clips of one file that are decoded in one pass; bounds what waits in memory. The longest dialogue of IEMOCAP
 holds about half as many utterances."""

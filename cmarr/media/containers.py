@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-from av.container import InputContainer
-from av.stream import Disposition
+from cmarr.extras import extra
+
+with extra("media"):
+    import av
+    from av.container import InputContainer
+    from av.stream import Disposition
+
 
 FORMATS = (
     "3g2,3gp,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,flac,flv,gif,h264,hevc,ivf,m4a,m4v,matroska,mov,mp3,mp4,mpc,mpc8,"

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.media.mtcnn import Mtcnn
+
+with extra("media"):
+    import cv2
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height, pixels."""

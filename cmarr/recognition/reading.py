@@ -4,19 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmarr.corpora.headers import Header, MediaFile, Opener
 from cmarr.encoders.protocol import Encoder
 from cmarr.features.shards import HALF_LIMIT
-from cmarr.media.audio import WHOLE_NUMBERS, LevelReader, Levels
 from cmarr.media.clips import Clip, Failure, by_file, clip_of
 from cmarr.media.worker_pool import decode
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.recognition.clips import Given
 from cmarr.utterance import FeatureSequence, Rejected, Utterance, holds_half
+
+if TYPE_CHECKING:
+    from cmarr.media.audio import Levels
 
 NOT_GIVEN, HIDDEN = "not given", "hidden"
 NO_TRACK = "the file holds no such track"
@@ -107,11 +109,13 @@ class Examiner:
     """Files -> their headers, clips -> the levels of their sound; a group holds one of the two kinds."""
 
     def __init__(self) -> None:
+        from cmarr.media.audio import LevelReader
+
         self.opener, self.listener = Opener(), LevelReader()
 
     def __call__(self, items: Sequence[MediaFile | Clip]) -> list[Any]:
         """One result an item: Header, Levels, or a Failure."""
-        results: list[Header | Levels | Failure] = []
+        results: list[Any] = []
         for item in items:
             results += self.listener([item]) if isinstance(item, Clip) else self.opener([item])
         return results
@@ -235,7 +239,7 @@ class Reader:
                         reading.frames[modality] = result
             for utterance, found in zip(bounded["s"], heard.result(), strict=True):
                 reading, header = readings[int(utterance.id)], headers[str(utterance.audio)]
-                if isinstance(found, Levels) and isinstance(header, Header):
+                if isinstance(header, Header) and not isinstance(found, Failure):
                     length = header.used("s", *reading.utterance.span("s"), found.track)
                     reading.warnings += _about_sound(found, length)
 
@@ -255,7 +259,7 @@ class Reader:
 
     def _levels(
         self, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
-    ) -> list[Levels | Failure]:
+    ) -> "list[Levels | Failure]":
         groups = by_file(clip_of(utterance, "s") for utterance in utterances)
         return list(decode(Examiner, groups, self.workers, self._seconds(utterances, "s", headers)))
 
@@ -310,7 +314,9 @@ def _length(utterance: Utterance, modality: str, header: Header) -> float | None
     return header.used(modality, *utterance.span(modality))
 
 
-def _about_sound(found: Levels, length: float | None) -> Iterator[str]:
+def _about_sound(found: "Levels", length: float | None) -> Iterator[str]:
+    from cmarr.media.audio import WHOLE_NUMBERS
+
     if found.clipped > CLIPPED:
         yield f"the sound is clipped: {found.clipped:.1%} of its samples lie on flat tops"
     if found.peak > WHOLE_NUMBERS:

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
@@ -228,7 +227,7 @@ def load_corpus(
     source = Path(prepare["root"]).expanduser().absolute()
     count = worker_count(workers)
     if prepare["kind"] == "demo" and not source.is_dir():
-        generate(source, workers=count, **prepare["options"])
+        _generate(source, count, prepare["options"])
     utterances, rejected = read_corpus(prepare["kind"], source, dataset=name, **prepare["options"])
     kept, selection = select_labels(utterances, prepare["classes"], prepare["merge"], prepare["unlabelled"])
     made = Corpus(name, place, settings)
@@ -252,6 +251,12 @@ def load_corpus(
         write_json(made.data / "settings" / "extract" / f"{modality}.json", files[modality])
     made._fold(kept, files["split"])
     return Corpus(name, place, settings, tuple(notes))
+
+
+def _generate(folder: Path, workers: int, options: Mapping[str, Any]) -> None:
+    from cmarr.corpora.demo.generate import generate  # needs the extra `media`, which other corpora may not
+
+    generate(folder, workers=workers, **options)
 
 
 def _settings(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from cmarr.extras import extra
 from cmarr.tracking.results import (
     AVERAGES,
     Drawing,
@@ -131,7 +132,8 @@ def _clear(client: "MlflowClient", store: Store, dataset: str, key: str) -> bool
 
 
 def _client(store: Store) -> "MlflowClient":
-    from mlflow import MlflowClient
+    with extra("study"):
+        from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store.uri)
 

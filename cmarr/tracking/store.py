@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cmarr import files
 from cmarr.errors import UserError
+from cmarr.extras import extra
 
 SQLITE = "sqlite:///"
 
@@ -131,9 +132,10 @@ def prepare_locked(store: Store) -> None:
 
 def failures() -> tuple[type[Exception], ...]:
     """What MLflow and its stores raise when they cannot be used."""
-    from alembic.util.exc import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    with extra("study"):
+        from alembic.util.exc import CommandError
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
     # ImportError: a database whose driver is not installed.
     return MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError

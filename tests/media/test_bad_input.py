@@ -11,8 +11,8 @@ from recordings import face, tone, write_video
 
 from cmarr.errors import Unreadable
 from cmarr.media import faces as faces_of_clips
-from cmarr.media.audio import RATE, Samples, read_audio
-from cmarr.media.clips import Clip, Failure, by_file
+from cmarr.media.audio import Samples, read_audio
+from cmarr.media.clips import RATE, Clip, Failure, by_file
 from cmarr.media.faces import FaceReader, Faces
 from cmarr.media.worker_pool import decode
 

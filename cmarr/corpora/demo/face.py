@@ -6,8 +6,12 @@ mouth for that moment and is turned, shifted and laid over the room.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from cmarr.extras import extra
+
+with extra("media"):
+    import cv2
 
 SIZE = 160
 """Width and height of a frame in pixels."""

@@ -11,10 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
-import soundfile
 from scipy.ndimage import gaussian_filter1d
 
 from cmarr.corpora.demo import face, speech
@@ -24,7 +21,13 @@ from cmarr.corpora.demo.speech import FRAME_RATE, Tracks, Voice, articulate
 from cmarr.errors import UserError
 from cmarr.execution.jobs import run_jobs
 from cmarr.execution.ray import Cluster
+from cmarr.extras import extra
 from cmarr.files import atomic, write_text
+
+with extra("media"):
+    import av
+    import cv2
+    import soundfile
 
 FRAMES_PER_SECOND = 25
 
