@@ -85,7 +85,8 @@ def slope(rows: np.ndarray) -> np.ndarray:
     array([3., 3.])
     """
     padded = np.pad(rows, ((2, 2), (0, 0)), mode="edge")  # (T + 4, D)
-    return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
+    rises: np.ndarray = 2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]
+    return rises / 10
 
 
 def spoken(samples: np.ndarray, trim: float) -> slice:
