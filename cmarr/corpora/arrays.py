@@ -17,14 +17,17 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyarrow import csv
 
+from cmarr.budgets import is_device
 from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.parquet import BUDGET as TABLES
+from cmarr.corpora.parquet import read_columns
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 from cmarr.media.clips import Failure, require_whole
+from cmarr.media.foreign import read_foreign
 
 ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".parquet", ".csv")
 IDS = ("id", "ids", "names", "keys")
@@ -59,9 +62,9 @@ def open_arrays(path: Path, ids: Sequence[str], column: str = "") -> Arrays:
     require_whole(path)
     ending = path.suffix.lower()
     if ending == ".parquet":
-        return _Rows(path, read_parquet(path), column)
+        return _Rows(path, read_columns(path), column)
     if ending == ".csv":
-        return _Rows(path, _csv(path), column)
+        return _Rows(path, read_foreign(_csv, path, budget=TABLES), column)
     if ending == ".npy":
         return _whole(path, _mapped(path), ids)
     if ending == ".npz":
@@ -90,6 +93,8 @@ def _numbers(array: np.ndarray) -> np.ndarray:
 
 
 def _mapped(path: Path) -> np.ndarray:
+    if is_device(path):
+        raise UserError(f"{path} is a pipe or a device and no file; give a file")
     try:
         # mapped, because then a false shape is checked against the file's size before memory is taken
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -246,23 +251,6 @@ class _Hdf5:
             yield array if isinstance(array, Failure) else _numbers(array)
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A table, or some columns of it. Raises UserError where it cannot be read."""
-    try:
-        return pq.read_table(path, columns=columns)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """The names of a table's columns. Raises UserError where it cannot be read."""
-    try:
-        names: list[str] = pq.read_schema(path).names
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
-    return names
-
-
 def _csv(path: Path) -> pa.Table:
     named = csv.ConvertOptions(column_types=dict.fromkeys(("id",), pa.string()), strings_can_be_null=False)
     try:
@@ -305,9 +293,7 @@ class _Rows:
             else self.table.slice(rows[0], len(rows))
         )
         if self.nested:
-            found = [value for value in part[self.columns[0]].to_pylist() if value is not None]
-            array = np.array(found, np.float32)
-            return array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array
+            return _matrix(part[self.columns[0]].combine_chunks().drop_null())
         return np.stack([pc.cast(part[c], pa.float32(), safe=False).to_numpy() for c in self.columns], 1)
 
     def shapes(self) -> dict[str, Shape]:
@@ -322,6 +308,17 @@ class _Rows:
                 yield _numbers(self._array(name))
             except (ValueError, TypeError, pa.ArrowException) as error:
                 yield Failure(f"{name} in {self.path} is no array of numbers ({_first_line(error)})")
+
+
+def _matrix(lists: pa.Array) -> np.ndarray:
+    """(T, D) of T lists of D numbers each, or of lists of such lists. Raises ValueError where they are none."""
+    if pa.types.is_nested(lists.type.value_type):
+        lists = pc.list_flatten(lists)
+    widths = pc.unique(pc.list_value_length(lists)).to_pylist()
+    if len(widths) != 1 or widths[0] is None:
+        raise ValueError("its lists are of several lengths" if len(widths) > 1 else "it holds no list")
+    numbers = pc.cast(pc.list_flatten(lists), pa.float32(), safe=False)
+    return np.asarray(numbers.to_numpy(zero_copy_only=False)).reshape(len(lists), widths[0])
 
 
 def _text(value: object) -> str:

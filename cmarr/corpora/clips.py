@@ -18,11 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from cmarr.budgets import read_content, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
+from cmarr.corpora.parquet import read_cells
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
@@ -60,6 +59,8 @@ _NOTHING: dict[str, tuple[str, ...]] = {
     "text": ("nan", "NaN", "<NA>"),  # somebody may well say None
 }
 """Column -> what programs write into its cells where there is nothing."""
+LARGEST = 512 * 2**20
+"""Bytes of a CSV table; of a million rows it has a fifth of this."""
 _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """First line of a table for Excel."""
 _NOT_HERE = re.compile(
@@ -167,7 +168,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    content, _ = decoded(path.read_bytes())
+    content, _ = decoded(read_content(path, LARGEST, "a table"))
     separator = _SEPARATOR.match(content)
     before = 1 if separator else 0
     content = content[separator.end() :] if separator else content
@@ -203,15 +204,19 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    columns, rows = read_cells(path, COLUMNS)
+    kept = [columns[i] for i in _kept_columns(path, columns)]
+    number = 0
     try:
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as error:  # a string that is not UTF-8 is a ValueError
-        raise UserError(f"{path} is not a readable Parquet file; write it again") from error
-    kept = {table.column_names[i] for i in _kept_columns(path, table.column_names)}
-    for number, row in enumerate(rows, 1):
-        present = {c: str(v).strip() for c, v in row.items() if c in kept and v is not None and v == v}
-        yield f"row {number}", {c: v for c, v in present.items() if v}
+        for number, row in enumerate(rows, 1):
+            if lists := [c for c in kept if c not in row]:
+                raise UserError(f"{path}: the column {lists[0]} holds lists and no cells; write it as text")
+            present = {c: str(row[c]).strip() for c in kept if row[c] is not None and row[c] == row[c]}
+            yield f"row {number}", {c: v for c, v in present.items() if v}
+    except ValueError as error:  # of a string that is not UTF-8
+        raise UserError(
+            f"{path} is not a readable Parquet file (after row {number}: {reason(error)}); write it again"
+        ) from error
 
 
 def _kept_columns(path: Path, columns: list[str]) -> list[int]:

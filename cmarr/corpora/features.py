@@ -20,12 +20,11 @@ from cmarr.corpora.arrays import (
     Arrays,
     arrays_digest,
     open_arrays,
-    parquet_columns,
-    read_parquet,
 )
 from cmarr.corpora.clips import COLUMNS, WORDS, cells_of_nothing, empty_columns, wrong_cells
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
+from cmarr.corpora.parquet import column_names, read_cells
 from cmarr.corpora.text_files import read_table
 from cmarr.declaration import Number, Section, setting
 from cmarr.encoders.protocol import NOTHING, STAGE
@@ -272,7 +271,7 @@ def _places(root: Path, options: Options) -> dict[str, Path]:
                 break
     table = _table_file(root, options)
     if table.suffix.lower() == ".parquet":  # the arrays may stand in the table
-        columns = parquet_columns(table)
+        columns = column_names(table)
         found |= {m: table for m in MODALITIES if m not in found and _column(m, columns)}
     return found
 
@@ -289,7 +288,7 @@ def _arrays(
     place = _places(root, options)[modality]
     column = ""
     if place.suffix.lower() == ".parquet":
-        column = _column(modality, parquet_columns(place))
+        column = _column(modality, column_names(place))
     return open_arrays(place, [row["id"] for _, row in rows], column)
 
 
@@ -306,15 +305,15 @@ def _cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Of each row its place ('line 3') and its cells that are not empty, of columns that mean something."""
     require_whole(path)
     if path.suffix.lower() == ".parquet":
-        if "id" not in (columns := parquet_columns(path)):
+        columns, cells = read_cells(path, _KEPT)
+        if "id" not in columns:
             raise UserError(f"{path}: no column id; expected {LAYOUT}")
-        table = read_parquet(path, [c for c in columns if c in _KEPT])
-        found = [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), 1)]
+        found = ((f"row {n}", row) for n, row in enumerate(cells, 1))
     else:
-        found = [(f"line {n}", dict(row)) for n, row in read_table(path, ["id"], f"expected {LAYOUT}")]
+        found = ((f"line {n}", dict(row)) for n, row in read_table(path, ["id"], f"expected {LAYOUT}"))
     for place, row in found:
-        cells = {c: v for c in _KEPT if (v := row.get(c)) is not None and v == v and not isinstance(v, list)}
-        yield place, {c: told for c, v in cells.items() if (told := str(v).strip())}
+        said = {c: v for c in _KEPT if (v := row.get(c)) is not None and v == v}
+        yield place, {c: told for c, v in said.items() if (told := str(v).strip())}
 
 
 def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str, str]]]]:

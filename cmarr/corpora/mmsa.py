@@ -15,11 +15,12 @@ import numpy as np
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.labels import sentiment
-from cmarr.corpora.pickles import load_pickle
+from cmarr.corpora.pickles import unpickled
 from cmarr.declaration import Section, setting
 from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
 from cmarr.errors import UserError
 from cmarr.files import file_digest
+from cmarr.media.foreign import read_foreign
 from cmarr.modalities import NAMES
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
@@ -240,8 +241,14 @@ class PickledFeatures:
 
 
 def _open(path: Path) -> dict[str, Split]:
-    """Load the pickle and check its layout; ids become plain strings."""
-    content = load_pickle(path)
+    """Load the pickle and check its layout, both in another process within a budget; ids become plain strings."""
+    splits: dict[str, Split] = read_foreign(opened, path)
+    return splits
+
+
+def opened(path: Path) -> dict[str, Split]:
+    """As `_open`, in this process."""
+    content = unpickled(path)
     if not isinstance(content, dict) or not any(isinstance(content.get(name), dict) for name in SPLITS):
         raise UserError(f"{path} has another layout; expected {LAYOUT}")
     splits: dict[str, Split] = {}

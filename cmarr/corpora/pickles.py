@@ -10,38 +10,54 @@ import math
 import pickle
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from cmarr.errors import UserError
+from cmarr.budgets import reason, shown
+from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import require_whole
+from cmarr.media.foreign import read_foreign
 
 _DEEPEST = 50
 _CODE = re.compile(r"(b1|[iu][1248]|f[248]|f16|c8|c16|[SU]\d+|\?|b|O8?)\Z")
 
 
+_MOST_KEYS = 2_000
+"""Keys of dictionaries and members of sets, in all, that are neither text nor ordinary numbers. Others can be made to
+collide, so that each takes as long as there are others."""
+
+_ORDINARY = 2**61 - 1
+"""Whole numbers below this have hashes of their own."""
+
+
 def load_pickle(path: str | Path) -> Any:
     """Load a pickle of numpy arrays, numbers, strings and plain containers; nothing in it is executed.
 
-    Arrays come back read-only. Raises UserError naming the first thing that a feature file has no need
-    of (a function, a class, an object array of those), and for a file that is no pickle, or a part of one.
+    It is read in another process within a budget. Arrays come back read-only. Raises UserError naming the first thing
+    that a feature file has no need of (a function, a class, an object array of those), and for a file that is no
+    pickle, or a part of one.
     """
-    path = Path(path)
+    return read_foreign(unpickled, path)
+
+
+def unpickled(path: Path) -> Any:
+    """As `load_pickle`, in this process: for what itself runs within a budget."""
     require_whole(path)
     try:
         with path.open("rb") as opened:
             return _resolve(_Restricted(path, _Bounded(opened, path.stat().st_size)).load(), {}, 0)
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except OSError as error:
-        raise UserError(f"{path} cannot be opened ({error.strerror}); check the path") from error
+        raise Unreadable(f"{shown(path)} cannot be opened ({reason(error)}); check the path") from error
     except Exception as error:  # hostile bytes raise nearly every type there is
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is not a whole, plain pickle ({reason}); nothing in it was executed; "
+        raise Unreadable(
+            f"{path} is not a whole, plain pickle ({reason(error)}); nothing in it was executed; "
             "fetch the file again or save it again as arrays, lists and dictionaries"
         ) from error
 
@@ -173,6 +189,46 @@ def _byte_array(*args: Any) -> bytearray:
     return bytearray(*args)
 
 
+Check = Callable[[Iterable[Any]], None]
+"""Raises ValueError for what may not be keys."""
+
+
+def _ordered(check: Check, *args: Any) -> dict[Any, Any]:
+    pairs = args[0] if args else ()
+    if not isinstance(pairs, list | tuple) or any(
+        not isinstance(p, list | tuple) or len(p) != 2 for p in pairs
+    ):
+        raise ValueError("it makes a dictionary in an unusual way")
+    check(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _set(check: Check, *args: Any) -> set[Any]:
+    members = args[0] if args else ()
+    if not isinstance(members, list | tuple):
+        raise ValueError("it makes a set in an unusual way")
+    check(members)
+    return set(members)
+
+
+def _frozenset(check: Check, *args: Any) -> frozenset[Any]:
+    return frozenset(_set(check, *args))
+
+
+def _require_small(key: Any) -> None:
+    """Raise ValueError for what is no plain key, or is large: to be found it is gone through."""
+    left, nodes = [(key, 0)], 0
+    while left:
+        part, depth = left.pop()
+        nodes += 1
+        if isinstance(part, tuple | frozenset) and nodes + len(part) <= _LARGEST_KEY and depth < _DEEPEST:
+            left += [(inner, depth + 1) for inner in part]
+        elif not isinstance(part, _PLAIN_KEYS):
+            raise ValueError("it holds a function, an array or a large container as the key of a dictionary")
+
+
+_LARGEST_KEY = 100
+_PLAIN_KEYS = (str, bytes, int, float, complex, np.generic, NoneType)
 _NDARRAY = object()
 _ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
@@ -184,12 +240,15 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): dict,
     **{(m, "bytes"): _empty_bytes for m in _BUILTINS},
     **{(m, "bytearray"): _byte_array for m in _BUILTINS},
-    **{(m, "set"): set for m in _BUILTINS},
-    **{(m, "frozenset"): frozenset for m in _BUILTINS},
 }
+_HASHING: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): _ordered,
+    **{(m, "set"): _set for m in _BUILTINS},
+    **{(m, "frozenset"): _frozenset for m in _BUILTINS},
+}
+"""Those that look for keys, and are given what checks them."""
 
 
 # The Python implementation, not the C one: there a false memo index alone takes tens of gigabytes, and
@@ -198,15 +257,56 @@ class _Restricted(pickle._Unpickler):
     def __init__(self, path: Path, source: _Bounded) -> None:
         super().__init__(source, encoding="latin1")
         self._path = path
+        self._keys = 0
 
     def _read_bytearray(self) -> None:
         (length,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
         self.append(bytearray(self.read(length)))  # type: ignore[attr-defined]
 
+    def _checked(self, keys: Iterable[Any]) -> None:
+        for key in keys:
+            kind = type(key)
+            if kind in (str, bytes, float) or (kind is int and abs(key) < _ORDINARY):
+                continue
+            self._keys += 1
+            if self._keys > _MOST_KEYS:
+                raise ValueError(f"more than {_MOST_KEYS} keys in it are neither text nor ordinary numbers")
+            _require_small(key)
+
+    def _set_item(self) -> None:
+        self._checked(self.stack[-2:-1])  # type: ignore[attr-defined]
+        pickle._Unpickler.load_setitem(self)  # type: ignore[attr-defined]
+
+    def _set_items(self) -> None:
+        self._checked(self.stack[::2])  # type: ignore[attr-defined]
+        pickle._Unpickler.load_setitems(self)  # type: ignore[attr-defined]
+
+    def _dict(self) -> None:
+        self._checked(self.stack[::2])  # type: ignore[attr-defined]
+        pickle._Unpickler.load_dict(self)  # type: ignore[attr-defined]
+
+    def _add_items(self) -> None:
+        self._checked(self.stack)  # type: ignore[attr-defined]
+        pickle._Unpickler.load_additems(self)  # type: ignore[attr-defined]
+
+    def _frozen_set(self) -> None:
+        self._checked(self.stack)  # type: ignore[attr-defined]
+        pickle._Unpickler.load_frozenset(self)  # type: ignore[attr-defined]
+
     # the original fills memory with zeros for whatever length the file claims, and reads then
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _read_bytearray}  # type: ignore[dict-item]  # noqa: RUF012
+    dispatch = {  # noqa: RUF012
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _read_bytearray,  # type: ignore[dict-item]
+        pickle.SETITEM[0]: _set_item,  # type: ignore[dict-item]
+        pickle.SETITEMS[0]: _set_items,  # type: ignore[dict-item]
+        pickle.DICT[0]: _dict,  # type: ignore[dict-item]
+        pickle.ADDITEMS[0]: _add_items,  # type: ignore[dict-item]
+        pickle.FROZENSET[0]: _frozen_set,  # type: ignore[dict-item]
+    }
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _HASHING:
+            return _Maker(partial(_HASHING[module, name], self._checked))
         known = _KNOWN.get((module, name))
         if known is None:
             raise UserError(

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cmarr.errors import Unreadable, UserError
+from cmarr.budgets import read_content
+from cmarr.errors import UserError
 from cmarr.media.clips import require_whole
 from cmarr.media.encodings import decoded
 
@@ -20,24 +21,18 @@ TEXTS = (".csv", ".tsv", ".txt", ".annotprocessed", ".wdseg")
 _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)}
 
 
-def read_text(path: str | Path, note: Callable[[str], None] = lambda sentence: None) -> str:
+def read_text(
+    path: str | Path, note: Callable[[str], None] = lambda sentence: None, *, pipes: bool = False
+) -> str:
     """The text of a file: UTF-8, what its mark says, else the encoding in which it reads like a language.
 
     Never fails on an encoding; `note` is called with a sentence where it was guessed. Characters that a wrong
     conversion left behind as control codes (the ’ of MELD's and other tables) become what was meant; line ends
-    become '\\n', NUL bytes go. Raises Unreadable for a file that cannot be opened or is far too large for text.
+    become '\\n', NUL bytes go. Raises Unreadable for a file that cannot be opened or is far too large for
+    text, and for a pipe or a device unless `pipes` are read, too.
     """
-    path = Path(path)
     require_whole(path)
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise Unreadable(
-                f"{path} has {size / 1e6:.0f} MB, too much for a text file; is it the right file?"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unreadable(f"{path} cannot be read ({error.strerror}); check the file") from error
+    content = read_content(path, LARGEST, "a text file", pipes=pipes)
     return text_of(content, str(path), note)
 
 

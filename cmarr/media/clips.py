@@ -1,6 +1,7 @@
 """A clip: the part of a media file that one utterance occupies."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from cmarr.budgets import is_device, shown
 from cmarr.errors import Unreadable
 from cmarr.utterance import Utterance
 
@@ -93,10 +95,12 @@ def by_file(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
 
 def require_whole(path: str | Path) -> None:
     """Raise Unreadable for a pointer of Git LFS, which stands for a file until that is fetched."""
+    if is_device(path):  # what is read of a pipe is gone
+        return
     try:
         with Path(path).open("rb") as opened:
             pointer = opened.read(len(_POINTER)) == _POINTER
-    except OSError:  # whoever opens it says so
+    except (OSError, ValueError):  # whoever opens it says so
         return
     if pointer:
         raise Unreadable(f"{path} is a pointer of Git LFS and not the file; run `git lfs pull`")
@@ -105,11 +109,15 @@ def require_whole(path: str | Path) -> None:
 def require_file(path: str) -> None:
     """Raise Unreadable when a path holds no file, an empty one, or a pointer of Git LFS."""
     file = Path(path)
-    if not file.is_file():
-        what = "is a folder, not a media file" if file.is_dir() else "does not exist"
-        if file.is_symlink():
+    if not os.path.isfile(path):  # noqa: PTH113 - it says no to what no file can be called
+        what = "is a folder, not a media file" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
+        if is_device(path):
+            what = "is a pipe or a device and no file"
+        elif os.path.islink(path):  # noqa: PTH114
             what = f"is a link to {file.readlink()}, which is not there (`git annex get`, `datalad get`?)"
-        raise Unreadable(f"{path} {what}; correct the path, or leave it empty if this modality is absent")
+        raise Unreadable(
+            f"{shown(path)} {what}; correct the path, or leave it empty if this modality is absent"
+        )
     if file.stat().st_size == 0:
         raise Unreadable(f"{path} is empty (0 bytes); fetch the file again, or leave its path empty")
     require_whole(path)

@@ -4,6 +4,7 @@ The first message is a factory, called once; what it returns is then called with
 """
 
 import contextlib
+import pickle
 import signal
 import sys
 import traceback
@@ -18,6 +19,38 @@ READY = "ready"
 
 PARENTS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and a SIGTERM to the whole group of processes, are the parent's to handle."""
+
+
+SEPARATE = 1 << 16
+"""Bytes from which on an array is sent as it lies in the memory, and not as a part of a pickle, which copies it."""
+
+
+def send(connection: Connection, value: Any) -> None:
+    """Send a picklable value to where `receive` waits for it."""
+    apart: list[memoryview] = []
+
+    def inside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < SEPARATE:
+            return True
+        apart.append(raw)
+        return False
+
+    packed = pickle.dumps(value, protocol=5, buffer_callback=inside)
+    connection.send_bytes(pickle.dumps((packed, [(raw.nbytes, raw.readonly) for raw in apart])))
+    for raw in apart:
+        connection.send_bytes(raw)
+
+
+def receive(connection: Connection) -> Any:
+    """What `send` has sent. Raises EOFError where the other end is gone."""
+    packed, sizes = pickle.loads(connection.recv_bytes())
+    buffers: list[memoryview] = []
+    for size, readonly in sizes:
+        buffer = bytearray(size)
+        connection.recv_bytes_into(buffer)
+        buffers.append(memoryview(buffer).toreadonly() if readonly else memoryview(buffer))
+    return pickle.loads(packed, buffers=buffers)
 
 
 def serve(connection: Connection) -> None:
@@ -35,9 +68,9 @@ def _serve(connection: Connection) -> None:
         function = connection.recv()()
     except Exception as error:
         text = str(error) if isinstance(error, UserError) else traceback.format_exc()
-        connection.send((isinstance(error, UserError), text))
+        send(connection, (isinstance(error, UserError), text))
         return
-    connection.send(READY)
+    send(connection, READY)
     while True:
         clips, seconds = connection.recv()
         # The parent ends a worker that takes too long. Should the parent itself be gone, the alarm,
@@ -45,7 +78,7 @@ def _serve(connection: Connection) -> None:
         signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 10)
         found = results(function, clips)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send(found)
+        send(connection, found)
 
 
 def results(function: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]) -> list[Any]:

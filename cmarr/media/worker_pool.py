@@ -23,7 +23,7 @@ from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.media.clips import Clip, Failure
-from cmarr.media.worker import PARENTS, READY
+from cmarr.media.worker import PARENTS, READY, receive
 
 IN_FLIGHT = 16
 """Clips per worker that may be under way, or done and waiting for an earlier one. Two groups per worker may be so
@@ -166,7 +166,7 @@ class _Worker:
                 f"on {self.job.clips[0].path}"
             )
         try:
-            message = self.connection.recv()
+            message = receive(self.connection)
         except (EOFError, OSError):
             self.end()
             if not self.started:
@@ -188,6 +188,8 @@ class _Worker:
 
     def _ending(self) -> str:
         code = self.process.returncode
+        if code == -signal.SIGPROF:
+            return "all its processor time used up"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
     def end(self) -> None:

@@ -126,8 +126,8 @@ def beside(utterance: Utterance, path: Path) -> Given:
         return Given(utterance, unread={"t": printable(error)})
 
 
-def with_transcript(utterance: Utterance, path: Path) -> Given:
-    """The utterance with the text of a file; of captions, what is said between its start and end.
+def with_transcript(utterance: Utterance, path: Path, *, pipes: bool = False) -> Given:
+    """The utterance with the text of a file, or of a pipe; of captions, what is said between its start and end.
 
     Raises Unreadable for a file that cannot be read.
     """
@@ -137,7 +137,7 @@ def with_transcript(utterance: Utterance, path: Path) -> Given:
         told.append(printable(sentence))
 
     if path.suffix.lower() not in ENDINGS:
-        found = replace(utterance, text=read_text(path, note).strip())
+        found = replace(utterance, text=read_text(path, note, pipes=pipes).strip())
     else:
         begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
         lines = Said(read_captions(path, note)).between(begin, end)
@@ -214,7 +214,7 @@ def find_clips(
     if isinstance(clip, Refusal):
         return [clip]
     if transcript is not None:
-        clip = with_transcript(clip.utterance, Path(transcript))
+        clip = with_transcript(clip.utterance, Path(transcript), pipes=True)
     return [clip if text is None else Given(replace(clip.utterance, text=text, words=()))]
 
 

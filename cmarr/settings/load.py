@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cmarr import plugins
+from cmarr.budgets import read_content, reason, shown
 from cmarr.declaration import MACHINE
 from cmarr.encoders.at_hand import chosen
 from cmarr.errors import UserError, did_you_mean
 from cmarr.settings.declared import settings_model
 from cmarr.settings.schema import Settings
+from cmarr.settings.yaml_file import LARGEST, loaded
 from cmarr.validation import field_at, refuse_unknown_keys, refuse_what_json_lacks, validate
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
@@ -94,18 +95,24 @@ def use_plugins(
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML 1.2 file as plain containers (`1e-4` is a number).
 
-    Raises UserError if it cannot be read, or holds what JSON lacks (a date, infinity, a set).
+    Raises UserError if it cannot be read, is far larger than settings are, or holds what JSON lacks (a date, infinity,
+    a set).
     """
+    content = read_content(path, LARGEST, "a file of settings")
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        found = loaded(content)
     except YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold keys and values")
-    refuse_what_json_lacks(content, str(path))
-    return content
+        raise UserError(f"{shown(path)}: is not valid YAML: {_told(error)}") from error
+    except Exception as error:  # of values that are none: a number, a date, a key that is a list
+        raise UserError(f"{shown(path)}: is not valid YAML: {reason(error)}; correct it") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{shown(path)}: must hold keys and values")
+    refuse_what_json_lacks(found, str(path))
+    return found
+
+
+def _told(error: YAMLError) -> str:
+    return " ".join(str(error).split()).replace('in "<byte string>", ', "in ")
 
 
 def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:

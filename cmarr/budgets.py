@@ -1,0 +1,82 @@
+"""What a foreign file may hold, counted before it is unpacked: bytes, rows, cells and nodes."""
+
+import os
+import stat
+from pathlib import Path
+
+from cmarr.errors import Unreadable
+
+FREE = 64 * 2**20
+"""Bytes that any file may unpack to."""
+
+FOLD = 30
+"""Times its own size that a file may unpack to beyond that. Tables and padded features come to a third of it."""
+
+ROWS = 4_000_000
+"""Rows of a table of utterances: ten times as many as the largest corpus has."""
+
+CELL = 131_072
+"""Letters of a cell, which is also what a CSV table may have in one."""
+
+COLUMNS = 20_000
+"""Columns of a table: one a feature, and the widest set of features that is in use has 6,373."""
+
+
+def require_unpacked(path: str | Path, unpacked: float, packed: int, what: str = "") -> None:
+    """Raise Unreadable for a file of `packed` bytes, or `what` in it, that says it unpacks to far more of them."""
+    if unpacked > max(FREE, FOLD * packed):
+        subject = f"{what} in {path}" if what else str(path)
+        raise Unreadable(
+            f"{subject} unpacks from {_size(packed)} to {_size(unpacked)}, far more than data does; it is damaged, or "
+            "made to fill the memory: fetch it again from its source, or write it uncompressed"
+        )
+
+
+def read_content(path: str | Path, most: int, what: str, *, pipes: bool = False) -> bytes:
+    """The bytes of a file, at most `most` of them: `what` ('a text file') never has more.
+
+    Raises Unreadable for a file that cannot be read or has more, and, unless `pipes` are read to their end, for a pipe
+    or device.
+    """
+    path = Path(path)
+    if is_device(path) and not pipes:
+        raise Unreadable(f"{shown(path)} is a pipe or a device and no file; give a file")
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(most + 1)
+            size = max(os.fstat(opened.fileno()).st_size, len(content))
+    except (OSError, ValueError) as error:  # ValueError of what no file can be called
+        raise Unreadable(f"{shown(path)} cannot be read ({reason(error)}); check the file") from error
+    if len(content) > most:
+        has = _size(size) if size > len(content) else f"more than {_size(most)}"
+        raise Unreadable(f"{shown(path)} has {has}, too much for {what}; is it the right file?")
+    return content
+
+
+def is_device(path: str | Path) -> bool:
+    """Whether a path is there and neither a file nor a folder, so that reading it may never end."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def reason(error: Exception) -> str:
+    """What the system says, or the first line of what a library says."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def shown(path: str | Path, most: int = 200) -> str:
+    """A path for a sentence: of one that is longer, the beginning and the end."""
+    text = str(path)
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
+
+
+def _size(count: float) -> str:
+    units = ["bytes", "kB", "MB", "GB", "TB", "PB"]
+    while count >= 1000 and len(units) > 1:
+        count, units = count / 1000, units[1:]
+    return f"{count:.3g} {units[0]}"
