@@ -36,6 +36,7 @@ SETTINGS = {
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "momke": {"depth": 1},
+    "primd": {"d": 16, "memory": 8, "ranks": 3},
     "cyin": {"hidden": 64, "bottleneck": 16, "blocks": 1, "translation_weight": 0.5},
 }
 FIRST = {
@@ -45,6 +46,7 @@ FIRST = {
     "dicmor": {"depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+    "primd": {"d": 16, "memory": 8, "ranks": 3},
 }
 
 

@@ -22,6 +22,7 @@ ENCODERS = {
     "dicmor": lambda method, m: [method.encoders[m]],
     "mcur": lambda method, m: [method.recogniser.backbone.encoders[m]],
     "cmad": lambda method, m: [method.recogniser.backbone.encoders[m]],
+    "primd": lambda method, m: [method.network.encoders[m]],
     "momke": lambda method, m: [method.projections[m]],
     "cyin": lambda method, m: [method.bottlenecks[m]],
 }

@@ -35,10 +35,11 @@ METHODS = {
     "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
+    "primd": {"d": 16, "memory": 8, "ranks": 3},
     "momke": {**SMALL, "depth": 1},
     "cyin": {**SMALL, "hidden": 8, "bottleneck": 8, "blocks": 1},
 }
-FIRST = {"dicmor": {**SMALL, "depth": 1}} | {name: METHODS[name] for name in ("mcur", "cmad")}
+FIRST = {"dicmor": {**SMALL, "depth": 1}} | {name: METHODS[name] for name in ("mcur", "cmad", "primd")}
 
 
 def random_store(rows: int = 24) -> Store:
