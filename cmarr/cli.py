@@ -260,7 +260,8 @@ def predict(
     *,
     text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
     transcript: Annotated[
-        Path | None, typer.Option(help="a file with what is said: .txt, .srt, .vtt or .ass")
+        Path | None,
+        typer.Option(help="a file with what is said: text, or captions (.srt, .vtt, .ass, .sbv, .ttml ...)"),
     ] = None,
     hide: Annotated[
         list[str] | None,

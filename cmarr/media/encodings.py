@@ -5,6 +5,7 @@ made for pages.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,8 +53,18 @@ _LETTERS = {
     "west": "éàèíáóçäöüñúêßãîâôõøåæëïûù’‘“”…«»–—¿¡°´·òìœÿ€š",
     "central": "áíéąężłóšřčýžěńćśöüäůúßź„”“…–—’őűňťďşţăâî",
     "tr": "ıüşğçöİŞâ’“”…ÜÖÇîû",
+    "th": "านรกอเมยงลวดทคตปสหบพชขจใไแผณซธถศฉญภฟัี่้ิ์็ืุูาะำโๆ",
 }
 """Letters that are not ASCII, those that occur most often first."""
+
+_WORDS = {
+    "ru": "я ты он она мы вы они не да нет и в на что это как но с так а то все всё мне меня тебя очень хочу почему"
+    " привет",
+    "el": "και το να η ο δεν είναι θα με του τι σε για που στο μου σου ναι όχι",
+    "he": "אני לא את אתה זה מה כן על של הוא היא לי לך מאוד אבל כל למה שלום",
+    "ar": "من في لا ما هذا أنا على أن هو هي نعم كل إلى لم جدا يا لماذا مرحبا",
+}
+"""Words of languages that are short enough to be mistaken for those of another."""
 
 _LAST = frozenset("ךםןףץς")
 """Letters that only end a word."""
@@ -99,6 +110,11 @@ class _Candidate:
     worth: Callable[[str], float]
     prior: float = 1.0
     latin: bool = False
+    words: frozenset[str] = frozenset()
+
+
+def _alphabet(codec: str, name: str, language: str, prior: float = 1.0) -> _Candidate:
+    return _Candidate(codec, name, _letters(language), prior, words=frozenset(_WORDS[language].split()))
 
 
 _CANDIDATES = (
@@ -108,14 +124,19 @@ _CANDIDATES = (
     _Candidate("cp950", "Big5 (Chinese)", _common("zh-Hant")),
     _Candidate("euc_jp", "EUC-JP (Japanese)", _common("ja")),
     _Candidate("cp1252", "Windows-1252 (Western)", _letters("west"), latin=True),
-    _Candidate("cp1251", "Windows-1251 (Cyrillic)", _letters("ru")),
-    _Candidate("koi8_r", "KOI8-R (Cyrillic)", _letters("ru"), 0.98),
-    _Candidate("cp866", "DOS 866 (Cyrillic)", _letters("ru"), 0.95),
+    _alphabet("cp1251", "Windows-1251 (Cyrillic)", "ru"),
+    _alphabet("koi8_r", "KOI8-R (Cyrillic)", "ru", 0.98),
+    _alphabet("iso8859_5", "ISO 8859-5 (Cyrillic)", "ru", 0.9),
+    _alphabet("cp866", "DOS 866 (Cyrillic)", "ru", 0.95),
     _Candidate("cp1250", "Windows-1250 (Central European)", _letters("central"), 0.97, latin=True),
+    _Candidate("iso8859_2", "ISO 8859-2 (Central European)", _letters("central"), 0.9, latin=True),
+    _Candidate("mac_roman", "Mac Roman (Western)", _letters("west"), 0.75, latin=True),
+    _Candidate("cp850", "DOS 850 (Western)", _letters("west"), 0.75, latin=True),
+    _Candidate("cp874", "Windows-874 (Thai)", _letters("th"), 0.97),
     _Candidate("cp1254", "Windows-1254 (Turkish)", _letters("tr"), 0.97, latin=True),
-    _Candidate("cp1253", "Windows-1253 (Greek)", _letters("el"), 0.97),
-    _Candidate("cp1255", "Windows-1255 (Hebrew)", _letters("he"), 0.96),
-    _Candidate("cp1256", "Windows-1256 (Arabic)", _letters("ar"), 0.94),
+    _alphabet("cp1253", "Windows-1253 (Greek)", "el", 0.97),
+    _alphabet("cp1255", "Windows-1255 (Hebrew)", "he", 0.96),
+    _alphabet("cp1256", "Windows-1256 (Arabic)", "ar", 0.94),
     *(
         _Candidate(codec, "UTF-16", worth, 0.9)
         for codec in ("utf-16-le", "utf-16-be")
@@ -132,6 +153,8 @@ _MARKS = (
 )
 """What stands at the beginning of a file that says how it is written."""
 
+_SWITCH = b"\x1b$"
+
 
 def decoded(content: bytes) -> tuple[str, str | None]:
     """The text that bytes hold, and which encoding that was, where it was guessed: None for UTF-8 and what is marked.
@@ -147,6 +170,8 @@ def decoded(content: bytes) -> tuple[str, str | None]:
     if wide := _without_mark(content):
         return content.decode(wide, "replace"), "UTF-16"
     try:
+        if _SWITCH in content:  # to kanji, and otherwise no byte beyond ASCII
+            return content.decode("iso2022_jp"), "ISO-2022-JP (Japanese)"
         return content.decode("utf-8"), None
     except UnicodeDecodeError:
         pass
@@ -194,7 +219,14 @@ def _score(content: bytes, candidate: _Candidate) -> float:
     if not letters or any("\x80" <= c < "\xa0" or "\ue000" <= c < "\uf900" or c < "\t" for c in text):
         return 0.0
     worth = sum(map(candidate.worth, letters)) / len(letters)
-    return candidate.prior * worth * (1 - _oddness(pairwise(text), len(letters), candidate.latin))
+    oddness = _oddness(pairwise(text), len(letters), candidate.latin)
+    return candidate.prior * worth * (1 - oddness) * (1 + _known(text, candidate.words))
+
+
+def _known(text: str, words: frozenset[str]) -> float:
+    """How many of the words of a text that are not ASCII are among those of a language, as a share."""
+    found = [word for word in re.findall(r"\w+", text.lower()) if not word.isascii()] if words else []
+    return sum(word in words for word in found) / len(found) if found else 0.0
 
 
 def _oddness(pairs: Iterable[tuple[str, str]], letters: int, latin: bool) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.captions import ENDINGS, Said, read_captions, spoken
+from cmarr.corpora.captions import ENDINGS, Said, captions_of, holds_captions, read_captions, spoken
 from cmarr.corpora.clips import Options
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import Header
@@ -136,12 +136,14 @@ def with_transcript(utterance: Utterance, path: Path, *, pipes: bool = False) ->
     def note(sentence: str) -> None:
         told.append(printable(sentence))
 
-    if path.suffix.lower() not in ENDINGS:
-        found = replace(utterance, text=read_text(path, note, pipes=pipes).strip())
+    plain = None if path.suffix.lower() in ENDINGS else read_text(path, note, pipes=pipes).strip()
+    if plain is not None and not holds_captions(plain):
+        found = replace(utterance, text=plain)
     else:
         begin, end = utterance.start or 0.0, float("inf") if utterance.end is None else utterance.end
-        lines = Said(read_captions(path, note)).between(begin, end)
-        found = replace(utterance, text=spoken(lines), words=lines)
+        lines = read_captions(path, note) if plain is None else captions_of(plain)
+        within = Said(lines).between(begin, end)
+        found = replace(utterance, text=spoken(within), words=within)
     return Given(found, warnings=tuple(told))
 
 

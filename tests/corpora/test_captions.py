@@ -5,6 +5,8 @@ import time
 import pytest
 
 from cmarr.corpora.captions import Said, read_captions, spoken
+from cmarr.recognition.clips import with_transcript
+from cmarr.utterance import Utterance
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -126,3 +128,46 @@ def test_a_guessed_encoding_is_told(tmp_path):
     told = []
     assert [text for text, *_ in read_captions(tmp_path / "a.srt", told.append)][1] == "我感觉很好"
     assert len(told) == 1 and "a.srt" in told[0] and "GB 18030" in told[0]
+
+
+TWO = (("Hello there", 1.0, 2.0), ("I am glad", 3.0, 4.0))
+WRITTEN = {
+    "SBV": "0:00:01.000,0:00:02.000\nHello there\n\n0:00:03.000,0:00:04.000\nI am glad\n",
+    "lyrics": "[ti:x]\n[00:01.00]Hello there\n[00:02.00]\n[00:03.00]I am glad\n[00:04.00]\n",
+    "TTML": '<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="00:00:01.000" '
+    'end="00:00:02.000">Hello<br/>there</p><p begin="3s" dur="1s">I am <span>glad</span></p></div></body></tt>',
+    "SAMI": "<SAMI><BODY><SYNC Start=1000><P>Hello there<SYNC Start=2000><P>&nbsp;<SYNC Start=3000><P>I am glad"
+    "<SYNC Start=4000><P>&nbsp;</BODY></SAMI>",
+    "MicroDVD": "{1}{1}25\n{25}{50}Hello there\n{75}{100}I am|glad\n",
+    "no milliseconds": "1\n00:00:01 --> 00:00:02\nHello there\n\n2\n00:00:03 --> 00:00:04\nI am glad\n",
+    "blanks in times": "1\n00: 00: 01, 000 --> 00: 00: 02, 000\nHello there\n\n0:03,0 -> 0:04,0\nI am glad\n",
+    "each row ended twice": "1\r\r\n0:01,0 --> 0:02,0\r\r\nHello there\r\r\n"
+    "\r\r\n2\r\r\n0:03,0 --> 0:04,0\r\r\nI am glad",
+    "marks of direction": "1\n\u202b0:01,000 --> 0:02,000\u202c\nHello\u2066 there\n\n0:03.0 --> 0:04.0\nI am glad",
+    "rows on their way up": "WEBVTT\n\n00:01.000 --> 00:02.000\n \nHello<00:00:01.400><c> there</c>\n\n"
+    "00:02.000 --> 00:02.010\nHello there\n \n\n00:03.000 --> 00:04.000\nHello there\nI am<00:00:03.500><c> glad</c>\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_captions_of_every_kind_are_told_by_their_content(tmp_path, kind):
+    (tmp_path / "a").write_bytes(WRITTEN[kind].encode())
+    assert read_captions(tmp_path / "a") == TWO
+
+
+@pytest.mark.parametrize(
+    "text", ["just words", "1\n00:00:02,000 --> 00:00:01,000\nbackwards", "{25}{50}no rate", "<tt>"]
+)
+def test_a_file_without_a_caption_says_so(tmp_path, text):
+    (tmp_path / "a.srt").write_text(text)
+    told = []
+    assert read_captions(tmp_path / "a.srt", told.append) == ()
+    assert len(told) == 1 and "a.srt holds no caption" in told[0]
+
+
+def test_the_times_of_captions_called_text_are_not_said(tmp_path):
+    (tmp_path / "a.txt").write_text(SRT)
+    given = with_transcript(Utterance("u", audio="a.wav"), tmp_path / "a.txt")
+    assert given.utterance.text == "Hello there, you two. Good bye." and given.utterance.words == LINES
+    (tmp_path / "a.txt").write_text("we met at 10:30, or 11:30")
+    assert with_transcript(Utterance("u"), tmp_path / "a.txt").utterance.text == "we met at 10:30, or 11:30"
