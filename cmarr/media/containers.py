@@ -3,6 +3,7 @@
 All times are seconds from the beginning of the file, which is where the first of its tracks begins.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,28 @@ def open_media(path: str | Path) -> InputContainer:
 
 
 def video_tracks(container: InputContainer) -> list[Any]:
-    """The tracks that show something move: a cover that was attached to a song is none."""
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    """The tracks that show something move: a cover that was attached to a song is none, whatever it is called.
+
+    Many programs put it into a video track of its own, of one frame. Without sound, such a frame is what there is.
+    """
+    tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    return [s for s in tracks if not _still(s)] if container.streams.audio else tracks
+
+
+def _still(track: Any) -> bool:
+    """Whether a track's header says that it holds a single frame."""
+    told = track.frames or track.metadata.get("NUMBER_OF_FRAMES")
+    if told:
+        return str(told) == "1"
+    length = _LENGTH.fullmatch(track.metadata.get("DURATION", ""))
+    if length is None or not track.average_rate:
+        return False
+    hours, minutes, seconds = map(float, length.groups())
+    return (3600 * hours + 60 * minutes + seconds) * float(track.average_rate) < 1.5
+
+
+_LENGTH = re.compile(r"(\d+):(\d+):([\d.]+)")
+"""The length of a track as Matroska's tags tell it."""
 
 
 def decoded_frames(container: InputContainer, stream: Any) -> Iterator[Any]:

@@ -21,12 +21,12 @@ from cmarr.media.video import read_frames, timed_frames
 RATE = 16_000
 
 
-def write_film(path, sounds, delay=0.0, cover=False, format="mp4"):
+def write_film(path, sounds, delay=0.0, cover=False, format="mp4", attached=True):
     """A film with sound tracks (N,) at 16 kHz, the first one late by `delay` seconds, and 2 s of video or a cover."""
     with av.open(str(path), "w", format=format) as container:
         picture = container.add_stream("mjpeg" if cover else "libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 160, 120, "yuvj420p" if cover else "yuv420p"
-        if cover:
+        if cover and attached:
             picture.disposition = Disposition.attached_pic
         tracks = [container.add_stream("aac", rate=RATE, layout="mono") for _ in sounds]
         for number in range(1 if cover else 50):
@@ -127,12 +127,42 @@ def test_sound_that_starts_late_has_a_span_of_its_own(tmp_path):
     )
 
 
-def test_a_cover_is_no_video(tmp_path):
-    path = write_film(tmp_path / "a.mp4", [tone(440, 1.0)], cover=True)
+@pytest.mark.parametrize("attached", [True, False])
+@pytest.mark.parametrize("format", ["mp4", "matroska"])
+def test_a_cover_is_no_video(tmp_path, format, attached):
+    path = write_film(tmp_path / "a", [tone(440, 1.0)], cover=True, format=format, attached=attached)
     header = header_of(path)
     assert header.audio and not header.video
     with open_media(path) as container, pytest.raises(Unreadable, match="holds no video track"):
         next(timed_frames(container, path, None))
+
+
+def test_a_film_behind_its_cover_is_what_is_read(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=25)
+        film = container.add_stream("libx264", rate=25)
+        sound = container.add_stream("aac", rate=RATE, layout="mono")
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        film.width, film.height, film.pix_fmt = 160, 120, "yuv420p"
+        for track, count in ((cover, 1), (film, 25)):
+            for number in range(count):
+                image = face(track.width, track.height, track.width // 2, track.height // 2, 20)
+                frame = av.VideoFrame.from_ndarray(image, format="gray")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = RATE
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    assert header_of(path).frames == 25 and header_of(path).pixels == 160 * 120
+    assert {gray.shape for *_, gray in read_frames([Clip(str(path))], 5)} == {(120, 160)}
+
+
+def test_a_single_frame_without_sound_is_what_there_is(tmp_path):
+    path = write_film(tmp_path / "a.mp4", [], cover=True, attached=False)
+    assert header_of(path).video and len(list(read_frames([Clip(path)], 5))) == 1
 
 
 def test_a_browser_writes_no_length_and_it_is_measured(tmp_path):
