@@ -9,7 +9,9 @@ Nothing is unpickled, and what a file claims is checked against what it holds be
 """
 
 import math
+import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,7 +60,7 @@ def open_arrays(path: Path, ids: Sequence[str], column: str = "") -> Arrays:
     column: of a Parquet file with several columns of lists
     """
     if path.is_dir():
-        return _Folder(path)
+        return _Folder(path, ids)
     require_whole(path)
     ending = path.suffix.lower()
     if ending == ".parquet":
@@ -95,6 +97,7 @@ def _numbers(array: np.ndarray) -> np.ndarray:
 def _mapped(path: Path) -> np.ndarray:
     if is_device(path):
         raise UserError(f"{path} is a pipe or a device and no file; give a file")
+    require_whole(path)
     try:
         # mapped, because then a false shape is checked against the file's size before memory is taken
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -108,14 +111,16 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 class _Folder:
-    def __init__(self, path: Path):
-        files = corpus_files(path, {".npy"})
-        self.files = {str(p.relative_to(path).with_suffix("")): p for p in files}
-        short: dict[str, list[Path]] = {}
+    def __init__(self, path: Path, ids: Sequence[str]):
+        files, known = corpus_files(path, {".npy"}), set(ids)
+        often = Counter(file.stem for file in files)
+        self.files: dict[str, Path] = {}
         for file in files:
-            short.setdefault(file.stem, []).append(file)
-        # below folders of their own, unless two have the same name
-        self.files |= {name: found[0] for name, found in short.items() if len(found) == 1}
+            whole = str(file.relative_to(path).with_suffix(""))
+            # below folders of their own, unless two have the same name; Macs take letters with accents apart
+            names = [whole, *([file.stem] if often[file.stem] == 1 else [])]
+            names += [unicodedata.normalize("NFC", name) for name in names]
+            self.files[next((name for name in names if name in known), whole)] = file
         if not files:
             raise UserError(f"{path} holds no .npy file; expected one an utterance, called as its id")
 

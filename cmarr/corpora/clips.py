@@ -22,6 +22,7 @@ from cmarr.budgets import read_content, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import read_cells
+from cmarr.corpora.text_files import cell_text, separated
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
@@ -61,8 +62,6 @@ _NOTHING: dict[str, tuple[str, ...]] = {
 """Column -> what programs write into its cells where there is nothing."""
 LARGEST = 512 * 2**20
 """Bytes of a CSV table; of a million rows it has a fifth of this."""
-_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-"""First line of a table for Excel."""
 _NOT_HERE = re.compile(
     r"(?P<address>[a-z][a-z0-9+.-]+://)|(?P<drive>[a-z]:[\\/])|(?P<share>\\\\)", re.IGNORECASE
 )
@@ -169,11 +168,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
     content, _ = decoded(read_content(path, LARGEST, "a table"))
-    separator = _SEPARATOR.match(content)
-    before = 1 if separator else 0
-    content = content[separator.end() :] if separator else content
-    heading = content.split("\n", 1)[0]
-    delimiter = separator[1] if separator else max(",;\t", key=heading.count)
+    content, delimiter, before = separated(content)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     line = 1 + before
     try:
@@ -211,7 +206,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
         for number, row in enumerate(rows, 1):
             if lists := [c for c in kept if c not in row]:
                 raise UserError(f"{path}: the column {lists[0]} holds lists and no cells; write it as text")
-            present = {c: str(row[c]).strip() for c in kept if row[c] is not None and row[c] == row[c]}
+            present = {c: cell_text(row[c]) for c in kept if row[c] is not None and row[c] == row[c]}
             yield f"row {number}", {c: v for c, v in present.items() if v}
     except ValueError as error:  # of a string that is not UTF-8
         raise UserError(

@@ -6,8 +6,10 @@
 Columns and arrays that mean nothing here are passed over; an utterance without an array lacks that modality.
 """
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +27,7 @@ from cmarr.corpora.clips import COLUMNS, WORDS, cells_of_nothing, empty_columns,
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import column_names, read_cells
-from cmarr.corpora.text_files import read_table
+from cmarr.corpora.text_files import cell_text, read_table, read_text, separated
 from cmarr.declaration import Number, Section, setting
 from cmarr.encoders.protocol import NOTHING, STAGE
 from cmarr.errors import UserError, many
@@ -49,6 +51,10 @@ NAMED = {
 TABLES = (".csv", ".parquet")
 _KEPT = tuple(c for c in COLUMNS if c not in ("audio", "video", "start", "end", "crop"))
 _NUMBERS = ("score",)
+_UNREAD = (".pkl", ".pickle", ".mat", ".pt", ".pth", ".arff", ".json")
+"""Endings of files that others keep arrays in."""
+LISTED = 20
+"""Columns and files that are passed over of which each is named."""
 SHOWN = 2000
 """Utterances that are looked through for numbers that may stand for nothing."""
 OUTSIDE = "names what lies outside the corpus' folder; put it there"
@@ -85,6 +91,10 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
         m: (place, set(_arrays(root, m, options, rows).shapes()))
         for m, place in _places(root, options).items()
     }
+    if not held:
+        others = [p.name for p in _others(root, options, held={}) if p.suffix.lower() in _UNREAD]
+        hint = f"; {others[0]} is none of {', '.join(ENDINGS)}: save it as one of them" if others else ""
+        raise UserError(f"{path.parent} holds no arrays; expected {LAYOUT}{hint}")
     utterances: list[Utterance] = []
     rejected: list[Rejected] = []
     for place, row in rows:
@@ -97,6 +107,11 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
         cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
         cells |= {k: words[row[k].lower()] for k, words in WORDS.items() if k in row}
         sources = {m: str(place) for m, (place, names) in held.items() if id in names}
+        if not sources:
+            has = ", ".join(f"{at.name} has {min(names, default='none')!r}" for at, names in held.values())
+            reason = f"{path.name}, {place}: no array is called {id!r} ({has}); give row and array one id"
+            rejected.append(Rejected(id, None, "prepare", reason))
+            continue
         cells["text"] = row.get("text", "") if "t" in sources else None
         utterances.append(Utterance(**cells, audio=sources.get("s"), video=sources.get("v")))
     return utterances, rejected
@@ -139,12 +154,27 @@ def findings(root: Path, utterances: Sequence[Utterance], options: Options) -> l
                 Finding("note", f"{place.name}: {many(unknown, 'array')} of no utterance of the table")
             )
         found += _judged(encoder, known)
-    lacking = [NAMES[m] for m in MODALITIES if m not in _places(root, options)]
+    places = _places(root, options)
+    lacking = [NAMES[m] for m in MODALITIES if m not in places]
     if lacking:
         found.append(
             Finding("note", f"no arrays of {' and '.join(lacking)}", "the modality is absent everywhere")
         )
+    columns = [c for c in _columns(path) if c not in (*_KEPT, *(_column(m, [c]) for m in MODALITIES))]
+    left = [f"the column {column or 'without a heading'}" for column in columns]
+    if left := [*left, *(other.name for other in _others(root, options, places))]:
+        more = f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
+        found.append(Finding("note", f"passed over: {', '.join(left[:LISTED])}{more}"))
     return found
+
+
+def _others(root: Path, options: Options, held: Mapping[str, Path]) -> list[Path]:
+    """Files that lie beside the table and may be meant for arrays, and are not read."""
+    table = _table_file(root, options)
+    kept = {table, *held.values()}
+    return sorted(
+        p for p in table.parent.iterdir() if p.suffix.lower() in (*ENDINGS, *_UNREAD) and p not in kept
+    )
 
 
 def _judged(encoder: "ArrayFeatures", known: Sequence[Utterance]) -> list[Finding]:
@@ -221,6 +251,15 @@ class ArrayFeatures:
         if id not in self.shapes:
             return f"{name} holds no array of it"
         shape = self.shapes[id]
+        if not shape:
+            found = (
+                next(self.arrays.read([id])) if self.arrays and self.place and self.place.is_dir() else None
+            )
+            return (
+                found.reason
+                if isinstance(found, Failure)
+                else f"its array in {name} is no whole one of numbers"
+            )
         if len(shape) != 2 or shape[1] != self.dim:
             return f"its array in {name} has the shape {shape}, not (T, {self.dim})"
         return None
@@ -228,7 +267,9 @@ class ArrayFeatures:
     def _frames(self, id: str, frames: np.ndarray | Failure) -> FeatureSequence | str:
         if isinstance(frames, Failure):
             return frames.reason
-        nothing = np.isnan(frames).all(1) | np.isin(frames, self.options.sentinels).any(1)  # (T,)
+        nothing = np.isnan(frames).all(1) | np.isin(frames, np.array(self.options.sentinels, np.float32)).any(
+            1
+        )  # (T,)
         if self.options.zeros != "keep":
             nothing |= ~frames.any(1)
         if nothing.any() and self.options.zeros == "error":
@@ -301,6 +342,14 @@ def _table_file(root: Path, options: Options) -> Path:
     return chosen_file(root, "table", options.table, named[:1] or others, "tables", LAYOUT)
 
 
+def _columns(path: Path) -> list[str]:
+    """The headings of a table."""
+    if path.suffix.lower() == ".parquet":
+        return column_names(path)
+    content, delimiter, _ = separated(read_text(path))
+    return next(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter), [])
+
+
 def _cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Of each row its place ('line 3') and its cells that are not empty, of columns that mean something."""
     require_whole(path)
@@ -313,7 +362,7 @@ def _cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         found = ((f"line {n}", dict(row)) for n, row in read_table(path, ["id"], f"expected {LAYOUT}"))
     for place, row in found:
         said = {c: v for c in _KEPT if (v := row.get(c)) is not None and v == v}
-        yield place, {c: told for c, v in said.items() if (told := str(v).strip())}
+        yield place, {c: told for c, v in said.items() if (told := cell_text(v))}
 
 
 def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str, str]]]]:

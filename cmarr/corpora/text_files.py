@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ LARGEST = 64 * 2**20
 
 TEXTS = (".csv", ".tsv", ".txt", ".annotprocessed", ".wdseg")
 """Endings of files that corpora keep text in."""
+
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""First line of a table for Excel."""
 
 _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)}
 
@@ -51,6 +55,28 @@ def guessed_encoding(path: Path) -> str | None:
     return decoded(path.read_bytes())[1]
 
 
+def separated(content: str) -> tuple[str, str, int]:
+    """(table, what parts its cells, lines left out before it): Excel's first line `sep=;`, else what its heading holds.
+
+    >>> separated("sep=;\\nid;text\\n")
+    ('id;text\\n', ';', 1)
+    """
+    said = _SEPARATOR.match(content)
+    if said:
+        return content[said.end() :], said[1], 1
+    heading = content.split("\n", 1)[0]
+    return content, max(",;\t", key=heading.count), 0
+
+
+def cell_text(value: object) -> str:
+    """What a cell of a Parquet table says: 1 for the 1.0 that a column of numbers with gaps makes of it.
+
+    >>> cell_text(3.0), cell_text(" u1 ")
+    ('3', 'u1')
+    """
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
 def read_table(
     path: Path, columns: Sequence[str], advice: str = "fetch the table again"
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -58,17 +84,18 @@ def read_table(
 
     Raises UserError, which ends in `advice`, for a table that lacks one of `columns` or is no CSV.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+    content, delimiter, before = separated(read_text(path))
+    reader = csv.DictReader(io.StringIO(content, newline=""), restval="", delimiter=delimiter)
     try:
         lacking = [c for c in columns if c not in (reader.fieldnames or ())]
         if lacking:
             raise UserError(f"{path} lacks the column {', '.join(lacking)}; {advice}")
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + before
         for row in reader:
             yield line, row
-            line = reader.line_num + 1  # a quoted cell may run over several lines
+            line = reader.line_num + 1 + before  # a quoted cell may run over several lines
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; {advice}") from error
+        raise UserError(f"{path}, line {reader.line_num + before}: {error}; {advice}") from error
 
 
 def finite_numbers(cells: Iterable[tuple[str, str]]) -> dict[str, float]:

@@ -155,7 +155,8 @@ def test_an_utterance_without_an_array_lacks_the_modality(tmp_path):
         ("a", True, "well"),
         ("b", False, ""),
     ]
-    assert [(r.id, r.reason) for r in rejected] == [("c", "it has no audio, no video and no text")]
+    [(name, reason)] = [(r.id, r.reason) for r in rejected]
+    assert name == "c" and "no array is called 'c'" in reason
     told = [f.text for f in corpus_findings("features", tmp_path, utterances, dataset="mine")]
     assert "audio.npz: 1 array of no utterance of the table" in told
 
@@ -233,3 +234,81 @@ def test_a_pickle_in_an_archive_runs_nothing(tmp_path):
     np.savez(tmp_path / "speech.npz", a=np.array([Bomb()], dtype=object), b=ARRAYS["b"], c=ARRAYS["c"])
     _, answers = encode(tmp_path, "s")
     assert [type(a) for a in answers] == [Rejected, FeatureSequence, FeatureSequence]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize("head", ["", "sep={}\n"])
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_table_of_a_spreadsheet(tmp_path, sep, head, codec):
+    npy(tmp_path)
+    rows = ["id,label", "a,happy", "b,happy", "c,sad"]
+    text = head.format(sep) + "\n".join(rows).replace(",", sep)
+    (tmp_path / "utterances.csv").write_bytes(text.encode(codec))
+    found, _ = read_corpus("features", tmp_path, dataset="mine")
+    assert [(u.id, u.label) for u in found] == [("a", "happy"), ("b", "happy"), ("c", "sad")]
+
+
+def test_numbers_of_a_column_with_gaps_are_whole(tmp_path):
+    np.savez(tmp_path / "speech.npz", **{"1": np.ones(3), "2": np.ones(3)})
+    rows = {"id": [1.0, 2.0], "label": ["happy", "sad"], "speaker": [7.0, None]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "utterances.parquet")
+    found, _ = read_corpus("features", tmp_path, dataset="mine")
+    assert [(u.id, u.speaker) for u in found] == [("1", "7"), ("2", None)]
+
+
+def test_a_sentinel_with_a_fraction(tmp_path):
+    table(tmp_path)
+    array = TOGETHER.copy()
+    array[0] = -99.9
+    np.save(tmp_path / "speech.npy", array)
+    _, results = encode(tmp_path, "s", sentinels=[-99.9])
+    assert isinstance(results[0], Rejected) and is_absence(results[0])
+    assert isinstance(results[1], FeatureSequence)
+
+
+def test_what_is_passed_over_is_told(tmp_path):
+    table(tmp_path, emotion=["happy"] * 3)
+    npy(tmp_path)
+    np.save(tmp_path / "audio.npy", TOGETHER)
+    (tmp_path / "video.pkl").write_bytes(b"")
+    utterances, _ = read_corpus("features", tmp_path, dataset="mine")
+    notes = [f.text for f in corpus_findings("features", tmp_path, utterances, dataset="mine")]
+    assert "passed over: the column emotion, audio.npy, video.pkl" in notes
+
+
+def test_ids_that_no_array_has_are_named_beside_those_of_the_arrays(tmp_path):
+    table(tmp_path, ids=["a", "b.wav", "c"])
+    npz_by_id(tmp_path)
+    found, rejected = read_corpus("features", tmp_path, dataset="mine")
+    assert [u.id for u in found] == ["a", "c"]
+    assert (
+        rejected[0].id == "b.wav"
+        and "line 3: no array is called 'b.wav' (speech.npz has 'a')" in rejected[0].reason
+    )
+
+
+def test_a_folder_without_arrays_says_what_lies_there_instead(tmp_path):
+    table(tmp_path)
+    (tmp_path / "speech.mat").write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds no arrays.*speech\.mat is none of \.npz"):
+        read_corpus("features", tmp_path, dataset="mine")
+
+
+def test_names_of_files_on_a_mac_and_below_folders(tmp_path):
+    ids = ["Gespräch", "s1/b", "c"]
+    table(tmp_path, ids=ids)
+    (tmp_path / "speech/s1").mkdir(parents=True)
+    for name in ("Gespra\u0308ch", "s1/b", "s1/c"):
+        np.save(tmp_path / f"speech/{name}.npy", np.ones((2, 3)))
+    utterances, rejected = read_corpus("features", tmp_path, dataset="mine")
+    assert sorted(u.id for u in utterances) == sorted(ids) and not rejected
+    notes = [f.text for f in corpus_findings("features", tmp_path, utterances, dataset="mine")]
+    assert not any("of no utterance" in note for note in notes)
+
+
+def test_a_file_of_a_folder_that_git_did_not_fetch(tmp_path):
+    table(tmp_path)
+    folder(tmp_path)
+    (tmp_path / "speech/part/b.npy").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    _, results = encode(tmp_path, "s")
+    assert "b.npy is a pointer of Git LFS" in results[1].reason
