@@ -146,6 +146,21 @@ class Served(Limited):
     max_clips: Annotated[int, _limit(help="most clips of a request")] = 32
 
 
+@dataclass(frozen=True)
+class Spending:
+    """Options that bound what a server spends on all requests: those of `cmarr.serving.budgets.Budgets`."""
+
+    max_request_megabytes: Annotated[
+        float, _limit(help="most megabytes of a request; base64 is a third larger than its file")
+    ] = 128.0
+    max_flight_megabytes: Annotated[float, _limit(help="most megabytes of all requests together")] = 512.0
+    max_waiting: Annotated[int, _limit(help="most requests that wait or are worked on")] = 64
+    max_connections: Annotated[int, _limit(help="most connections; the most silent makes room")] = 512
+    header_seconds: Annotated[float, _limit(help="until a connection has sent a header")] = 10.0
+    body_seconds: Annotated[float, _limit(help="until a request has sent its body")] = 120.0
+    request_seconds: Annotated[float, _limit(help="until a request is answered")] = 120.0
+
+
 def _with_options(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let a command take dataclasses, parameter by parameter: the options are their fields."""
 
@@ -332,32 +347,38 @@ def predict(
 
 
 @app.command()
-@_with_options(machine=Machine, choice=Choice, limits=Served)
+@_with_options(machine=Machine, choice=Choice, limits=Served, spending=Spending)
 def serve(
     *,
     host: Annotated[
         str, typer.Option(help="address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one", min=0, max=65535)] = 5001,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="a further name by which requests may call this machine; may be repeated; * allows any",
+        ),
+    ] = None,
     machine: Machine,
     choice: Choice,
-    max_request_megabytes: Annotated[
-        float, _limit(help="most megabytes of a request; base64 is a third larger than its file")
-    ] = 128.0,
     limits: Served,
+    spending: Spending,
 ) -> None:
-    """Predict over HTTP with a trained model; reached from this machine only, unless --host says otherwise.
+    """Predict over HTTP with a trained model, and on a page for a browser; reached from this machine only.
 
-    POST /invocations takes {"inputs": [{"text": "..."}, {"audio": "<base64>"}]}, as `mlflow models serve` does.
-    SIGTERM or Ctrl-C let the requests that are under way finish.
+    The page is at /, what may be asked at /docs. POST /invocations takes {"inputs": [{"text": "..."}, {"audio":
+    "<base64>"}]}, as `mlflow models serve` does. SIGTERM or Ctrl-C let the requests that are under way finish.
     """
     from cmarr.extras import require
-    from cmarr.serving.requests import bounds
+    from cmarr.serving.requests import bounds, require_limits
 
     try:
         allowed, most = bounds(vars(limits))
-        bounds({"max_megabytes": max_request_megabytes})
+        require_limits(vars(spending))
         require("serve")
+        from cmarr.serving.budgets import Budgets
         from cmarr.serving.server import listen
         from cmarr.serving.server import serve as run
         from cmarr.serving.service import Service
@@ -365,10 +386,16 @@ def serve(
         with listen(host, port) as listening, _recognizer("serve", machine, choice, allowed) as recognizer:
             service = Service(recognizer, most)
             service.warm()
-            where = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/invocations"
-            typer.echo(f"{recognizer.about.method} on {recognizer.about.dataset} answers at {where}")
-            sys.stdout.flush()
-            run(service, listening, max_request_megabytes)
+            where = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+            about = recognizer.about
+
+            def announce() -> None:
+                typer.echo(f"{about.method} on {about.dataset} answers at {where}invocations")
+                typer.echo(f"a page for a browser: {where}")
+                sys.stdout.flush()
+
+            budgets = Budgets(**vars(spending))
+            run(service, listening, budgets, announce, host=host, names=allowed_host or [])
     except UserError as error:
         _fail("serve", error, 2)
 

@@ -1,6 +1,6 @@
 """From clips to features: what each modality gives, what it lacks, what is odd about it, and how large it may be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,13 +127,24 @@ class Reading:
 
     frames:   letter -> (T, D) float32
     missing:  letter -> why this modality has no features
-    warnings: sentences
+    warnings: sentences, each with the letters of the modalities that it is about
     """
 
     utterance: Utterance
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+    def without(self, hide: Collection[str]) -> "Reading":
+        """The same clip as if some modalities (letters) had not been looked at."""
+        if not hide:
+            return self
+        return Reading(
+            self.utterance,
+            {m: frames for m, frames in self.frames.items() if m not in hide},
+            {**self.missing, **dict.fromkeys(hide, HIDDEN)},
+            [(about, sentence) for about, sentence in self.warnings if not set(about) <= set(hide)],
+        )
 
 
 class Reader:
@@ -170,7 +181,8 @@ class Reader:
         headers = self.headers(shown)
         told = [clip.warnings if "t" not in hide else () for clip in clips]
         readings = [
-            Reading(utterance, warnings=list(own)) for utterance, own in zip(placed, told, strict=True)
+            Reading(utterance, warnings=[("t", sentence) for sentence in own])
+            for utterance, own in zip(placed, told, strict=True)
         ]
         wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
         for clip, utterance, reading in zip(clips, shown, readings, strict=True):
@@ -241,7 +253,7 @@ class Reader:
                 reading, header = readings[int(utterance.id)], headers[str(utterance.audio)]
                 if isinstance(header, Header) and not isinstance(found, Failure):
                     length = header.used("s", *reading.utterance.span("s"), found.track)
-                    reading.warnings += _about_sound(found, length)
+                    reading.warnings += [("s", sentence) for sentence in _about_sound(found, length)]
 
     def _bounded(self, utterance: Utterance) -> Utterance:
         """The utterance with an end: a header that tells nothing, or lies, must not open an endless file."""
@@ -276,31 +288,31 @@ class Reader:
         return self.limits.seconds_for(longest)
 
     def _warn(self, reading: Reading, headers: Mapping[str, Header | Failure]) -> None:
+        def warn(about: str, sentence: str) -> None:
+            reading.warnings.append((about, sentence))
+
         if "t" in reading.frames and holds_half(reading.utterance.text or ""):
-            reading.warnings.append(
-                "the text holds half a character, as of an emoji cut in two; it is read as \ufffd"
-            )
+            warn("t", "the text holds half a character, as of an emoji cut in two; it is read as \ufffd")
         for modality, reason in reading.missing.items():
             if not reason.startswith(EXPECTED):
-                reading.warnings.append(f"{NAMES[modality]} not used: {reason}")
+                warn(modality, f"{NAMES[modality]} not used: {reason}")
         rate = getattr(getattr(self.encoders.get("v"), "faces", None), "rate", None)
         video = headers.get(str(reading.utterance.video))
         if rate and "v" in reading.frames and isinstance(video, Header):
             length = _length(reading.utterance, "v", video)
             share = len(reading.frames["v"]) / max(length * rate, 1.0) if length else 1.0
             if share < FEW_FACES:
-                reading.warnings.append(f"a face was found in only {share:.0%} of the video")
-        lengths = [
-            _length(reading.utterance, m, header)
+                warn("v", f"a face was found in only {share:.0%} of the video")
+        lengths = {
+            m: _length(reading.utterance, m, header) or 0.0
             for m in "sv"
             if m in reading.frames
             and isinstance(header := headers.get(str(reading.utterance.source(m))), Header)
-        ]
-        longest = max((length for length in lengths if length), default=0.0)
-        if longest > LONG:
-            reading.warnings.append(
-                f"it lasts {longest:.0f} s and is taken as one utterance; windows would follow its course"
-            )
+        }
+        long = "".join(m for m, length in lengths.items() if length > LONG)
+        if long:
+            told = f"it lasts {max(lengths.values()):.0f} s and is taken as one utterance"
+            warn(long, f"{told}; windows would follow its course")
 
 
 def absolute(utterance: Utterance) -> Utterance:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -221,23 +221,32 @@ class Recognizer:
         self, clips: Iterable[Given | Utterance], hide: Iterable[str] = ()
     ) -> Iterator[Prediction | Refusal]:
         """One prediction, or the reason why there is none, a clip, in order and as they become ready."""
-        hidden = sorted({letter_of(m) for m in hide})
-        groups = self._read(iter(clips), hidden)
+        for (found,) in self.predict_hiding(clips, [hide]):
+            yield found
+
+    def predict_hiding(
+        self, clips: Iterable[Given | Utterance], hides: Sequence[Iterable[str]]
+    ) -> Iterator[list[Prediction | Refusal]]:
+        """As `predict_all`, with one result for each of `hides`, sets of modalities; every clip is read once."""
+        hidden = [sorted({letter_of(m) for m in hide}) for hide in hides]
+        groups = self._read(iter(clips), [m for m in NAMES if all(m in hide for hide in hidden)], len(hidden))
         if not any(model.normaliser.by_speaker for model in self.models):
             for group in groups:
-                yield from self._predictions(group)
+                yield from _in_groups(self._predictions(_hiding(group, hidden)), len(hidden))
             return
         known = list(groups)  # what is usual of a speaker is known when all clips are read
         who = iter(speakers_of([reading for group in known for reading in group]))
         everyone = [[(reading, next(who)) for reading in group] for group in known]
         heard = _heard([pair for group in everyone for pair in group], self.dims)
         for pairs in everyone:
-            yield from self._predictions(
-                [reading for reading, _ in pairs], heard, [name for _, name in pairs]
-            )
+            shown = _hiding([reading for reading, _ in pairs], hidden)
+            names = [name for _, name in pairs for _ in hidden]
+            yield from _in_groups(self._predictions(shown, heard, names), len(hidden))
 
-    def _read(self, waiting: Iterator[Given | Utterance], hidden: Sequence[str]) -> Iterator[list[Reading]]:
-        while group := list(islice(waiting, ROWS)):
+    def _read(
+        self, waiting: Iterator[Given | Utterance], hidden: Sequence[str], times: int
+    ) -> Iterator[list[Reading]]:
+        while group := list(islice(waiting, max(ROWS // times, 1))):
             yield self.reader.read([c if isinstance(c, Given) else Given(c) for c in group], hidden)
 
     def predict_found(
@@ -329,7 +338,10 @@ class Recognizer:
         for reading in readings:
             u = reading.utterance
             missing = {NAMES[m]: printable(reason) for m, reason in reading.missing.items()}
-            about: dict[str, Any] = {"missing": missing, "warnings": tuple(map(printable, reading.warnings))}
+            about: dict[str, Any] = {
+                "missing": missing,
+                "warnings": tuple(printable(w) for _, w in reading.warnings),
+            }
             about |= {"start": u.start, "end": u.end}
             if not reading.frames:
                 yield Refusal(u.id, _nothing(missing), **about)
@@ -349,6 +361,15 @@ class Recognizer:
                 recovered=tuple(NAMES[m] for m in MODALITIES if m in recovered),
                 **about,
             )
+
+
+def _hiding(readings: Sequence[Reading], hides: Sequence[Collection[str]]) -> list[Reading]:
+    return [reading.without(hide) for reading in readings for hide in hides]
+
+
+def _in_groups(results: Iterator[Prediction | Refusal], size: int) -> Iterator[list[Prediction | Refusal]]:
+    while group := list(islice(results, size)):
+        yield group
 
 
 def _may_wait(trained: Trained) -> dict[str, int]:
@@ -391,7 +412,7 @@ def speakers_of(readings: Sequence[Reading]) -> list[str]:
     counts = Counter(found)
     for reading, name in zip(readings, found, strict=True):
         if counts[name] == 1:
-            reading.warnings.append(ALONE)
+            reading.warnings.append(("svt", ALONE))
     return found
 
 

@@ -10,7 +10,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
-from cmarr.serving.requests import Clip, Reply
+from cmarr.serving.messages import Clip, Reply
 
 
 class Refused(MlflowException):

@@ -15,7 +15,8 @@ from cmarr.files import digest, file_digest
 from cmarr.modalities import LETTERS
 from cmarr.recognition.export import export, model_card
 from cmarr.recognition.trained import Trained, widths
-from cmarr.serving.requests import DEFAULTS, EXAMPLE
+from cmarr.serving.messages import EXAMPLE
+from cmarr.serving.requests import DEFAULTS
 from cmarr.tracking.store import (
     HASH_TAG,
     configure,

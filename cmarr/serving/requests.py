@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.declaration import Section
 from cmarr.errors import UserError
 from cmarr.modalities import LETTERS
 from cmarr.recognition.clips import Given, clip_from, letter_of
-from cmarr.recognition.prediction import Refusal
+from cmarr.recognition.prediction import Refusal, printable
 from cmarr.recognition.reading import Limits
+from cmarr.serving.messages import Clip
+from cmarr.utterance import holds_half
 from cmarr.validation import validate
-
-EXAMPLE = {"id": "greeting", "text": "I did not expect that"}
-"""A request for every model with text."""
 
 MOST = 32
 """Clips of one request, unless set otherwise."""
@@ -37,57 +35,19 @@ LONGEST = 300
 MEDIA = ("clip", "audio", "video")
 
 
-class Clip(Section):
-    """One clip of a request; whatever it lacks is simply missing.
-
-    id:           comes back with the answer; without one, its number in the request
-    clip:         base64 of a media file whose sound and picture are both used
-    audio, video: base64 of media files, in place of what `clip` holds
-    text:         what is said
-    features:     'speech', 'video' or 'text' -> rows of numbers, in place of what an encoder would make
-    hide:         modalities that must not be used
-    start, end:   seconds of the media that are meant
-    """
-
-    id: str | None = None
-    clip: str | None = None
-    audio: str | None = None
-    video: str | None = None
-    text: str | None = None
-    features: dict[str, list[list[float]]] | None = None
-    hide: list[str] | None = None
-    start: float | None = None
-    end: float | None = None
-
-
-class Reply(Section):
-    """What is predicted for one clip: `cmarr.recognition.prediction.Prediction` as plain values.
-
-    Where nothing could be predicted for a clip, `refused` says why, and there are no probabilities.
-    """
-
-    id: str
-    start: float | None = None
-    end: float | None = None
-    winner: str | None = None
-    score: float | None = None
-    probabilities: dict[str, float]
-    uncertainty: float | None = None
-    used: list[str]
-    recovered: list[str]
-    missing: dict[str, str]
-    warnings: list[str]
-    refused: str | None = None
-
-
 def bounds(values: Mapping[str, Any]) -> tuple[Limits, int]:
     """(limits, most clips of a request) from numbers by name. Raises UserError for one that cannot be."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise UserError(f"{name}: {value!r} is no limit; give a number above 0")
+    require_limits(values)
     own = dict(values)
     most = int(own.pop("max_clips", MOST))
     return replace(SERVED, **own), most
+
+
+def require_limits(values: Mapping[str, Any]) -> None:
+    """Raise UserError for a number, by its name, that bounds nothing."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise UserError(f"{name}: {value!r} is no limit; give a number above 0")
 
 
 def read_clips(inputs: object, most: int) -> list[Clip]:
@@ -104,6 +64,7 @@ def read_clips(inputs: object, most: int) -> list[Clip]:
         if not isinstance(row, Mapping):
             raise UserError(f"{place}: must hold keys and values, not {type(row).__name__}")
         try:
+            _refuse_halves(row)
             clip = validate(Clip, {str(key): value for key, value in row.items()}, place)
             for modality in (*(clip.hide or ()), *(clip.features or {})):
                 letter_of(modality)
@@ -116,6 +77,18 @@ def read_clips(inputs: object, most: int) -> list[Clip]:
     return clips
 
 
+def _refuse_halves(row: Mapping[Any, Any]) -> None:
+    """Half a character, as of an emoji cut in two, is read as \ufffd in a text; elsewhere it is a mistake."""
+    for key, value in row.items():
+        inside = value if isinstance(value, list | Mapping) else [value]
+        if holds_half(key) or (
+            key not in ("id", "text") and any(isinstance(word, str) and holds_half(word) for word in inside)
+        ):
+            raise UserError(
+                f"{printable(key)}: holds half a character (a lone surrogate such as \\ud800); send UTF-8"
+            )
+
+
 def given(clips: Sequence[Clip], scratch: Path, limits: Limits) -> Iterator[Given | Refusal]:
     """The clips as a recognizer takes them, and why one cannot be; their media are put into the folder `scratch`."""
     for number, clip in enumerate(clips):
@@ -123,7 +96,7 @@ def given(clips: Sequence[Clip], scratch: Path, limits: Limits) -> Iterator[Give
         own.mkdir()
         try:
             made = _given(clip, own, limits)
-            features = {letter_of(m): _array(m, rows) for m, rows in (clip.features or {}).items()}
+            features = {letter_of(m): _array(m, rows, limits) for m, rows in (clip.features or {}).items()}
         except UserError as error:
             yield Refusal(name, str(error))
         else:
@@ -154,7 +127,11 @@ def _decoded(key: str, code: str, limits: Limits) -> bytes:
         raise UserError(f"{key}: is not base64; encode the bytes of the file, and send no path") from None
 
 
-def _array(modality: str, rows: Sequence[Sequence[float]]) -> np.ndarray:
+def _array(modality: str, rows: Sequence[Sequence[float]], limits: Limits) -> np.ndarray:
+    if len(rows) > limits.max_frames:
+        raise UserError(
+            f"features.{modality}: has {len(rows)} rows, more than max_frames = {limits.max_frames} allows"
+        )
     if len({len(row) for row in rows}) > 1:
         raise UserError(f"features.{modality}: its rows are of different lengths")
     return np.asarray(rows, np.float32)

@@ -1,77 +1,27 @@
-"""A server for a trained model: MLflow's requests and replies, bounds on what comes in, a sentence for what is wrong.
+"""A server for a trained model: a front that speaks HTTP, in a process of its own, and the model, in this one.
 
 It needs no MLflow. SIGTERM and Ctrl-C let the requests that are under way finish; new ones are refused.
 """
 
 import json
 import logging
+import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-
+from cmarr import __version__
 from cmarr.errors import UserError
+from cmarr.serving.budgets import Budgets
+from cmarr.serving.engine import Engine
+from cmarr.serving.messages import About
 from cmarr.serving.service import Service
-
-log = logging.getLogger(__name__)
-
-CONNECTIONS = 32
-"""At once; further ones are told that the server is busy (503)."""
-
-PATIENCE = 4
-"""How many times the size that is allowed is read, and thrown away, before a client is cut off."""
-
-JSON = "application/json"
-
-
-class Wrong(Exception):
-    """A request that gets a status and a sentence."""
-
-    def __init__(self, status: int, code: str, sentence: str):
-        super().__init__(sentence)
-        self.status, self.code = status, code
-
-
-def application(service: Service, max_request: float) -> Starlette:
-    """POST /invocations, GET /ping and /health, as of MLflow's server; `max_request` in megabytes."""
-
-    async def invocations(request: Request) -> Response:
-        try:
-            inputs = _inputs(await _body(request, max_request))
-            replies = await run_in_threadpool(service.reply, inputs)
-        except Wrong as wrong:
-            return _error(wrong.status, wrong.code, str(wrong))
-        except UserError as error:
-            return _error(400, "INVALID_PARAMETER_VALUE", str(error))
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except Exception:
-            log.exception("a request failed")
-            return _error(500, "INTERNAL_ERROR", "a defect of cmarr; the server's log tells more")
-        return _json({"predictions": replies})
-
-    async def alive(_: Request) -> Response:
-        return Response("\n", media_type=JSON)
-
-    async def lost(request: Request, _: Exception) -> Response:
-        return _error(404, "ENDPOINT_NOT_FOUND", f"there is no {request.url.path}; POST to /invocations")
-
-    async def misused(request: Request, _: Exception) -> Response:
-        return _error(405, "BAD_REQUEST", f"{request.url.path} does not take {request.method}")
-
-    routes = [
-        Route("/invocations", invocations, methods=["POST"]),
-        Route("/ping", alive),
-        Route("/health", alive),
-    ]
-    return Starlette(routes=routes, exception_handlers={404: lost, 405: misused})
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,74 +36,89 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(service: Service, listening: socket.socket, max_request: float) -> None:
-    """Serve until SIGTERM or Ctrl-C; then finish what is under way, and return."""
+def serve(
+    service: Service,
+    listening: socket.socket,
+    budgets: Budgets,
+    announce: Callable[[], None],
+    *,
+    host: str = "127.0.0.1",
+    names: Sequence[str] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way, and return.
+
+    announce:    called when requests are answered
+    host, names: what the Host header of a request may say, see `cmarr.serving.guard.allowed`
+    """
     logging.basicConfig(format="cmarr serve: %(message)s", stream=sys.stderr)
-    config = uvicorn.Config(
-        application(service, max_request),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        limit_concurrency=CONNECTIONS,
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryDirectory(prefix="cmarr-serve-") as scratch, ours:
+        told = {
+            "budgets": asdict(budgets),
+            "about": _about(service, budgets).model_dump(),
+            "host": host,
+            "names": list(names),
+            "scratch": scratch,
+        }
+        with theirs:
+            front = _started(listening, theirs)
+        listening.close()  # or new connections would wait for ever when the front has closed its own
+        with _passing_on(front):
+            ours.sendall(json.dumps(told).encode() + b"\n")
+            if _ready(ours):
+                announce()
+                Engine(service, ours, budgets.max_waiting).run()
+            if front.wait() not in (0, -signal.SIGTERM, -signal.SIGINT):
+                raise UserError(f"the front of the server has ended (exit status {front.returncode})")
+
+
+def _started(listening: socket.socket, connection: socket.socket) -> subprocess.Popen[bytes]:
+    files = [listening.fileno(), connection.fileno()]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "cmarr.serving.front", *map(str, files)],
+        pass_fds=files,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
     )
-    # Once everything is finished, uvicorn raises the signal again, for whoever handled it before.
-    before = {number: signal.signal(number, _noted) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def _ready(connection: socket.socket) -> bool:
+    """Wait until the front says that it listens; False where it ends before."""
+    said = b""
+    while not said.endswith(b"\n"):
+        byte = connection.recv(1)
+        if not byte:
+            return False
+        said += byte
+    return True
+
+
+@contextmanager
+def _passing_on(front: subprocess.Popen[bytes]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C are the front's to obey: when it has finished, it closes the connection."""
+
+    def pass_on(*_: Any) -> None:
+        if front.poll() is None:
+            front.terminate()
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _noted(*_: object) -> None:
-    """The server has ended already."""
-
-
-async def _body(request: Request, most: float) -> bytes:
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != JSON:
-        raise Wrong(415, "BAD_REQUEST", f"Content-Type is {kind or 'missing'}; send {JSON}")
-    too_large = Wrong(
-        413,
-        "BAD_REQUEST",
-        f"the request has more than max_request_megabytes = {most:g} allows; send fewer clips, or raise it",
+def _about(service: Service, budgets: Budgets) -> About:
+    recognizer = service.recognizer
+    about, limits = recognizer.about, recognizer.limits
+    return About(
+        dataset=about.dataset,
+        method=about.method,
+        licence=about.licence,
+        version=__version__,
+        classes=list(recognizer.classes),
+        modalities=list(recognizer.modalities),
+        limits={**asdict(limits), "max_request_megabytes": budgets.max_request_megabytes},
     )
-    body, length = bytearray(), 0
-    async for part in request.stream():
-        length += len(part)
-        if length <= most * 1e6:
-            body += part
-        elif length > PATIENCE * most * 1e6:
-            break
-        else:  # a client that is cut off while it sends would never see why
-            body.clear()
-    if length > most * 1e6:
-        raise too_large
-    return bytes(body)
-
-
-def _inputs(body: bytes) -> Any:
-    try:
-        content = json.loads(body)
-    except RecursionError:
-        raise Wrong(400, "BAD_REQUEST", "the request is nested too deeply") from None
-    except ValueError as error:  # of JSON, and of bytes that are no UTF-8
-        reason = getattr(error, "msg", None) or "not UTF-8"
-        place = f", character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Wrong(400, "BAD_REQUEST", f"the request is not JSON ({reason}{place})") from None
-    if not isinstance(content, dict) or set(content) != {"inputs"}:
-        raise Wrong(
-            400, "BAD_REQUEST", 'write {"inputs": [{"text": "..."}, ...]}, and nothing else beside "inputs"'
-        )
-    return content["inputs"]
-
-
-def _error(status: int, code: str, sentence: str) -> Response:
-    return _json({"error_code": code, "message": sentence}, status)
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    """ASCII only: what a client sent may hold what no UTF-8 can, such as half of an emoji."""
-    return Response(json.dumps(content, allow_nan=False), status, media_type=JSON)

@@ -1,23 +1,45 @@
-"""A recognizer for requests: bounded, one at a time, and never with the name of a temporary file."""
+"""A recognizer for requests: bounded, in fair turns, and never with the name of a temporary file."""
 
 import contextlib
 import os
 import tempfile
-import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
-from cmarr.recognition.clips import Given
-from cmarr.recognition.prediction import Refusal, without_place
+from cmarr.recognition.clips import Given, check_windows, clip_from, with_transcript
+from cmarr.recognition.doubt import doubts
+from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.recognizer import Recognizer
-from cmarr.serving.requests import DEFAULTS, EXAMPLE, LIMITED, MOST, bounds, given, read_clips
+from cmarr.serving.messages import EXAMPLE, Form
+from cmarr.serving.requests import DEFAULTS, LIMITED, MOST, bounds, given, read_clips
+from cmarr.serving.turns import Patience, Turns
+
+SMALL, MIDDLING = 100_000, 4_000_000
+"""Weight of a request (bytes of its media, 20 for a character, 4 for a number) up to which it goes by the quick lane,
+and by the middle one."""
+
+MOST_WINDOWS = 240
+"""Windows of an upload."""
+
+WINDOWS = 8
+"""Windows of one turn."""
+
+T = TypeVar("T")
+
+Found = tuple[list[Given | Refusal], list[tuple[str, ...]]]
+"""The clips of a request, and what is hidden of each."""
 
 
 class Service:
-    """Requests in, replies out. Requests wait for one another: a clip is decoded by all cores already.
+    """Requests in, replies out.
+
+    Requests take turns, a few clips each: all cores decode a clip already. Small requests have a lane of their own, and
+    so have those of middling size: neither waits for a large one.
 
     recognizer: its limits are those of the service
     max_clips:  most clips of one request
@@ -25,7 +47,9 @@ class Service:
 
     def __init__(self, recognizer: Recognizer, max_clips: int = MOST):
         self.recognizer, self.max_clips = recognizer, max_clips
-        self._turn = threading.Lock()
+        self._lanes = [Turns(), Turns(), Turns()]
+        # Such a model has to see all clips of a speaker at once.
+        self._whole = any(model.normaliser.by_speaker for model in recognizer.models)
 
     def warm(self) -> None:
         """Predict something at once, so that the first request does not wait for libraries to load."""
@@ -33,21 +57,30 @@ class Service:
             self.reply([EXAMPLE])
 
     def reply(self, inputs: object) -> list[dict[str, Any]]:
-        """One reply a clip, in order, as `cmarr.serving.requests.Reply` has it.
+        """One reply a clip, in order, as `cmarr.serving.messages.Reply` has it.
 
         A clip for which nothing can be predicted does not cost the others theirs. Raises UserError for a request that
         is not one, and Unreadable where nothing can be predicted for any clip of it.
         """
+        with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
+            return self.answer(self.unpack(inputs, Path(scratch)), Path(scratch), Patience())
+
+    def unpack(self, inputs: object, scratch: Path) -> Found:
+        """The clips of a request; their media are put into the folder `scratch`. Raises UserError."""
         clips = read_clips(inputs, self.max_clips)
-        with self._turn, tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
-            results: list[Any] = list(given(clips, Path(scratch), self.recognizer.limits))
-            hidden = [tuple(sorted(clip.hide or ())) for clip in clips]
-            for hide in dict.fromkeys(hidden):
-                places = [
-                    i for i, clip in enumerate(results) if isinstance(clip, Given) and hidden[i] == hide
-                ]
-                found = self.recognizer.predict_all([results[i] for i in places], hide)
-                for i, result in zip(places, found, strict=True):
+        hidden = [tuple(sorted(clip.hide or ())) for clip in clips]
+        return list(given(clips, scratch, self.recognizer.limits)), hidden
+
+    def answer(self, found: Found, scratch: Path, patience: Patience) -> list[dict[str, Any]]:
+        """The replies to what `unpack` found. Raises Unreadable as `reply` does, and TooLate."""
+        results: list[Any] = found[0]
+        hidden, lane = found[1], self._lane(found[0])
+        for hide in dict.fromkeys(hidden):
+            places = [i for i, clip in enumerate(results) if isinstance(clip, Given) and hidden[i] == hide]
+            for part in self._portions(places, self.recognizer.reader.workers):
+                with lane.turn(patience):
+                    told = list(self.recognizer.predict_all([results[i] for i in part], hide))
+                for i, result in zip(part, told, strict=True):
                     own = without_place(result, f"{scratch}{os.sep}{i}{os.sep}", "the given ")
                     results[i] = replace(own, id=results[i].utterance.id)
         if all(isinstance(result, Refusal) for result in results):
@@ -55,6 +88,100 @@ class Service:
             more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
             raise Unreadable("; ".join(reasons[:3]) + more)
         return [result.as_dict() for result in results]
+
+    def look(
+        self, form: Form, files: Mapping[str, Path], scratch: Path, patience: Patience
+    ) -> dict[str, Any]:
+        """What is predicted for an upload, and without each modality, as `cmarr.serving.messages.Answer` has it.
+
+        files: 'clip', 'audio', 'video', 'captions' -> what was uploaded, in the folder `scratch`
+
+        Raises UserError for a form that cannot be, Unreadable where nothing can be predicted, and TooLate.
+        """
+        clip = clip_from(
+            files.get("clip"),
+            audio=files.get("audio"),
+            video=files.get("video"),
+            text=form.text,
+            start=form.start,
+            end=form.end,
+            scratch=scratch,
+        )
+        if "captions" in files and form.text is None:
+            clip = with_transcript(clip.utterance, files["captions"])
+        shown = [m for m in self.recognizer.modalities if m not in form.hide]
+        hides = [tuple(form.hide), *(tuple({*form.hide, *some}) for some in _parts(shown))]
+        lane = self._lane([clip])
+        with lane.turn(patience):
+            (seen,) = self._seen([clip], hides, scratch)
+            parts = self._windows(clip, form)
+        answer = seen[0]
+        if isinstance(answer, Refusal):
+            raise Unreadable(answer.reason)
+        windows = []
+        for portion in self._portions(parts, WINDOWS):
+            with lane.turn(patience):
+                windows += self._seen(portion, hides, scratch)
+        alone = {
+            result.used[0]: result
+            for result in seen[1:]
+            if isinstance(result, Prediction) and len(result.used) == 1
+        }
+        return {
+            **_pair(seen, shown),
+            "doubt": doubts(answer, alone),
+            "windows": [_pair(window, shown) for window in windows],
+        }
+
+    def _seen(
+        self, clips: Sequence[Given], hides: Sequence[tuple[str, ...]], scratch: Path
+    ) -> list[list[Prediction | Refusal]]:
+        place = f"{scratch}{os.sep}"
+        return [
+            [replace(without_place(result, place, "the given "), id="0") for result in results]
+            for results in self.recognizer.predict_hiding(clips, hides)
+        ]
+
+    def _windows(self, clip: Given, form: Form) -> list[Given]:
+        if form.window is None:
+            return []
+        hop = form.hop or form.window / 2
+        check_windows(form.window, hop)
+        parts = self.recognizer.windows([clip.utterance], form.window, hop)
+        if len(parts) > MOST_WINDOWS:
+            raise UserError(f"{len(parts)} windows, more than {MOST_WINDOWS}; take a larger hop")
+        return [replace(clip, utterance=part) for part in parts] if len(parts) > 1 else []
+
+    def _lane(self, clips: Sequence[Given | Refusal]) -> Turns:
+        weight = sum(_weight(clip) for clip in clips if isinstance(clip, Given))
+        return self._lanes[(weight > SMALL) + (weight > MIDDLING)]
+
+    def _portions(self, items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+        """What is predicted in one turn."""
+        size = max(len(items), 1) if self._whole else size
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
+
+
+def _parts(shown: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """What may be hidden of some modalities: one, or several, but not all."""
+    for count in range(1, len(shown)):
+        yield from combinations(shown, count)
+
+
+def _pair(results: Sequence[Prediction | Refusal], shown: Sequence[str]) -> dict[str, Any]:
+    """A prediction, and those without modalities that it rests on."""
+    whole, *others = results
+    used = whole.used if isinstance(whole, Prediction) else ()
+    pairs = zip(_parts(shown), others, strict=True)
+    hidden = {"+".join(some): other.as_dict() for some, other in pairs if {*some} < {*used}}
+    return {"prediction": whole.as_dict(), "hidden": hidden}
+
+
+def _weight(clip: Given) -> float:
+    paths = {path for path in (clip.utterance.audio, clip.utterance.video) if path}
+    media = sum(Path(path).stat().st_size for path in paths)
+    return media + 20 * len(clip.utterance.text or "") + 4 * sum(f.size for f in clip.features.values())
 
 
 def configured(model: str | Path, config: dict[str, Any]) -> Service:

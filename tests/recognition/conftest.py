@@ -118,6 +118,7 @@ def borrowed(recognizer, monkeypatch):
 
     class Borrowed:
         classes, notes, about, limits = recognizer.classes, (), recognizer.about, recognizer.limits
+        models, reader, modalities = recognizer.models, recognizer.reader, recognizer.modalities
         predict_all, predict_found, windows = (
             recognizer.predict_all,
             recognizer.predict_found,

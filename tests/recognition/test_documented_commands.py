@@ -66,7 +66,12 @@ SERVED = [words for page in PAGES for words in commands(page, "serve")]
 def test_a_server_comes_up(words, desk, borrowed, monkeypatch):
     """All but its loop: the tests of the server send it requests."""
     served = []
-    monkeypatch.setattr("cmarr.serving.server.serve", lambda service, listening, most: served.append(service))
+
+    def serve(service, listening, budgets, announce, **_):
+        served.append(service)
+        announce()
+
+    monkeypatch.setattr("cmarr.serving.server.serve", serve)
     done = CliRunner().invoke(app, [*words[1:], *([] if "--port" in words else ["--port", "0"])])
     assert done.exit_code == 0, done.output
     assert "answers at http://127.0.0.1:" in done.output and len(served) == 1

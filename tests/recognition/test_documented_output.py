@@ -9,7 +9,7 @@ import pytest
 
 from cmarr import cli
 from cmarr.recognition.prediction import Prediction, table
-from cmarr.serving.requests import Clip, Reply
+from cmarr.serving.messages import Clip, Reply
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODALITIES = ("speech", "video", "text")
@@ -70,7 +70,9 @@ def test_the_limits_are_those_of_the_options(page, command):
     )
     defaults = {name: p.default for name, p in inspect.signature(command).parameters.items()}
     assert {name.replace("-", "_"): float(value) for name, value in shown} == {
-        name: value for name, value in defaults.items() if name.startswith("max_") or name == "time_limit"
+        name: value
+        for name, value in defaults.items()
+        if name.startswith("max_") or name.endswith("_seconds") or name == "time_limit"
     }
 
 

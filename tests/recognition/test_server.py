@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from cmarr.cli import app
 from cmarr.recognition.export import export
 from cmarr.recognition.trained import of_study
-from cmarr.serving.requests import Reply
+from cmarr.serving.messages import Reply
 from tests.recognition.under_way import PATIENCE, answered, ask
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -168,8 +168,8 @@ def test_what_is_wrong_is_one_sentence(server, body, status, message):
 def test_what_is_no_json_and_what_is_elsewhere(server):
     assert server.send(b"text,a", kind="text/csv")[0] == 415
     assert server.send({"inputs": [{"text": "a"}]}, kind="")[0] == 415
-    assert server.send({"inputs": [{"text": "a"}]}, path="/predict")[0] == 404
-    with pytest.raises(urllib.error.HTTPError, match="405"):
+    assert server.send({"inputs": [{"text": "a"}]}, path="/nowhere")[0] == 404
+    with pytest.raises(urllib.error.HTTPError, match="405"):  # a GET
         urllib.request.urlopen(server.url, timeout=PATIENCE)
 
 

@@ -15,7 +15,7 @@ def ask(url: str, body: bytes) -> socket.socket:
     asking = socket.create_connection((host, int(port)), timeout=PATIENCE)
     head = (
         "POST /invocations HTTP/1.1",
-        "Host: x",
+        "Host: 127.0.0.1",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         "Expect: 100-continue",
