@@ -93,7 +93,9 @@ def read_upload(path: Path, content_type: str, patience: Patience) -> tuple[Form
 
     config = {"UPLOAD_DIR": str(path.parent), "MAX_FIELD_SIZE": FIELD_BYTES}
     try:
-        parser = create_form_parser({"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=config)
+        parser = create_form_parser(
+            {"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=config
+        )
         with path.open("rb") as body:
             while piece := body.read(PIECE):
                 parser.write(piece)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -122,14 +123,19 @@ def test_a_clip_that_cannot_be_answered_costs_the_others_nothing(server, clips):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_requests_of_the_page(server, clips, tmp_path):
-    shutil.copy(clips / "a.mp4", tmp_path / "clip.mp4")
+    for name in ("clip.mp4", "interview.mp4"):
+        shutil.copy(clips / "a.mp4", tmp_path / name)
+    shutil.copy(clips / "long.srt", tmp_path / "interview.srt")
     asked = [line for line in lines(ROOT / "docs/serving.md") if "curl" in line]
-    assert len(asked) == 2
+    assert len(asked) == 4
     for line in asked:
-        typed = line.replace("http://127.0.0.1:5001/invocations", server.url)
+        typed = line.replace("http://127.0.0.1:5001", server.url.removesuffix("/invocations"))
         done = subprocess.run(["bash", "-c", typed], cwd=tmp_path, capture_output=True, text=True, check=True)
-        (reply,) = json.loads(done.stdout)["predictions"]
-        assert reply["used"] == (["video"] if "clip.mp4" in line else ["text"])
+        told = json.loads(done.stdout)
+        reply = told["prediction"] if "/predict" in line else told["predictions"][0]
+        assert reply["used"] == [
+            m for m, key in (("video", ".mp4"), ("text", "expect|srt")) if re.search(key, line)
+        ]
 
 
 AUDIO = base64.b64encode(b"no sound at all").decode()
