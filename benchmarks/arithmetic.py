@@ -26,8 +26,9 @@ from cmarr.errors import UserError
 from cmarr.evaluation.predictions import columns, read_folder
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
-from cmarr.files import folder_digest, read_json, write_json
+from cmarr.files import folder_digest
 from cmarr.modalities import NAMES
+from cmarr.seals import read_json, write_json
 from cmarr.task import Task
 
 NARROW = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
@@ -66,7 +67,7 @@ def measure(root: Path, methods: Sequence[str], out: Path) -> dict[str, Any]:
             "features": {m: folder_digest(paths / "features" / m)[:12] for m in NAMES.values()}
         }
         for method in methods:
-            task = Task(tuple(read_json(paths / "settings/evaluate" / f"{method}.json")["classes"]))
+            task = Task(tuple(read_json(paths / "settings/evaluate" / f"{method}.json", _AGAIN)["classes"]))
             frames = read_folder(paths / "predictions" / method)
             answers = [frame[columns(task)].to_numpy() for frame in frames]
             first.setdefault(method, answers)
@@ -87,6 +88,9 @@ def measure(root: Path, methods: Sequence[str], out: Path) -> dict[str, Any]:
     return found
 
 
+_AGAIN = "resolve the settings of the study again"
+
+
 def prepared(data: Path, folder: Path, setting: Mapping[str, str], methods: Sequence[str]) -> Path:
     """A folder in which stages find the corpus, its folds and their settings; where its data lie."""
     paths = folder / "data" / data.name
@@ -101,7 +105,7 @@ def prepared(data: Path, folder: Path, setting: Mapping[str, str], methods: Sequ
             path = paths / "settings" / one / f"{method}.json"
             if not path.is_file():
                 raise UserError(f"{path}: does not exist; {data} is of a study without {method}")
-            known = read_json(path)
+            known = read_json(path, _AGAIN)
             if one != "pretrain":
                 known["seeds"] = known["seeds"][:1]
             if one == "train":

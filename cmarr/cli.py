@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cmarr.errors import NotComputed, UserError
+from cmarr.errors import NotComputed, NotWhole, UserError, many
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -236,6 +236,31 @@ def _answers(project: Path, revision: str, dataset: str, methods: list[str]) -> 
         if done.returncode:
             raise UserError(done.stderr.strip().splitlines()[-1])
         return {path.name: read_folder(path) for path in sorted(folder.iterdir())}
+
+
+@app.command()
+def verify(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="files, exported folders or projects; default: this folder")
+    ] = None,
+) -> None:
+    """Check that every file holds what was written: data, features, models, predictions, scores, exports.
+
+    Exit status 1 where one does not; the command that makes it again is named.
+    """
+    from cmarr.verify import verify as check
+
+    try:
+        verdicts = list(check(paths or [Path()]))
+    except UserError as error:
+        _fail("verify", error, 2)
+    wrong = [verdict for verdict in verdicts if verdict.fault]
+    made = _made_again([str(verdict.path) for verdict in wrong]) if wrong else []
+    for verdict, command in zip(wrong, made, strict=True):
+        again = f"`{command}` makes it again" if command else "make it again, or fetch it"
+        typer.secho(f"XX {verdict.fault}; {again}", fg="red")
+    typer.echo(f"{many(len(verdicts) - len(wrong), 'file')} whole, {len(wrong)} not")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @app.command()
@@ -492,8 +517,21 @@ def _fail(command: str, error: UserError, status: int) -> NoReturn:
     how = (
         " (`dvc repro` computes it, `dvc checkout` brings it back)" if isinstance(error, NotComputed) else ""
     )
+    if isinstance(error, NotWhole) and (made := _made_again([error.path])[0]):
+        how = f" (`{made}` makes it again)"
     typer.secho(f"cmarr {command}: {error}{how}", err=True, fg="red")
     raise typer.Exit(status) from None
+
+
+def _made_again(paths: list[str]) -> list[str]:
+    """The command that makes each file again, which the project's own script knows; '' where it is of no project."""
+    inside = next((p for p in Path(paths[0]).resolve().parents if (p / "dvc.yaml").is_file()), None)
+    if inside is None:
+        return [""] * len(paths)
+    command = [sys.executable, "-m", "stages.makes", *(str(Path(path).resolve()) for path in paths)]
+    done = subprocess.run(command, cwd=inside, capture_output=True, text=True, check=False)
+    told = done.stdout.split("\n")[: len(paths)]
+    return told if not done.returncode and len(told) == len(paths) else [""] * len(paths)
 
 
 if __name__ == "__main__":

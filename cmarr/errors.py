@@ -15,6 +15,17 @@ class NotComputed(UserError):
     """A result of a study that is not here, or is of an earlier version. Who runs the study knows how to compute it."""
 
 
+class NotWhole(UserError):
+    """A file of cmarr's own that does not hold what was written, or that nothing vouches for; `path` is that file."""
+
+    def __init__(self, path: object, message: str) -> None:
+        super().__init__(message)
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[type["NotWhole"], tuple[str, str]]:
+        return type(self), (self.path, str(self))
+
+
 class Unreadable(UserError):
     """One input (a file, a modality of one utterance) that cannot be read.
 

@@ -123,6 +123,11 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def is_left_over(path: Path) -> bool:
+    """Whether a file looks like one that a killed writer has left."""
+    return path.name.startswith(".") and path.name.endswith(".tmp") and path.name.count(".") >= 4
+
+
 @cache
 def _machine() -> str:
     # nodes of a cluster share folders, but not the numbers of processes

@@ -7,8 +7,8 @@ from cmarr.corpora.registry import corpus_inventory, read_corpus, reader_options
 from cmarr.encoders import hashing, hog, logmel
 from cmarr.encoders.registry import build_encoder
 from cmarr.execution.local import worker_count
-from cmarr.files import write_json
 from cmarr.modalities import MODALITIES
+from cmarr.seals import write_json
 from cmarr.utterance import Rejected, Utterance
 from stages.paths import Paths, cluster_of, corpus_root
 from stages.stage import run

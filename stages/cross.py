@@ -1,7 +1,7 @@
 """Read a corpus that nothing is trained on and extract its features, for a test across corpora."""
 
-from cmarr.files import write_json
 from cmarr.modalities import NAMES
+from cmarr.seals import write_json
 from stages import corpus, extract, prepare
 from stages.paths import Paths
 from stages.stage import run

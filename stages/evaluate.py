@@ -23,6 +23,7 @@ from cmarr.methods.inference import spreads
 from cmarr.methods.protocol import ClosedForm
 from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.page import write_files
+from cmarr.seals import LIST, write_list
 from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
@@ -44,10 +45,12 @@ def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
 def main(dataset: str, name: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(f"evaluate/{name}")
     found = predicted(paths, settings, name)
-    write_json(paths.metrics / f"{name}.json", found.summary)
-    write_csv(paths.metrics / f"{name}.csv", long_table(found.summary, method=name))
+    scores = [paths.metrics / f"{name}.json", paths.metrics / f"{name}.csv"]
+    write_json(scores[0], found.summary)
+    write_csv(scores[1], long_table(found.summary, method=name))
     for analysis in ANALYSES.values():
-        write_files(paths.metrics / name, analysis.measure(found))
+        scores += write_files(paths.metrics / name, analysis.measure(found))
+    write_list(paths.metrics / name / f"{LIST}.evaluate", scores)
 
 
 def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:

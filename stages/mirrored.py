@@ -1,14 +1,16 @@
 """What of a study MLflow shows, gathered from its files; heavy imports wait until something is logged."""
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmarr.files import digest, file_digest, read_json
+from cmarr.files import digest, file_digest
 from cmarr.masks.protocols import UNSEEN
+from cmarr.seals import read_listed, read_listed_csv, read_listed_json
 from cmarr.tracking.results import STUDY, FoldResult, Results
 from stages.paths import Paths
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 OF_TRAINING = ("curves", "learning")
 """Tables of metrics/<dataset>/<method>/ that training leaves there; the others are those of the analyses."""
+
+
+_AGAIN = "make it again"
 
 
 class Later(Mapping[str, Any]):
@@ -41,7 +46,7 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
     settings, report = paths.settings(f"train/{name}"), paths.settings("report")
     method = settings["method"]
     folder = paths.metrics / name
-    cost = read_json(folder / "cost.json")
+    cost = _json(folder / "cost.json")
     objective = dict(report["declared"][method]["objective"])
     weights = {key: settings["settings"][name] for key, name in objective.items()}
     own = {k: v for k, v in settings["settings"].items() if k not in objective.values()}
@@ -58,7 +63,9 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
             "method": {method: own},
             "encoders": report["features"],
         },
-        metrics=_metrics(read_json(paths.metrics / f"{name}.json"), read_json(folder / "protocols.json")),
+        metrics=_metrics(
+            *(_json(path) for path in (paths.metrics / f"{name}.json", folder / "protocols.json"))
+        ),
         data_hash=data_hash,
         data_path=str(paths.features),
         folds=_folds(paths, name, cost["trainings"]),
@@ -69,9 +76,9 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
             **{p.stem: _table(p) for p in sorted(folder.glob("*.csv")) if p.stem not in OF_TRAINING},
         },
         figures=Later(lambda: _figures(paths, name)),
-        texts={page.name: page.read_text(encoding="utf-8") for page in _pages(paths)},
-        files=Later(lambda: {f"figures/{path.name}": path for path in _shared_figures(paths)}),
-        note=(paths.metrics / "report" / "results.md").read_text(encoding="utf-8"),
+        texts={page.name: _text(page) for page in _pages(paths)},
+        files=Later(lambda: {f"figures/{path.name}": _whole(path) for path in _shared_figures(paths)}),
+        note=_text(paths.metrics / "report" / "results.md"),
         tags=tags,
     )
 
@@ -98,9 +105,9 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
             "scores": lambda: _csv(report / "results.csv"),
             **{path.stem: _table(path) for path in tables if not path.stem.startswith("settings-")},
         },
-        texts={page.name: page.read_text(encoding="utf-8") for page in _pages(paths)},
+        texts={page.name: _text(page) for page in _pages(paths)},
         files={
-            str(path.relative_to(report)): path
+            str(path.relative_to(report)): _whole(path)
             for path in (
                 report / "index.html",
                 *(report / "tables").iterdir(),
@@ -108,7 +115,7 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
             )
             if path.is_file()
         },
-        note=(report / "results.md").read_text(encoding="utf-8"),
+        note=_text(report / "results.md"),
         tags=tags,
     )
 
@@ -198,8 +205,7 @@ def _shared_figures(paths: Paths) -> list[Path]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as opened:
-        return list(csv.DictReader(opened))
+    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
 
 
 def _table(path: Path) -> Callable[[], "pd.DataFrame"]:
@@ -207,6 +213,17 @@ def _table(path: Path) -> Callable[[], "pd.DataFrame"]:
 
 
 def _csv(path: Path) -> "pd.DataFrame":
-    import pandas as pd
+    return read_listed_csv(path, _AGAIN)
 
-    return pd.read_csv(path)
+
+def _json(path: Path) -> Any:
+    return read_listed_json(path, _AGAIN)
+
+
+def _text(path: Path) -> str:
+    return read_listed(path, _AGAIN).decode("utf-8")
+
+
+def _whole(path: Path) -> Path:
+    read_listed(path, _AGAIN)
+    return path

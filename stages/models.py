@@ -6,8 +6,8 @@ from cmarr.data.load import by_id
 from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.features.shards import load_features
-from cmarr.files import atomic
 from cmarr.folds.files import read_folds
+from cmarr.seals import write_frame
 from cmarr.task import Task
 from stages.paths import Paths
 
@@ -26,5 +26,4 @@ def measure(dataset: str, name: str, stage: str, analysis: Analysis) -> None:
     if not found:
         raise UserError(f"{dataset}: {analysis.nothing}")
     for file, table in found.items():
-        with atomic(paths.predictions(f"{name}.{stage}") / f"{file}.parquet") as temporary:
-            table.to_parquet(temporary)
+        write_frame(paths.predictions(f"{name}.{stage}") / f"{file}.parquet", table)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.execution.ray import Cluster
-from cmarr.files import read_json
+from cmarr.seals import read_json
 from stages.stage import located, work_folder
 
 
@@ -68,7 +68,7 @@ class Paths:
             raise UserError(
                 f"{path} does not exist; run `dvc repro settings`, with {name} among what params.yaml runs"
             )
-        return dict(read_json(path))
+        return read_json(path, "run `dvc repro settings`")
 
     def models(self, method: str) -> Path:
         """Weights, curves and costs, one pair of files a fold and seed."""

@@ -13,9 +13,11 @@ from cmarr.code_digest import Start, code_digest
 from cmarr.damage.kinds import KINDS
 from cmarr.encoders.at_hand import looked_for
 from cmarr.errors import UserError
-from cmarr.files import file_digest, read_json, write_json, write_text
+from cmarr.files import file_digest, write_text
+from cmarr.files import write_json as write_shown
 from cmarr.modalities import NAMES
 from cmarr.plugins import ENCODERS, METHODS, READERS, names, start_of
+from cmarr.seals import read_json, write_json
 from cmarr.settings.grid import COLUMNS
 from stages.paths import Paths
 from stages.stage import located, run, use_plugins, work_folder
@@ -51,7 +53,7 @@ def main(dataset: str) -> None:
     files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
         write_json(paths.data / "settings" / f"{name}.json", file)
-    write_json(paths.metrics / "params.json", known["shown"])
+    write_shown(paths.metrics / "params.json", known["shown"])
     collected = paths.metrics / "sensitivity.csv"
     if not collected.exists():  # of a corpus of one's own: the report depends on it, and git should keep it
         write_text(collected, ",".join(COLUMNS) + "\n")
@@ -74,7 +76,7 @@ def _resolved(memory: Path) -> dict[str, Any]:
 def _remembered(memory: Path) -> dict[str, Any] | None:
     """What the stage came to when it last ran, if all that it depends on is the same."""
     try:
-        known: dict[str, Any] = read_json(memory)
+        known = read_json(memory, "")
         if known["texts"] != _texts() or known["looked_for"] != looked_for(known["encoders"], Path()):
             return None
         use_plugins(known["plugins"])

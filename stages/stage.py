@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmarr import plugins
-from cmarr.errors import NotComputed, UserError
-from cmarr.files import read_json, refusal, write_json
+from cmarr.errors import NotComputed, NotWhole, UserError
+from cmarr.files import refusal
+from cmarr.seals import read_json, whole, write_json
 from stages import STARTED
 
 
@@ -45,7 +46,7 @@ def work_folder(*parts: str) -> Path:
 def _timed(dataset: str, name: str) -> Iterator[None]:
     yield
     path = work_folder("times", f"{dataset}.json")
-    times = dict(read_json(path)) if path.is_file() else {}
+    times = read_json(path, "") if whole(path) else {}
     times[name] = {"seconds": time.time() - STARTED, "ended": time.time()}
     write_json(path, times)
 
@@ -67,7 +68,10 @@ def run(stage: Callable[..., None]) -> None:
     try:
         if name != "settings":  # which reads params.yaml itself
             run_settings = Path("data", arguments[0], "settings", "run.json")
-            use_plugins(read_json(run_settings).get("plugins", []) if run_settings.is_file() else [])
+            there = run_settings.is_file()
+            use_plugins(
+                read_json(run_settings, "run `dvc repro settings`").get("plugins", []) if there else []
+            )
         with _timed(arguments[0], label):
             stage(*arguments)
     except UserError as error:
@@ -76,9 +80,16 @@ def run(stage: Callable[..., None]) -> None:
             if isinstance(error, NotComputed)
             else ""
         )
-        sys.exit(f"{label}: {error}{how}")
+        sys.exit(f"{label}: {error}{_made_again(error) if isinstance(error, NotWhole) else how}")
     except OSError as error:
         told = refusal(error)
         if told is None:
             raise
         sys.exit(f"{label}: {told}")
+
+
+def _made_again(error: NotWhole) -> str:
+    from stages.makes import command
+
+    made = command(error.path)
+    return f" (`{made}` makes it again)" if made else ""

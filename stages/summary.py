@@ -2,7 +2,7 @@
 
 import time
 
-from cmarr.files import read_json
+from cmarr.seals import read_json
 from cmarr.settings.load import read_yaml
 from stages.paths import Paths
 from stages.stage import work_folder
@@ -11,7 +11,7 @@ from stages.stage import work_folder
 def main() -> None:
     """Print the newest run's stages and the results of the dataset that params.yaml names."""
     dataset = read_yaml("params.yaml")["dataset"]
-    times = read_json(work_folder("times", f"{dataset}.json"))
+    times = read_json(work_folder("times", f"{dataset}.json"), "run the study again")
     print("\nseconds a stage took when it last ran")
     for name, entry in sorted(times.items(), key=lambda item: item[1]["ended"]):
         ago = time.time() - entry["ended"]

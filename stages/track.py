@@ -8,8 +8,9 @@ import sys
 from cmarr.corpora.registry import corpus_inventory
 from cmarr.errors import UserError
 from cmarr.extras import require
-from cmarr.files import digest, file_digest, folder_digest, read_json
+from cmarr.files import digest, file_digest, folder_digest
 from cmarr.recognition.trained import of_study
+from cmarr.seals import read_json
 from cmarr.serving.register import register
 from cmarr.tracking.mirror import track
 from cmarr.tracking.results import Results, content_hash
@@ -60,7 +61,8 @@ def _warn_of_a_changed_corpus(dataset: str, paths: Paths) -> None:
     now = corpus_inventory(
         settings["kind"], corpus_root(settings["root"]), dataset=dataset, **settings["options"]
     )
-    if now["fingerprint"] != read_json(paths.corpus / "inventory.json")["fingerprint"]:
+    then = read_json(paths.corpus / "inventory.json", "run `dvc repro -f corpus`")
+    if now["fingerprint"] != then["fingerprint"]:
         logging.warning(
             "%s: the files of the corpus have changed since it was read; `dvc repro -f corpus` reads it again",
             dataset,

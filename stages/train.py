@@ -7,6 +7,7 @@ from typing import Any
 from cmarr.encoders.registry import placed
 from cmarr.execution.jobs import device_of
 from cmarr.files import file_digest, folder_digest
+from cmarr.seals import LIST, write_list
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.trainings import Trainings
 from stages.paths import Paths, cluster_of
@@ -19,9 +20,11 @@ def main(dataset: str, name: str) -> None:
     starts_from = settings["starts_from"] and paths.pretrained(settings["starts_from"])
 
     def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:
-        write_curves(paths.metrics / name / "curves.csv", outcomes)
-        write_mean_curves(paths.metrics / name / "learning.csv", outcomes)
-        write_costs(paths.metrics / name / "cost.json", outcomes, search)
+        curves, mean, costs = (paths.metrics / name / f for f in ("curves.csv", "learning.csv", "cost.json"))
+        write_curves(curves, outcomes)
+        write_mean_curves(mean, outcomes)
+        write_costs(costs, outcomes, search)
+        write_list(paths.metrics / name / f"{LIST}.train", [curves, mean, costs])
 
     label = f"train-{dataset}-{name}"
     for outcome in train(paths, label, settings, paths.models(name), starts_from, write):

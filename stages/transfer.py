@@ -19,12 +19,12 @@ from cmarr.evaluation.predictions import (
     write_predictions,
 )
 from cmarr.features.shards import load_features
-from cmarr.files import atomic
 from cmarr.folds.files import Fold, read_folds
 from cmarr.methods.inference import representations, split_logits
 from cmarr.methods.model import Model, load_model
 from cmarr.methods.protocol import Represents
 from cmarr.modalities import CONDITIONS
+from cmarr.seals import write_frame
 from cmarr.task import Task
 from stages.paths import Paths
 from stages.stage import run
@@ -84,8 +84,7 @@ def main(dataset: str, other: str) -> None:
                 frame = predictions_frame(fold=fold.number, seed=seed, **columns)
                 frame.attrs[NORMALISE] = model.normaliser.how
                 write_predictions(predictions_path(target / name, fold.number, seed), frame, task)
-    with atomic(target / "consistency.parquet") as temporary:
-        pd.concat(consistent, ignore_index=True).to_parquet(temporary)
+    write_frame(target / "consistency.parquet", pd.concat(consistent, ignore_index=True))
     print(
         f"{other}: {many(len(away.utterances), 'utterance')} answered by {dataset}'s {', '.join(settings['methods'])}"
     )

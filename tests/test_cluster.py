@@ -25,7 +25,7 @@ from cmarr.errors import UserError
 from cmarr.execution.jobs import device_of, run_jobs
 from cmarr.execution.ray import Cluster
 from cmarr.features.extract import ShardJob, extract, make_shard, on_cluster
-from cmarr.files import write_json
+from cmarr.seals import write_json
 from cmarr.training import trainings
 from cmarr.training.job import run_job
 from cmarr.utterance import Utterance

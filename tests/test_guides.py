@@ -13,8 +13,8 @@ from cmarr.corpora.labels import EMOTIONS
 from cmarr.corpora.manifest import read_manifest
 from cmarr.errors import UserError
 from cmarr.features.shards import read_features
-from cmarr.files import read_json
 from cmarr.plugins import VARIABLE
+from cmarr.seals import read_json
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.settings.resolve import resolve
 from tests.documented import blocks
@@ -63,13 +63,13 @@ def test_a_corpus_and_an_encoder_of_ones_own_are_read_and_extracted(project):
     ]
     table = read_features(project / "data/kitchen/features/text")
     assert table.values.shape == (4, 20) and table.values[3, 4] == 2  # pass me a bee
-    extraction = read_json(project / "data/kitchen/settings/extract/text.json")
+    extraction = read_json(project / "data/kitchen/settings/extract/text.json", "")
     assert (extraction["encoder"], extraction["settings"]) == ("letters", {"count": 20})
     before = extraction["code"]
     letters = project.parent / "mine/letters.py"
     letters.write_text(letters.read_text().replace('"revision": "1"', '"revision": "2"'))
     run("-m", "stages.settings", "kitchen", cwd=project)
-    assert read_json(project / "data/kitchen/settings/extract/text.json")["code"] != before
+    assert read_json(project / "data/kitchen/settings/extract/text.json", "")["code"] != before
 
 
 def test_the_doctor_knows_them(project):

@@ -17,6 +17,7 @@ from cmarr.modalities import COMPLETE, INCOMPLETE, visible
 from cmarr.report.notes import ONE_SEED
 from cmarr.report.page import Block, Section
 from cmarr.report.table import NOTHING, Table, slugs
+from cmarr.seals import read_frame
 from cmarr.task import Task
 
 COLUMNS = ["id", "cluster", "condition", "agrees", "cosine"]
@@ -187,7 +188,10 @@ def section(study: Study) -> Section:
         name: {method: study.predictions(method, folder=folder) for method in study.frames}
         for name, folder in folders.items()
     }
-    consistent = {name: pd.read_parquet(folder / "consistency.parquet") for name, folder in folders.items()}
+    consistent = {
+        name: read_frame(folder / "consistency.parquet", "test across the corpora again")
+        for name, folder in folders.items()
+    }
     return crossing_section(
         predictions,
         consistent,

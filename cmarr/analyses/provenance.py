@@ -7,10 +7,11 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
-from cmarr.files import file_digest, folder_digest, read_json
+from cmarr.files import file_digest, folder_digest
 from cmarr.modalities import NAMES
 from cmarr.report.page import Folded, Section
 from cmarr.report.table import Table, slugs
+from cmarr.seals import read_json
 
 
 def provenance_section(
@@ -65,9 +66,8 @@ def _text(value: Any) -> str:
 def hashes(study: Study) -> dict[str, str]:
     """What the numbers were computed from, by name -> SHA-256."""
     at = study.at
-    found = {
-        "raw corpus (names, sizes and contents)": str(read_json(at.corpus / "inventory.json")["fingerprint"])
-    }
+    corpus = read_json(at.corpus / "inventory.json", "take stock of the corpus again")
+    found = {"raw corpus (names, sizes and contents)": str(corpus["fingerprint"])}
     found |= {"manifest": file_digest(at.manifest), "folds": file_digest(at.folds)}
     found |= {f"features of {m}": folder_digest(at.features / m) for m in NAMES.values()}
     for name in [*study.settings["methods"], *study.labels]:

@@ -15,14 +15,20 @@ from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_path, read_predictions
 from cmarr.evaluation.summary import summarise
 from cmarr.features.shards import load_features
-from cmarr.files import read_json
 from cmarr.folds.files import Fold, read_folds, read_rule
 from cmarr.folds.hygiene import Corpus, hygiene
 from cmarr.masks.protocols import FIXED
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
+from cmarr.seals import read_frame, read_listed_csv, read_listed_json
 from cmarr.task import Task
 from cmarr.utterance import Utterance
+
+_TRAIN, _EVALUATE, _MEASURE = (
+    "train the method again",
+    "evaluate the method again",
+    "measure the models again",
+)
 
 
 class Places(Protocol):
@@ -199,14 +205,16 @@ class Study:
     def evaluated(self, table: str) -> dict[str, pd.DataFrame]:
         """Method -> a table that evaluation left beside its scores, of those that have it."""
         files = {method: self.at.metrics / method / f"{table}.csv" for method in self.summaries}
-        return {method: pd.read_csv(file) for method, file in files.items() if file.is_file()}
+        return {method: read_listed_csv(file, _EVALUATE) for method, file in files.items() if file.is_file()}
 
     def measured(self, analysis: str) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None]:
         """Label -> rows, of the models that an analysis was asked to look at; and all points, with a column name."""
         names = {self.labels.get(name, name): name for name in self.settings[analysis]}
         folders = {label: self.at.predictions(f"{name}.{analysis}") for label, name in names.items()}
-        points = [pd.read_parquet(f / "points.parquet").assign(name=label) for label, f in folders.items()]
-        rows = {label: pd.read_parquet(f / "measured.parquet") for label, f in folders.items()}
+        points = [
+            read_frame(f / "points.parquet", _MEASURE).assign(name=label) for label, f in folders.items()
+        ]
+        rows = {label: read_frame(f / "measured.parquet", _MEASURE) for label, f in folders.items()}
         return rows, pd.concat(points) if points else None
 
 
@@ -225,7 +233,9 @@ def load_study(dataset: str, settings: Mapping[str, Any], places: Places, media:
         summaries={method: summarise(frames[method], task) for method in methods},
         comparisons=compare_all(frames, task, deterministic=deterministic(settings)),
         costs={method: read_cost(places.metrics / method) for method in methods},
-        curves={method: pd.read_csv(places.metrics / method / "curves.csv") for method in methods},
+        curves={
+            method: read_listed_csv(places.metrics / method / "curves.csv", _TRAIN) for method in methods
+        },
         settings=settings,
         places=places,
         media=media,
@@ -239,9 +249,9 @@ def deterministic(settings: Mapping[str, Any]) -> list[str]:
 
 def read_cost(folder: Path) -> dict[str, Any]:
     """What the training of a method cost; a model that it starts from (pretrain.json) has to be trained, too."""
-    cost, first = read_json(folder / "cost.json"), folder / "pretrain.json"
+    cost, first = read_listed_json(folder / "cost.json", _TRAIN), folder / "pretrain.json"
     if first.is_file():
-        before = read_json(first)
+        before = read_listed_json(first, _TRAIN)
         cost = cost | {key: cost[key] + before[key] for key in ("seconds", "core_seconds")}
     return dict(cost)
 

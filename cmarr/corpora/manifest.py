@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cmarr.errors import UserError
-from cmarr.files import atomic, canonical_json
+from cmarr.files import canonical_json
+from cmarr.seals import read_table, write_table
 from cmarr.utterance import Rejected, Utterance
 
 QUARANTINE_SCHEMA = pa.schema([(f.name, pa.string()) for f in fields(Rejected)])
 _TYPES = {"score": pa.float64(), "start": pa.float64(), "end": pa.float64(), "audio_whole": pa.bool_()}
+_AGAIN = "read the corpus again"
 _PACKED = ("ratings", "words")
 """Columns that hold JSON."""
 MANIFEST_SCHEMA = pa.schema(
@@ -36,13 +37,12 @@ def write_manifest(
         seen.add(utterance.id)
     rows = [asdict(u) | {c: _packed(getattr(u, c)) for c in _PACKED} for u in utterances]
     table = pa.Table.from_pylist(rows, MANIFEST_SCHEMA.with_metadata(metadata or {}))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+    write_table(path, table)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
-    """Read a manifest back as utterances, in order."""
-    return [Utterance(**(row | _unpacked(row))) for row in pq.read_table(path).to_pylist()]
+    """Read a manifest back as utterances, in order. Raises UserError where it is not there, or damaged."""
+    return [Utterance(**(row | _unpacked(row))) for row in read_table(path, _AGAIN).to_pylist()]
 
 
 def _packed(value: object) -> str | None:
@@ -75,10 +75,9 @@ def resolved(utterances: Sequence[Utterance], root: str | Path) -> list[Utteranc
 def write_quarantine(path: str | Path, rejected: Sequence[Rejected]) -> None:
     """Write the quarantine list atomically; an empty list gives an empty file with the same columns."""
     table = pa.Table.from_pylist([asdict(r) for r in rejected], QUARANTINE_SCHEMA)
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+    write_table(path, table)
 
 
 def read_quarantine(path: str | Path) -> list[Rejected]:
-    """Read a quarantine list."""
-    return [Rejected(**row) for row in pq.read_table(path).to_pylist()]
+    """Read a quarantine list. Raises UserError where it is not there, or damaged."""
+    return [Rejected(**row) for row in read_table(path, _AGAIN).to_pylist()]

@@ -9,8 +9,8 @@ from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import LEVELS, level_folder
 from cmarr.encoders.protocol import Encoder
 from cmarr.features.extract import Summary, extract
-from cmarr.files import write_json
 from cmarr.folds.files import Fold
+from cmarr.seals import write_json
 from cmarr.utterance import Utterance
 
 

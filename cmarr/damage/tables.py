@@ -8,7 +8,7 @@ import numpy as np
 
 from cmarr.damage.kinds import KINDS
 from cmarr.features.shards import FeatureTable, read_features
-from cmarr.files import read_json
+from cmarr.seals import read_json
 
 LEVELS = "levels.json"
 """File, beside the folders of the levels, that tells what became of each."""
@@ -44,4 +44,4 @@ def read_damaged(folder: str | Path, features: Mapping[str, FeatureTable]) -> Da
 def read_levels(folder: str | Path) -> Mapping[str, Any]:
     """What `cmarr.damage.levels.extract_levels` says of its outcome; without any level where nothing was asked for."""
     path = Path(folder) / LEVELS
-    return read_json(path) if path.is_file() else {"levels": []}
+    return read_json(path, "damage the recordings again") if path.is_file() else {"levels": []}

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmarr.errors import NotComputed, UserError, many
-from cmarr.files import atomic
+from cmarr.errors import UserError, many
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.modalities import CONDITIONS, visible
+from cmarr.seals import read_table, write_table
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
@@ -175,26 +174,18 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None
     check_predictions(frame, task, where=str(path))
     wanted = schema(task)
     table = pa.Table.from_pandas(frame[wanted.names], wanted, preserve_index=False)
-    with atomic(path) as temporary:
-        found = normalised_by([frame])
-        how = None if found == "corpus" else {NORMALISE: found}
-        pq.write_table(table.replace_schema_metadata(how), temporary, compression="zstd")
+    found = normalised_by([frame])
+    how = None if found == "corpus" else {NORMALISE: found}
+    write_table(path, table.replace_schema_metadata(how), compression="zstd")
 
 
 def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataFrame:
     """Read one predictions file: the rows of one protocol, or of all (None).
 
-    Raises UserError when it is absent, not such a file, or without a row of that protocol.
+    Raises UserError when it is absent, damaged, or without a row of that protocol.
     """
-    if not Path(path).is_file():
-        raise NotComputed(f"{path}: does not exist; evaluate the method first")
-    try:
-        table = pq.read_table(path)
-        frame = table.to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(
-            f"{path}: cannot be read as predictions ({error}); run its evaluation again"
-        ) from error
+    table = read_table(path, "evaluate the method")
+    frame = table.to_pandas()
     check_predictions(frame, task_of(frame, where=str(path)), where=str(path))
     how = (table.schema.metadata or {}).get(NORMALISE.encode(), b"corpus").decode()
     if protocol is not None:

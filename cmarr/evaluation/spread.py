@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmarr.files import atomic
 from cmarr.masks.protocols import FIXED
+from cmarr.seals import read_frame, write_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,11 +60,10 @@ def write_spread(path: str | Path, frames: Sequence[pd.DataFrame]) -> None:
     known = [frame for frame in frames if len(frame)]
     if known:
         table = pa.Table.from_pandas(pd.concat(known), _SCHEMA, preserve_index=False)
-        with atomic(path) as temporary:
-            pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+        write_table(path, table.replace_schema_metadata(None), compression="zstd")
 
 
 def read_spread(folder: str | Path) -> pd.DataFrame | None:
-    """The spreads beside a method's predictions; None where there are none."""
+    """The spreads beside a method's predictions; None where there are none. Raises UserError for a damaged file."""
     path = Path(folder) / SPREAD
-    return pd.read_parquet(path) if path.is_file() else None
+    return read_frame(path, "evaluate the method again") if path.is_file() else None

@@ -2,7 +2,8 @@
 
 A shard holds one row an utterance: `id`, `n_frames`, `dim`, `frames` (little-endian, row-major bytes)
 and `times` (seconds). The dtype of the frames stands in the file's metadata: float16, or float32 where
-a value of the shard exceeds what float16 holds; whole numbers stay whole, in int16 or int32.
+a value of the shard exceeds what float16 holds; whole numbers stay whole, in int16 or int32. So does a digest of the
+first three columns, for who reads these alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.errors import UserError
-from cmarr.files import atomic
+from cmarr.errors import NotWhole, UserError
+from cmarr.files import digest
 from cmarr.modalities import NAMES
+from cmarr.seals import read_metadata as metadata_of
+from cmarr.seals import read_table, sealed, whole, write_table
 from cmarr.utterance import FeatureSequence
 
 HALF_LIMIT = 6e4
@@ -36,6 +39,11 @@ DIRECTIONS = "directions"
 
 OUTLINE = ["id", "n_frames", "dim"]
 """The columns that say what a shard holds, without holding it."""
+
+_DIGEST = "outline"
+"""Key of the metadata with a digest of these columns."""
+
+_AGAIN = "remove it and run the extraction again"
 
 
 def shard_path(folder: str | Path, number: int) -> Path:
@@ -59,10 +67,9 @@ def write_shard(path: str | Path, sequences: Sequence[FeatureSequence], metadata
         "frames": [np.ascontiguousarray(s.frames, dtype).tobytes() for s in sequences],
         "times": [s.times.astype(np.float32) for s in sequences],
     }
-    table = pa.Table.from_pydict(columns, SCHEMA.with_metadata({**metadata, "dtype": dtype.name}))
-    with atomic(path) as temporary:
-        # Checksums, because a shard that was damaged on its way must not pass for features.
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    own = {"dtype": dtype.name, _DIGEST: digest([columns[name] for name in OUTLINE])}
+    table = pa.Table.from_pydict(columns, SCHEMA.with_metadata({**metadata, **own}))
+    write_table(path, table, compression="zstd")
 
 
 def _stored(sequences: Sequence[FeatureSequence]) -> np.dtype:
@@ -77,9 +84,10 @@ def _stored(sequences: Sequence[FeatureSequence]) -> np.dtype:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata a shard was written with, and its dtype."""
-    raw = pq.read_schema(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in raw.items() if key != b"ARROW:schema"}
+    """The metadata a shard was written with, and its dtype. Raises UserError when it is missing, or damaged."""
+    found = metadata_of(path, _AGAIN)
+    found.pop(_DIGEST, None)
+    return found
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -98,7 +106,7 @@ def read_lengths(folder: str | Path) -> dict[str, int]:
     """
     lengths: dict[str, int] = {}
     for path in shards(folder):
-        table = _read(path, ["id", "n_frames"])
+        table = _outline_of(path)
         lengths |= zip(table["id"].to_pylist(), table["n_frames"].to_pylist(), strict=True)
     return lengths
 
@@ -140,16 +148,17 @@ def map_features(folder: str | Path, unpacked: str | Path) -> FeatureTable | Non
     """As `read_features`, with the values in the file `unpacked` and mapped from there: for what memory does not hold.
 
     A batch drawn at random has utterances of every shard, and shards are compressed: so they are unpacked once, one
-    after the other, and a batch then reads its own utterances alone. A file that is there already is taken as it is.
+    after the other, and a batch then reads its own utterances alone. A file that is there already, and
+    whole, is taken as it is.
     """
-    outline = _outline(folder, {path: _read(path, OUTLINE) for path in shards(folder)})
+    outline = _outline(folder, {path: _outline_of(path) for path in shards(folder)})
     if outline is None:
         return None
     if not outline.values.size:
         return outline
-    if not Path(unpacked).is_file():
+    if not _unpacked(Path(unpacked)):
         Path(unpacked).parent.mkdir(parents=True, exist_ok=True)
-        with atomic(unpacked) as temporary, temporary.open("wb") as opened:
+        with sealed(unpacked) as temporary, temporary.open("wb") as opened:
             for path in shards(folder):
                 if len(table := _read(path)):
                     frames = _frames(path, table, outline.dim)
@@ -159,12 +168,26 @@ def map_features(folder: str | Path, unpacked: str | Path) -> FeatureTable | Non
     return replace(outline, values=values)
 
 
+_known: set[tuple[str, int, int]] = set()
+"""Unpacked files that this process has read once and found whole, with their size and time of change."""
+
+
+def _unpacked(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    found = path.stat()
+    key = (str(path), found.st_size, found.st_ctime_ns)
+    if key not in _known and whole(path):
+        _known.add(key)
+    return key in _known
+
+
 def features_size(folder: str | Path) -> int:
     """Bytes of all values of a folder's shards, as `read_features` holds them; the values are not read.
 
     Raises UserError as `read_features`.
     """
-    outline = _outline(folder, {path: _read(path, OUTLINE) for path in shards(folder)})
+    outline = _outline(folder, {path: _outline_of(path) for path in shards(folder)})
     return outline.values.nbytes if outline is not None else 0
 
 
@@ -216,15 +239,20 @@ def shards(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob("part-*.parquet"))
 
 
-def _read(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+def _read(path: str | Path) -> pa.Table:
+    return read_table(path, _AGAIN).select(SCHEMA.names)
+
+
+def _outline_of(path: str | Path) -> pa.Table:
+    """The first columns alone, and no more of the file than they and the footer take."""
+    said = metadata_of(path, _AGAIN).get(_DIGEST)
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
-        return table.select(columns or SCHEMA.names)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} cannot be read ({reason}); remove it and run the extraction again"
-        ) from error
+        table = pq.read_table(path, columns=OUTLINE)
+        if digest([table[name].to_pylist() for name in OUTLINE]) == said:
+            return table
+    except (OSError, KeyError, ValueError, pa.ArrowException):
+        pass
+    raise NotWhole(path, f"{path} is damaged: it does not hold what was written; {_AGAIN}")
 
 
 def load_features(folder: str | Path, unpacked: str | Path | None = None) -> dict[str, FeatureTable]:

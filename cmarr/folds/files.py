@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmarr.files import atomic
+from cmarr.seals import read_metadata, read_table, write_table
 
 ROLES = ("train", "validation", "test")
+_AGAIN = "cut the folds again"
 SCHEMA = pa.schema([("fold", pa.int32()), ("id", pa.string()), ("role", pa.string())])
 
 
@@ -33,19 +33,20 @@ def write_folds(path: str | Path, folds: Sequence[Fold], rule: str = "") -> None
         for id in getattr(fold, role)
     ]
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({"rule": rule}))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+    write_table(path, table)
 
 
 def read_folds(path: str | Path) -> list[Fold]:
-    """Read folds back, by number, the ids in the order they were written."""
+    """Read folds back, by number, the ids in the order they were written.
+
+    Raises UserError where they are not there, or damaged.
+    """
     parts: dict[int, dict[str, list[str]]] = defaultdict(lambda: {role: [] for role in ROLES})
-    for row in pq.read_table(path).to_pylist():
+    for row in read_table(path, _AGAIN).to_pylist():
         parts[row["fold"]][row["role"]].append(row["id"])
     return [Fold(number, **parts[number]) for number in sorted(parts)]
 
 
 def read_rule(path: str | Path) -> str:
     """The sentence that says how these folds were made."""
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
-    return metadata.get(b"rule", b"").decode()
+    return read_metadata(path, _AGAIN).get("rule", "")

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmarr.errors import NotComputed
-from cmarr.files import atomic, read_json, write_json
+from cmarr.seals import read_frame, read_json, write_json, write_table
 
+_AGAIN = "draw the mask sets"
 CELL_SCHEMA = pa.schema(
     [("fold", pa.int32()), ("id", pa.string()), ("level", pa.float64()), ("condition", pa.string())]
 )
@@ -40,8 +39,7 @@ def write_masks(folder: str | Path, name: str, frame: pd.DataFrame) -> None:
     """Write the mask set of one protocol atomically; equal rows give equal bytes."""
     schema = STEP_SCHEMA if "kept" in frame else CELL_SCHEMA
     table = pa.Table.from_pandas(frame[schema.names], schema, preserve_index=False)
-    with atomic(_path(folder, name)) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    write_table(_path(folder, name), table.replace_schema_metadata(None), compression="zstd")
 
 
 def write_description(folder: str | Path, description: Mapping[str, Any]) -> None:
@@ -50,21 +48,13 @@ def write_description(folder: str | Path, description: Mapping[str, Any]) -> Non
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """Read protocols.json; raises UserError when it is not there."""
-    path = Path(folder) / "protocols.json"
-    if not path.is_file():
-        raise NotComputed(f"{path}: does not exist; draw the mask sets first")
-    description: dict[str, Any] = read_json(path)
-    return description
+    """Read protocols.json; raises UserError when it is not there, or damaged."""
+    return read_json(Path(folder) / "protocols.json", _AGAIN)
 
 
 def read_masks(folder: str | Path, name: str) -> pd.DataFrame:
     """The mask set of one protocol; raises UserError when it is missing or damaged."""
-    path = _path(folder, name)
-    try:
-        return pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise NotComputed(f"{path}: cannot be read ({error}); draw the mask sets again") from None
+    return read_frame(_path(folder, name), _AGAIN)
 
 
 def levels(frame: pd.DataFrame, fold: int) -> Iterator[tuple[float, pd.DataFrame]]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cmarr.files import atomic
+from cmarr.seals import read_table, write_table
 
 NAME = "faces.parquet"
 """File name of the sample, beside the shards of the video."""
@@ -80,14 +79,13 @@ def write_faces(path: str | Path, seen: Sequence[SeenFaces]) -> None:
         }
         for one in seen
     ]
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
+    write_table(path, pa.Table.from_pylist(rows, _SCHEMA), compression="zstd")
 
 
 def read_faces(path: str | Path) -> list[SeenFaces]:
-    """Read a sample back."""
+    """Read a sample back. Raises UserError where it is not there, or damaged."""
     seen = []
-    for row in pq.read_table(path).to_pylist():
+    for row in read_table(path, "extract the video again").to_pylist():
         size = row.pop("size")
         row["patches"] = np.frombuffer(row["patches"], np.uint8).reshape(-1, size, size)
         seen.append(SeenFaces(**row))

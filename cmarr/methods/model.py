@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
-from cmarr.errors import NotComputed, UserError
-from cmarr.files import atomic
+from cmarr.errors import UserError
+from cmarr.methods.described import described, require_model
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import SizedByData
 from cmarr.methods.registry import build_method
+from cmarr.seals import BLANK, KEY, sealed
 from cmarr.task import Task
 
 
@@ -51,12 +52,13 @@ def training_prior(labels: Tensor, task: Task) -> Tensor:
 
 
 def save_model(path: str | Path, model: Model) -> None:
-    """Write the model atomically."""
+    """Write the model, sealed."""
     tensors = {f"method.{k}": v for k, v in model.method.state_dict().items()}
     tensors |= {f"normaliser.{k}": v for k, v in model.normaliser.state_dict().items()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in (tensors | {"prior": model.prior}).items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, {"cmarr": json.dumps(dict(model.description), sort_keys=True)})
+    description = json.dumps(model.description | {KEY: BLANK}, sort_keys=True)
+    with sealed(path, ".safetensors") as temporary:
+        save_file(tensors, temporary, {"cmarr": description})
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -64,9 +66,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
 
     Raises UserError for a file that is missing, damaged or not one of ours.
     """
+    require_model(path)
     try:
         with safe_open(path, "pt", device="cpu") as opened:
-            description = json.loads((opened.metadata() or {})["cmarr"])
+            description = described(opened)
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
             task = Task(tuple(description["classes"]))
             _refuse_another_size(description, task, tensors)
@@ -78,8 +81,6 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
                 outline = Normaliser(dims, description.get("terms"), by_speaker=by_speaker).state_dict()
             _refuse_other_sizes(outline, _below(tensors, "normaliser."))
             normaliser = Normaliser(dims, description.get("terms"), by_speaker=by_speaker)
-    except FileNotFoundError:
-        raise NotComputed(f"{path}: no such model; train it first") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:

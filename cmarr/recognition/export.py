@@ -7,36 +7,62 @@ from typing import Any
 
 from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, many
-from cmarr.files import atomic, write_json, write_text
+from cmarr.files import atomic, is_left_over, write_json, write_text
+from cmarr.methods.described import require_model
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.trained import DESCRIPTION, TOKENIZER, About, Trained
+from cmarr.seals import LIST, write_list
 
 CARD = "README.md"
+
+UNFINISHED = ".unfinished-export"
+"""File of a folder that an export has begun to fill, or to replace: as long as it is there the next one may go on."""
 
 _PLAIN = ("MAE", "Corr")
 """Metrics that are no shares, and are printed as they are."""
 
 
-def export(trained: Trained, folder: str | Path, *, force: bool = False) -> Path:
+def export(trained: Trained, folder: str | Path, *, force: bool = False, head: str = "") -> Path:
     """Write the models into a folder, which `Recognizer.load` reads without DVC, MLflow or the corpus.
 
+    An export that was killed is begun again by the next. `head` stands before the card.
+
     Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set; one that
-    holds the models themselves is never replaced.
+    holds the models themselves is never replaced; and for models that are damaged.
     """
     folder = Path(folder).expanduser()
     try:
-        return _write(trained, folder, force)
+        return _write(trained, folder, force, head)
     except OSError as error:
         raise UserError(
             f"{error.filename or folder} cannot be written ({error.strerror}); name another folder"
         ) from None
 
 
-def _write(trained: Trained, folder: Path, force: bool) -> Path:
+def _write(trained: Trained, folder: Path, force: bool, head: str) -> Path:
+    for weights in trained.weights:
+        require_model(weights)
+    _make_room(trained, folder, force)
+    for member, weights in zip(trained.about.models, trained.weights, strict=True):
+        with atomic(folder / member.file) as temporary:
+            shutil.copyfile(weights, temporary)
+    about = _with_inputs(trained.about, trained.weights[0].parent, folder)
+    write_text(folder / CARD, head + model_card(about))
+    write_json(folder / DESCRIPTION, about.as_dict())
+    tokenizer = [folder / TOKENIZER] if (folder / TOKENIZER).is_file() else []
+    members = [folder / member.file for member in about.models]
+    write_list(folder / LIST, [*members, *tokenizer, folder / CARD, folder / DESCRIPTION])
+    (folder / UNFINISHED).unlink()
+    return folder
+
+
+def _make_room(trained: Trained, folder: Path, force: bool) -> None:
+    """Leave the folder with nothing of an earlier export, and marked as unfinished. Raises UserError."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
+    unfinished = (folder / UNFINISHED).exists()
+    if folder.is_dir() and not unfinished and not all(map(is_left_over, folder.iterdir())):
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder} holds other things; name an empty folder, or a new one")
         if not force:
@@ -51,17 +77,12 @@ def _write(trained: Trained, folder: Path, force: bool) -> Path:
                 f"{folder} holds the model that is to be exported, and replacing it would lose the weights; "
                 "name another folder"
             )
-        # First, so that a killed export leaves no description of weights that are gone.
-        (folder / DESCRIPTION).unlink()
-        for old in (*folder.glob("fold*-seed*.safetensors"), folder / TOKENIZER):
-            old.unlink(missing_ok=True)
-    for member, weights in zip(trained.about.models, trained.weights, strict=True):
-        with atomic(folder / member.file) as temporary:
-            shutil.copyfile(weights, temporary)
-    about = _with_inputs(trained.about, trained.weights[0].parent, folder)
-    write_text(folder / CARD, model_card(about))
-    write_json(folder / DESCRIPTION, about.as_dict())
-    return folder
+    if not unfinished:
+        write_text(folder / UNFINISHED, "`cmarr export` was writing this folder; run it again.\n")
+    # First, so that a killed export leaves no description of weights that are gone.
+    others = (folder / name for name in (LIST, DESCRIPTION, TOKENIZER))
+    for old in (*others, *folder.glob("fold*-seed*.safetensors")):
+        old.unlink(missing_ok=True)
 
 
 def _with_inputs(about: About, source: Path, folder: Path) -> About:

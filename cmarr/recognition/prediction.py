@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmarr.files import atomic
+from cmarr.seals import write_table
 from cmarr.utterance import holds_half
 
 FORMATS = ("table", "jsonl", "parquet")
@@ -152,7 +152,6 @@ def table(results: Sequence[Prediction | Refusal], classes: Sequence[str]) -> st
 def write_parquet(path: str | Path, results: Iterable[Prediction | Refusal], classes: Sequence[str]) -> None:
     """One row a clip, `p_<class>` columns as in predictions files; written atomically."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     text, words, number = pa.string(), pa.list_(pa.string()), pa.float64()
     columns = {"id": text, "start": number, "end": number, "winner": text, "score": number}
@@ -165,8 +164,7 @@ def write_parquet(path: str | Path, results: Iterable[Prediction | Refusal], cla
         row |= {f"p_{name}": row["probabilities"].get(name) for name in classes}
         id = printable(result.id) if holds_half(result.id) else result.id
         rows.append(row | {"id": id, "missing": list(row["missing"].items())})
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, pa.schema(columns)), temporary, compression="zstd")
+    write_table(path, pa.Table.from_pylist(rows, pa.schema(columns)), compression="zstd")
 
 
 def _name(result: Prediction | Refusal) -> str:

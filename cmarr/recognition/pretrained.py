@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cmarr.errors import UserError, did_you_mean
 from cmarr.extras import extra
-from cmarr.files import file_digest, write_text
 from cmarr.recognition.export import CARD, export
 from cmarr.recognition.trained import DESCRIPTION, Trained, exported
+from cmarr.seals import LIST
 
 SHIPPED = Path(__file__).parent / "shipped"
 """One folder a model that cmarr brings along, as `write_repository` lays it out."""
@@ -16,10 +16,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT = "starter"
 """The model that answers where none is named and no study has one."""
 
-CHECKSUMS = "SHA256SUMS"
-"""File of a repository with the checksum of every other one, as `sha256sum` writes them."""
-
-READ = ("*.safetensors", "*.json", CARD, CHECKSUMS)
+READ = ("*.safetensors", "*.json", CARD, LIST)
 """What is fetched of a repository on a hub; nothing else in it is looked at."""
 
 _REGISTRY = "models:/"
@@ -42,16 +39,16 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
     """
     name = str(source)
     if name in shipped():
-        return _checked(SHIPPED / name)
+        return exported(SHIPPED / name)
     if name.startswith(_REGISTRY):
-        return _checked(_registered(name))
+        return exported(_registered(name))
     path = Path(source).expanduser()
     if path.is_file() and path.name in (DESCRIPTION, "MLmodel"):
         path = path.parent
     if path.exists():
-        return _checked(path)
+        return exported(path)
     if _HUB.fullmatch(name):
-        return _checked(_fetched(name, revision))
+        return exported(_fetched(name, revision))
     raise UserError(
         f"{name} is not a folder, and no model of this name comes with cmarr; there are {', '.join(shipped())}"
         f"{did_you_mean(name, shipped())}; or name a folder that `cmarr export` wrote, models:/NAME/VERSION in "
@@ -60,11 +57,10 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
 
 
 def write_repository(trained: Trained, folder: str | Path, *, force: bool = False) -> Path:
-    """Write the layout of a repository on a hub: an export, its card with what a hub reads, and checksums.
+    """Write the layout of a repository on a hub: an export, and before its card what a hub reads.
 
     Raises UserError as `export` does.
     """
-    folder = export(trained, folder, force=force)
     about = trained.about
     head = ["---", "library_name: cmarr", *([f"license: {about.licence}"] if about.licence else [])]
     head += [
@@ -76,11 +72,7 @@ def write_repository(trained: Trained, folder: str | Path, *, force: bool = Fals
         "---",
         "",
     ]
-    card = (folder / CARD).read_text(encoding="utf-8")
-    write_text(folder / CARD, "\n".join([*head, card]))
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
-    write_text(folder / CHECKSUMS, "".join(f"{file_digest(path)}  {path.name}\n" for path in files))
-    return folder
+    return export(trained, folder, force=force, head="\n".join([*head, ""]))
 
 
 def push(trained: Trained, repository: str, *, private: bool = False, token: str | None = None) -> str:
@@ -103,22 +95,6 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
         except (HfHubHTTPError, HFValidationError, OSError) as error:
             raise UserError(f"{repository} cannot be written on the hub ({_first_line(error)})") from None
     return str(made)
-
-
-def _checked(folder: Path) -> Trained:
-    """The models of a folder; where it has checksums, every file that is read is what they say."""
-    found = exported(folder)
-    place = found.weights[0].parent
-    sums = place / CHECKSUMS
-    if sums.is_file():
-        lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
-        known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        for path in (place / DESCRIPTION, *found.weights):
-            if not path.is_file() or known.get(path.name) != file_digest(path):
-                raise UserError(
-                    f"{path} is not what {sums} says; it is damaged: fetch or install the model again"
-                )
-    return found
 
 
 def _registered(uri: str) -> Path:

@@ -1,6 +1,5 @@
 """Trained models, in a folder that `cmarr export` wrote or in the files of a study, and their description."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
 
 from cmarr.declaration import Names, Section
 from cmarr.encoders.registry import encoder_class, place_keys
 from cmarr.errors import NotComputed, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
-from cmarr.files import read_json
+from cmarr.methods.described import EXPORTED, read_description
 from cmarr.modalities import NAMES
 from cmarr.plugins import ENCODERS, METHODS, VARIABLE, Kind, file_of, names, own_names
+from cmarr.seals import read_json, read_listed_json
 from cmarr.validation import validate
 
 FORMAT = 1
@@ -155,7 +154,7 @@ def read_about(path: str | Path) -> About:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path}: has {path.stat().st_size} bytes and is not the description of a model")
-        values = read_json(path)
+        values = read_listed_json(path, EXPORTED)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -245,7 +244,7 @@ def of_study(
 
 def widths(trained: Trained) -> dict[str, int]:
     """Letter -> width of what the models read of that modality. Raises UserError for weights that are damaged."""
-    return dict(_description(trained.weights[0])["dims"])
+    return dict(read_description(trained.weights[0])["dims"])
 
 
 def _best_method(data: Path, fold: int | None, seed: int | None) -> str:
@@ -262,7 +261,7 @@ def _best_method(data: Path, fold: int | None, seed: int | None) -> str:
 
 def _models(folder: Path) -> dict[Path, dict[str, Any]]:
     """The trained models of a method, and what they say of themselves."""
-    return {path: _description(path) for path in sorted(folder.glob("*.safetensors"))}
+    return {path: read_description(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _chosen(
@@ -279,17 +278,6 @@ def _chosen(
     if ensemble:
         return left
     return [max(left, key=lambda path: files[path]["score"])]  # ties to the first
-
-
-def _description(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, "pt") as opened:
-            description: dict[str, Any] = json.loads((opened.metadata() or {})["cmarr"])
-        if "score" not in description:
-            raise NotComputed(f"{path}: an earlier version of cmarr trained it; train it again")
-        return description
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
 
 
 def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]:
@@ -315,9 +303,8 @@ def _settings(data: Path, name: str) -> dict[str, Any]:
     path = data / "settings" / f"{name}.json"
     if not path.is_file():
         raise NotComputed(f"{path} does not exist; run the study, with {name} among what params.yaml runs")
-    settings: dict[str, Any] = read_json(path)
-    return settings
+    return read_json(path, "resolve the settings again")
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_listed_json(path, "evaluate the method again") if path.is_file() else {}

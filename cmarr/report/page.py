@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from cmarr.files import write_csv, write_json, write_text
+from cmarr.files import is_left_over, write_csv, write_json, write_text
 from cmarr.report.picture import VARIABLES, Picture
 from cmarr.report.style import Look, save_figure
 from cmarr.report.table import BOLD, Table
+from cmarr.seals import LIST, write_list
 
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`(.+?)`")
@@ -65,10 +66,10 @@ Files: TypeAlias = Mapping[str, pd.DataFrame | str | Figure | Mapping[str, Any]]
 """Name of a file, its ending included, -> what stands in it."""
 
 
-def write_files(folder: str | Path, files: Files) -> None:
-    """Write each file as its content asks for; below `folder`, which need not exist."""
-    for name, content in files.items():
-        path = Path(folder) / name
+def write_files(folder: str | Path, files: Files) -> list[Path]:
+    """Write each file as its content asks for; below `folder`, which need not exist. Returns their paths."""
+    written = [Path(folder) / name for name in files]
+    for path, content in zip(written, files.values(), strict=True):
         if isinstance(content, pd.DataFrame):
             write_csv(path, content)
         elif isinstance(content, str):
@@ -77,6 +78,7 @@ def write_files(folder: str | Path, files: Files) -> None:
             save_figure(path, content, dpi=100)
         else:
             write_json(path, content)
+    return written
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,10 @@ def render(page: Page) -> str:
 
 
 def write_page(folder: str | Path, page: Page) -> None:
-    """Write `folder`/index.html, tables/<name>.csv, .md, .tex, figures/<name>.svg and the files of each section."""
+    """Write `folder`/index.html, tables/<name>.csv, .md, .tex, figures/<name>.svg and the files of each section.
+
+    And a list of all of them with their digests.
+    """
     folder = Path(folder)
     for table in page.tables:
         table.write(folder / "tables")
@@ -227,3 +232,5 @@ def write_page(folder: str | Path, page: Page) -> None:
     for section in page.sections:
         write_files(folder, section.files)
     write_text(folder / "index.html", render(page))
+    made = (path for path in folder.rglob("*") if path.is_file() and not is_left_over(path))
+    write_list(folder / LIST, [path for path in made if path.name != LIST])

@@ -20,11 +20,11 @@ from cmarr.execution.local import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.shards import FeatureTable, load_features, shard_path, write_shard
 from cmarr.features.source import source_of
-from cmarr.files import read_json, write_json
 from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
 from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import LETTERS, NAMES
+from cmarr.seals import read_json, write_json
 from cmarr.settings.load import merge, read_yaml
 from cmarr.study.settings import PARAMS, resolved
 from cmarr.task import Task
@@ -165,7 +165,7 @@ class Corpus:
 
     @cached_property
     def _section(self) -> dict[str, Any]:
-        return dict(read_json(self.data / "settings" / "dataset.json"))
+        return read_json(self.data / "settings" / "dataset.json", "make the corpus again")
 
     def __len__(self) -> int:
         return len(self.utterances)

@@ -13,13 +13,13 @@ import pandas as pd
 from cmarr.analyses.learning import curves_figure
 from cmarr.device import choose_device
 from cmarr.errors import UserError, many
-from cmarr.files import read_json, write_json
 from cmarr.methods.registry import method_class
 from cmarr.recognition.prediction import Prediction
 from cmarr.recognition.pretrained import push
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.trained import Trained, of_study
 from cmarr.report.inline import Plot
+from cmarr.seals import LIST, read_json, read_listed_csv, write_json, write_list
 from cmarr.settings.load import merge
 from cmarr.study.corpus import Corpus
 from cmarr.study.settings import of_method, resolved
@@ -87,7 +87,7 @@ class TrainedMethod:
     @property
     def curves(self) -> pd.DataFrame:
         """Learning curves: fold, seed, epoch, name, value."""
-        return pd.read_csv(self.corpus.metrics / self.name / "curves.csv")
+        return read_listed_csv(self.corpus.metrics / self.name / "curves.csv", "train the method again")
 
     def plot(self) -> Plot:
         """The learning curves. Raises UserError for a method that is fitted in one step, which has none."""
@@ -164,8 +164,11 @@ def train(
         trainings = _trainings(corpus, f"train-{name}", own, device, workers, starts_from)
         outcomes, _ = trainings.run(Path(scratch, "own"), corpus.data / "models" / name)
     write_json(corpus.data / "settings" / "train" / f"{name}.json", own)
-    write_curves(corpus.metrics / name / "curves.csv", outcomes)
-    (corpus.metrics / f"{name}.json").unlink(missing_ok=True)  # scores of an earlier training under that name
+    curves = corpus.metrics / name / "curves.csv"
+    write_curves(curves, outcomes)
+    write_list(curves.with_name(f"{LIST}.train"), [curves])
+    for old in (corpus.metrics / f"{name}.json", curves.with_name(f"{LIST}.evaluate")):
+        old.unlink(missing_ok=True)  # scores of an earlier training under that name
     return TrainedMethod(name, corpus, own, outcomes)
 
 
@@ -195,7 +198,9 @@ def _free(corpus: Corpus, method: str, settings: Mapping[str, Any]) -> str:
     for number in range(1, 1000):
         name = method if number == 1 else f"{method}-{number}"
         stored = corpus.data / "settings" / "train" / f"{name}.json"
-        if not stored.is_file() or read_json(stored) == json.loads(json.dumps(settings)):
+        if not stored.is_file() or read_json(stored, "train the method again") == json.loads(
+            json.dumps(settings)
+        ):
             return name
     raise UserError(f"name: a thousand trainings of {method} have a name already; give this one a name")
 

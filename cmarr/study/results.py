@@ -17,6 +17,7 @@ from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_json
 from cmarr.report.differences import differences
 from cmarr.report.inline import Plot, shown
+from cmarr.seals import LIST, write_list
 from cmarr.study.corpus import Corpus
 from cmarr.study.model import TrainedMethod
 
@@ -124,7 +125,9 @@ def evaluate(*models: TrainedMethod) -> Results:
             )
         frames[model.name] = predictions_of(model)
         summaries[model.name] = summarise(frames[model.name], corpus.task)
-        write_json(corpus.metrics / f"{model.name}.json", summaries[model.name])
+        scores = corpus.metrics / f"{model.name}.json"
+        write_json(scores, summaries[model.name])
+        write_list(corpus.metrics / model.name / f"{LIST}.evaluate", [scores])
     return Results(corpus, frames, summaries)
 
 

@@ -19,7 +19,6 @@ from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
 from cmarr.errors import UserError
 from cmarr.features.shards import load_features
-from cmarr.files import read_json, write_json
 from cmarr.folds.files import Fold, read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.methods.finetuned import with_encoders
@@ -27,6 +26,7 @@ from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_model, save_model, training_prior
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method, method_class
+from cmarr.seals import read_json, whole, write_json
 from cmarr.task import Task
 from cmarr.training.inner_folds import inner_folds, inner_phase, over_inner_folds
 from cmarr.training.loop import diagnostics, fit
@@ -34,6 +34,8 @@ from cmarr.training.progress import Checkpoint, Clock, Kept, Progress
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
 from cmarr.training.settings import DATA_KEYS
 from cmarr.validation import validate
+
+_AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,8 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         UserError: training diverged; names method, fold and seed.
     """
     result = job.folder / f"{job.name}.json"
-    if result.is_file() and (job.folder / f"{job.name}.safetensors").is_file():
-        done: dict[str, Any] = read_json(result)
-        return done
+    if whole(result) and whole(job.folder / f"{job.name}.safetensors"):
+        return read_json(result, _AGAIN)
     clock = Clock()
     try:
         again = job.train["refit"] or job.train["selection_folds"] > 1 or _learns_from_both(job)
@@ -123,10 +124,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     for phase in ("", "refit", *inner):
         _checkpoint(job, phase).clear()
     _chosen(job).unlink(missing_ok=True)
-    out: dict[str, Any] = read_json(
-        result
-    )  # as a stage finds it that goes on after a kill: names in the same order
-    return out
+    return read_json(result, _AGAIN)  # as a stage finds it that goes on after a kill: names in the same order
 
 
 @dataclass(frozen=True)
@@ -196,9 +194,9 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
 
     Scores and curves are those of the choice; what was chosen lies in a file until the whole job is done.
     """
-    if not _chosen(job).is_file():
+    if not whole(_chosen(job)):
         write_json(_chosen(job), _on_inner_folds(job, tick))
-    outcome = read_json(_chosen(job))
+    outcome = read_json(_chosen(job), _AGAIN)
     (both,) = _stores(job, "both")
     start = _start(job, both)
     both = both.to(job.device, values=job.unpacked is None)

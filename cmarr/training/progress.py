@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cmarr.files import atomic
+from cmarr.seals import require_whole, sealed
 
 Kept = tuple[int, list[float]]
 """Epochs, and validation scores, of a stage: what a training without validation data repeats."""
@@ -79,15 +79,16 @@ class Checkpoint:
         self.path = Path(path)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state, or None when there is none."""
+        """The newest state, or None when there is none. Raises UserError for one that is damaged."""
         if not self.path.is_file():
             return None
+        require_whole(self.path, "remove it and run again: this training then starts from the beginning")
         state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         return state
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state."""
-        with atomic(self.path) as temporary:
+        with sealed(self.path) as temporary:
             torch.save(state, temporary)
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ from cmarr.execution.ray import Cluster
 from cmarr.features.shards import size_of_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
+from cmarr.methods.described import require_model
 from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
 
@@ -60,8 +61,10 @@ class Trainings:
         outcomes = self.outcomes(jobs)
         target.mkdir(parents=True, exist_ok=True)
         for done in jobs:  # the folder stays whole until all is in place
-            with atomic(target / f"{done.name}.safetensors") as temporary:
-                shutil.copyfile(done.folder / f"{done.name}.safetensors", temporary)
+            made = done.folder / f"{done.name}.safetensors"
+            require_model(made)
+            with atomic(target / made.name) as temporary:
+                shutil.copyfile(made, temporary)
         return outcomes, search
 
     @cached_property

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import arithmetic
 from cmarr.errors import UserError
 from cmarr.evaluation.sufficient_statistics import ROWS
-from cmarr.files import read_json, write_json
+from cmarr.seals import read_json, write_json
 
 
 def scored(**uar):
@@ -54,9 +54,9 @@ def test_a_folder_has_the_study_with_one_seed_and_the_threads_of_the_variant(tmp
     for name in arithmetic.LINKED:
         (data / name).mkdir()
     paths = arithmetic.prepared(data, tmp_path / "out", {"threads": "2", "matmul": "medium"}, ["one"])
-    assert read_json(paths / "settings/train/one.json") == {"seeds": [3], "train": {"threads": 2}}
+    assert read_json(paths / "settings/train/one.json", "") == {"seeds": [3], "train": {"threads": 2}}
     assert (paths / "masks").resolve() == data / "masks"
     assert "'medium'" in (tmp_path / "out/sitecustomize.py").read_text(encoding="utf-8")
-    assert read_json(data / "settings/train/one.json")["seeds"] == [3, 4], "the study keeps its own"
+    assert read_json(data / "settings/train/one.json", "")["seeds"] == [3, 4], "the study keeps its own"
     with pytest.raises(UserError, match=r"two\.json: does not exist"):
         arithmetic.prepared(data, tmp_path / "out", {}, ["two"])

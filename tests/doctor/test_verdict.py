@@ -18,8 +18,9 @@ from cmarr.doctor.extraction import Source
 from cmarr.errors import UserError
 from cmarr.features.shards import read_features
 from cmarr.features.source import source_of
-from cmarr.files import refusal, write_json
+from cmarr.files import refusal
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.seals import write_json
 from cmarr.settings.schema import Dataset
 from stages import corpus, extract, prepare, split
 from tests.standing_workers import standing_workers

@@ -14,10 +14,10 @@ from recordings import face, tone, write_video
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.registry import build_encoder
 from cmarr.features.shards import shard_path, write_shard
-from cmarr.files import write_json
 from cmarr.methods.model import Model, save_model
 from cmarr.methods.registry import build_method
 from cmarr.modalities import LETTERS
+from cmarr.seals import write_json
 from cmarr.task import Task
 from cmarr.utterance import FeatureSequence
 

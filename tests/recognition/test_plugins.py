@@ -61,7 +61,7 @@ from cmarr import plugins
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.registry import build_encoder
 from cmarr.features.shards import shard_path, write_shard
-from cmarr.files import write_json
+from cmarr.seals import write_json
 from cmarr.methods.model import Model, save_model
 from cmarr.methods.registry import build_method
 from cmarr.task import Task

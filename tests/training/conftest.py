@@ -8,10 +8,10 @@ import pytest
 
 from cmarr.corpora.manifest import write_manifest
 from cmarr.features.shards import shard_path, write_shard
-from cmarr.files import write_json
 from cmarr.folds.files import Fold, write_folds
 from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
+from cmarr.seals import write_json
 from cmarr.utterance import FeatureSequence, Utterance
 
 CLASSES = ["calm", "tense"]

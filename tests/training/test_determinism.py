@@ -8,8 +8,8 @@ import torch
 import stages.train
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.files import write_json
 from cmarr.methods.cmarr import CMARR
+from cmarr.seals import write_json
 from cmarr.task import Task
 from cmarr.training.loop import fit
 from tests.training.conftest import FIT

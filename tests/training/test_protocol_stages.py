@@ -16,14 +16,15 @@ from cmarr.errors import UserError
 from cmarr.evaluation import predicting
 from cmarr.evaluation.predictions import read_predictions
 from cmarr.features.shards import load_features, read_features, shard_path, write_shard
-from cmarr.files import file_digest, write_json
+from cmarr.files import file_digest
 from cmarr.folds.files import read_folds
-from cmarr.masks.files import read_description, read_masks
+from cmarr.masks.files import read_description, read_masks, write_masks
 from cmarr.masks.protocols import CELLS, CHOICES, MASKED, STEPS
 from cmarr.methods.asking import predictions
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS, MODALITIES
+from cmarr.seals import write_json
 from cmarr.settings.load import read_yaml
 from cmarr.task import Task
 from cmarr.tracking.results import summary
@@ -238,9 +239,9 @@ def test_masks_of_other_features_are_refused(evaluated, tmp_path, monkeypatch):
     shutil.copytree(evaluated.root, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "data/tiny/masks/frames.parquet"
-    frame = pd.read_parquet(path)
+    frame = read_masks(path.parent, "frames")
     frame["n_steps"] += 1
-    frame.to_parquet(path)
+    write_masks(path.parent, "frames", frame)
     with pytest.raises(UserError, match=r"utterance u\d\d has \d steps of .*draw the mask sets again"):
         evaluate.main("tiny", "masked")
 

@@ -1,0 +1,39 @@
+"""What the file of a trained model says of itself, read without torch and without the weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from cmarr.errors import NotComputed, UserError
+from cmarr.seals import KEY, require_vouched
+
+_AGAIN = "train it again"
+EXPORTED = "export the model again with `cmarr export`, or fetch or install it again"
+"""How an exported folder is made anew."""
+
+
+def require_model(path: str | Path, *, rest: bool = True) -> None:
+    """Raise UserError unless a model's file is whole, or, without its `rest`, what it says of itself."""
+    require_vouched(path, _AGAIN, EXPORTED, rest=rest)
+
+
+def read_description(path: str | Path) -> dict[str, Any]:
+    """What a model says of itself; its weights are not read. Raises UserError as `cmarr.methods.model.load_model`."""
+    require_model(path, rest=False)
+    try:
+        with safe_open(path, "np") as opened:
+            description = described(opened)
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
+    if "score" not in description:
+        raise NotComputed(f"{path}: an earlier version of cmarr trained it; train it again")
+    return description
+
+
+def described(opened: Any) -> dict[str, Any]:
+    """The description in an open file. Raises KeyError or ValueError for one of another kind."""
+    description: dict[str, Any] = json.loads((opened.metadata() or {})["cmarr"])
+    description.pop(KEY, None)
+    return description
