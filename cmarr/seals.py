@@ -63,16 +63,17 @@ def sealed(path: str | Path, kind: str = "") -> Iterator[Path]:
         _seal(temporary, kind or Path(path).suffix)
 
 
-def require_whole(path: str | Path, again: str, *, rest: bool = True) -> None:
+def require_whole(path: str | Path, again: str, *, rest: bool = True, kind: str = "") -> None:
     """Check the seal of a file; `again` says in a sentence how it is made anew.
 
     rest: False checks of Parquet its footer alone, of safetensors its header; of other files it makes no difference
+    kind: the ending of files of its kind, if it has another
 
     Raises NotWhole where a bit has changed or there is no seal, NotComputed where there is no file.
     """
     try:
         with Path(path).open("rb") as opened:
-            _check(opened, Path(path), again, rest)
+            _check(opened, Path(path), kind, again, rest)
     except FileNotFoundError:
         raise NotComputed(f"{path}: does not exist; {again}") from None
 
@@ -86,13 +87,13 @@ def whole(path: str | Path) -> bool:
     return True
 
 
-def read_whole(path: str | Path, again: str) -> bytes:
+def read_whole(path: str | Path, again: str, kind: str = "") -> bytes:
     """The bytes of a sealed file, checked. Raises as `require_whole`."""
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
         raise NotComputed(f"{path}: does not exist; {again}") from None
-    _check(io.BytesIO(content), Path(path), again, True)
+    _check(io.BytesIO(content), Path(path), kind, again, True)
     return content
 
 
@@ -104,7 +105,7 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
 def read_json(path: str | Path, again: str) -> dict[str, Any]:
     """What `write_json` was given. Raises as `require_whole`."""
-    values: dict[str, Any] = json.loads(read_whole(path, again))
+    values: dict[str, Any] = json.loads(read_whole(path, again, ".json"))
     del values[KEY]
     return values
 
@@ -126,7 +127,7 @@ def read_table(path: str | Path, again: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(pa.BufferReader(read_whole(path, again)))
+    table = pq.read_table(pa.BufferReader(read_whole(path, again, ".parquet")))
     return table.replace_schema_metadata(_without_seal(table.schema.metadata))
 
 
@@ -134,7 +135,7 @@ def read_metadata(path: str | Path, again: str) -> dict[str, str]:
     """The metadata of a sealed Parquet file; only its footer is read and checked. Raises as `require_whole`."""
     import pyarrow.parquet as pq
 
-    require_whole(path, again, rest=False)
+    require_whole(path, again, rest=False, kind=".parquet")
     found = _without_seal(pq.read_schema(path).metadata) or {}
     return {key.decode(): value.decode() for key, value in found.items()}
 
@@ -213,8 +214,8 @@ def _trailer() -> bytes:
     return f"\n{BLANK}\n".encode()
 
 
-def _check(opened: BinaryIO, path: Path, again: str, rest: bool) -> None:
-    found = _found(opened, path.suffix, rest)
+def _check(opened: BinaryIO, path: Path, kind: str, again: str, rest: bool) -> None:
+    found = _found(opened, kind or path.suffix, rest)
     if isinstance(found, str):
         raise NotWhole(path, f"{path} {found}; {again}")
     due = found.due if rest else found.due[:_ONE]

@@ -184,7 +184,7 @@ def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataF
 
     Raises UserError when it is absent, damaged, or without a row of that protocol.
     """
-    table = read_table(path, "evaluate the method")
+    table = read_table(path, "evaluate the method again")
     frame = table.to_pandas()
     check_predictions(frame, task_of(frame, where=str(path)), where=str(path))
     how = (table.schema.metadata or {}).get(NORMALISE.encode(), b"corpus").decode()

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from cmarr.seals import read_frame, read_json, write_json, write_table
 
-_AGAIN = "draw the mask sets"
+_AGAIN = "draw the mask sets again"
 CELL_SCHEMA = pa.schema(
     [("fold", pa.int32()), ("id", pa.string()), ("level", pa.float64()), ("condition", pa.string())]
 )

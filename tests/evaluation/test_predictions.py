@@ -12,6 +12,7 @@ from cmarr.evaluation.predictions import (
     usable_counts,
     write_predictions,
 )
+from cmarr.seals import write_frame
 from cmarr.task import Task
 
 TASK = Task(("angry", "calm"))
@@ -120,8 +121,8 @@ def test_a_file_that_is_not_predictions_is_refused_by_name(tmp_path):
         read_folder(tmp_path)
     broken = tmp_path / "fold0-seed0.parquet"
     broken.write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(UserError, match=r"fold0-seed0\.parquet: cannot be read"):
+    with pytest.raises(UserError, match=r"fold0-seed0\.parquet is damaged: .*evaluate the method again"):
         read_predictions(broken)
-    pd.DataFrame({"id": ["a"]}).to_parquet(broken)
+    write_frame(broken, pd.DataFrame({"id": ["a"]}))
     with pytest.raises(UserError, match=r"fold0-seed0\.parquet: has neither"):
         read_predictions(broken)

@@ -83,5 +83,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
     else:
         content = b"not a shard"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"part-00000\.parquet cannot be read .* remove it and run"):
+    with pytest.raises(
+        UserError, match=r"part-00000\.parquet (is damaged|has no seal): .* remove it and run"
+    ):
         read_features(tmp_path)

@@ -14,6 +14,8 @@ from cmarr.cli import app
 from cmarr.errors import UserError
 from cmarr.recognition.export import export
 from cmarr.recognition.trained import exported, of_study
+from cmarr.seals import LIST
+from tests.resealed import relisted
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +28,7 @@ def folder(project, tmp_path):
 def changed(folder, **values):
     path = folder / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    relisted(folder)
 
 
 def test_the_same_answers_without_the_study(folder, recognizer):
@@ -37,7 +40,12 @@ def test_the_same_answers_without_the_study(folder, recognizer):
 
 
 def test_it_holds_what_is_needed_and_a_card(folder):
-    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "fold1-seed0.safetensors", "model.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
+        LIST,
+        "fold1-seed0.safetensors",
+        "model.json",
+    ]
     about = json.loads((folder / "model.json").read_text())
     assert about["classes"] == ["calm", "tense", "glad"]
     assert about["encoders"]["speech"]["settings"] == {"bands": 20, "pool": 5}
@@ -73,7 +81,12 @@ def test_an_export_is_not_written_over_itself(folder, tmp_path):
     for target in (folder, tmp_path / "link"):
         with pytest.raises(UserError, match="would lose the weights; name another folder"):
             export(exported(folder), target, force=True)
-    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "fold1-seed0.safetensors", "model.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
+        LIST,
+        "fold1-seed0.safetensors",
+        "model.json",
+    ]
     export(exported(folder), tmp_path / "copy")
     export(exported(folder), tmp_path / "copy", force=True)
 
@@ -122,5 +135,5 @@ def test_weights_that_are_gone_or_of_another_model(folder, project, tmp_path):
     with pytest.raises(UserError, match="of another task"):
         Recognizer.load(folder)
     weights.unlink()
-    with pytest.raises(UserError, match="no such model"):
+    with pytest.raises(UserError, match="does not exist"):
         Recognizer.load(folder)

@@ -25,9 +25,11 @@ from cmarr.recognition.clips import find_clips
 from cmarr.recognition.export import export
 from cmarr.recognition.prediction import Refusal
 from cmarr.recognition.trained import of_study
+from cmarr.seals import sealed
 from cmarr.serving.register import write_mlflow_model
 from cmarr.settings.load import read_yaml
 from cmarr.training.progress import Checkpoint
+from tests.resealed import relisted
 from tests.warm import python
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +65,13 @@ class TestWeights:
         path.write_bytes(pickle.dumps(Trap(mark)))
         if written == "torch":
             torch.save(Trap(mark), path)
+        relisted(folder)  # its writer can count, too
         with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
             Recognizer.load(folder, keep=False)
 
     def test_a_checkpoint_of_a_training(self, tmp_path, mark):
-        torch.save({"model": Trap(mark)}, tmp_path / "x.state")
+        with sealed(tmp_path / "x.state") as temporary:
+            torch.save({"model": Trap(mark)}, temporary)
         with pytest.raises(pickle.UnpicklingError):
             Checkpoint(tmp_path / "x.state").load()
 
@@ -111,6 +115,7 @@ class TestWeights:
             description = json.loads(opened.metadata()["cmarr"])
         description["settings"]["d"] = d  # a matrix d x d would have 1.6 GB, or 16 exabytes
         save_file(load_file(path), path, {"cmarr": json.dumps(description)})
+        relisted(folder)
         with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
             Recognizer.load(folder, keep=False)
 
@@ -135,6 +140,7 @@ class TestMLflowModels:
         import mlflow.pyfunc
 
         (packed / "artifacts/model/fold1-seed0.safetensors").write_bytes(pickle.dumps(Trap(mark)))
+        relisted(packed / "artifacts/model")
         for load in (Recognizer.load, mlflow.pyfunc.load_model):
             with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
                 load(str(packed))
@@ -142,6 +148,7 @@ class TestMLflowModels:
     def test_a_description_that_leads_outside(self, packed):
         path = packed / "artifacts/model/model.json"
         path.write_text(path.read_text().replace("fold1-seed0.safetensors", "../../../secret.safetensors"))
+        relisted(path.parent)
         with pytest.raises(UserError, match=r"models\.0\.file"):
             Recognizer.load(packed, keep=False)
 
@@ -179,6 +186,7 @@ class TestDescriptions:
     def test_what_is_not_known_is_named(self, folder, change, message):
         path = folder / "model.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
+        relisted(folder)
         with pytest.raises(UserError, match=message):
             Recognizer.load(folder, keep=False)
 
@@ -187,6 +195,7 @@ class TestDescriptions:
     )
     def test_damaged_json(self, folder, content):
         (folder / "model.json").write_bytes(content.encode("latin-1"))
+        relisted(folder)
         with pytest.raises(UserError, match=r"model\.json"):
             Recognizer.load(folder, keep=False)
 

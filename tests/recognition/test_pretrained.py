@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from cmarr import Recognizer
 from cmarr.cli import app
 from cmarr.errors import UserError
-from cmarr.recognition.pretrained import CHECKSUMS, DEFAULT, SHIPPED, pretrained, shipped, write_repository
+from cmarr.recognition.pretrained import DEFAULT, SHIPPED, pretrained, shipped, write_repository
 from cmarr.recognition.trained import of_study
+from cmarr.seals import LIST
 
 LARGEST = 3e6
 """Bytes of a model that git and the wheel carry."""
@@ -29,9 +30,9 @@ def test_what_is_shipped_is_small_whole_and_holds_numbers_and_json_alone(name):
     files = sorted((SHIPPED / name).iterdir())
     assert sum(path.stat().st_size for path in files) < LARGEST
     assert {path.suffix for path in files} == {".safetensors", ".json", ".md", ""}
-    sums = dict(reversed(line.split("  ")) for line in (SHIPPED / name / CHECKSUMS).read_text().splitlines())
+    sums = dict(reversed(line.split("  ")) for line in (SHIPPED / name / LIST).read_text().splitlines())
     assert sums == {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.name != CHECKSUMS
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.name != LIST
     }
     trained = pretrained(name)
     for path in trained.weights:
@@ -142,10 +143,13 @@ def test_a_file_that_was_changed_is_refused(project, tmp_path):
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
-    for sums in ((folder / CHECKSUMS).read_bytes(), b"\xff nonsense"):
-        (folder / CHECKSUMS).write_bytes(sums)
-        with pytest.raises(UserError, match=f"is not what .*{CHECKSUMS} says"):
-            pretrained(folder)
+    for sums in ((folder / LIST).read_bytes(), b"\xff nonsense"):
+        (folder / LIST).write_bytes(sums)
+        with pytest.raises(
+            UserError,
+            match=r"fold.* is damaged|json is named in no SHA256SUMS",
+        ):
+            Recognizer(pretrained(folder), keep=False)
 
 
 def test_a_card_goes_along_when_the_model_is_saved_again(starter, tmp_path):
@@ -255,7 +259,7 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(hub, project, tmp_path)
 
     trained = of_study("demo", "masked", root=project)
     assert push(trained, "someone/model", token="not a token").endswith("/someone/model")
-    assert set(hub.files) == {"README.md", "model.json", CHECKSUMS, trained.weights[0].name}
+    assert set(hub.files) == {"README.md", "model.json", LIST, trained.weights[0].name}
     assert hub.files["README.md"].startswith(b"---\nlibrary_name: cmarr\n")
 
     hub.files["evil.py"] = hub.files["weights.pkl"] = b"raise SystemExit"
@@ -263,7 +267,7 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(hub, project, tmp_path)
     assert fetched.about == trained.about
     assert fetched.weights[0].read_bytes() == trained.weights[0].read_bytes()
     here = {path.name for path in fetched.weights[0].parent.iterdir()}
-    assert here == {"README.md", "model.json", CHECKSUMS, trained.weights[0].name}
+    assert here == {"README.md", "model.json", LIST, trained.weights[0].name}
     assert not any("evil" in path or "pkl" in path for path in hub.asked)
 
     with pytest.raises(UserError, match=r"someone/else is no folder here and cannot be fetched"):

@@ -216,7 +216,7 @@ def test_a_damaged_model_is_one_sentence(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="is not a model of this product, or is damaged"):
         load_model(path)
-    with pytest.raises(UserError, match="no such model"):
+    with pytest.raises(UserError, match="does not exist"):
         load_model(tmp_path / "absent.safetensors")
 
 

@@ -44,7 +44,7 @@ class TestFirstStage:
 
     def test_without_it_one_sentence_says_what_to_do(self, corpus):
         mmin(corpus)
-        with pytest.raises(UserError, match=r"no such model; train it first"):
+        with pytest.raises(UserError, match=r"does not exist; train it again"):
             train.main("tiny", "mmin")
 
     def test_training_twice_gives_the_same_bytes(self, corpus):
