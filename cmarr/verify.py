@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cmarr.errors import NotComputed, NotWhole, UserError
@@ -52,7 +53,7 @@ def _below(folder: Path) -> Iterator[Verdict]:
         for name, digest in named.items():
             path = sums.parent / name
             listed.add(path.resolve())
-            yield _tried(path, lambda again, path=path, digest=digest: _as_listed(path, digest, again))
+            yield _tried(path, partial(_as_listed, path, digest))
     for path in sorted(folder.rglob("*")):
         if (
             path.suffix in SEALED
