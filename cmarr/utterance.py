@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cmarr.errors import UserError
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -99,6 +101,24 @@ class Rejected:
     modality: str | None
     stage: str
     reason: str
+
+
+def real_numbers(values: Any, what: str) -> np.ndarray:
+    """An array of real numbers as float32. Raises UserError, naming `what`, for anything else.
+
+    >>> real_numbers([[1, 2]], "speech")
+    array([[1., 2.]], dtype=float32)
+    """
+    kind = "things of another kind"
+    try:
+        found = np.asarray(values)
+        kind = str(found.dtype)
+        if found.dtype.kind in "biufO":
+            with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, and counts as such
+                return np.asarray(found, np.float32)
+    except (ValueError, TypeError):  # lists of several lengths, objects that are no numbers
+        pass
+    raise UserError(f"{what} holds {kind} where real numbers are due; give an array (T, D) of them")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ fer2013.csv (pixels) and Microsoft's fer2013new.csv (votes).
 
 import csv
 import io
-import sys
+import lzma
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cmarr.budgets import read_content, reason
 from cmarr.encoders.face_network import EMOTIONS
 from cmarr.errors import UserError
 
@@ -147,9 +151,31 @@ def _read_archive(path: Path) -> FaceSet:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = _members(path, archive)
-            return _read(path, lambda name: archive.read(inside[name]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be unpacked ({error}); fetch it again") from None
+            return _read(path, lambda name: archive.read(_small(path, archive.getinfo(inside[name]))))
+    except UserError:
+        raise
+    except _DAMAGED as error:
+        raise UserError(f"{path}: cannot be unpacked ({reason(error)}); fetch it again") from None
+
+
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, OSError,
+    ValueError,
+)  # fmt: skip
+"""What a damaged archive raises."""
+
+LARGEST = 16 * 2**20
+"""Bytes of a file in an archive: label.csv has two million of them, a face three thousand."""
+
+
+def _small(path: Path, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """A member, if it is none that fills the memory."""
+    if member.file_size > LARGEST or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError(
+            f"{path}: {member.filename} unpacks to {member.file_size:,} bytes, or is packed in an unusual way, as no "
+            "file of FER+ is; fetch the archive again"
+        )
+    return member
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
@@ -167,12 +193,9 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def _file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except PermissionError:  # it is there
-        raise
-    except (OSError, ValueError):  # no such file, or no name of a file
-        raise KeyError(path.name) from None
+    if not os.path.exists(path):  # noqa: PTH110 - no such file, or no name of a file
+        raise KeyError(path.name)
+    return read_content(path, LARGEST, "a file of FER+")
 
 
 def _read(path: Path, content: Bytes) -> FaceSet:
@@ -224,23 +247,30 @@ def _counts(cells: Sequence[str], where: str) -> list[int]:
     return [int(cell) for cell in cells]
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
 def _decoded(name: str, content: Bytes, where: str) -> np.ndarray:
     try:
         packed = content(name)
     except KeyError:
         raise UserError(f"{where}: the image {name!r} is missing; fetch the archive again") from None
-    try:
-        image = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_UNCHANGED) if packed else None
+    if packed[:8] == _PNG and (size := struct.unpack(">2I", packed[16:24].rjust(8))) != (FER_SIDE, FER_SIDE):
+        raise UserError(
+            f"{where}: {name} has {size[0]} x {size[1]} pixels instead of {FER_SIDE} x {FER_SIDE}"
+        )
+    try:  # nothing else is unpacked, whose size would be known only then
+        image = (
+            cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_UNCHANGED)
+            if packed[:8] == _PNG
+            else None
+        )
     except cv2.error:  # more pixels than OpenCV takes
         image = None
     if image is None:
         raise UserError(f"{where}: {name} is no image, or a damaged one; fetch the archive again")
     if image.ndim != 2 or image.dtype != np.uint8:
         raise UserError(f"{where}: {name} is not an 8-bit gray image; FER2013's faces are")
-    if image.shape != (FER_SIDE, FER_SIDE):
-        raise UserError(
-            f"{where}: {name} has {image.shape[1]} x {image.shape[0]} pixels instead of {FER_SIDE} x {FER_SIDE}"
-        )
     return image
 
 
@@ -286,14 +316,20 @@ def _read_tables(root: Path, part: str) -> FaceSet:
 
 @contextmanager
 def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Iterator[dict[str, str]]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
         reader = csv.DictReader(opened)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             there = ", ".join(map(repr, reader.fieldnames or ())) or "none"
             raise UserError(f"{path}: the column {missing[0]!r} is missing; its first line names {there}")
-        yield iter(reader)
+        yield _rows(path, reader)
+
+
+def _rows(path: Path, reader: Any) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: is no row of a table ({error})") from None
 
 
 def _pixels(cell: str | None, where: str) -> np.ndarray:

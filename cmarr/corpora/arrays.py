@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from cmarr.budgets import is_device
+from cmarr.budgets import is_device, reason, require_unpacked
 from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.parquet import BUDGET as TABLES
@@ -103,10 +103,10 @@ def _mapped(path: Path) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # hostile bytes raise nearly every type there is
         raise UserError(
-            f"{path} is no whole .npy file of numbers ({_first_line(error)}); write it again"
+            f"{path} is no whole .npy file of numbers ({reason(error)}); write it again"
         ) from error
     if array.dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {array.dtype} and no numbers; write it again")
+        raise UserError(f"{path} holds {array.dtype} and no real numbers; write it again")
     return array
 
 
@@ -128,7 +128,8 @@ class _Folder:
         found = {}
         for name, path in self.files.items():
             try:
-                found[name] = _two_axes(_mapped(path).shape)
+                array = _mapped(path)
+                found[name] = _two_axes(array.shape) if array.nbytes <= LARGEST else ()
             except UserError:
                 found[name] = ()
         return found
@@ -162,9 +163,10 @@ class _Whole:
 
 
 def _whole(path: Path, array: np.ndarray, ids: Sequence[str], lengths: np.ndarray | None = None) -> _Whole:
-    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf" or not array.shape[-1]:
         raise UserError(
-            f"{path}: an array for all utterances has the shape (N, D) or (N, T, D), not {array.shape}"
+            f"{path}: an array for all utterances holds numbers of the shape (N, D) or (N, T, D), D at least 1, not "
+            f"{array.dtype} of the shape {array.shape}; write it again"
         )
     if len(array) != len(ids):
         raise UserError(
@@ -175,48 +177,70 @@ def _whole(path: Path, array: np.ndarray, ids: Sequence[str], lengths: np.ndarra
         raise UserError(f"{path}: an id appears twice among its ids")
     if lengths is not None and lengths.shape != (len(ids),):
         raise UserError(f"{path}: has {len(ids)} utterances and lengths of the shape {lengths.shape}")
+    if lengths is not None and not (lengths.dtype.kind in "biuf" and np.isfinite(lengths).all()):
+        raise UserError(
+            f"{path}: its lengths hold NaN, infinity or no numbers; write how many steps each utterance has"
+        )
+    if array[:1].size * 8 > LARGEST:
+        raise UserError(
+            f"{path}: an utterance of the shape {array.shape[1:]} is too large; is it the right file?"
+        )
     return _Whole(array, ids, lengths)
 
 
 def _npz(path: Path, ids: Sequence[str]) -> Arrays:
     try:
-        archive = np.load(path, allow_pickle=False)
-        names = set(archive.files)
+        archive = _Npz(path)
+        names = set(archive.held)
         held = [name for name in names if name not in (*IDS, *LENGTHS)]
         told = next((name for name in IDS if name in names), None)
         if (told is None and len(held) == 1 and held[0] not in ids) or (told and len(held) == 1):
-            given = [_text(x) for x in archive[told].tolist()] if told else ids
+            given = [_text(x) for x in archive.array(told).tolist()] if told else ids
             length = next((name for name in LENGTHS if name in names), None)
-            return _whole(path, archive[held[0]], given, archive[length] if length else None)
+            return _whole(path, archive.array(held[0]), given, archive.array(length) if length else None)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"{path} is no whole .npz file of numbers ({_first_line(error)}); write it again"
+            f"{path} is no whole .npz file of numbers ({reason(error)}); write it again"
         ) from error
-    return _Npz(path, archive)
+    return archive
 
 
 class _Npz:
-    def __init__(self, path: Path, archive: Any):
-        self.path, self.archive = path, archive
+    """The members of an archive. What each unpacks to is told by its directory, and what it claims by its header."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with zipfile.ZipFile(path) as opened:
+            members = [info for info in opened.infolist() if info.filename.endswith(".npy")]
+        require_unpacked(path, sum(info.file_size for info in members), path.stat().st_size)
+        self.held = {info.filename.removesuffix(".npy"): info for info in members}
+
+    def array(self, name: str) -> np.ndarray:
+        """A member. Raises ValueError where it is not what its header says."""
+        info = self.held[name]
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name} is packed as NumPy packs nothing")
+        with zipfile.ZipFile(self.path) as opened, opened.open(info) as member:
+            shape, fortran, dtype = _header(member)
+            count = math.prod(shape)
+            if dtype.hasobject or any(n < 0 for n in shape) or count * dtype.itemsize > info.file_size:
+                raise ValueError(f"{name} claims the shape {shape} of {dtype}, which it does not hold")
+            content = member.read(count * dtype.itemsize)
+        if len(content) < count * dtype.itemsize:
+            raise ValueError(f"{name} is cut off")
+        return np.frombuffer(content, dtype, count).reshape(shape, order="F" if fortran else "C")
 
     def shapes(self) -> dict[str, Shape]:
-        found = {}
+        found: dict[str, Shape] = {}
         with zipfile.ZipFile(self.path) as opened:
-            for name in self.archive.files:
+            for name, info in self.held.items():
                 try:
-                    with opened.open(f"{name}.npy") as member:
-                        version = np.lib.format.read_magic(member)
-                        header = (
-                            np.lib.format.read_array_header_1_0
-                            if version == (1, 0)
-                            else np.lib.format.read_array_header_2_0
-                        )
-                        shape, _, dtype = header(member)
-                    size = opened.getinfo(f"{name}.npy").file_size
-                    fits = dtype.kind in "biuf" and math.prod(shape) * dtype.itemsize <= min(size, LARGEST)
-                    found[name] = _two_axes(shape) if fits else ()
+                    with opened.open(info) as member:
+                        shape, _, dtype = _header(member)
+                    fits = math.prod(shape) * dtype.itemsize <= min(info.file_size, LARGEST)
+                    found[name] = _two_axes(shape) if fits and dtype.kind in "biuf" else ()
                 except Exception:
                     found[name] = ()
         return found
@@ -224,9 +248,16 @@ class _Npz:
     def read(self, ids: Iterable[str]) -> Iterator[np.ndarray | Failure]:
         for name in ids:
             try:
-                yield _numbers(self.archive[name])
+                yield _numbers(self.array(name))
             except Exception as error:
-                yield Failure(f"{name} in {self.path} cannot be read ({_first_line(error)}); write it again")
+                yield Failure(f"{name} in {self.path} cannot be read ({reason(error)}); write it again")
+
+
+def _header(member: Any) -> tuple[Shape, bool, np.dtype]:
+    """Shape, order and type of a .npy file, of which the numbers come next."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    found: tuple[Shape, bool, np.dtype] = read[np.lib.format.read_magic(member)](member)
+    return found
 
 
 def _hdf5(path: Path, ids: Sequence[str]) -> Arrays:
@@ -261,7 +292,7 @@ def _csv(path: Path) -> pa.Table:
     try:
         return csv.read_csv(path, convert_options=named)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} is no table of numbers ({_first_line(error)}); write it again") from error
+        raise UserError(f"{path} is no table of numbers ({reason(error)}); write it again") from error
 
 
 class _Rows:
@@ -312,7 +343,7 @@ class _Rows:
             try:
                 yield _numbers(self._array(name))
             except (ValueError, TypeError, pa.ArrowException) as error:
-                yield Failure(f"{name} in {self.path} is no array of numbers ({_first_line(error)})")
+                yield Failure(f"{name} in {self.path} is no array of numbers ({reason(error)})")
 
 
 def _matrix(lists: pa.Array) -> np.ndarray:
@@ -328,7 +359,3 @@ def _matrix(lists: pa.Array) -> np.ndarray:
 
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -86,7 +86,7 @@ def _lines(text: str) -> Iterable[Line]:
         ):
             return ()
     return [
-        (" ".join(html.unescape(event.plaintext).split()), event.start / 1000, event.end / 1000)
+        (" ".join(_unescaped(event.plaintext).split()), event.start / 1000, event.end / 1000)
         for event in events
         if event.is_text
     ]
@@ -123,6 +123,13 @@ def _lyrics(rows: Sequence[str]) -> Iterator[Line]:
     ends = [begin for begin, _ in begun[1:]] + [begun[-1][0] + _LAST_LYRIC if begun else 0.0]
     for (begin, words), end in zip(begun, ends, strict=True):
         yield words, begin, end
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # of a character whose number has thousands of digits
+        return text
 
 
 def _subrip(rows: Sequence[str]) -> Iterator[str]:

@@ -222,7 +222,7 @@ class ArrayFeatures:
     @cached_property
     def dim(self) -> int:
         """Width D."""
-        widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2]
+        widths = [shape[1] for shape in self.shapes.values() if len(shape) == 2 and shape[1]]
         return max(sorted(set(widths)), key=widths.count) if widths else 0
 
     def describe(self) -> dict[str, str]:
@@ -260,7 +260,7 @@ class ArrayFeatures:
                 if isinstance(found, Failure)
                 else f"its array in {name} is no whole one of numbers"
             )
-        if len(shape) != 2 or shape[1] != self.dim:
+        if len(shape) != 2 or shape[1] != self.dim or not self.dim:
             return f"its array in {name} has the shape {shape}, not (T, {self.dim})"
         return None
 

@@ -1,6 +1,6 @@
 """HDF5 files read in worker processes: the library can crash or hang on hostile bytes."""
 
-import resource
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from cmarr.budgets import FOLD, FREE, reason
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure, require_whole
+from cmarr.media.foreign import Budget, within
 from cmarr.media.worker_pool import decode
 
-MEMORY = 8 * 2**30
-"""Bytes of address space a worker may take, so that a false size in a file costs the worker alone."""
+BUDGET = Budget(seconds=300.0, memory=3 * 2**28, memory_each=FOLD)
+"""Of the datasets that are read at a go, so that a false size costs the worker alone."""
 LARGEST = 256 * 2**20
 """Bytes of one dataset, far above any utterance's features."""
 _GROUP = 16
@@ -76,21 +78,16 @@ class Reader:
         import h5py
 
         self._h5py = h5py
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
     def __call__(self, entries: Sequence[Any]) -> list[Any]:
         """Shapes by name for an entry without a name, else a float32 array or a Failure."""
         path = entries[0].path
         require_whole(path)
         try:
-            with self._h5py.File(path, "r") as opened:
+            with within(*BUDGET.of(Path(path).stat().st_size)), self._h5py.File(path, "r") as opened:
                 return [self._content(opened, entry) for entry in entries]
         except Exception as error:  # damaged files raise nearly every type there is
-            raise Unreadable(
-                f"{path} is not a whole HDF5 file ({_first_line(error)}); fetch it again"
-            ) from error
+            raise Unreadable(f"{path} is not a whole HDF5 file ({reason(error)}); fetch it again") from error
 
     def _content(self, opened: Any, entry: Entry) -> Any:
         if entry.words:
@@ -102,16 +99,12 @@ class Reader:
             dataset = self._numbers(opened, entry.name)
             if dataset is None:
                 return Failure(f"{entry.name} in {entry.path} is no array of numbers")
-            if dataset.size * dataset.dtype.itemsize > LARGEST:
-                return Failure(
-                    f"{entry.name} in {entry.path} claims the shape {dataset.shape}; it is damaged"
-                )
+            if wrong := _claim(dataset):
+                return Failure(f"{entry.name} in {entry.path} {wrong}; it is damaged")
             with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, and counts as such
                 return np.asarray(dataset[()], np.float32)
         except Exception as error:
-            return Failure(
-                f"{entry.name} in {entry.path} cannot be read ({_first_line(error)}); fetch it again"
-            )
+            return Failure(f"{entry.name} in {entry.path} cannot be read ({reason(error)}); fetch it again")
 
     def _words(self, opened: Any, entry: Entry) -> list[str] | None:
         """Of strings of one length what each holds is told by its type, others are as long as they say."""
@@ -119,8 +112,8 @@ class Reader:
             found = self._own(opened, name)
             if found is None or found.ndim != 1 or found.dtype.kind not in "SOiu":
                 continue
-            if found.size * found.dtype.itemsize > LARGEST:
-                raise Unreadable(f"{name} in {entry.path} claims {found.size} names; it is damaged")
+            if wrong := _claim(found):
+                raise Unreadable(f"{name} in {entry.path} {wrong}; it is damaged")
             return [
                 v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in found[()].tolist()
             ]
@@ -141,5 +134,12 @@ class Reader:
         return found
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _claim(dataset: Any) -> str | None:
+    """Why a dataset cannot hold what it says; None where it can."""
+    size = dataset.size * dataset.dtype.itemsize
+    piece = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if size > LARGEST or piece > LARGEST:
+        return f"claims the shape {dataset.shape}"
+    if size > max(FREE, FOLD * dataset.id.get_storage_size()):
+        return f"claims the shape {dataset.shape}, and lies there in {dataset.id.get_storage_size()} bytes"
+    return None

@@ -2,14 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cmarr.budgets import shown
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.utterance import Rejected, Utterance, readable
+
+REPEATED = 5_000
+"""Entries of folders that may be met again, over links, beside ten times as many as are met at first."""
 
 CONTENT_LIMIT = 256 * 2**20
 """Up to this many bytes a corpus is fingerprinted by content, above it by size and time of change."""
@@ -25,7 +29,7 @@ def corpus_files(root: str | Path, suffixes: Collection[str] = ()) -> list[Path]
     `suffixes` (lower case, with the dot) keeps files with one of them, whatever their case. Raises
     UserError for a folder that may not be read.
     """
-    found = [Path(path) for path in _walk(str(root), set())]
+    found = [Path(path) for path in files_below(root)[0]]
     return sorted(p for p in found if not suffixes or p.suffix.lower() in suffixes)
 
 
@@ -110,22 +114,40 @@ def unnamed_media(
     return dict(sorted(left.items()))
 
 
-def _walk(folder: str, above: set[str]) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link back to a folder it lies in
-        return
-    try:
-        with os.scandir(folder) as scanned:
-            entries = list(scanned)
-    except NotADirectoryError:
-        yield folder
-        return
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in _LITTER:
+def files_below(root: str | Path) -> tuple[list[str], int]:
+    """Paths of the files below a folder (or of the file itself), unsorted, and how much was left out."""
+    found: list[str] = []
+    once = again = hidden = 0
+    known: set[str] = set()
+    left: list[tuple[str, str, frozenset[str]]] = [(str(root), os.path.realpath(root), frozenset())]
+    while left:  # and no function that calls itself: folders may lie deeper than it could
+        folder, real, above = left.pop()
+        if real in above:  # a link back to a folder it lies in
             continue
-        if entry.is_dir():
-            yield from _walk(entry.path, above | {real})
-        elif entry.is_file() or entry.is_symlink():
-            yield entry.path
+        try:
+            with os.scandir(folder) as scanned:
+                entries = list(scanned)
+        except NotADirectoryError:
+            found.append(folder)
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{shown(folder)} cannot be read ({error.strerror}); check its permissions"
+            ) from error
+        once, again = (once, again + len(entries)) if real in known else (once + len(entries), again)
+        known.add(real)
+        if again > REPEATED + 10 * once:
+            raise UserError(
+                f"{shown(root)} holds links to folders that hold links to folders: {again:,} of what is in it was "
+                f"met before; remove the links, as that to {shown(real)}"
+            )
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _LITTER:
+                hidden += 1
+            elif entry.is_dir():
+                inside = os.path.join(real, entry.name)  # noqa: PTH118
+                inside = os.path.realpath(inside) if entry.is_symlink() else inside
+                left.append((entry.path, inside, above | {real}))
+            elif entry.is_file() or entry.is_symlink():
+                found.append(entry.path)
+    return found, hidden

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cmarr.budgets import is_device
 from cmarr.corpora import iemocap, msp_improv
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
@@ -251,6 +252,8 @@ def _part(fold: Path, part: str) -> Part:
 
 
 def _array(path: Path) -> np.ndarray:
+    if is_device(path):
+        raise UserError(f"{path} is a pipe or a device and no file; give a file")
     require_whole(path)
     try:
         # mapped, because then a false shape is checked against the file's size before memory is taken

@@ -235,7 +235,7 @@ class PickledFeatures:
             masks = columns.get("text_bert")
             if masks is None or masks.shape[1:] != (3, longest):
                 return None
-            return int(masks[row][1].sum())
+            return int(np.clip(masks[row][1].sum(), 0, longest))
         lengths = columns.get(f"{self._column}_lengths")
         return int(np.clip(lengths[row], 0, longest)) if lengths is not None else None
 
@@ -292,6 +292,10 @@ def _checked(where: str, columns: Split, key: str) -> Any:
         raise UserError(
             f"{where}: {key} must be an array of numbers with {' or '.join(map(str, shapes))} axes"
         )
+    if key not in COLUMNS.values() and key != "regression_labels" and not np.isfinite(column).all():
+        raise UserError(f"{where}: {key} holds NaN or infinity, which is no length; fetch the file again")
+    if key in COLUMNS.values() and not column.shape[-1]:
+        raise UserError(f"{where}: {key} has the shape {column.shape}, which holds nothing; leave it out")
     return column
 
 

@@ -31,6 +31,9 @@ BLOCK = 1 << 20
 WHOLE_NUMBERS = 128.0
 """Samples beyond this multiple of full scale are on the scale of whole numbers: no recorder goes 42 dB beyond it."""
 
+LEAST, FOLD = 2**28, 1000
+"""Bytes that any file may unpack to, and times its size beyond that; speech packed as hard as can be has a third."""
+
 CANCELLED = 0.1
 """Where the mean of the channels has less than this share of the first one's level, they are each other's opposite."""
 
@@ -149,11 +152,18 @@ def _decode(clip: Clip) -> tuple[np.ndarray, int, int]:
 class _Mono:
     """Channels to one, block by block: their mean, or the first of them where they cancel out."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path, self.size, self.unpacked = path, Path(path).stat().st_size, 0
         self.means, self.firsts = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
 
     def add(self, block: np.ndarray, axis: int) -> None:
-        """block: 2-d, its channels along `axis`."""
+        """block: 2-d, its channels along `axis`. Raises Unreadable where the file holds far more than sound takes."""
+        self.unpacked += 4 * block.size
+        if self.unpacked > max(LEAST, FOLD * self.size):
+            raise Unreadable(
+                f"{self.path} unpacks from {self.size / 1e6:.2g} MB to over {self.unpacked / 1e6:.0f} MB, more than "
+                "sound does; it is damaged, or made to fill the memory: fetch it again from its source"
+            )
         self.means.append(block.mean(axis=axis, dtype=np.float32))
         if block.shape[axis] > 1:
             self.firsts.append(block.take(0, axis=axis).astype(np.float32))
@@ -180,7 +190,7 @@ def _with_soundfile(clip: Clip) -> tuple[np.ndarray, int] | None:
         last = file.frames if clip.end is None else min(round(clip.end * rate), file.frames)
         file.seek(first)
         # In blocks, because a damaged header may claim more samples than fit into the memory.
-        mono, left = _Mono(), last - first
+        mono, left = _Mono(clip.path), last - first
         while wanted := min(left, BLOCK):
             block = file.read(wanted, dtype="float32", always_2d=True)  # (N, channels)
             mono.add(block, axis=1)
@@ -216,7 +226,7 @@ def _track(clip: Clip, number: int) -> tuple[np.ndarray, int]:
             # Compressed audio needs a little run-up before the first sample is right.
             container.seek(int((clip.begin - 1 + origin) * av.time_base))
         planar = av.AudioResampler(format="fltp")
-        mono = _Mono()
+        mono = _Mono(clip.path)
         beginning = time = 0.0
         rate: int | None = None
         for frame in decoded_frames(container, stream):

@@ -12,7 +12,7 @@ from cmarr.corpora.captions import ENDINGS, Said, captions_of, holds_captions, r
 from cmarr.corpora.clips import Options
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import Header
-from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.inventory import corpus_files, files_below
 from cmarr.corpora.text_files import guessed_encoding, read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean, many
 from cmarr.extras import extra
@@ -40,6 +40,9 @@ SHORTEST_WINDOW = 0.25
 
 MOST_WINDOWS = 100_000
 """Windows of one recording; more are a mistake in the unit."""
+
+MOST_SAID = 20_000_000
+"""Letters of all windows of one recording: a film's subtitles have a hundred thousand."""
 
 
 @dataclass(frozen=True)
@@ -229,9 +232,10 @@ def passed_over(paths: Iterable[str | Path]) -> str | None:
     left: list[Path] = []
     hidden = 0
     for folder in (path for path in map(Path, paths) if path.is_dir()):
-        files = corpus_files(folder)
+        places, unseen = files_below(folder)
+        files = sorted(map(Path, places))
         left += [path for path in files if path.suffix.lower() not in {*AUDIO, *VIDEO, *TEXTS}]
-        hidden += sum(path.is_file() for path in folder.rglob("*")) - sum(path.is_file() for path in files)
+        hidden += unseen
         left += [
             found["text"] for found in _groups(folder, files)[0].values() if len(found.keys() & _WORDS) > 1
         ]
@@ -244,7 +248,7 @@ def passed_over(paths: Iterable[str | Path]) -> str | None:
             "such a file to have it read"
         )
     if hidden > 0:
-        told.append(f"passed over: {many(hidden, 'hidden file')}")
+        told.append(f"passed over: {many(hidden, 'hidden file or folder', 'hidden files or folders')}")
     return "; ".join(told) or None
 
 
@@ -341,6 +345,12 @@ def cut_windows(
         count += 1
     if count > MOST_WINDOWS:
         raise UserError(f"{utterance.id}: {count} windows, more than {MOST_WINDOWS}; take a larger hop")
+    repeated = sum(len(text) for text, _, _ in utterance.words) * (1 + int(window / hop))
+    if repeated > MOST_SAID:
+        raise UserError(
+            f"{utterance.id}: windows of {window:g} s every {hop:g} s would repeat its transcript to {repeated:,} "
+            f"letters, more than {MOST_SAID:,}; take a larger hop"
+        )
     cut, said = [], Said(utterance.words)
     for number in range(count):
         first = begin + number * hop

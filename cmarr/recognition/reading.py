@@ -350,8 +350,8 @@ def _wrong_features(frames: object, dim: int) -> str | None:
     values = np.asarray(frames)
     if values.ndim != 2 or values.shape[1] != dim or not len(values):
         return f"its features have the shape {values.shape}, where (frames, {dim}) is due"
-    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-        return "its features hold NaN, infinity or things that are no numbers"
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        return "its features hold NaN, infinity or things that are no real numbers"
     return None
 
 

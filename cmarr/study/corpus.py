@@ -28,7 +28,7 @@ from cmarr.seals import read_json, write_json
 from cmarr.settings.load import merge, read_yaml
 from cmarr.study.settings import PARAMS, resolved
 from cmarr.task import Task
-from cmarr.utterance import FeatureSequence, Utterance
+from cmarr.utterance import FeatureSequence, Utterance, real_numbers
 
 OWN = "own"
 """The dataset of params.yaml that a table of one's own clips is read as."""
@@ -343,7 +343,7 @@ def _write_arrays(
         raise UserError(f"{modality}: {len(arrays)} entries for {many(len(ids), 'label')}; give one each")
     sequences, width = [], None
     for id, entry in zip(ids, arrays, strict=True):
-        frames = None if entry is None else np.atleast_2d(np.asarray(entry, np.float32))
+        frames = None if entry is None else np.atleast_2d(real_numbers(entry, f"{modality}: entry {id}"))
         if frames is None or not frames.size or np.isnan(frames).all():
             continue
         if frames.ndim != 2 or frames.shape[1] != (width := width or frames.shape[1]):

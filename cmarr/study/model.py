@@ -25,6 +25,7 @@ from cmarr.study.corpus import Corpus
 from cmarr.study.settings import of_method, resolved
 from cmarr.training.costs import write_curves
 from cmarr.training.trainings import Trainings
+from cmarr.utterance import real_numbers
 
 
 @dataclass(frozen=True)
@@ -209,4 +210,4 @@ def _rows(values: Any) -> Any:
     """One vector (D,) as a sequence of one frame (1, D)."""
     import numpy as np
 
-    return np.atleast_2d(np.asarray(values, np.float32))
+    return np.atleast_2d(real_numbers(values, "features"))
