@@ -22,12 +22,12 @@ from cmarr.budgets import read_content, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import read_cells
-from cmarr.corpora.text_files import cell_text, separated
+from cmarr.corpora.text_files import cell_text, require_table, separated
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
 from cmarr.media.encodings import decoded
-from cmarr.utterance import Rejected, Utterance
+from cmarr.utterance import Rejected, Utterance, holds_half, readable
 
 COLUMNS = (
     "id",
@@ -51,8 +51,10 @@ LAYOUT = f"a manifest (.csv or .parquet) with the columns {', '.join(COLUMNS[:7]
 
 _PATHS = ("audio", "video")
 _NUMBERS = ("start", "end", "score")
-_INDEX = ("", "Unnamed: 0", "__index_level_0__")
-"""What pandas heads the column with that holds the numbers of a table's rows."""
+TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of manifests."""
+_INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__)?")
+"""What pandas heads the columns with that hold the numbers of a table's rows: one more each time it is saved."""
 _NOTHING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("audio", "video", "label", "speaker", "session", "dialogue"), ("nan", "NaN", "None", "<NA>", "NULL")
@@ -102,6 +104,7 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     for line, row in _rows(path):
         for column in empty_columns(row, path.parent):
             del row[column]
+        row = {c: seen for c, cell in row.items() if (seen := _seen(c, cell, path.parent))}
         id = row.get("id")
         if not id:
             raise UserError(f"{path}, {line}: no id; every row needs one of its own")
@@ -118,6 +121,16 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
         cells |= {k: words[row[k].lower()] for k, words in WORDS.items() if k in row}
         utterances.append(Utterance(**cells))
     return utterances, rejected
+
+
+def _seen(column: str, cell: str, folder: Path) -> str:
+    """A cell without what nobody sees in it; a path keeps it where a file is called so."""
+    if column in _PATHS and ("\0" in cell or os.path.exists(folder / cell)):  # noqa: PTH110
+        return cell
+    if holds_half(cell):
+        return cell
+    seen = readable(cell).strip()
+    return cell if column == "text" and seen else seen
 
 
 def files(root: Path, options: Options) -> list[Path]:
@@ -152,7 +165,7 @@ def empty_columns(row: Row, folder: Path) -> list[str]:
 def _manifest(root: Path, options: Options) -> Path:
     found = [root]
     if not root.is_file():
-        tables = [p for p in corpus_files(root, {".csv", ".parquet"}) if p.parent == root]
+        tables = [p for p in corpus_files(root, set(TABLES)) if p.parent == root]
         found = [p for p in tables if p.stem == "manifest"] or tables
     return chosen_file(root, "file", options.file, found, "tables", LAYOUT)
 
@@ -169,6 +182,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
     content, _ = decoded(read_content(path, LARGEST, "a table"))
     content, delimiter, before = separated(content)
+    require_table(path, content)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     line = 1 + before
     try:
@@ -217,9 +231,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _kept_columns(path: Path, columns: list[str]) -> list[int]:
     """Places of the columns that mean something; raises UserError for one that could, and is not known."""
     kept = list(range(len(columns)))
-    index = next((i for i in (0, len(columns) - 1) if columns and columns[i] in _INDEX), None)
-    if index is not None and len(columns) > 1:
-        kept.remove(index)
+    while len(kept) > 1 and _INDEX.fullmatch(columns[kept[0]]):
+        del kept[0]
+    if len(kept) > 1 and len(kept) == len(columns) and _INDEX.fullmatch(columns[kept[-1]]):
+        del kept[-1]
     for name in (columns[i] for i in kept):
         if not name:
             raise UserError(
@@ -227,7 +242,7 @@ def _kept_columns(path: Path, columns: list[str]) -> list[int]:
             )
         if name not in COLUMNS:
             hint = did_you_mean(name.lower(), COLUMNS) or f"; there are: {', '.join(COLUMNS)}"
-            raise UserError(f"{path}: unknown column {name!r}{hint}")
+            raise UserError(f"{path}: unknown column {name[:40]!r}{hint}")
         if columns.count(name) > 1:
             raise UserError(f"{path}: the column {name} appears twice; remove one")
     if "id" not in columns:

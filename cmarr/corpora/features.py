@@ -23,7 +23,7 @@ from cmarr.corpora.arrays import (
     arrays_digest,
     open_arrays,
 )
-from cmarr.corpora.clips import COLUMNS, WORDS, cells_of_nothing, empty_columns, wrong_cells
+from cmarr.corpora.clips import COLUMNS, TABLES, WORDS, cells_of_nothing, empty_columns, wrong_cells
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import column_names, read_cells
@@ -33,7 +33,7 @@ from cmarr.encoders.protocol import NOTHING, STAGE
 from cmarr.errors import UserError, many
 from cmarr.media.clips import Failure, require_whole
 from cmarr.modalities import MODALITIES, NAMES
-from cmarr.utterance import FeatureSequence, Rejected, Utterance
+from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
 READER = "features"
 
@@ -48,7 +48,6 @@ NAMED = {
 }
 """What the arrays of a modality may be called, the first found counts."""
 
-TABLES = (".csv", ".parquet")
 _KEPT = tuple(c for c in COLUMNS if c not in ("audio", "video", "start", "end", "crop"))
 _NUMBERS = ("score",)
 _UNREAD = (".pkl", ".pickle", ".mat", ".pt", ".pth", ".arff", ".json")
@@ -380,5 +379,6 @@ def _table(root: Path, options: Options) -> tuple[Path, list[tuple[str, dict[str
                 f"{path}: the id {cells['id']} appears twice, in {places[cells['id']]} and in {place}"
             )
         places[cells["id"]] = place
+        cells |= {c: readable(cell).strip() for c, cell in cells.items() if c not in ("id", "text")}
         rows.append((place, cells))
     return path, rows

@@ -33,6 +33,10 @@ def corpus_files(root: str | Path, suffixes: Collection[str] = ()) -> list[Path]
     return sorted(p for p in found if not suffixes or p.suffix.lower() in suffixes)
 
 
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl")
+"""Endings of files that others keep tables in."""
+
+
 def chosen_file(
     root: Path, option: str, named: str | None, found: Sequence[Path], what: str, expected: str
 ) -> Path:
@@ -50,8 +54,10 @@ def chosen_file(
     if len(found) == 1:
         return found[0]
     if not found:
+        books = sorted(p.name for p in root.glob("*") if p.suffix.lower() in _WORKBOOKS)
+        hint = f"; {books[0]} is none: save it as CSV" if books else ""
         raise UserError(
-            f"{root} holds no {what}; expected {expected}, or the one that options.{option} names"
+            f"{root} holds no {what}; expected {expected}, or the one that options.{option} names{hint}"
         )
     names = ", ".join(str(p.relative_to(root)) for p in found)
     raise UserError(f"{root} holds several {what} ({names}); name one with options.{option}")

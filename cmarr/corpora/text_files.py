@@ -19,8 +19,8 @@ LARGEST = 64 * 2**20
 TEXTS = (".csv", ".tsv", ".txt", ".annotprocessed", ".wdseg")
 """Endings of files that corpora keep text in."""
 
-_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-"""First line of a table for Excel."""
+_SEPARATOR = re.compile(r"\"?sep=(.)\"?\1*\r?\n", re.IGNORECASE)
+"""First line of a table for Excel, and what Excel makes of it when it saves the table again."""
 
 _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)}
 
@@ -65,7 +65,15 @@ def separated(content: str) -> tuple[str, str, int]:
     if said:
         return content[said.end() :], said[1], 1
     heading = content.split("\n", 1)[0]
-    return content, max(",;\t", key=heading.count), 0
+    return content, max(",;\t|", key=heading.count), 0
+
+
+def require_table(path: Path, content: str) -> None:
+    """Raise UserError for the text of a file that is called a CSV table, and is a workbook or a page of the web."""
+    kinds = {"PK\x03\x04": "a workbook or another archive", "<": "a page of the web or other markup"}
+    for beginning, kind in kinds.items():
+        if content.lstrip().startswith(beginning):
+            raise UserError(f"{path} is {kind}, whatever its name; save the table as CSV")
 
 
 def cell_text(value: object) -> str:
@@ -85,6 +93,7 @@ def read_table(
     Raises UserError, which ends in `advice`, for a table that lacks one of `columns` or is no CSV.
     """
     content, delimiter, before = separated(read_text(path))
+    require_table(path, content)
     reader = csv.DictReader(io.StringIO(content, newline=""), restval="", delimiter=delimiter)
     try:
         lacking = [c for c in columns if c not in (reader.fieldnames or ())]

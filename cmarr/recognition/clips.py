@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cmarr.corpora.captions import ENDINGS, Said, captions_of, holds_captions, read_captions, spoken
-from cmarr.corpora.clips import Options
+from cmarr.corpora.clips import TABLES, Options
 from cmarr.corpora.clips import read as read_manifest
 from cmarr.corpora.headers import Header
 from cmarr.corpora.inventory import corpus_files, files_below
@@ -27,8 +27,6 @@ Media = str | Path | bytes | tuple[Any, int]
 
 TEXTS = (".txt", *ENDINGS)
 """Endings of transcripts, the most telling last."""
-
-TABLES = (".csv", ".parquet")
 
 OUTSIDE = "is a link that leads out of its folder; allow that with --allow-outside"
 

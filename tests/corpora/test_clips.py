@@ -49,7 +49,7 @@ def test_parquet_holds_the_same(tmp_path):
     assert (two.id, two.text, two.audio, two.start) == ("2", "b", None, None)
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_spreadsheets_write_other_separators_and_a_mark_at_the_start(tmp_path, separator):
     write(tmp_path, separator.join(["id", "text"]), separator.join(["1", "grüezi"]), encoding="utf-8-sig")
     assert read(tmp_path)[0][0].text == "grüezi"
@@ -107,6 +107,45 @@ def test_the_index_of_a_table_is_no_column(tmp_path):
     assert read(tmp_path)[0][0].text == "one"
     frame.to_parquet(tmp_path / "clips.parquet")
     assert read(tmp_path, file="clips.parquet")[0][0].text == "one"
+
+
+@pytest.mark.parametrize("first", ['"sep=;"', "sep=;;"])
+def test_excel_saves_its_first_line_again(tmp_path, first):
+    write(tmp_path, first, "id;text", "a;hello")
+    assert [(u.id, u.text) for u in read(tmp_path)[0]] == [("a", "hello")]
+
+
+@pytest.mark.parametrize(
+    "heads", ["index,id,text", "level_0,index,id,text", "Unnamed: 0.1,Unnamed: 0,id,text", "text,id,index"]
+)
+def test_an_index_that_was_saved_as_a_column(tmp_path, heads):
+    cells = {"id": "u", "text": "hi"}
+    write(tmp_path, heads, ",".join(cells.get(head, "7") for head in heads.split(",")))
+    assert [(u.id, u.text) for u in read(tmp_path)[0]] == [("u", "hi")]
+
+
+def test_what_nobody_sees_in_a_cell_is_not_in_it(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"1")
+    row = "a\u200b,hi,a.wav\u200b,\u202ahappy\u202c,s1\u00a0"
+    write(tmp_path, "id,text,audio,label,speaker", row, "b,\u200b,,sad,s1")
+    (found,), rejected = read(tmp_path, labels=["happy", "sad"])
+    assert (found.id, found.label, found.speaker) == ("a", "happy", "s1")
+    assert found.audio == str(tmp_path / "a.wav")
+    assert [r.id for r in rejected] == ["b"]  # a text of nothing is none
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("manifest.csv", b"PK\x03\x04" + bytes(50), "manifest.csv is a workbook or another archive"),
+        ("manifest.csv", b"<!doctype html><p>404", "manifest.csv is a page of the web"),
+        ("manifest.xlsx", b"PK\x03\x04", "manifest.xlsx is none: save it as CSV"),
+    ],
+)
+def test_what_is_no_table_is_called_what_it_is(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
