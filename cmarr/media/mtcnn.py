@@ -38,6 +38,10 @@ PROPOSED, LIKELY, SURE, EXPECTED = 0.3, 0.3, 0.6, 0.3
 """Probabilities of a face from which on a box passes the first, the second and the third network; and the third where a
 face was seen just before."""
 
+SAME, BEHIND = 0.7, 0.4
+"""Share of the smaller of two boxes that is in the other one, too, above which they are of one face; and among faces,
+one of which may hide a part of another: a chin with the collar below it is no second face."""
+
 MOST = 48
 """Boxes, the likeliest, that the second network looks at: what clutter can cost."""
 
@@ -56,13 +60,14 @@ class Mtcnn:
     ) -> list[tuple[int, int, int, int]]:
         """Left, top, width, height of every face in (H, W) uint8 that is about `smallest` to `largest` pixels high."""
         boxes = self._proposed(gray, smallest, largest)  # (N, 4): left, top, right, bottom
-        for name, side, enough in (("rnet", 24, LIKELY), ("onet", 48, EXPECTED if expected else SURE)):
+        last = EXPECTED if expected else SURE
+        for name, side, enough, most in (("rnet", 24, LIKELY, SAME), ("onet", 48, last, BEHIND)):
             if not len(boxes):
                 return []
             boxes = _squares(boxes)
             faces, moves = self._ask(name, np.stack([_patch(gray, box, side) for box in boxes]))
             passed = faces > enough
-            boxes = _distinct(_moved(boxes[passed], moves[passed]), faces[passed], 0.7)
+            boxes = _distinct(_moved(boxes[passed], moves[passed]), faces[passed], most)
         return [_inside(box, gray) for box in boxes]
 
     def _proposed(self, gray: np.ndarray, smallest: int, largest: int) -> np.ndarray:

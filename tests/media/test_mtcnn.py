@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 from recordings import face
@@ -58,6 +59,22 @@ def test_a_drawn_face_is_found_at_its_place(detector):
     (box, *others) = detector(face(x=90, y=60), 24, 160)
     assert not others
     assert box[0] < 90 < box[0] + box[2] and box[1] < 60 < box[1] + box[3]
+
+
+def test_a_chin_with_the_collar_below_it_is_no_second_face(detector):
+    """At one of these sizes it was the larger of two boxes, and the follower took it for the speaker."""
+    portrait = cv2.imread(
+        str(Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"), cv2.IMREAD_GRAYSCALE
+    )
+    for height in range(180, 280, 20):
+        width = round(portrait.shape[1] * height / portrait.shape[0])
+        room = np.full((480, 640), 110, np.uint8)
+        room[30 : 30 + height, 100 : 100 + width] = cv2.resize(
+            portrait, (width, height), interpolation=cv2.INTER_AREA
+        )
+        [(left, top, _, high)] = detector(room, 24, 640)
+        middle = (left - 100) / width, (top + high / 2 - 30) / height
+        assert middle == pytest.approx((0.52, 0.37), abs=0.05)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (300, 5), (11, 11), (240, 320)])
