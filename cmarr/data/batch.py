@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from cmarr.data.dialogues import Dialogues
 from cmarr.data.speakers import Heard, Moments
 from cmarr.modalities import MODALITIES
 
@@ -25,6 +26,7 @@ class Batch:
     speakers:  (U,) int64, whose each sequence is, the same number where the speaker is the same; None: not known
     heard:     all utterances of these speakers, for what takes away what is usual of a speaker
     usual:     modality -> what is usual of each speaker, in the units of `values`, where that was taken away
+    dialogues: of the B utterances; None: each is a dialogue of its own
     """
 
     values: Mapping[str, Tensor]
@@ -37,6 +39,7 @@ class Batch:
     speakers: Tensor | None = None
     heard: Heard | None = None
     usual: Mapping[str, Moments] = field(default_factory=dict)
+    dialogues: Dialogues | None = None
 
     def __len__(self) -> int:
         return self.available.shape[0]
@@ -100,6 +103,7 @@ def side_by_side(batch: Batch, patterns: Sequence[Tensor]) -> Batch:
         labels=batch.labels.repeat(len(patterns)),
         sequence=sequence,
         visible=torch.cat([*patterns]),
+        dialogues=None if batch.dialogues is None else batch.dialogues.side_by_side(len(patterns)),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cmarr.corpora.manifest import read_manifest
+from cmarr.data.dialogues import dialogues_of
 from cmarr.data.labelled import UNLABELLED
 from cmarr.data.speakers import Heard
 from cmarr.data.store import Store, build_store
@@ -50,7 +51,10 @@ def load_store(
     heard = heard or hear(utterances, features)
     speakers = [heard.number[utterances[name].cluster("speaker")] for name in ids]
     return replace(
-        build_store(ids, features, labels), speakers=torch.tensor(speakers, dtype=torch.long), heard=heard
+        build_store(ids, features, labels),
+        speakers=torch.tensor(speakers, dtype=torch.long),
+        heard=heard,
+        dialogues=dialogues_of(ids, utterances.values()),
     )
 
 

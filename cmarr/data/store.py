@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cmarr.data.batch import Batch
+from cmarr.data.dialogues import Dialogues
 from cmarr.data.speakers import Heard
 from cmarr.features.shards import FeatureTable
 from cmarr.modalities import MODALITIES
@@ -26,6 +27,7 @@ class Store:
     directions: modality that comes as counts of terms -> the width that these are brought down to
     speakers: (N,) int64 on the host, the same number where the speaker is the same; None: not known
     heard:    all utterances of these speakers, whose numbers they have; None: not known
+    dialogues: of the N utterances, on the host; None: each is a dialogue of its own
     """
 
     ids: tuple[str, ...]
@@ -36,6 +38,7 @@ class Store:
     directions: Mapping[str, int] = field(default_factory=dict)
     speakers: Tensor | None = None
     heard: Heard | None = None
+    dialogues: Dialogues | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,6 +82,7 @@ class Store:
         available, labels = available.to(device), self.labels[rows.to(device)]
         first = {m: own.to(device) for m, own in starts.items()}
         who = None if self.speakers is None else self.speakers[rows]
+        within = None if self.dialogues is None else self.dialogues[rows].to(device)
         spans = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
         elsewhere = [m for m, own in self.values.items() if own.device != device]
 
@@ -102,6 +106,7 @@ class Store:
                 visible=None if seen is None else seen[span],
                 speakers=None if who is None else who[span],
                 heard=self.heard,
+                dialogues=None if within is None else within[span],
             )
 
     def frames(self) -> dict[str, "Frames"]:

@@ -1,7 +1,7 @@
 """What a trained model predicts for the test utterances of one fold, under every protocol."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from cmarr.features.shards import FeatureTable
 from cmarr.folds.files import Fold
 from cmarr.masks.files import levels, unpacked
 from cmarr.masks.protocols import STEPS
+from cmarr.methods.asking import in_dialogues
 from cmarr.methods.inference import split_logits, spreads
 from cmarr.methods.model import Model, load_model
-from cmarr.modalities import COMPLETE, CONDITIONS, NAMES
+from cmarr.modalities import COMPLETE, CONDITIONS, MODALITIES, NAMES, visible
 from cmarr.task import Task
 
 Predict = Callable[..., pd.DataFrame]
@@ -87,7 +88,8 @@ def runs(
         for seed in seeds:
             model = load_model(models / f"fold{fold.number}-seed{seed}.safetensors", device)
             predict = predictions_of(model, fold.number, seed=seed, **about)
-            parts = list(protocol_predictions(predict, store, masks, fold.number))
+            around = in_dialogues(model.method)
+            parts = list(protocol_predictions(predict, store, masks, fold.number, around=around))
             yield Run(fold, seed, model, store, predict, parts)
 
 
@@ -97,20 +99,24 @@ def protocol_predictions(
     masks: Mapping[str, pd.DataFrame],
     fold: int,
     conditions: Sequence[str] = CONDITIONS,
+    *,
+    around: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """Predictions protocol by protocol, the fixed conditions first; damage apart.
 
     The conditions cost one pass over the utterances. Protocols that hide whole modalities are looked up in it;
     those that drop frames or tokens cost a pass a level, in which all modalities may be used.
 
-    masks: protocol -> its mask set, of all folds.
+    masks:  protocol -> its mask set, of all folds
+    around: an answer depends on what may be used of the utterances around it, too, so that every level costs a pass
     """
     fixed = predict(store, conditions)
     yield fixed
     lengths = {m: n.cpu().numpy() for m, n in store.lengths.items()}
     for name, drawn in masks.items():
         if name not in STEPS:
-            yield look_up(fixed, drawn[drawn["fold"] == fold], name)
+            own = drawn[drawn["fold"] == fold]
+            yield masked(predict, store, own, name) if around else look_up(fixed, own, name)
             continue
         for level, rows in levels(drawn, fold):
             kept = kept_steps(rows, list(store.ids), lengths)
@@ -138,6 +144,22 @@ def damaged_predictions(
                 spread_frame(damaged_store.ids, found, "test", **run_of, protocol=kind, level=level)
             )
     return rows, spread
+
+
+def masked(predict: Predict, store: Store, masks: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The predictions of one fold and seed where the mask set holds for all utterances of a level at once.
+
+    masks: the fold's rows of the set; an utterance that a level does not name shows everything.
+    """
+    parts = []
+    for level, rows in masks.groupby("level", sort=False):
+        condition = dict(zip(rows["id"], rows["condition"], strict=True))
+        shown = torch.tensor([visible(condition.get(i, COMPLETE)) for i in store.ids])  # (N, 3)
+        lengths = {m: n * shown[:, MODALITIES.index(m)] for m, n in store.lengths.items()}
+        found = predict(replace(store, lengths=lengths), (COMPLETE,), protocol=protocol, level=level)
+        found = found.set_index("id", drop=False).loc[list(rows["id"])]
+        parts.append(found.assign(condition=rows["condition"].to_numpy()))
+    return pd.concat(parts, ignore_index=True)
 
 
 def look_up(fixed: pd.DataFrame, masks: pd.DataFrame, protocol: str) -> pd.DataFrame:

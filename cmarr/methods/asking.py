@@ -21,6 +21,11 @@ def looks_at_hidden(method: nn.Module) -> bool:
     return bool(getattr(method, "hidden_losses", ()))
 
 
+def in_dialogues(method: nn.Module) -> bool:
+    """Whether the method, set as it is, reads the other utterances of a dialogue: it is given whole dialogues then."""
+    return bool(getattr(method, "in_dialogues", False))
+
+
 def training_losses(method: nn.Module, batch: Batch, visible: Tensor) -> dict[str, Tensor]:
     """The method's losses where `visible` (B, 3) of a batch may be used."""
     seen = hide(batch, visible)
@@ -29,22 +34,33 @@ def training_losses(method: nn.Module, batch: Batch, visible: Tensor) -> dict[st
 
 def predictions(method: nn.Module, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
     """The method's predictions under each named visibility (B, 3). No sequence is read twice."""
-    return _side_by_side(cast(Method, method).predict, _part_of_prediction, batch, visible)
+    together = in_dialogues(method)
+    return _side_by_side(cast(Method, method).predict, _part_of_prediction, batch, visible, together)
 
 
 def fused(method: nn.Module, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The vectors (B, d) of a `Represents` under each named visibility (B, 3)."""
-    return _side_by_side(cast(Represents, method).fused, lambda h, rows: h[rows], batch, visible)
+    together = in_dialogues(method)
+    return _side_by_side(cast(Represents, method).fused, lambda h, rows: h[rows], batch, visible, together)
 
 
 def _side_by_side(
-    ask: Callable[[Batch], T], part: Callable[[T, Tensor], T], batch: Batch, visible: Mapping[str, Tensor]
+    ask: Callable[[Batch], T],
+    part: Callable[[T, Tensor], T],
+    batch: Batch,
+    visible: Mapping[str, Tensor],
+    in_dialogues: bool,
 ) -> dict[str, T]:
-    """Ask about all visibilities at once; to an utterance without video 'vt' is 't' again, and asked about once."""
+    """Ask about all visibilities at once; to an utterance without video 'vt' is 't' again, and asked about once.
+
+    Not so of a method that reads dialogues: under 'vt' the utterances around it may show another thing than under 't'.
+    """
     together = side_by_side(batch, list(visible.values()))
     patterns = together.available.view(len(visible), len(batch), 3)
     same = (patterns[:, None] == patterns[None]).all(-1)  # (P, P, B)
     first = same.int().argmax(1)  # (P, B), the first of equals
+    if in_dialogues:
+        first = first.new_tensor(range(len(visible)))[:, None].expand_as(first)
     own = first == first.new_tensor(range(len(visible)))[:, None]  # (P, B)
     asked = own.flatten().nonzero().squeeze(1)  # (R,)
     place = own.flatten().cumsum(0) - 1  # (P B,)
@@ -61,6 +77,7 @@ def _rows(batch: Batch, rows: Tensor) -> Batch:
         labels=batch.labels[rows],
         sequence={m: own[rows] for m, own in batch.sequence.items()},
         visible=None if batch.visible is None else batch.visible[rows],
+        dialogues=None if batch.dialogues is None else batch.dialogues[rows],
     )
 
 

@@ -53,6 +53,11 @@ class FineTuned(nn.Module):
         own: tuple[str, ...] = getattr(self.method, "hidden_losses", ())
         return own
 
+    @property
+    def in_dialogues(self) -> bool:
+        """Whether the method reads dialogues."""
+        return bool(getattr(self.method, "in_dialogues", False))
+
     def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """The method's losses on the encoders' features; what both batches hold is encoded once."""
         whole = self._features(targets)

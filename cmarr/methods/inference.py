@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch, visibility
+from cmarr.data.dialogues import undivided
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
-from cmarr.methods.asking import fused, predictions
+from cmarr.methods.asking import fused, in_dialogues, predictions
 from cmarr.methods.protocol import Recovers, Spread
 from cmarr.modalities import CONDITION_OF, CONDITIONS, visible
 
@@ -21,11 +22,17 @@ ROWS = 256
 
 
 def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator[Batch]:
-    """A whole store, normalised, `ROWS` utterances at a time; `method` is in evaluation mode until the last is over."""
+    """A whole store, normalised, `ROWS` utterances at a time; `method` is in evaluation mode until the last is over.
+
+    A method that reads dialogues gets them whole: more at a time, where that takes more.
+    """
     training = method.training
     method.eval()
     rows = torch.arange(len(store))
-    for batch in store.batches(rows, [len(part) for part in rows.split(ROWS)]):
+    sizes = [len(part) for part in rows.split(ROWS)]
+    if store.dialogues is not None and in_dialogues(method):
+        sizes = undivided(store.dialogues, ROWS)
+    for batch in store.batches(rows, sizes):
         yield normaliser(batch)
     method.train(training)
 

@@ -5,7 +5,7 @@ they make of it, and a classifier reads the mixtures side by side; what is missi
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import model_validator
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.declaration import Count, Probability, Section, setting
+from cmarr.layers.dialogue import DialogueLayout
 from cmarr.layers.modality_experts import Expert, Router
 from cmarr.layers.representation import Projection
 from cmarr.losses.recognition import recognition_loss
@@ -28,7 +29,14 @@ class MoMKE(nn.Module):
         """Sizes of MoMKE."""
 
         d: Count = setting(64, "width of every representation, a multiple of heads")
-        length: Count = setting(8, "steps every modality is resampled to; 1 = one vector an utterance")
+        sequence: Literal["frames", "dialogue"] = setting(
+            "frames",
+            "what the experts read: frames = an utterance's own; dialogue = a vector of each utterance of the "
+            "dialogue, as published",
+        )
+        length: Count = setting(
+            8, "of frames: steps every modality is resampled to; 1 = one vector an utterance"
+        )
         depth: Count = setting(2, "layers of an expert")
         heads: Count = setting(2, "attention heads, an even number that divides d")
         dropout: Probability = setting(
@@ -43,9 +51,9 @@ class MoMKE(nn.Module):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         d, dropout = settings.d, settings.dropout
-        self.projections = nn.ModuleDict(
-            {m: Projection(dims[m], d, settings.length) for m in self.modalities}
-        )
+        self.in_dialogues = settings.sequence == "dialogue"
+        length = 1 if self.in_dialogues else settings.length
+        self.projections = nn.ModuleDict({m: Projection(dims[m], d, length) for m in self.modalities})
         self.experts = nn.ModuleDict(
             {m: Expert(d, settings.depth, settings.heads, dropout) for m in self.modalities}
         )
@@ -68,7 +76,7 @@ class MoMKE(nn.Module):
         logits, regression = self._classified(mixed), self.task.regression
         losses = {"cls": recognition_loss(logits, batch.labels, usable.any(1), regression)}
         for i, m in enumerate(self.modalities):
-            alone = self.heads[m](batch.spread(m, own[m]))  # (B, K)
+            alone = self.heads[m](own[m])  # (B, K)
             losses[f"expert_{m}"] = recognition_loss(alone, batch.labels, usable[:, i], regression)
         return losses
 
@@ -81,18 +89,28 @@ class MoMKE(nn.Module):
         return self._joined(self._mixtures(batch)[0])
 
     def _mixtures(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Modality -> the mixture (B, L, d), zeros where it is missing; and its own expert, (U, d)."""
+        """Modality -> the mixture (B, L, d), and its own expert's mean step (B, d); zeros where it is missing."""
         mixed, own = {}, {}
-        for m in self.modalities:
+        for i, m in enumerate(self.modalities):
             x = self.projections[m](batch.values[m], batch.lengths[m], batch.longest.get(m))
             x = self.dropout(x)  # (U, L, d)
-            read = {n: expert(x) for n, expert in self.experts.items()}
-            shares = self.routers[m](x).unbind(-1)  # (U, L) an expert
-            mixture = torch.stack([s[..., None] * y for s, y in zip(shares, read.values(), strict=True)]).sum(
-                0
-            )
-            mixed[m], own[m] = batch.spread(m, mixture), read[m].mean(1)
+            if not self.in_dialogues:
+                mixture, alone = self._read(m, x, None)
+                mixed[m], own[m] = batch.spread(m, mixture), batch.spread(m, alone.mean(1))
+                continue
+            x, there = batch.spread(m, x[:, 0]), usable_in(batch, self.modalities)[:, [i]]  # (B, d), (B, 1)
+            layout = DialogueLayout(batch.dialogues, x)
+            found = self._read(m, layout.pad(x), layout.pad(there).squeeze(-1))  # (D, T, d) each
+            mixture, own[m] = (layout.unpad(y) * there for y in found)
+            mixed[m] = mixture[:, None]
         return mixed, own
+
+    def _read(self, modality: str, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the experts, mixed, make of sequences x (N, L, d), and what its own does; mask (N, L) bool."""
+        read = {n: expert(x, mask) for n, expert in self.experts.items()}
+        shares = self.routers[modality](x).unbind(-1)  # (N, L) an expert
+        parts = [share[..., None] * y for share, y in zip(shares, read.values(), strict=True)]
+        return torch.stack(parts).sum(0), read[modality]
 
     def _joined(self, mixed: Mapping[str, Tensor]) -> Tensor:
         x = torch.cat(list(mixed.values()), dim=-1)  # (B, L, M d)

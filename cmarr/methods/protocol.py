@@ -54,12 +54,14 @@ class Method(Protocol):
         published_ablations: the paper's table of its ablations, a name of `cmarr.report.published.ABLATIONS`
         Settings.idle():    an `Idle` for each switch that would do nothing, set as they are
 
+        in_dialogues:       True of a method that reads the other utterances of a dialogue (`Batch.dialogues`)
         hidden_losses:      names of the losses that look at what is hidden; without it, none
 
     A method never sees what is hidden: `cmarr.methods.asking` takes it away before, and to a method a hidden modality
     is one that is not there. What `batch.available` says may be used. A prediction must not depend on padding, nor
-    on the rest of the batch, whose utterances may share sequences (`Batch.spread`). A row with nothing available must
-    not produce NaN; its prediction is replaced by the training prior.
+    on the rest of the batch, whose utterances may share sequences (`Batch.spread`); one `in_dialogues`, on no other
+    dialogue: it is given whole ones, and what is hidden of the utterances around one is hidden by the same draw. A row
+    with nothing available must not produce NaN; its prediction is replaced by the training prior.
     """
 
     def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.data.dialogues import shuffled
 from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.device import compiled
 from cmarr.errors import UserError
-from cmarr.methods.asking import looks_at_hidden
+from cmarr.methods.asking import in_dialogues, looks_at_hidden
 from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.inference import split_logits
 from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, WarmedUp
@@ -173,9 +174,12 @@ class StageLoop:
         """Go through the training split once; each loss, and the gradient's norm, averaged over its utterances."""
         own, train, generator = self.settings, self.trained.train, self.trained.generator
         totals: dict[str, Tensor] = {}
-        order = torch.randperm(len(train), generator=generator)
-        # Equal parts: a remainder of one utterance would be a batch without company.
-        sizes = [len(rows) for rows in order.tensor_split(math.ceil(len(train) / own.batch_size))]
+        if train.dialogues is not None and in_dialogues(self.trained.method):
+            order, sizes = shuffled(train.dialogues, own.batch_size, generator)
+        else:
+            order = torch.randperm(len(train), generator=generator)
+            # Equal parts: a remainder of one utterance would be a batch without company.
+            sizes = [len(rows) for rows in order.tensor_split(math.ceil(len(train) / own.batch_size))]
         drawn = draw_epoch(
             train.available[order], sizes, generator, per=own.masks, conditions=own.mask_conditions
         )

@@ -36,6 +36,7 @@ SETTINGS = {
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "momke": {"depth": 1},
+    "gcnet": {"d": 16, "graph": 8, "hidden": 32},
     "primd": {"d": 16, "memory": 8, "ranks": 3},
     "cyin": {"hidden": 64, "bottleneck": 16, "blocks": 1, "translation_weight": 0.5},
 }
