@@ -72,8 +72,8 @@ def test_a_chin_with_the_collar_below_it_is_no_second_face(detector):
         room[30 : 30 + height, 100 : 100 + width] = cv2.resize(
             portrait, (width, height), interpolation=cv2.INTER_AREA
         )
-        [(left, top, _, high)] = detector(room, 24, 640)
-        middle = (left - 100) / width, (top + high / 2 - 30) / height
+        [(left, top, wide, high)] = detector(room, 24, 640)
+        middle = (left + wide / 2 - 100) / width, (top + high / 2 - 30) / height
         assert middle == pytest.approx((0.52, 0.37), abs=0.05)
 
 
