@@ -20,6 +20,7 @@ class Batch:
     available: (B, 3) bool, in the order s, v, t: the utterance has the modality, as far as may be seen
     labels:    (B,) int64 class indices, or float32 scores in a regression task
     longest:   modality -> its largest length, where that is known without waiting for the device
+    present:   modality -> how many of its sequences have frames, where that is known without waiting for the device
     sequence:  modality -> (B,) int64, which of the U sequences is the utterance's, -1: none. Empty where each has its
                own, U = B and the length is 0 exactly where the modality is not available
     visible:   (B, 3) bool, what was left to be seen where something was hidden, had it been there; None: everything
@@ -34,6 +35,7 @@ class Batch:
     available: Tensor
     labels: Tensor
     longest: Mapping[str, int] = field(default_factory=dict)
+    present: Mapping[str, int] = field(default_factory=dict)
     sequence: Mapping[str, Tensor] = field(default_factory=dict)
     visible: Tensor | None = None
     speakers: Tensor | None = None
@@ -83,6 +85,7 @@ def hide(batch: Batch, visible: Tensor) -> Batch:
         lengths=lengths,
         available=batch.available & visible,
         longest={},
+        present={},
         visible=visible,
     )
 

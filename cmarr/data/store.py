@@ -103,6 +103,7 @@ class Store:
                 available[span],
                 labels[span],
                 {m: int(own[span].max()) if len(own[span]) else 0 for m, own in lengths.items()},
+                {m: int(own[span].count_nonzero()) for m, own in lengths.items()},
                 visible=None if seen is None else seen[span],
                 speakers=None if who is None else who[span],
                 heard=self.heard,

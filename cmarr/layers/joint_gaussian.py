@@ -1,5 +1,7 @@
 """One joint Gaussian of the modalities' latents: what a missing one is expected to be, given those that are usable."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -47,13 +49,15 @@ class JointGaussian(nn.Module):
         count = known.sum((0, 1))  # (M d,)
         z = torch.where(known, z, 0.0)
         self.batches += 1
-        share = torch.maximum(1 / self.batches, self.batches.new_tensor(self.momentum))
+        share = (1 / self.batches).clamp(min=self.momentum)
         moved = torch.lerp(self.mean, z.sum((0, 1)) / count.clamp(min=1), share)
         self.mean.copy_(torch.where(count > 0, moved, self.mean))
         residuals = torch.where(known, z - self.mean, 0.0) / count.clamp(min=1).sqrt()
         flat = residuals.flatten(0, 1)  # (B * L, M d)
         both = (count > 0)[:, None] & (count > 0)
-        self.scatter.copy_(torch.where(both, torch.lerp(self.scatter, flat.T @ flat, share), self.scatter))
+        with torch.autocast(flat.device.type, enabled=False):
+            scatter = flat.T @ flat
+        self.scatter.copy_(torch.where(both, torch.lerp(self.scatter, scatter, share), self.scatter))
 
     def forward(self, latents: Tensor, usable: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents (M, B, L, d), read where `usable` (P, B, M) -> their expectations (M, P, B, L, d).
@@ -61,17 +65,20 @@ class JointGaussian(nn.Module):
         What is usable is its own expectation; where nothing is, all are the mean. The moments get no gradient.
         noise: (..., M d), standard normal, as (B, L, M d) or what spreads over it: a draw in place of the expectation.
         """
+        with torch.autocast(latents.device.type, enabled=False):
+            return self._expected(latents, usable, noise)
+
+    def _expected(self, latents: Tensor, usable: Tensor, noise: Tensor | None) -> Tensor:
         patterns, _, count = usable.shape
         z = self._columns(latents.float())  # (B, L, M d)
         code = (usable * 2 ** torch.arange(count, device=usable.device)).sum(-1)  # (P, B)
         expected = self.mean.expand(patterns, *z.shape)
         for pattern in range(1, 2**count):
-            seen = torch.tensor([bool(pattern >> m & 1) for m in range(count)])
-            own = seen.repeat_interleave(self.d).nonzero().squeeze(1).to(z.device)  # (R_A,)
+            own = self._of([m for m in range(count) if pattern >> m & 1])  # (R_A,)
             gain = self._gain(own)  # (R_A, M d)
             guess = self.mean + (z[..., own] - self.mean[own]) @ gain  # (B, L, M d)
-            if noise is not None:
-                guess = guess + noise @ self._spread(own, gain)
+            if noise is not None and (hidden := [m for m in range(count) if not pattern >> m & 1]):
+                guess = guess + noise @ self._spread(own, gain, self._of(hidden))
             expected = torch.where((code == pattern)[..., None, None], guess, expected)
         apart: Tensor = expected.unflatten(-1, (count, self.d))  # (P, B, L, M, d)
         return apart.permute(3, 0, 1, 2, 4)
@@ -79,15 +86,20 @@ class JointGaussian(nn.Module):
     def _gain(self, own: Tensor) -> Tensor:
         """S_AA^-1 S_A. (R_A, M d); of a usable column itself the identity, up to rounding."""
         covariance = self.covariance
-        gain: Tensor = torch.cholesky_solve(covariance[own], torch.linalg.cholesky(covariance[own][:, own]))
+        gain: Tensor = torch.cholesky_solve(covariance[own], _factor(covariance[own][:, own]))
         return gain
 
-    def _spread(self, own: Tensor, gain: Tensor) -> Tensor:
-        """(M d, M d), the square root of what S leaves open: its product with itself is S - S_.A S_AA^-1 S_A."""
-        left = self.covariance - self.covariance[:, own] @ gain
-        values, vectors = torch.linalg.eigh((left + left.T) / 2)
-        root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    def _spread(self, own: Tensor, gain: Tensor, hidden: Tensor) -> Tensor:
+        """R (M d, M d), a root of what S leaves open of the `hidden` columns: R^T R is S - S_.A S_AA^-1 S_A."""
+        left = (self.covariance - self.covariance[:, own] @ gain)[hidden][:, hidden]
+        root = torch.zeros_like(self.scatter)
+        root[hidden[:, None], hidden] = _factor((left + left.T) / 2).T
         return root
+
+    def _of(self, modalities: Sequence[int]) -> Tensor:
+        """The columns of some modalities."""
+        apart = torch.arange(len(self.scatter), device=self.scatter.device).split(self.d)
+        return torch.cat([apart[m] for m in modalities])
 
     @property
     def covariance(self) -> Tensor:
@@ -101,3 +113,9 @@ class JointGaussian(nn.Module):
 
     def _known(self, there: Tensor, length: int) -> Tensor:
         return there.repeat_interleave(self.d, 1)[:, None].expand(-1, length, -1)  # (B, L, M d)
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """The Cholesky factor of a shrunk covariance, which has one: to be told of a failure is to wait for the device."""
+    factor: Tensor = torch.linalg.cholesky_ex(covariance).L
+    return factor

@@ -81,5 +81,8 @@ def pooling_of(dims: Mapping[str, int], length: Length) -> tuple[nn.Module, Mapp
 
 def _pooled(batch: Batch, modality: str) -> Tensor:
     """(available rows, 2 D)."""
-    lengths = batch.lengths[modality]
-    return mean_and_deviation(batch.values[modality], lengths)[lengths > 0]
+    there = batch.lengths[modality] > 0
+    found = mean_and_deviation(batch.values[modality], batch.lengths[modality])
+    if modality in batch.present:  # a device need not be asked how many rows these are
+        return found[there.nonzero_static(size=batch.present[modality]).squeeze(1)]
+    return found[there]

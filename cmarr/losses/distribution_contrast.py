@@ -1,8 +1,6 @@
 """Unsupervised distribution-based contrastive learning: L_udcl (Eq 1-5)."""
 
-import itertools
 import math
-from functools import cache
 from typing import Annotated, Literal, cast
 
 import torch
@@ -170,10 +168,9 @@ def _forget(contrast: nn.Module, keys: object) -> None:
     cast(DistributionContrast, contrast)._seen_started = False
 
 
-@cache
 def _pairs(modalities: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    pairs = list(itertools.combinations(range(modalities), 2))
-    return tuple(torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).T)
+    first, second = torch.triu_indices(modalities, modalities, offset=1, device=device)
+    return first, second
 
 
 def _centre(points: Tensor, available: Tensor | None) -> Tensor:

@@ -160,7 +160,7 @@ class UtteranceEncoders(nn.ModuleDict):
                     frames = frames[torch.repeat_interleave(read, lengths)]
                 own = own.index_copy(0, worked, self[m](frames, lengths[worked]))
             if m in batch.sequence:
-                there = batch.available[:, [MODALITIES.index(m)]]
+                there = batch.available[:, MODALITIES.index(m), None]
                 own = torch.where(there, batch.spread(m, own), missing)
             encoded.append(own)
         return torch.stack(encoded, dim=1)

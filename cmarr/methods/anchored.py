@@ -35,7 +35,7 @@ from cmarr.methods.cmarr import CMARR
 from cmarr.methods.gaussian import Gaussian
 from cmarr.methods.masked import Masked
 from cmarr.methods.protocol import Diagnosed, Idle, Prediction, Recovers
-from cmarr.modalities import CONDITIONS, visible
+from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -155,7 +155,7 @@ class Anchored(nn.Module):
         """
         found = self.gaussian.calibrate(validation)
         masks = {c: visibility(c, len(validation), validation.labels.device) for c in CONDITIONS}
-        rows = torch.cat([validation.available[:, torch.tensor(visible(c))].all(1) for c in CONDITIONS])
+        rows = torch.cat([(validation.available | ~own).all(1) for own in masks.values()])
         parts = [
             torch.cat([own.logits.double() for own in predictions(part, validation, masks).values()])[
                 rows

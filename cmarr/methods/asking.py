@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch, hide, side_by_side
@@ -59,13 +60,14 @@ def _side_by_side(
     patterns = together.available.view(len(visible), len(batch), 3)
     same = (patterns[:, None] == patterns[None]).all(-1)  # (P, P, B)
     first = same.int().argmax(1)  # (P, B), the first of equals
+    numbers = torch.arange(len(visible), device=first.device)[:, None]  # (P, 1)
     if in_dialogues:
-        first = first.new_tensor(range(len(visible)))[:, None].expand_as(first)
-    own = first == first.new_tensor(range(len(visible)))[:, None]  # (P, B)
+        first = numbers.expand_as(first)
+    own = first == numbers  # (P, B)
     asked = own.flatten().nonzero().squeeze(1)  # (R,)
     place = own.flatten().cumsum(0) - 1  # (P B,)
     found = ask(_rows(together, asked))
-    columns = first.new_tensor(range(len(batch)))
+    columns = torch.arange(len(batch), device=first.device)
     return {name: part(found, place[first[p] * len(batch) + columns]) for p, name in enumerate(visible)}
 
 

@@ -35,6 +35,9 @@ from cmarr.task import Task
 SCALE = math.e
 """What cosines are multiplied by before the softmax."""
 
+EXCLUDED = -1e4
+"""Stands for a cosine that is no negative: exp of it is 0, and its gradient is none."""
+
 
 def instance_contrast(first: Tensor, second: Tensor, counted: Tensor, scale: float = SCALE) -> Tensor:
     """InfoNCE within the batch, the mean of both directions; the positive is left out of the denominator.
@@ -44,16 +47,14 @@ def instance_contrast(first: Tensor, second: Tensor, counted: Tensor, scale: flo
     first, second (B, d), L2-normalised; counted (B,) bool: the utterances that have both modalities, the
     others are neither positives nor negatives. With fewer than two of them the loss is 0.
     """
-    if int(counted.sum()) < 2:
-        return (first.sum() + second.sum()) * 0
-    similarity = scale * first[counted].float() @ second[counted].float().T  # (R, R)
-    positive = similarity.diagonal()
-    negatives = similarity.masked_fill(
-        torch.eye(len(similarity), dtype=torch.bool, device=similarity.device), -torch.inf
-    )
-    there = negatives.logsumexp(1) - positive
-    back = negatives.logsumexp(0) - positive
-    return (there.mean() + back.mean()) / 2
+    with torch.autocast(first.device.type, enabled=False):
+        similarity = scale * first.float() @ second.float().T  # (B, B)
+    itself = torch.eye(len(counted), dtype=torch.bool, device=counted.device)
+    # Who does not count stays, masked: to leave them out one would have to wait for the device.
+    negatives = similarity.masked_fill(itself | ~(counted[:, None] & counted), EXCLUDED)
+    both = (negatives.logsumexp(1) + negatives.logsumexp(0)) / 2 - similarity.diagonal()
+    number = counted.sum()
+    return torch.where(counted & (number > 1), both, 0.0).sum() / number.clamp(min=1)
 
 
 PAIRS = {("v", "t"): 0.25, ("s", "t"): 0.25, ("s", "v"): 0.5}

@@ -28,6 +28,7 @@ from cmarr.declaration import (
 from cmarr.layers.flow import Mixing
 from cmarr.layers.fusion import Blocks, Fusion, Query
 from cmarr.layers.pooling import LENGTH, Length, StatisticsPooling, pooling_of
+from cmarr.layers.ragged import worked_rows
 from cmarr.layers.recovery import Averaging, Completed, Recovery, Through
 from cmarr.layers.representation import Encoded, FlowInput, Representation, stacked_gaussians
 from cmarr.losses.distribution_contrast import (
@@ -427,12 +428,13 @@ class CMARR(nn.Module):
         )
 
     def _bits_per_dimension(self, x: Mapping[str, Tensor], usable: Tensor) -> Tensor:
-        bits = [
-            self.recovery.bits_per_dimension(m, x[m].detach()[usable[:, i]])
-            for i, m in enumerate(self.modalities)
-        ]
-        every = torch.cat(bits)
-        return every.sum() / max(len(every), 1)
+        total, count = usable.new_zeros((), dtype=torch.float32), usable.new_zeros((), dtype=torch.long)
+        for i, m in enumerate(self.modalities):
+            rows = worked_rows(usable[:, i], self.training)  # (R,)
+            bits = self.recovery.bits_per_dimension(m, x[m].detach()[rows]).view(-1, x[m].shape[1])  # (R, L)
+            total = total + torch.where(usable[rows, i, None], bits, 0.0).sum()
+            count = count + usable[:, i].sum() * bits.shape[1]
+        return total / count.clamp(min=1)
 
 
 METHOD = CMARR

@@ -83,7 +83,7 @@ class CRA(nn.Module):
         for i, (m, pooled) in enumerate(self._pooled(batch).items()):
             with_nothing = torch.cat([pooled, torch.zeros_like(pooled[:1])])  # (U + 1, D)
             encoded = self.encoders[m](with_nothing)  # (U + 1, d), the last is that of nothing
-            there = usable_in(batch, self.modalities)[:, [i]]  # (B, 1)
+            there = usable_in(batch, self.modalities)[:, i, None]  # (B, 1)
             parts.append(torch.where(there, batch.spread(m, encoded[:-1]), encoded[-1]))
         return torch.cat(parts, dim=-1)
 

@@ -286,7 +286,7 @@ class DiCMoR(nn.Module):
         x = encoded(self.encoders, targets)
         for i, m in enumerate(self.modalities):
             if not self._flow(m).started:
-                self._flow(m).initialise(x[m].detach()[usable[:, i]].flatten(0, 1))
+                self._flow(m).initialise(x[m].detach()[usable[:, i]].float().flatten(0, 1))
         likelihood, latents = self._likelihood(batch, x, available)
         seen, known = ({m: batch.spread(m, own) for m, own in each.items()} for each in (x, latents))
         completed, _ = self._complete(seen, known, usable[None])
@@ -335,7 +335,7 @@ class DiCMoR(nn.Module):
         total, latents = batch.available.new_zeros((), dtype=torch.float32), {}
         for i, m in enumerate(self.modalities):
             size = x[m].shape[:2]
-            z, log_determinant = self._flow(m)(x[m].detach().flatten(0, 1))
+            z, log_determinant = self._latent(m, x[m].detach())
             latents[m] = z.detach().view_as(x[m])
             bits = self.priors(z.view_as(x[m]), log_determinant.view(size), labels.clamp(min=0))  # (B,)
             counted = available[:, i] & labelled(labels)
@@ -344,7 +344,13 @@ class DiCMoR(nn.Module):
 
     @torch.no_grad()
     def _latents(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {m: self._flow(m)(own.flatten(0, 1))[0].view_as(own) for m, own in x.items()}
+        return {m: self._latent(m, own)[0].view_as(own) for m, own in x.items()}
+
+    def _latent(self, modality: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The flow's latents (B * L, d) of x (B, L, d), and its log-determinants; flows know fp32 alone."""
+        with torch.autocast(x.device.type, enabled=False):
+            found: tuple[Tensor, Tensor] = self._flow(modality)(x.float().flatten(0, 1))
+        return found
 
     def _complete(
         self, x: Mapping[str, Tensor], latents: Mapping[str, Tensor], usable: Tensor
@@ -379,7 +385,7 @@ class DiCMoR(nn.Module):
             needed = worked_rows(asked.index_add(0, utterances, sources[:, k].long()) > 0, self.training)
             estimate = torch.zeros_like(latents[n])
             if len(needed):
-                with torch.no_grad():
+                with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
                     back, _ = self._flow(modality).inverse(latents[n][needed].flatten(0, 1))
                 estimate = estimate.index_copy(0, needed, back.view(-1, *estimate.shape[1:]))
             inverted.append(estimate[utterances])  # (R, L, d)

@@ -187,7 +187,7 @@ def encoded(batch: Batch, encoders: nn.ModuleDict) -> Batch:
     for modality, encoder in encoders.items():
         if modality in values:
             values[modality], lengths[modality] = encoder(values[modality], lengths[modality])
-    return replace(batch, values=values, lengths=lengths, longest={})
+    return replace(batch, values=values, lengths=lengths, longest={}, present={})
 
 
 def with_encoders(

@@ -102,6 +102,8 @@ class Gaussian(Fitted):
         without a label belong to each class by its posterior: expectation and maximisation in turn, `ROUNDS` times,
         from the fit on the others.
         """
+        device = self.prior.device
+        self.cpu()  # where all of this is worked out
         self.features.fit(train)
         z, available, labels = self.features(train), train.available.cpu(), train.labels.cpu()
         parts, held = parts_of(train), _Held()
@@ -113,6 +115,7 @@ class Gaussian(Fitted):
             self._ask(held, z[out & told], available[out & told], labels[out & told])
         self._learn(z, available, labels)
         self._choose(held)
+        self.to(device)
 
     def _learn(self, z: Tensor, available: Tensor, labels: Tensor) -> None:
         """Everything but the temperature, from columns z (n, R) of what is available (n, 3), and labels (n,)."""
@@ -243,14 +246,14 @@ class Gaussian(Fitted):
         """`unexplained/<sources>-<missing>`: the share of a modality's variance within the classes that is left when
         the sources are known; told by the model itself, before any truth is seen.
         """
-        shares = {}
+        shares, covariance = {}, self.covariance.cpu()
         for sources in CONDITIONS:
             for missing in self.features.modalities:
                 if missing in sources or not self.features.met(sources):
                     continue
                 a, m = self.features.of(sources), self.features.of(missing)
-                explained = self.covariance[m][:, a] @ self._gain(sources, missing)
-                whole = self.covariance[m][:, m].trace()
+                explained = covariance[m][:, a] @ self._gain(sources, missing)
+                whole = covariance[m][:, m].trace()
                 shares[f"unexplained/{sources}-{missing}"] = (whole - explained.trace()) / whole
         return shares
 

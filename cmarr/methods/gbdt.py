@@ -111,6 +111,8 @@ class GBDT(nn.Module):
 
     def fit(self, train: Batch, generator: torch.Generator) -> None:
         """Grow the trees; masks and the features offered to splits come from `generator`."""
+        device = self.trees.start.device
+        self.cpu()  # where they grow
         self.features.fit(train)
         pooled = self._pooled(train)
         rows = []
@@ -122,6 +124,7 @@ class GBDT(nn.Module):
         labels = train.labels.repeat(self.settings.copies)[known].cpu().numpy()
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         self._grow(inputs, labels, seed)
+        self.to(device)
 
     def _grow(self, inputs: np.ndarray, labels: np.ndarray, seed: int) -> None:
         regression = self.task.regression

@@ -38,13 +38,12 @@ def central_moment_discrepancy(first: Tensor, second: Tensor, order: int = ORDER
     """||E(X) - E(Y)|| + sum over k = 2 ... `order` of ||c_k(X) - c_k(Y)||; a scalar.
 
     c_k is the mean of (X - E(X))^k, channel by channel; first (N, d), second (M, d).
+
+    >>> central_moment_discrepancy(torch.tensor([[-1.0], [1.0]]), torch.tensor([[0.0], [4.0]]), order=2).item()
+    5.0
     """
-    mean_first, mean_second = first.mean(0), second.mean(0)
-    centred_first, centred_second = first - mean_first, second - mean_second
-    total: Tensor = torch.linalg.vector_norm(mean_first - mean_second)
-    for k in range(2, order + 1):
-        total = total + torch.linalg.vector_norm(centred_first.pow(k).mean(0) - centred_second.pow(k).mean(0))
-    return total
+    one, other = (_moments(x[:, None], x.new_ones(len(x), 1).bool(), order) for x in (first, second))
+    return _distance(one[:, 0], other[:, 0])
 
 
 def pairwise_discrepancy(vectors: Tensor, counted: Tensor, order: int = ORDER) -> Tensor:
@@ -53,12 +52,29 @@ def pairwise_discrepancy(vectors: Tensor, counted: Tensor, order: int = ORDER) -
     vectors (B, M, d); counted (B, M) bool, which of them exist. A modality that nobody has in the batch
     is in no pair.
     """
-    pairs = [
-        central_moment_discrepancy(vectors[counted[:, n], n], vectors[counted[:, m], m], order)
-        for n, m in itertools.combinations(range(vectors.shape[1]), 2)
-        if counted[:, n].any() and counted[:, m].any()
-    ]
-    return torch.stack(pairs).mean() if pairs else vectors.sum() * 0
+    moments, there = _moments(vectors, counted, order), counted.any(0)  # (order, M, d), (M,)
+    pairs = list(itertools.combinations(range(vectors.shape[1]), 2))
+    if not pairs:
+        return vectors.sum() * 0
+    # Which pairs there are stays a mask: to leave the others out one would have to wait for the device.
+    found = torch.stack([_distance(moments[:, n], moments[:, m]) for n, m in pairs])
+    valid = torch.stack([there[n] & there[m] for n, m in pairs])
+    return torch.where(valid, found, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def _moments(vectors: Tensor, counted: Tensor, order: int) -> Tensor:
+    """(order, M, d): mean, and central moments 2 to `order`, of the vectors (B, M, d) that are `counted` (B, M)."""
+    there = counted[..., None]  # (B, M, 1)
+    number = there.sum(0).clamp(min=1)  # (M, 1)
+    vectors = vectors.float()
+    mean = torch.where(there, vectors, 0.0).sum(0) / number  # (M, d)
+    centred = torch.where(there, vectors - mean, 0.0)  # (B, M, d)
+    return torch.stack([mean, *(centred.pow(k).sum(0) / number for k in range(2, order + 1))])
+
+
+def _distance(first: Tensor, second: Tensor) -> Tensor:
+    """Moments (order, d) of two modalities -> the sum of the lengths of their differences."""
+    return torch.linalg.vector_norm(first - second, dim=-1).sum(0)
 
 
 def shared_encoder(d: int) -> nn.Sequential:

@@ -195,11 +195,11 @@ def similarity_distance(student: Tensor, teacher: Tensor, counted: Tensor) -> Te
 
     student, teacher (N, d); counted (N,) bool: the R rows that are compared. 0 without any.
     """
-    if not counted.any():
-        return student.sum() * 0
-    mine, target = student[counted].float(), teacher[counted].detach().float()
-    difference = F.normalize(mine @ mine.T, dim=1) - F.normalize(target @ target.T, dim=1)  # (R, R)
-    return difference.square().mean()
+    # The others become zeros, which add nothing: to leave them out one would have to wait for the device.
+    mine, target = (torch.where(counted[:, None], x.float(), 0.0) for x in (student, teacher.detach()))
+    with torch.autocast(mine.device.type, enabled=False):
+        difference = F.normalize(mine @ mine.T, dim=1) - F.normalize(target @ target.T, dim=1)  # (N, N)
+    return difference.square().sum() / counted.sum().clamp(min=1).square()
 
 
 def logit_distance(student: Tensor, teacher: Tensor, regression: bool, temperature: float) -> Tensor:
@@ -404,7 +404,7 @@ class MCUR(nn.Module):
             )
         self.average = None
         if settings.teacher == "average":
-            self.average = AveragedModel(self.recogniser, multi_avg_fn=_towards(settings.decay))
+            self.average = RunningAverage(self.recogniser, multi_avg_fn=_towards(settings.decay))
             self.average.requires_grad_(False)
         self.first = Frozen[Teacher]("mcur")
 
@@ -534,6 +534,32 @@ class MCUR(nn.Module):
             distance = logit_distance(logits, wanted, self.task.regression, own.logit_temperature)
             losses["logit"] = ramp * own.logit_weight * counted_mean(distance, counted, weights)
         return losses
+
+
+class RunningAverage(AveragedModel):
+    """An average of weights that asks the device once whether it holds any yet, and not in every step."""
+
+    def __init__(self, model: nn.Module, multi_avg_fn: Callable[..., None]):
+        super().__init__(model, multi_avg_fn=multi_avg_fn)
+        self.average, self._begun = multi_avg_fn, False
+        self.register_load_state_dict_post_hook(_forget)
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move towards the weights of `model`; the first time take them over."""
+        if not self._begun:
+            super().update_parameters(model)
+            self._begun = True
+            return
+        own, current = ([p.detach() for p in m.parameters()] for m in (self.module, model))
+        self.average(own, current, self.n_averaged)
+        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(now)
+        self.n_averaged += 1
+
+
+def _forget(average: nn.Module, keys: object) -> None:
+    """After other weights were loaded, their own number counts."""
+    cast(RunningAverage, average)._begun = False
 
 
 def _towards(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:

@@ -159,7 +159,7 @@ class StandardFeatures(Fitted):
         frames = batch.values[modality].split([int(part.sum()) for part in lengths])
         for own, count in zip(frames, lengths, strict=True):  # padded to sort them: not too many at a time
             some = mean_and_deviation if len(names) == 2 else statistics
-            parts.append(some(own.double(), count).view(len(count), -1, own.shape[1])[:, place].cpu())
+            parts.append(some(own.double(), count).view(len(count), -1, own.shape[1]).cpu()[:, place])
         pooled = torch.cat(parts) if parts else torch.zeros(0, len(names), self.dims[modality]).double()
         if modality in batch.usual:  # by what they are usually, of the one who speaks
             assert batch.speakers is not None

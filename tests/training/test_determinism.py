@@ -69,6 +69,7 @@ def losses(device: str) -> list[float]:
     return [value for curve in progress.curves for name, value in curve.items() if name.startswith("loss/")]
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_what_a_gpu_leaves_open_is_small():
     first, again, here = losses("cuda"), losses("cuda"), losses("cpu")

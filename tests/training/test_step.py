@@ -1,45 +1,35 @@
 """A training step: it waits for nothing, can be compiled, and can be done in bf16.
 
-That it does not wait is shown on the device `meta`, which has shapes and no numbers: whatever asks for one raises. A
-CUDA device, where there is one, is asked by torch's own watch for synchronisation.
+Its forward pass and the optimiser run on a CUDA device that is not there (`tests/fake_device.py`), its backward pass on
+the device `meta`, which has shapes and no numbers: whatever asks either for a value raises. A CUDA device, where there
+is one, is asked by torch's own watch for synchronisation. All that is trained is looked at, plugins' methods aside.
 """
 
+import copy
 import functools
 import itertools
+import typing
 
 import pytest
 import torch
+from torch import nn
 
 from cmarr.data.masks import draw_epoch
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
+from cmarr.layers.flow import ChannelFlow
 from cmarr.layers.ragged import worked_rows
 from cmarr.methods.asking import looks_at_hidden
-from cmarr.methods.protocol import Started
-from cmarr.methods.registry import build_method
+from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.task import Task
 from cmarr.training.loop import fit, limit_gradients
+from tests.fake_device import Device, Mixed, Waited
+from tests.methods.conftest import DIMS, SMALL, sizes
 from tests.training.conftest import FIT
 
-DIMS = {"s": 6, "v": 5, "t": 7}
 TASK = Task(("angry", "happy", "neutral"))
-SMALL = {"d": 8, "length": 4, "heads": 2}
-MMIN = {"d": 16, "blocks": 2}
-METHODS = {
-    "cmarr": {**SMALL, "flow_steps": 2, "blocks": 1},
-    "masked": SMALL,
-    "cra": {"d": 16},
-    "mmin": MMIN,
-    "if_mmin": MMIN,
-    "cif_mmin": MMIN,
-    "dicmor": {**SMALL, "flow_steps": 2, "blocks": 1, "depth": 1},
-    "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
-    "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
-    "primd": {"d": 16, "memory": 8, "ranks": 3},
-    "momke": {**SMALL, "depth": 1},
-    "cyin": {**SMALL, "hidden": 8, "bottleneck": 8, "blocks": 1},
-}
-FIRST = {"dicmor": {**SMALL, "depth": 1}} | {name: METHODS[name] for name in ("mcur", "cmad", "primd")}
+METHODS = [name for name in method_names() if hasattr(method_class(name), "training_losses")]
+FIRST = [f"{name}, first stage" for name in METHODS if getattr(method_class(name), "first_stage", None)]
 
 
 def random_store(rows: int = 24) -> Store:
@@ -54,23 +44,72 @@ def random_store(rows: int = 24) -> Store:
     return Store(tuple(map(str, range(rows))), values, starts, lengths, labels)
 
 
-def built(name: str):
+def built(name: str, **settings) -> tuple[nn.Module, list[nn.Module]]:
+    """A method in training mode that drops nothing out, and all that it is made of; or `<method>, first stage`."""
     torch.manual_seed(0)
-    method = build_method(name, DIMS, TASK, METHODS[name])
-    if isinstance(method, Started):
-        first = build_method(name, DIMS, TASK, FIRST.get(name, {"d": 16}), first_stage=True)
-        method.start_from(first)
-        return method.train(), first
-    return method.train(), None
+    name, first_stage = name.removesuffix(", first stage"), name.endswith(", first stage")
+    method = build_method(name, DIMS, TASK, sizes(name, first_stage) | settings, first_stage=first_stage)
+    modules = [method]
+    if not first_stage and getattr(method, "first_stage", None):
+        taken = {key: value for key, value in settings.items() if key in method.first_stage_takes}
+        modules.append(build_method(name, DIMS, TASK, sizes(name, True) | taken, first_stage=True))
+        method.start_from(modules[1])
+    method.train()
+    for part in method.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0  # other shapes draw other numbers
+    return method, modules
 
 
-def losses_of(method, store: Store, normaliser: Normaliser, order: torch.Tensor, sizes: list[int]):
-    """The losses of the batches of an epoch, as a training asks for them."""
+def switched(name: str) -> list[dict[str, object]]:
+    """Settings in which each switch once stands in each of its other positions, and each weight of 0 is on.
+
+    As many at once as go together: none may be refused, and none leave another without a task.
+    """
+    own = method_class(
+        name.removesuffix(", first stage"), first_stage=name.endswith(", first stage")
+    ).Settings
+    left = []
+    for key, field in own.model_fields.items():
+        kinds = [field.annotation, *typing.get_args(field.annotation)]
+        choices = [
+            c for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)
+        ]
+        if isinstance(field.default, bool):
+            choices = [not field.default]
+        elif field.default == 0:
+            choices.append(type(field.default)(1))
+        left += [(field.alias or key, choice) for choice in choices if choice != field.default]
+    found = []
+    while left:
+        together: dict[str, object] = {}
+        for key, choice in left:
+            if key not in together and goes_together(own, together | {key: choice}):
+                together[key] = choice
+        if not together:
+            break
+        found.append(together)
+        left = [one for one in left if one not in together.items()]
+    return found
+
+
+def goes_together(section, settings: dict[str, object]) -> bool:
+    try:
+        made = section.model_validate(
+            {**{k: v for k, v in SMALL.items() if k in section.model_fields}, **settings}
+        )
+    except ValueError:
+        return False
+    return not (hasattr(made, "idle") and list(made.idle()))
+
+
+def batches(method, store: Store, normaliser: Normaliser, order: torch.Tensor, sizes: list[int]):
+    """The batches of an epoch and their targets, as a training asks for them."""
     drawn = draw_epoch(store.available[order], sizes, torch.Generator().manual_seed(2))
     whole = store.batches(order, sizes) if looks_at_hidden(method) else itertools.repeat(None, len(sizes))
     for seen, targets in zip(store.batches(order, sizes, drawn), whole, strict=True):
         batch = normaliser(seen)
-        yield method.training_losses(batch, batch if targets is None else normaliser(targets))
+        yield batch, batch if targets is None else normaliser(targets)
 
 
 def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.Tensor]]:
@@ -78,7 +117,8 @@ def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.
     order = torch.randperm(len(store), generator=torch.Generator().manual_seed(1))
     sizes = [12, 12]
     found = []
-    for losses in losses_of(method, store, normaliser, order, sizes):
+    for given in batches(method, store, normaliser, order, sizes):
+        losses = method.training_losses(*given)
         method.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         limit_gradients(method, 1.0, "whole")
@@ -86,8 +126,123 @@ def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.
     return found
 
 
+Losses = dict[str, torch.Tensor]
+
+
+def on_device(name: str, **settings) -> tuple[Losses, Losses]:
+    """The losses of a batch on a device that is not there and must not be waited for, and the same on the host."""
+    (method, modules), store, normaliser = built(name, **settings), random_store(), Normaliser(DIMS)
+    first, second = batches(method, store, normaliser, torch.arange(24), [12, 12])
+    method.training_losses(*first)  # what starts from the first batch has started
+    here = copy.deepcopy(modules)[0]
+    with Device(waits=True) as device:
+        for module in modules:
+            module.to("cuda")
+        there = batches(method, store.to("cuda"), normaliser.to("cuda"), torch.arange(24), [12, 12])
+        next(there)  # where the utterances lie has gone to the device
+        device.waits = False
+        torch.manual_seed(1)
+        found = method.training_losses(*next(there))
+    torch.manual_seed(1)
+    return found, here.training_losses(*second)
+
+
+@pytest.mark.parametrize("name", [*METHODS, *FIRST])
+def test_a_step_on_a_device_asks_it_for_nothing_and_has_the_losses_of_the_host(name):
+    found, expected = on_device(name)
+    assert found.keys() == expected.keys()
+    for key, loss in found.items():
+        assert loss.device.type == "cuda"
+        torch.testing.assert_close(loss.value, expected[key].detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*METHODS, *FIRST])
+def test_no_switch_makes_a_step_ask(name):
+    for settings in switched(name):
+        try:
+            on_device(name, **settings)
+        except (Mixed, Waited) as error:
+            raise AssertionError(f"{name}, {settings}: {error}") from error
+
+
+@pytest.mark.parametrize("clip_by", ["whole", "part", "value"])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_step_asks_the_device_for_nothing(name, monkeypatch):
+def test_the_optimiser_waits_for_nothing(name, clip_by):
+    method, _ = built(name)
+    with Device(waits=True) as device:
+        method.to("cuda")
+        optimiser = torch.optim.Adam(method.parameters(), lr=1e-3, fused=True)
+        for own in method.parameters():
+            own.grad = torch.ones_like(own)
+        device.waits = False
+        assert limit_gradients(method, 1.0, clip_by).device.type == "cuda"
+        optimiser.step()
+
+
+@pytest.mark.parametrize("name", [*METHODS, *FIRST])
+def test_in_bf16_a_device_leaves_flows_and_losses_in_fp32(name, monkeypatch):
+    inside: list[set[torch.dtype]] = []
+
+    def watched(work):
+        def run(*given):
+            before = len(device.products)
+            found = work(*given)
+            inside.append(set(device.products[before:]))
+            return found
+
+        return run
+
+    (method, modules), store, normaliser = built(name), random_store(), Normaliser(DIMS)
+    order, sizes = torch.arange(24), [24]
+    for given in batches(method, store, normaliser, order, sizes):
+        method.training_losses(*given)
+    for way in ("forward", "inverse"):
+        monkeypatch.setattr(ChannelFlow, way, watched(getattr(ChannelFlow, way)))
+    with Device(waits=True) as device:
+        for module in modules:
+            module.to("cuda")
+        (given,) = batches(method, store.to("cuda"), normaliser.to("cuda"), order, sizes)
+        with torch.autocast("cuda", torch.bfloat16):
+            losses = method.training_losses(*given)
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    assert torch.bfloat16 in device.products
+    assert all(found <= {torch.float32} for found in inside)
+    assert bool(inside) == any(isinstance(part, ChannelFlow) for part in method.modules())
+
+
+PLANTED = {
+    "a copy": lambda losses: {name: loss.cpu() for name, loss in losses.items()},
+    "a question": lambda losses: losses if losses["cls"].isfinite().any() else {},
+    "a number": lambda losses: losses if losses["cls"].item() else {},
+    "a shape": lambda losses: losses | {"found": losses["cls"].view(1).nonzero().sum()},
+    "a mask": lambda losses: losses | {"found": losses["cls"].view(1)[losses["cls"].view(1) > 0].sum()},
+    "numbers from the host": lambda losses: losses | {"found": losses["cls"] * losses["cls"].new_tensor(2.0)},
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_step_that_asks_is_noticed(planted, monkeypatch):
+    losses = method_class("masked").training_losses
+    monkeypatch.setattr(
+        method_class("masked"), "training_losses", lambda *given: PLANTED[planted](losses(*given))
+    )
+    with pytest.raises(Waited):
+        on_device("masked")
+
+
+def test_a_step_that_mixes_host_and_device_is_noticed(monkeypatch):
+    losses = method_class("masked").training_losses
+
+    def mixed(*given):
+        return {name: (loss * torch.ones(2)).sum() for name, loss in losses(*given).items()}
+
+    monkeypatch.setattr(method_class("masked"), "training_losses", mixed)
+    with pytest.raises(Mixed):
+        on_device("masked")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_backward_pass_asks_for_nothing(name, monkeypatch):
     autocast = (
         torch.autocast
     )  # which does not know this device, and is switched off where it is asked for here
@@ -95,11 +250,11 @@ def test_a_step_asks_the_device_for_nothing(name, monkeypatch):
         torch, "autocast", lambda kind, **own: autocast("cpu" if kind == "meta" else kind, **own)
     )
     store, normaliser = random_store(), Normaliser(DIMS)
-    method, first = built(name)
+    method, modules = built(name)
     steps(method, store, normaliser)  # what starts from the first batch has started
-    if first is not None:
-        first.to("meta")
-    steps(method.to("meta"), store.to("meta"), normaliser.to("meta"))
+    for module in modules:
+        module.to("meta")
+    steps(method, store.to("meta"), normaliser.to("meta"))
 
 
 def test_a_device_without_numbers_notices_who_asks():
@@ -115,11 +270,7 @@ def test_working_on_all_rows_changes_no_loss_and_no_gradient(name, monkeypatch):
     store, normaliser = random_store(), Normaliser(DIMS)
 
     def trained():
-        torch.manual_seed(0)
         method, _ = built(name)
-        for part in method.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.0  # other shapes draw other numbers
         losses = steps(method, store, normaliser)
         return losses, [p.grad for p in method.parameters() if p.grad is not None]
 
@@ -136,19 +287,21 @@ def test_working_on_all_rows_changes_no_loss_and_no_gradient(name, monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-6)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_on_a_gpu_does_not_synchronise(name):
     store, normaliser = random_store().to("cuda"), Normaliser(DIMS).to("cuda")
-    method, first = built(name)
-    if first is not None:
-        first.to("cuda")
-    steps(method.to("cuda"), store, normaliser)
-    epoch = losses_of(method, store, normaliser, torch.arange(len(store)), [12, 12])
+    method, modules = built(name)
+    for module in modules:
+        module.to("cuda")
+    steps(method, store, normaliser)
+    epoch = batches(method, store, normaliser, torch.arange(len(store)), [12, 12])
     next(epoch)  # where the utterances lie has gone to the device
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for losses in epoch:
+        for given in epoch:
+            losses = method.training_losses(*given)
             torch.stack(list(losses.values())).sum().backward()
             limit_gradients(method, 1.0, "whole")
     finally:
@@ -168,9 +321,6 @@ def test_a_step_is_one_graph_for_the_compiler(name):
     method, _ = built(name)
     targets = whole if looks_at_hidden(method) else seen
     method.training_losses(seen, targets)  # what starts from the first batch has started
-    for part in method.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
     traced = torch.compile(method.training_losses, backend="eager", fullgraph=True, dynamic=True)
     expected = method.training_losses(seen, targets)
     for key, loss in traced(seen, targets).items():
