@@ -62,7 +62,8 @@ class PrimitiveMemory(nn.Module):
         """(B, R), how much each number of vectors counts."""
         logits = self.choose(z).float()
         if self.fixed:
-            return torch.zeros_like(logits).index_fill(1, logits.new_tensor([self.ranks - 1]).long(), 1.0)
+            last = torch.arange(self.ranks, device=logits.device) == self.ranks - 1
+            return last.to(logits).expand_as(logits)
         if self.training:
             uniform = torch.rand_like(logits).clamp(min=1e-9, max=1 - 1e-7)
             logits = logits - (-uniform.log()).log()

@@ -248,7 +248,7 @@ class PriMD(nn.Module):
         stands = []
         for i, m in enumerate(self.modalities):
             found = self._retrieved(m, z)
-            stands.append(torch.where(usable[:, [i]], specific[:, i], found.vector.to(specific.dtype)))
+            stands.append(torch.where(usable[:, i, None], specific[:, i], found.vector.to(specific.dtype)))
             cost = cost + torch.where(usable[:, i], 0.0, found.cost)
         return self.network.answer(z, torch.stack(stands, 1)), cost
 
