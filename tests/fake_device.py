@@ -45,6 +45,10 @@ ON_HOST = {aten._thnn_fused_lstm_cell.default: _lstm_cell}
 """What a CPU has no kernel of."""
 
 
+PACK = aten._pack_padded_sequence.default
+"""Wants lengths on the host, and gives sizes there."""
+
+
 class Mixed(AssertionError):
     """Host and device meet in one operation."""
 
@@ -105,6 +109,8 @@ class Device(TorchDispatchMode):
             return args[0]
         if not any(isinstance(x, Tensor) for x in tree_leaves(value)):
             return value
+        if func is PACK:
+            return _placed(value[0]), value[1]
         if not there or _asks(func, args, given):
             return tree_map(_placed, value)
         return _paired(func(*args, **given), value)
@@ -116,7 +122,7 @@ class Device(TorchDispatchMode):
             if not self.waits and not given.get("non_blocking", False) and _crosses(func, args, given):
                 raise Waited(f"{func}: a copy between host and device")
             return
-        if len(here) < len(tensors) and any(x.ndim for x in here):
+        if func is not PACK and len(here) < len(tensors) and any(x.ndim for x in here):
             raise Mixed(f"{func}: tensors of the host among those of the device")
         if not self.waits and _asks(func, args, given):
             raise Waited(f"{func}: asks the device for values")

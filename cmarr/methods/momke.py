@@ -98,7 +98,10 @@ class MoMKE(nn.Module):
                 mixture, alone = self._read(m, x, None)
                 mixed[m], own[m] = batch.spread(m, mixture), batch.spread(m, alone.mean(1))
                 continue
-            x, there = batch.spread(m, x[:, 0]), usable_in(batch, self.modalities)[:, [i]]  # (B, d), (B, 1)
+            x, there = (
+                batch.spread(m, x[:, 0]),
+                usable_in(batch, self.modalities)[:, i, None],
+            )  # (B, d), (B, 1)
             layout = DialogueLayout(batch.dialogues, x)
             found = self._read(m, layout.pad(x), layout.pad(there).squeeze(-1))  # (D, T, d) each
             mixture, own[m] = (layout.unpad(y) * there for y in found)
