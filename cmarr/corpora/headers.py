@@ -105,7 +105,8 @@ class Opener:
         except Unreadable as error:
             return Failure(str(error))
         except Exception as error:  # whatever a damaged header makes of the libraries
-            reason = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
+            told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            reason = told.splitlines()[0].removesuffix(".")
             reason = reason.removeprefix(f"Error opening {path!r}: ")
             return Failure(f"{path} cannot be opened ({reason}); fetch it again")
 

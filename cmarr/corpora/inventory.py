@@ -156,4 +156,6 @@ def files_below(root: str | Path) -> tuple[list[str], int]:
                 left.append((entry.path, inside, above | {real}))
             elif entry.is_file() or entry.is_symlink():
                 found.append(entry.path)
+            else:  # a pipe or a device: whoever opens it may wait forever
+                hidden += 1
     return found, hidden

@@ -11,7 +11,7 @@ import numpy as np
 
 from cmarr.budgets import is_device, shown
 from cmarr.errors import Unreadable
-from cmarr.utterance import Utterance
+from cmarr.utterance import Utterance, holds_half
 
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
@@ -118,6 +118,8 @@ def require_file(path: str) -> None:
         raise Unreadable(
             f"{shown(path)} {what}; correct the path, or leave it empty if this modality is absent"
         )
+    if holds_half(path):
+        raise Unreadable(f"the name of {shown(path)} holds bytes that are no UTF-8; rename the file")
     if file.stat().st_size == 0:
         raise Unreadable(f"{path} is empty (0 bytes); fetch the file again, or leave its path empty")
     require_whole(path)

@@ -73,6 +73,8 @@ def clip_from(
     Raises UserError for arguments that are no media, and for times that cannot be.
     """
     sound = picture = said = None
+    if not isinstance(text, str | None):
+        raise UserError(f"text: give a str, not {type(text).__name__}")
     for path in (clip, audio, video):
         if isinstance(path, str | Path):
             _require_name(path)
@@ -169,13 +171,24 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
         with extra("media"):
             import soundfile
 
-        samples, rate = np.asarray(media[0], np.float32), int(media[1])
+        samples, rate = _full_scale(np.asarray(media[0])), int(media[1])
+        if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+            samples = samples.T  # channels first, as torchaudio has them
         if samples.ndim in (1, 2) and rate > 0:
             soundfile.write(path, samples, rate, format="WAV", subtype="FLOAT")
             return str(path)
     raise UserError(
         f"{kind}: give a path or the bytes of a file" + (", or (samples, rate)" if kind == "audio" else "")
     )
+
+
+def _full_scale(samples: np.ndarray) -> np.ndarray:
+    """Samples as float32; whole numbers are brought to full scale 1, as files that hold them are."""
+    if samples.dtype.kind not in "iu":
+        return samples.astype(np.float32)
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    centred = samples / half - (1.0 if samples.dtype.kind == "u" else 0.0)
+    return centred.astype(np.float32)
 
 
 def find_clips(
@@ -246,7 +259,9 @@ def passed_over(paths: Iterable[str | Path]) -> str | None:
             "such a file to have it read"
         )
     if hidden > 0:
-        told.append(f"passed over: {many(hidden, 'hidden file or folder', 'hidden files or folders')}")
+        told.append(
+            f"passed over: {many(hidden, 'hidden file or folder, or pipe', 'hidden files or folders, or pipes')}"
+        )
     return "; ".join(told) or None
 
 

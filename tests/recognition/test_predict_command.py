@@ -1,6 +1,7 @@
 """`cmarr predict`: what is typed, what comes out, how it ends."""
 
 import json
+import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -195,7 +196,7 @@ def test_a_transcript_that_is_far_too_large_is_told(predict, clips, tmp_path):
         status, output, _ = predict(*arguments, "--format", "jsonl")
         for answer in lines(output):
             assert status == 0 and answer["used"] == ["speech"]
-            assert "a.srt has 73 MB, too much for a text file" in answer["missing"]["text"]
+            assert "a.srt has 73.4 MB, too much for a text file" in answer["missing"]["text"]
             assert answer["warnings"] == [f"text not used: {answer['missing']['text']}"]
     status, output, _ = predict(tmp_path / "a.srt", "--format", "jsonl")
     assert status == 1 and "too much for a text file" in lines(output)[0]["refused"]
@@ -212,12 +213,17 @@ def test_no_file_of_a_folder_vanishes(predict, clips, tmp_path):
         (folder / name).write_bytes(b"x")
     (folder / "one.wav").write_bytes((clips / "a.wav").read_bytes())
     (folder / "gone.wav").symlink_to(folder / "annex")
+    os.mkfifo(folder / "waits.wav")
     status, output, notes = predict(folder)
     names = [line.split()[0] for line in output.splitlines()[1:]]
     assert status == 1 and [name for name in names if name != "!"] == ["gone", "one", "one.wav", "two"]
     assert f"is a link to {folder / 'annex'}, which is not there" in output
     assert "passed over, having no ending of sound, video or text, or captions beside them:" in notes
-    assert "b.jpg" in notes and "and 2 more files" in notes and "passed over: 1 hidden file" in notes
+    assert (
+        "b.jpg" in notes
+        and "and 2 more files" in notes
+        and "passed over: 2 hidden files or folders, or pipes" in notes
+    )
 
 
 def test_sound_on_another_scale_is_named(predict, tmp_path):

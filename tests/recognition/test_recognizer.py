@@ -60,6 +60,25 @@ def test_paths_bytes_and_samples_are_the_same_sound(recognizer, clips):
     assert answers[0].probabilities == answers[1].probabilities == answers[2].probabilities
 
 
+def test_samples_of_every_type_and_order_are_the_same_sound(recognizer, clips):
+    whole, rate = soundfile.read(clips / "a.wav", dtype="int16")
+    quiet = whole // 400  # no sample beyond 81, and yet no float on the scale of whole numbers
+    for numbers in (whole, quiet):
+        samples = (numbers / 2**15).astype(np.float32)
+        expected = recognizer.predict(audio=(samples, rate))
+        stereo = np.stack([samples, samples])
+        for given in (numbers, numbers.astype(np.int32) << 16, stereo, stereo.T):
+            answer = recognizer.predict(audio=(given, rate))
+            assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+            assert answer.warnings == expected.warnings
+
+
+@pytest.mark.parametrize("text", [b"well", 5, ["well"]])
+def test_a_text_that_is_none_is_refused(recognizer, text):
+    with pytest.raises(UserError, match="text: give a str, not"):
+        recognizer.predict(text=text)
+
+
 def test_features_take_the_place_of_an_encoder(recognizer):
     speech = np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
     answer = recognizer.predict(features={"speech": speech})
@@ -288,6 +307,13 @@ def test_names_and_texts_of_half_characters_cost_nobody_else_theirs(recognizer, 
     table(results, recognizer.classes).encode()
     with pytest.raises(UserError, match="can be the name of no file"):
         recognizer.predict("\ud83d.wav")
+
+
+def test_a_name_that_is_no_utf8_costs_its_clip_and_says_so(recognizer, clips, tmp_path):
+    (tmp_path / "b\udcff.wav").write_bytes((clips / "a.wav").read_bytes())
+    (tmp_path / "c.wav").write_bytes((clips / "a.wav").read_bytes())
+    refused, answered = recognizer.predict_paths(tmp_path)
+    assert "holds bytes that are no UTF-8; rename the file" in refused.reason and answered.used == ("speech",)
 
 
 def test_what_a_browser_records_is_neither_damaged_nor_too_short_for_windows(recognizer, tmp_path):
