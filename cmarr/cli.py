@@ -12,11 +12,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NoReturn
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from cmarr.errors import NotComputed, NotWhole, UserError, many
+from cmarr.files import refusal
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """The commands; a file that the system refuses, or has no room for, is one sentence in all of them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run what was asked for."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            told = refusal(error)
+            if told is None:
+                raise
+            typer.secho(f"cmarr {ctx.invoked_subcommand}: {told}", err=True, fg="red")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:

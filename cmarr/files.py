@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,27 +23,36 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a disk, a quota or a limit of files has no room."""
 
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-"""What it says when a place is not this user's to write, or is taken by something else."""
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY,
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETXTBSY, errno.EBUSY,
+)  # fmt: skip
+"""What it says when a place is not this user's to write, is taken by something else, or fails."""
 
 
 def refusal(error: OSError) -> str | None:
-    """What to do about a file or folder that the system refuses; None for an error of another kind."""
-    if error.errno not in REFUSED or not error.filename:
+    """What to do about a file or folder that the system refuses, or has no room for; None for another kind of error."""
+    place = error.filename2 or error.filename
+    if error.errno in FULL:
+        return _no_room(place or "what was to be written", error)
+    if error.errno not in REFUSED or not place:
         return None
     return (
-        f"{error.filename2 or error.filename} cannot be used ({error.strerror}); mend its permissions, or move away "
-        "what lies there"
+        f"{os.fsdecode(place) if isinstance(place, bytes) else place} cannot be used ({error.strerror}); mend its "
+        "permissions, or move away what lies there"
     )
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.
+    """Yield a temporary path; on success flush it to disk and rename it into place.
 
     After a kill at any moment `path` holds the old content or the new one, never a part. The temporary
-    file of a failed write is removed; that of a killed process starts with '.' and ends in '.tmp', and goes
-    when another process of this machine first writes into the folder.
+    file of a failed write is removed; that of a killed process lies beside `path`, starts with '.' and ends in '.tmp',
+    and goes when another process of this machine first writes into the folder.
+
+    A link is written through, unless what it leads to is there and read-only to everyone, as files of caches are: then
+    it is replaced. A device or a pipe, such as /dev/null and /dev/stdout, is written to once all is there.
 
     The file gets the permissions that the user's umask gives to new files, whoever writes it.
 
@@ -48,37 +60,85 @@ def atomic(path: str | Path) -> Iterator[Path]:
     reason, whatever the library that tried has raised; `path` keeps what it held.
     """
     path = Path(path)
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in FULL:
-            raise _no_room(path) from None
-        raise
-    _sweep(path.parent)
-    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.tmp")
-    try:
+        target = _target(path)
+        if not isinstance(target, Path):
+            with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
+                yield (temporary := Path(scratch, path.name or "output"))
+                _pour(temporary, path if target is None else target)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        temporary = target.with_name(f".{target.name}.{_machine()}.{os.getpid()}.tmp")
         yield temporary
         _open_to_others(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.replace(path)
-    except UserError:
+        temporary.replace(target)
+    except (UserError, BrokenPipeError):
         raise
     except Exception as error:
-        obstacle = _obstacle(temporary)
-        if obstacle and obstacle.errno in FULL:
-            raise _no_room(path) from None
-        if obstacle and obstacle.errno in REFUSED and not isinstance(error, OSError):
-            raise obstacle from None
+        cause = _cause(error)
+        if cause is not None and cause.errno in FULL:
+            raise UserError(_no_room(path, cause)) from None
+        if cause is not None and getattr(error, "filename", None) is None:
+            raise OSError(cause.errno, cause.strerror, str(path)) from None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
-def _no_room(path: Path) -> UserError:
-    return UserError(
-        f"{path} cannot be written: the disk (or a quota, or the largest size of a file) is full; make room and run "
-        "again, what was finished before is kept"
+def _target(path: Path) -> Path | int | None:
+    """The file that a path stands for, links followed, whether it is there or not.
+
+    The number of an open file of this process (/dev/stdout) where it is that; None for a device or a pipe.
+    """
+    place = path
+    for _ in range(40):  # as many links as the kernel follows
+        folder = os.path.realpath(place.parent)
+        if folder == f"/proc/{os.getpid()}/fd" and place.name.isdigit():
+            return int(place.name)
+        if folder.startswith("/proc/"):
+            return None
+        if not place.is_symlink():
+            there = place.exists() and not place.is_file() and not place.is_dir()
+            return None if there else place
+        leads_to = Path(folder, place.readlink())
+        if leads_to.is_file() and not leads_to.is_symlink() and not leads_to.stat().st_mode & 0o222:
+            return place
+        place = leads_to
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _pour(source: Path, device: int | Path) -> None:
+    """Write what a file holds to an open file of this process, by its number, or to a device or pipe."""
+    opened = os.dup(device) if isinstance(device, int) else os.open(device, os.O_WRONLY)
+    with source.open("rb") as written, os.fdopen(opened, "wb", buffering=0) as out:
+        shutil.copyfileobj(written, out)
+
+
+def _cause(error: BaseException) -> OSError | None:
+    """What the system said, which libraries that failed to write pass on, hold back or put into words."""
+    chain: BaseException | None = error
+    while chain is not None:
+        number = chain.errno if isinstance(chain, OSError) else None
+        if number is None and (told := _TOLD.search(str(chain))):
+            number = int(told[1])
+        if number is not None:
+            return OSError(number, os.strerror(number), getattr(chain, "filename", None))
+        chain = chain.__cause__ or chain.__context__
+    return None
+
+
+_TOLD = re.compile(r"\(os error (\d+)\)")
+
+
+def _no_room(place: object, error: OSError) -> str:
+    return (
+        f"{place} cannot be written ({os.strerror(error.errno or 0)}): the disk, a quota or the largest size of a file "
+        "is full; make room and run again, what was finished before is kept"
     )
 
 
@@ -95,17 +155,6 @@ def _umask() -> int:
     kept = os.umask(0o077)  # it can only be read by setting it
     os.umask(kept)
     return kept
-
-
-def _obstacle(temporary: Path) -> OSError | None:
-    """What keeps one more block from being written. Libraries that failed to write seldom say why."""
-    try:
-        with temporary.open("ab", buffering=0) as probe:
-            probe.write(bytes(1 << 16))
-            os.fsync(probe.fileno())
-    except OSError as error:
-        return error
-    return None
 
 
 _swept: set[tuple[int, Path]] = set()
@@ -134,10 +183,24 @@ def _machine() -> str:
     return platform.node().replace(".", "-") or "here"
 
 
+def link(source: Path, target: Path) -> None:
+    """Let a file have a second name, or, on another file system or one without hard links, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:

@@ -1,5 +1,6 @@
 """Generate the demo corpus, or take stock of the raw corpus that is there."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ from cmarr.modalities import MODALITIES
 from cmarr.seals import write_json
 from cmarr.utterance import Rejected, Utterance
 from stages.paths import Paths, cluster_of, corpus_root
+from stages.resume import unfinished
 from stages.stage import run
 
 ENCODERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
@@ -27,21 +29,28 @@ def main(dataset: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings("corpus")
     kind, options, root = settings["kind"], settings["options"], corpus_root(settings["root"])
     if kind == "demo":
-        from cmarr.corpora.demo.generate import generate
-        from cmarr.doctor.fairness import describe, face_rate, measure
-
-        machine, wanted = paths.settings("run"), reader_options(kind, dataset, options).model_dump()
-        workers = worker_count(machine["workers"])
-        generate(root, workers=workers, cluster=cluster_of(machine), **wanted)
-        utterances, _ = read_corpus(kind, root, dataset=dataset, **options)
-        names = ", ".join(_name(encoder) for encoder, _ in ENCODERS.values())
-        print(f"Measured through {names}, which need no weights:")
-        print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
+        with unfinished(f"corpus-{dataset}", settings) as work:
+            _generate(paths, settings, root, work)
     found = corpus_inventory(kind, root, dataset=dataset, **options)
     print(
         f"{dataset}: {found['files']} files, {found['bytes'] / 1e6:.1f} MB, fingerprint {found['fingerprint'][:12]}"
     )
     write_json(paths.corpus / "inventory.json", found)
+
+
+def _generate(paths: Paths, settings: dict[str, Any], root: Path, work: Path) -> None:
+    """The demo corpus, and how fair it is; a killed run goes on with the media it has left in `work`."""
+    from cmarr.corpora.demo.generate import generate
+    from cmarr.doctor.fairness import describe, face_rate, measure
+
+    kind, options = settings["kind"], settings["options"]
+    machine, wanted = paths.settings("run"), reader_options(kind, paths.dataset, options).model_dump()
+    workers = worker_count(machine["workers"])
+    generate(root, workers=workers, cluster=cluster_of(machine), work=work, **wanted)
+    utterances, _ = read_corpus(kind, root, dataset=paths.dataset, **options)
+    names = ", ".join(_name(encoder) for encoder, _ in ENCODERS.values())
+    print(f"Measured through {names}, which need no weights:")
+    print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
 
 
 def _name(encoder: ModuleType) -> str:

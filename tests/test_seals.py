@@ -95,7 +95,7 @@ def predictions() -> pd.DataFrame:
     there = np.ones((4, 3), bool)
     return predictions_frame(
         ids=list("abcd"),
-        speakers=["x", "x", "y", None],
+        speakers=["x", "x", "y", "z"],
         clusters=["x", "x", "y", "z"],
         labels=["calm", "tense", "calm", "calm"],
         n_usable=usable_counts(there, ["svt", "t"]),
@@ -136,6 +136,7 @@ def unpacked(folder: Path) -> list:
 
 def make(kind: str, folder: Path) -> tuple[Path, object]:
     """A file of a kind, and what reads it."""
+    folder.mkdir(exist_ok=True)
     path = folder / {"checkpoint": "x.state", "model": "fold1-seed0.safetensors"}.get(kind, f"{kind}.parquet")
     match kind:
         case "manifest":

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -15,7 +14,7 @@ import numpy as np
 from cmarr.encoders.protocol import STAGE
 from cmarr.errors import UserError
 from cmarr.features.shards import read_ids, read_metadata, shard_path, shards, write_shard
-from cmarr.files import atomic, canonical_json, digest
+from cmarr.files import atomic, canonical_json, digest, link
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 ENDS = 1 << 20
@@ -159,18 +158,11 @@ def publish(units: Sequence[Unit], work: Path, folder: Path) -> None:
         for source, target in zip(made, wanted, strict=True):
             if source.exists():
                 with atomic(target) as temporary:
-                    _link(source, temporary)
+                    link(source, temporary)
     stale = [path for path in shards(folder) if path not in wanted]
     killed = [path for place in {work, folder} for path in place.glob(".part-*.tmp")]
     for path in (*stale, *killed, *(shards(work) if work != folder else ())):
         path.unlink()
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
 
 
 def checked(result: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:

@@ -88,8 +88,9 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state."""
-        with sealed(self.path) as temporary:
-            torch.save(state, temporary)
+        # to an open file, which says why it cannot be written to
+        with sealed(self.path) as temporary, temporary.open("wb") as opened:
+            torch.save(state, opened)
 
     def clear(self) -> None:
         """Remove the state of a training that has ended."""

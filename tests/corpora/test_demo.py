@@ -1,6 +1,7 @@
 """The demo corpus on disk: the same bytes for the same seed, and media as documented."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import av
@@ -46,7 +47,7 @@ def test_a_file_depends_on_the_seed_and_its_utterance_alone(corpus, tmp_path):
     take = next(t for t in takes if not t.absent)
     for folder in ("audio", "video"):
         (tmp_path / folder).mkdir()
-    row = job(tmp_path, take, lambda: None)
+    row = job(tmp_path, tmp_path, take, lambda: None)
     for kind in ("audio", "video"):
         assert file_digest(tmp_path / row[kind]) == file_digest(corpus / row[kind])
     assert [t.text for t in takes] != [t.text for t in other]
@@ -110,14 +111,34 @@ def test_a_run_that_breaks_off_leaves_no_corpus(corpus, tmp_path, monkeypatch):
     rewrite(corpus, tmp_path, lambda rows: None)
     (tmp_path / generator.MARKER).write_text("")
 
-    def full(path, frames):
+    def full(frames):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(generator, "_write_video", full)
+    monkeypatch.setattr(generator, "_video", full)
     with pytest.raises(OSError, match="no space"):
         generate(tmp_path, seed=3, workers=1, sessions=2, utterances=16)
     with pytest.raises(UserError, match=r"labels.csv does not exist: .* generate it again"):
         read(tmp_path)
+
+
+def test_a_run_goes_on_with_the_media_that_a_killed_one_has_left(corpus, tmp_path, monkeypatch):
+    made = []
+    video = generator._video
+
+    def mortal(frames):
+        made.append(1)
+        if len(made) == 6:
+            raise KeyboardInterrupt
+        return video(frames)
+
+    monkeypatch.setattr(generator, "_video", mortal)
+    options = {"seed": 3, "workers": 1, "sessions": 2, "utterances": 16, "work": tmp_path / "work"}
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "new", **options)
+    shutil.rmtree(tmp_path / "new")  # as before every run of a stage
+    generate(tmp_path / "new", **options)
+    assert folder_digest(tmp_path / "new") == folder_digest(corpus)
+    assert len(made) == 1 + len(list((corpus / "video").iterdir())), "five were not made again"
 
 
 @pytest.mark.parametrize(

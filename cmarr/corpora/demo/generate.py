@@ -22,7 +22,7 @@ from cmarr.errors import UserError
 from cmarr.execution.jobs import run_jobs
 from cmarr.execution.ray import Cluster
 from cmarr.extras import extra
-from cmarr.files import atomic, write_text
+from cmarr.files import atomic, link, write_bytes, write_text
 
 with extra("media"):
     import av
@@ -42,10 +42,12 @@ def generate(
     sessions: int = 5,
     utterances: int = 240,
     cluster: Cluster | None = None,
+    work: Path | None = None,
 ) -> None:
     """Make the corpus in `folder`: `utterances` by two speakers a session, rendered by `workers` processes.
 
-    With a `cluster`, by its nodes, which must see the folder.
+    With a `cluster`, by its nodes, which must see the folder. Media are made in `work` first, if it is given, and not
+    again where a run of the same corpus that was killed has left them there.
 
     Every file depends on its utterance and the seed alone. Media of an earlier or a broken-off run are
     replaced, a folder with anybody else's files is not touched. Raises UserError for such a folder, and
@@ -75,7 +77,7 @@ def generate(
             stale.unlink()
     takes = plan(seed, sessions, utterances)
     rows = run_jobs(
-        partial(_render, folder),
+        partial(_render, folder, work or folder),
         takes,
         workers=workers,
         threads=1,
@@ -91,32 +93,39 @@ def generate(
     write_text(folder / LABELS, table.getvalue())
 
 
-def _render(folder: Path, take: Take, tick: Callable[[], None]) -> dict[str, str]:
+def _render(folder: Path, work: Path, take: Take, tick: Callable[[], None]) -> dict[str, str]:
     """Write the media of one take and return its row of the table."""
-    cv2.setNumThreads(1)
-    rng = np.random.default_rng([*take.seed, 1])
-    track = tracks(take)
-    audio = video = ""
-    if "s" not in take.absent:
-        audio = f"audio/{take.id}.wav"
-        wave = speech.synthesise(track, voice(take), rng)
-        with atomic(folder / audio) as temporary:
-            soundfile.write(
-                temporary, np.round(wave * 32767).astype(np.int16), speech.SAMPLE_RATE, format="WAV"
-            )
+    audio = "" if "s" in take.absent else f"audio/{take.id}.wav"
     # Half of those without video were filmed from behind: a file, but no face in it.
     behind = "v" in take.absent and take.seed[-1] % 2 == 0
-    if "v" not in take.absent or behind:
-        video = f"video/{take.id}.mp4"
-        portrait = _portrait(take.speaker, not behind)
-        frames = [portrait.frame(e) for e in expressions(take, track, rng)]
-        with atomic(folder / video) as temporary:
-            _write_video(temporary, frames)
+    video = f"video/{take.id}.mp4" if "v" not in take.absent or behind else ""
+    media = [name for name in (audio, video) if name]
+    if not all((work / name).is_file() for name in media):
+        _write_media(work, take, audio, video, facing=not behind)
+    if work != folder:
+        for name in media:
+            with atomic(folder / name) as temporary:
+                link(work / name, temporary)
     tick()
     text = "" if "t" in take.absent else take.text
     speaker = take.speaker
     row = (take.id, text, audio, video, take.emotion, speaker.id, speaker.sex, speaker.session)
     return dict(zip(COLUMNS, row, strict=True))
+
+
+def _write_media(folder: Path, take: Take, audio: str, video: str, *, facing: bool) -> None:
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([*take.seed, 1])
+    track = tracks(take)
+    if audio:
+        wave = speech.synthesise(track, voice(take), rng)
+        sound = io.BytesIO()  # the library would not say that a disk is full
+        soundfile.write(sound, np.round(wave * 32767).astype(np.int16), speech.SAMPLE_RATE, format="WAV")
+        write_bytes(folder / audio, sound.getvalue())
+    if video:
+        portrait = _portrait(take.speaker, facing)
+        frames = [portrait.frame(e) for e in expressions(take, track, rng)]
+        write_bytes(folder / video, _video(frames))
 
 
 @lru_cache(maxsize=4)
@@ -125,9 +134,10 @@ def _portrait(speaker: Speaker, facing: bool) -> face.Portrait:
     return face.Portrait(face.looks(speaker.seed, speaker.sex, room), facing)
 
 
-def _write_video(path: Path, frames: list[np.ndarray]) -> None:
+def _video(frames: list[np.ndarray]) -> bytes:
     """Encode RGB frames as H.264 on one thread: more threads cut the frames into other slices."""
-    with av.open(str(path), "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width = stream.height = face.SIZE
         stream.pix_fmt = "yuv420p"
@@ -136,6 +146,7 @@ def _write_video(path: Path, frames: list[np.ndarray]) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())
+    return out.getvalue()
 
 
 def tracks(take: Take) -> Tracks:
