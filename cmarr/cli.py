@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -23,7 +22,7 @@ from cmarr.files import refusal
 class Commands(TyperGroup):
     """The commands; a file that the system refuses, or has no room for, is one sentence in all of them."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run what was asked for."""
         try:
             return super().invoke(ctx)

@@ -13,6 +13,9 @@ SEALED = (".parquet", ".safetensors", ".json", ".state")
 """Endings of files that hold a seal of their own, where no list names them."""
 
 _OF_A_PROJECT = ("data", "metrics", ".cmarr/unfinished", ".cmarr/settings", ".cmarr/times")
+_COSTS = ("cost.json", "pretrain.json")
+"""What of metrics/ holds its own seal: a list with their digests would change whenever a training took longer."""
+
 _CORPUS, _INVENTORY = "corpus", "inventory.json"
 
 
@@ -67,8 +70,10 @@ def _below(folder: Path) -> Iterator[Verdict]:
 def _is_ours(path: Path, folder: Path) -> bool:
     """Whether a file that no list names must have a seal: not media of a corpus, nor what people read or write."""
     parts = path.relative_to(folder).parts
-    if is_left_over(path) or folder.name == "metrics":
+    if is_left_over(path):
         return False
+    if folder.name == "metrics":
+        return path.name in _COSTS
     if any((path.parent / name).is_file() for name in (LIST, "MLmodel")):  # an exported folder
         return path.suffix == ".safetensors"
     return _CORPUS not in parts[:-1] or path.name == _INVENTORY

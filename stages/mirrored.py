@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmarr.files import digest, file_digest
 from cmarr.masks.protocols import UNSEEN
-from cmarr.seals import read_listed, read_listed_csv, read_listed_json
+from cmarr.seals import read_json, read_listed, read_listed_csv, read_listed_json
 from cmarr.tracking.results import STUDY, FoldResult, Results
 from stages.paths import Paths
 
@@ -46,7 +46,7 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
     settings, report = paths.settings(f"train/{name}"), paths.settings("report")
     method = settings["method"]
     folder = paths.metrics / name
-    cost = _json(folder / "cost.json")
+    cost = read_json(folder / "cost.json", _AGAIN)
     objective = dict(report["declared"][method]["objective"])
     weights = {key: settings["settings"][name] for key, name in objective.items()}
     own = {k: v for k, v in settings["settings"].items() if k not in objective.values()}

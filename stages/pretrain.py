@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from cmarr.files import write_json
-from cmarr.seals import LIST, write_list
+from cmarr.seals import write_json
 from stages.paths import Paths
 from stages.stage import run
 
@@ -19,17 +18,17 @@ def main(dataset: str, method: str) -> None:
     target = paths.pretrained(method)
 
     def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:
-        write_json(target / "trained.json", [f"fold{o['fold']}-seed{o['seed']}" for o in outcomes])
-        costs = paths.metrics / method / "pretrain.json"
         write_json(
-            costs,
+            target / "trained.json", {"models": [f"fold{o['fold']}-seed{o['seed']}" for o in outcomes]}
+        )
+        write_json(
+            paths.metrics / method / "pretrain.json",
             {
                 "seconds": sum(o["seconds"] for o in outcomes),
                 "core_seconds": sum(o["core_seconds"] for o in outcomes),
                 "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
             },
         )
-        write_list(costs.with_name(f"{LIST}.pretrain"), [costs])
 
     if not settings["first_stage"]:
         write([], [])

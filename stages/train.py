@@ -20,11 +20,11 @@ def main(dataset: str, name: str) -> None:
     starts_from = settings["starts_from"] and paths.pretrained(settings["starts_from"])
 
     def write(outcomes: list[dict[str, Any]], search: list[dict[str, Any]]) -> None:
-        curves, mean, costs = (paths.metrics / name / f for f in ("curves.csv", "learning.csv", "cost.json"))
+        curves, mean = (paths.metrics / name / file for file in ("curves.csv", "learning.csv"))
         write_curves(curves, outcomes)
         write_mean_curves(mean, outcomes)
-        write_costs(costs, outcomes, search)
-        write_list(paths.metrics / name / f"{LIST}.train", [curves, mean, costs])
+        write_costs(paths.metrics / name / "cost.json", outcomes, search)
+        write_list(paths.metrics / name / f"{LIST}.train", [curves, mean])
 
     label = f"train-{dataset}-{name}"
     for outcome in train(paths, label, settings, paths.models(name), starts_from, write):

@@ -108,7 +108,7 @@ def predictions() -> pd.DataFrame:
 
 
 def frame_of(values) -> list:
-    return [values.attrs, values.to_dict("list")]
+    return [values.attrs, values.to_csv()]  # in which a NaN is equal to itself
 
 
 def weights_of(path: Path) -> list:

@@ -20,7 +20,7 @@ from cmarr.folds.hygiene import Corpus, hygiene
 from cmarr.masks.protocols import FIXED
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
-from cmarr.seals import read_frame, read_listed_csv, read_listed_json
+from cmarr.seals import read_frame, read_json, read_listed_csv
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
@@ -249,11 +249,11 @@ def deterministic(settings: Mapping[str, Any]) -> list[str]:
 
 def read_cost(folder: Path) -> dict[str, Any]:
     """What the training of a method cost; a model that it starts from (pretrain.json) has to be trained, too."""
-    cost, first = read_listed_json(folder / "cost.json", _TRAIN), folder / "pretrain.json"
+    cost, first = read_json(folder / "cost.json", _TRAIN), folder / "pretrain.json"
     if first.is_file():
-        before = read_listed_json(first, _TRAIN)
+        before = read_json(first, _TRAIN)
         cost = cost | {key: cost[key] + before[key] for key in ("seconds", "core_seconds")}
-    return dict(cost)
+    return cost
 
 
 def training_time(cost: Mapping[str, Any]) -> float:

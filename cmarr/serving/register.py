@@ -19,11 +19,13 @@ from cmarr.serving.messages import EXAMPLE
 from cmarr.serving.requests import DEFAULTS
 from cmarr.tracking.store import (
     HASH_TAG,
+    Store,
     configure,
     failures,
     locked,
     prepare_locked,
     reason,
+    remove_artifacts,
     selected,
 )
 
@@ -154,7 +156,7 @@ def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, st
             found = client.search_model_versions(f"name = '{name}' AND tags.{HASH_TAG} = '{key}'")
             if found:
                 return Registered(name, int(found[0].version), new=False)
-            return Registered(name, _register(client, trained, name, key, result, tags), new=True)
+            return Registered(name, _register(client, store, trained, name, key, result, tags), new=True)
     except failures() as error:
         log.warning(
             "MLflow at %s cannot be used (%s): the best model is not registered there until tracking runs again",
@@ -165,7 +167,13 @@ def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, st
 
 
 def _register(
-    client: "MlflowClient", trained: Trained, name: str, key: str, result: str, tags: Mapping[str, str]
+    client: "MlflowClient",
+    store: Store,
+    trained: Trained,
+    name: str,
+    key: str,
+    result: str,
+    tags: Mapping[str, str],
 ) -> int:
     from mlflow.exceptions import MlflowException
 
@@ -184,7 +192,8 @@ def _register(
         "validation_score": ", ".join(f"{member.score:.4f}" for member in about.models),
     }
     for left in client.search_logged_models([experiment.experiment_id], f"tags.{HASH_TAG} = '{key}'"):
-        client.delete_logged_model(left.model_id)  # by a kill before its version was made
+        remove_artifacts(store, left.artifact_location)  # by a kill before its version was made
+        client.delete_logged_model(left.model_id)
     logged = client.create_logged_model(
         experiment.experiment_id, LOGGED_AS, run, tags=own, model_type="cmarr"
     )

@@ -39,6 +39,7 @@ from cmarr.tracking.store import (
     locked,
     prepare_locked,
     reason,
+    remove_artifacts,
 )
 
 if TYPE_CHECKING:
@@ -123,11 +124,16 @@ def _clear(client: "MlflowClient", store: Store, dataset: str, key: str) -> bool
     whole = [run for run in found if run.info.status == "FINISHED"]
     dead = [run for run in found if run.info.status != "FINISHED"]
     if store.database is not None:
+        from mlflow.entities import ViewType
+
+        # with those that were deleted and have left artifacts: MLflow deletes a run, and not what it has logged
         dead = client.search_runs(
-            [experiment.experiment_id], f"attributes.status != 'FINISHED' AND tags.{HASH_TAG} != ''"
+            [experiment.experiment_id],
+            f"attributes.status != 'FINISHED' AND tags.{HASH_TAG} != ''",
+            run_view_type=ViewType.ALL,
         )
     for run in [*whole[:-1], *dead]:
-        _delete_run(client, run)
+        _delete_run(client, store, run)
     return bool(whole)
 
 
@@ -184,13 +190,22 @@ def log_result(client: "MlflowClient", store: Store, content_hash: str, result: 
     client.set_terminated(parent)
 
 
-def _delete_run(client: "MlflowClient", parent: "Run") -> None:
-    """Delete a parent run, its children first: a kill in between leaves a parent that is found again."""
+def _delete_run(client: "MlflowClient", store: Store, parent: "Run") -> None:
+    """Delete a parent run and its artifacts, its children first: a kill in between leaves a parent that is found again.
+
+    Artifacts on a server are the server's.
+    """
+    from mlflow.entities import ViewType
+
     children = client.search_runs(
-        [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'"
+        [parent.info.experiment_id],
+        f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'",
+        run_view_type=ViewType.ALL,
     )
     for run in (*children, parent):
-        client.delete_run(run.info.run_id)
+        remove_artifacts(store, run.info.artifact_uri)
+        if run.info.lifecycle_stage == "active":
+            client.delete_run(run.info.run_id)
 
 
 def _experiment(client: "MlflowClient", store: Store, result: Results) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cmarr import files
 from cmarr.errors import UserError
@@ -174,6 +174,15 @@ def _upgrade(database: Path) -> None:
         schema._upgrade_db(engine)
     finally:
         engine.dispose()
+
+
+def remove_artifacts(store: Store, place: str | None) -> None:
+    """Remove the folder `.../<id>/artifacts` of a run or a logged model, if the store keeps it on this machine."""
+    if store.artifacts is None or not place or urlsplit(place).scheme not in ("file", ""):
+        return
+    folder = Path(unquote(urlsplit(place).path))
+    if folder.name == "artifacts" and folder.is_relative_to(store.artifacts):
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def finished_hashes(store: Store) -> set[str]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmarr.files import atomic, write_json
+from cmarr.files import atomic
+from cmarr.seals import write_json
 
 
 def write_curves(path: str | Path, outcomes: Sequence[Mapping[str, Any]]) -> None:

@@ -126,4 +126,8 @@ def test_a_kill_leaves_nothing_that_counts(tracked, client, monkeypatch):
         register(other, root=tracked[0], result=content_hash(RESULT), tags={})
     made = register(other, root=tracked[0], result=content_hash(RESULT), tags={})
     assert made.new
-    assert len(client.search_logged_models([experiment])) == before + 1
+    there = client.search_logged_models([experiment])
+    assert len(there) == before + 1
+    kept = {model.model_id for model in there}
+    folders = {path.name for path in (tracked[0] / "mlartifacts/demo/models").iterdir()}
+    assert folders <= kept, "what the killed one has logged went with it"

@@ -1,16 +1,13 @@
 """What a method cost holds what the model it starts from cost."""
 
 from cmarr.analyses.study import read_cost, training_time
-from cmarr.files import write_json
-from cmarr.seals import LIST, write_list
+from cmarr.seals import write_json
 
 
 def test_stage_one_is_paid_for(tmp_path):
     write_json(tmp_path / "cost.json", {"seconds": 10.0, "core_seconds": 9.0, "parameters": 5})
-    write_list(tmp_path / LIST, [tmp_path / "cost.json"])
     assert read_cost(tmp_path) == {"seconds": 10.0, "core_seconds": 9.0, "parameters": 5}
     write_json(tmp_path / "pretrain.json", {"seconds": 2.5, "core_seconds": 2.0})
-    write_list(tmp_path / f"{LIST}.pretrain", [tmp_path / "pretrain.json"])
     assert read_cost(tmp_path) == {"seconds": 12.5, "core_seconds": 11.0, "parameters": 5}
 
 

@@ -187,12 +187,32 @@ def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
             track(example(), root=root)
     (half,) = parents(root)
     assert half.info.status == "RUNNING"
+    mirror._client(configure(root)).log_text(half.info.run_id, "half", "results.md")
 
     assert track(example(), root=root) == Tracked(logged=1)
     (whole,) = parents(root)
     assert whole.info.run_id != half.info.run_id
     assert whole.info.status == "FINISHED"
     assert len(all_runs(root, "demo")) == 1 + 2, "the half run's children are gone with it"
+    assert not (root / "mlartifacts/demo" / half.info.run_id).exists(), "and what they had logged"
+
+
+def test_what_deleted_runs_of_earlier_versions_have_left_goes(example, root, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "_log_data", killed)
+        with pytest.raises(KeyboardInterrupt):
+            track(example(beta=0.1), root=root)
+    (half,) = parents(root)
+    client = mirror._client(configure(root))
+    client.log_text(half.info.run_id, "half", "results.md")
+    client.delete_run(half.info.run_id)
+    left = root / "mlartifacts/demo" / half.info.run_id
+    assert left.is_dir()
+    track(example(beta=0.5), root=root)
+    assert not left.exists()
 
 
 def test_a_half_logged_run_goes_even_if_its_result_is_no_longer_current(example, root, monkeypatch):

@@ -170,7 +170,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(mortal, whole, tmp_path):
         root = new(tmp_path / f"{moment}")
         done = mortal.run(root, full=moment)
         assert done["status"] == 1, done
-        refused, words = done["said"].split(" cannot be written: ")
+        refused, words = done["said"].split(" cannot be written (File too large): ")
         assert words.endswith("is full; make room and run again, what was finished before is kept")
         log.append((moment, Path(refused).name, found(root, expected)))
         assert not list(root.rglob(".*.tmp"))
