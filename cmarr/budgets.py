@@ -1,10 +1,12 @@
 """What a foreign file may hold, counted before it is unpacked: bytes, rows, cells and nodes."""
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
-from cmarr.errors import Unreadable
+from cmarr.errors import Unreadable, UserError
 
 FREE = 64 * 2**20
 """Bytes that any file may unpack to."""
@@ -15,8 +17,14 @@ FOLD = 30
 ROWS = 4_000_000
 """Rows of a table of utterances: ten times as many as the largest corpus has."""
 
+TEXT = 65_536
+"""Letters of a text in a description of a model; a card of one has a tenth."""
+
 CELL = 131_072
 """Letters of a cell, which is also what a CSV table may have in one."""
+
+NAME_MAX, PATH_MAX = 255, 4096
+"""Bytes of a file's name that file systems hold, and of a path, with a NUL at its end, that Linux takes."""
 
 COLUMNS = 20_000
 """Columns of a table: one a feature, and the widest set of features that is in use has 6,373."""
@@ -51,6 +59,48 @@ def read_content(path: str | Path, most: int, what: str, *, pipes: bool = False)
         has = _size(size) if size > len(content) else f"more than {_size(most)}"
         raise Unreadable(f"{shown(path)} has {has}, too much for {what}; is it the right file?")
     return content
+
+
+def plain_json(text: str | bytes) -> Any:
+    """What a JSON text holds: finite numbers of 64 bits, texts of at most `TEXT` letters, no deeper than Python goes.
+
+    Raises ValueError for anything else.
+
+    >>> plain_json('{"dropout": 0.1}')
+    {'dropout': 0.1}
+    """
+    try:
+        found = json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    left = [found]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and len(value) > TEXT:
+            raise ValueError(f"it holds a text of {len(value)} letters")
+        elif isinstance(value, int | float) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"it holds the number {str(value)[:20]}, beyond 64 bits")
+    return found
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"it holds {word}, which is no number")
+
+
+def require_name(path: str | Path) -> None:
+    """Raise UserError for what no file or folder can be called: nothing at all, or too much, or a NUL."""
+    text = str(path)
+    try:
+        longest, whole = max(map(len, os.fsencode(text).split(b"/"))), len(os.fsencode(text))
+    except UnicodeEncodeError:  # half a character
+        longest = whole = PATH_MAX
+    if not text or longest > NAME_MAX or whole >= PATH_MAX or "\0" in text:
+        what = "the empty path" if not text else ascii(shown(path))
+        raise UserError(f"{what} can be the name of no file; correct the path")
 
 
 def is_device(path: str | Path) -> bool:

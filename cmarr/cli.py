@@ -57,6 +57,23 @@ def main(
     A study is run by `dvc repro`; these commands look at a corpus before it, compare what came out,
     and use a model after it.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if (
+            getattr(sys, name) is None
+        ):  # closed: the next file would take its number, and what is printed with it
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+
+
+def _named(path: Path | None) -> Path | None:
+    """An option that is the name of a file or folder, if one can be called so."""
+    from cmarr.budgets import require_name
+
+    try:
+        if path is not None:
+            require_name(path)
+    except UserError as error:
+        raise typer.BadParameter(str(error)) from None
+    return path
 
 
 @app.command()
@@ -67,7 +84,9 @@ def doctor(
     everything: Annotated[
         bool, typer.Option("--all", help="every dataset whose root exists, the generated demo aside")
     ] = False,
-    params: Annotated[Path, typer.Option(help="the params.yaml to read")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="the params.yaml to read", callback=_named)] = Path(
+        "params.yaml"
+    ),
 ) -> None:
     """Check a corpus: what was found, what is missing, and what to do about it.
 
@@ -88,7 +107,7 @@ _which = partial(typer.Option, rich_help_panel="Which study, which model")
 _limit = partial(typer.Option, rich_help_panel="Limits")
 
 Study = Annotated[str | None, _which(help="dataset of the study; default: `dataset` of params.yaml")]
-Params = Annotated[Path, _which(help="params.yaml of the study's project")]
+Params = Annotated[Path, _which(help="params.yaml of the study's project", callback=_named)]
 
 
 @dataclass(frozen=True)
@@ -284,7 +303,7 @@ def verify(
 @app.command()
 @_with_options(choice=Choice)
 def export(
-    folder: Annotated[Path, typer.Argument(help="the folder to write")],
+    folder: Annotated[Path, typer.Argument(help="the folder to write", callback=_named)],
     *,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier export in that folder")] = False,
     choice: Choice,
@@ -360,6 +379,8 @@ def predict(
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
     0 all predicted, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
     """
+    if output is None and sys.stdout.name == os.devnull:
+        _fail("predict", UserError("standard output is closed; name a file with --output"), 2)
     from cmarr.recognition.predict import Request, run
     from cmarr.recognition.reading import Limits
 

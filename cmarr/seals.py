@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cmarr.budgets import plain_json
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.files import atomic, canonical_json, file_digest, write_text
 
@@ -323,7 +324,7 @@ def require_listed(path: Path, digest: str, again: str) -> None:
 
 def read_listed_json(path: str | Path, again: str) -> Any:
     """JSON that a list names, see `read_listed`."""
-    return json.loads(read_listed(path, again))
+    return plain_json(read_listed(path, again))
 
 
 def read_listed_csv(path: str | Path, again: str) -> "pd.DataFrame":

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cmarr.budgets import plain_json
 from cmarr.errors import UserError
 from cmarr.files import atomic
 
@@ -35,7 +36,7 @@ def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str
     groups: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(str(path), framework="pt") as opened:
-            notes = _checked(json.loads((opened.metadata() or {})["notes"]))
+            notes = _checked(plain_json((opened.metadata() or {})["notes"]))
             for key in opened.keys():  # noqa: SIM118 - it is no mapping
                 group, name = key.split("/", 1)
                 groups.setdefault(group, {})[name] = opened.get_tensor(key)

@@ -1,6 +1,6 @@
 """Denseface: the network that reads emotions off a face, and its weights on disk."""
 
-import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
+from cmarr.budgets import plain_json, shown
 from cmarr.errors import UserError
 from cmarr.extras import extra
 from cmarr.files import atomic, canonical_json, file_digest, write_text
@@ -115,7 +116,7 @@ def remove_weights(path: Path) -> None:
 def read_notes(weights: str | Path) -> dict[str, Any]:
     """The notes in a file that `save_weights` wrote."""
     with safe_open(str(weights), framework="np") as opened:
-        notes: dict[str, Any] = json.loads((opened.metadata() or {}).get("denseface", "{}"))
+        notes: dict[str, Any] = plain_json((opened.metadata() or {}).get("denseface", "{}"))
     return notes
 
 
@@ -131,10 +132,10 @@ def load_denseface(weights: str | Path = "") -> Denseface:
     """
     key = "encoders.denseface.weights"
     path = weights_file(weights)
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):  # noqa: PTH113 - it says no to what no file can be called
+        wrong = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
         raise UserError(
-            f"{key}: {path} {wrong}; give the safetensors file of a trained Denseface"
+            f"{key}: {shown(path)} {wrong}; give the safetensors file of a trained Denseface"
             if weights
             else f"{key}: this version of cmarr brings no Denseface weights along; give the safetensors file of a "
             "trained Denseface, or set encoders.video to hog"

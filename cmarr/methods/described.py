@@ -1,11 +1,11 @@
 """What the file of a trained model says of itself, read without torch and without the weights."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from cmarr.budgets import plain_json
 from cmarr.errors import NotComputed, UserError
 from cmarr.seals import KEY, require_vouched
 
@@ -34,6 +34,8 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 def described(opened: Any) -> dict[str, Any]:
     """The description in an open file. Raises KeyError or ValueError for one of another kind."""
-    description: dict[str, Any] = json.loads((opened.metadata() or {})["cmarr"])
+    description: dict[str, Any] = plain_json((opened.metadata() or {})["cmarr"])
+    if not isinstance(description, dict):
+        raise ValueError("its description is none")
     description.pop(KEY, None)
     return description

@@ -18,7 +18,7 @@ from cmarr.methods.protocol import Recovers, Spread
 from cmarr.modalities import CONDITION_OF, CONDITIONS, visible
 
 ROWS = 256
-"""Utterances that are predicted at once; bounds memory, never changes a prediction."""
+"""Utterances that are predicted at once; bounds memory. Another number changes a probability by less than 1e-6."""
 
 
 def batches(method: nn.Module, normaliser: Normaliser, store: Store) -> Iterator[Batch]:

@@ -1,7 +1,8 @@
 """A trained model on disk: one safetensors file with weights, normalisation, prior and settings."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
@@ -83,7 +85,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             normaliser = Normaliser(dims, description.get("terms"), by_speaker=by_speaker)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OSError) as error:
+    except _TAMPERED as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path}: is not a model of this product, or is damaged ({reason}); train it again"
@@ -100,6 +102,31 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return Model(method.to(device).eval(), normaliser.to(device), prior, task, description)
 
 
+_TAMPERED = (
+    SafetensorError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
+    MemoryError, OSError,
+)  # fmt: skip
+"""What building from a description of another kind raises."""
+
+
+@contextlib.contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """Let no more than so many parameters be made: a description must not ask for a billion layers."""
+    made = 0
+
+    def counted(*_: object) -> None:
+        nonlocal made
+        made += 1
+        if made > count:
+            raise ValueError("it asks for more parameters than the file holds")
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
     method = build_method(
         description["method"],
@@ -114,7 +141,7 @@ def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
 
 def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Mapping[str, Tensor]) -> None:
     """Build the method without memory first: a description must not claim sizes that its own file does not hold."""
-    with torch.device("meta"):
+    with torch.device("meta"), _at_most(1000 + 10 * len(tensors)):  # some are made twice
         try:
             outline = _built(description, task)
         except NotImplementedError:  # an operation that needs numbers

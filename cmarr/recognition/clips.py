@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cmarr.budgets import require_name
 from cmarr.corpora.captions import ENDINGS, Said, captions_of, holds_captions, read_captions, spoken
 from cmarr.corpora.clips import TABLES, Options
 from cmarr.corpora.clips import read as read_manifest
@@ -16,11 +18,12 @@ from cmarr.corpora.inventory import corpus_files, files_below
 from cmarr.corpora.text_files import guessed_encoding, read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean, many
 from cmarr.extras import extra
+from cmarr.media.audio import RATES
 from cmarr.media.clips import Failure
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
 from cmarr.recognition.prediction import Refusal, printable
-from cmarr.utterance import Utterance
+from cmarr.utterance import Utterance, real_numbers
 
 Media = str | Path | bytes | tuple[Any, int]
 """A path, a file's bytes, or samples and their rate."""
@@ -35,6 +38,9 @@ _KINDS = {"audio": AUDIO, "video": VIDEO, "text": (".txt",), "captions": ENDINGS
 
 SHORTEST_WINDOW = 0.25
 """Share of a window below which what is left at the end of a recording is left out."""
+
+MOST_CHANNELS = 64
+"""Channels of samples that are given; more are samples the other way round."""
 
 MOST_WINDOWS = 100_000
 """Windows of one recording; more are a mistake in the unit."""
@@ -77,7 +83,7 @@ def clip_from(
         raise UserError(f"text: give a str, not {type(text).__name__}")
     for path in (clip, audio, video):
         if isinstance(path, str | Path):
-            _require_name(path)
+            require_name(path)
     if clip is not None:
         sound, picture = media_of(clip)
         said = sidecar(Path(clip))
@@ -85,25 +91,17 @@ def clip_from(
         sound = _media_file(audio, "audio", scratch)
     if video is not None:
         picture = _media_file(video, "video", scratch)
-    if not 0 <= (start or 0.0) < (float("inf") if end is None else end):
+    if not all(t is None or isinstance(t, Real) for t in (start, end)) or not (
+        0 <= (start or 0.0) < (float("inf") if end is None else end) and (start or 0.0) < float("inf")
+    ):
         raise UserError(
-            f"start = {start} and end = {end} are not the beginning and end of a clip, in seconds"
+            f"start = {start!r} and end = {end!r} are not the beginning and end of a clip, numbers of seconds"
         )
     name = next((printable(p) for p in (clip, sound, picture) if p is not None), "text")
     utterance = Utterance(name, audio=sound, video=picture, start=start, end=end)
     if text is not None:
         return Given(replace(utterance, text=text))
     return beside(utterance, said) if said is not None else Given(utterance)
-
-
-def _require_name(path: str | Path) -> None:
-    """Raise UserError for what no file can be called."""
-    try:
-        named = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:  # half a character
-        named = False
-    if not named:
-        raise UserError(f"{printable(path)} can be the name of no file; correct the path")
 
 
 def media_of(path: str | Path) -> tuple[str | None, str | None]:
@@ -171,12 +169,21 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
         with extra("media"):
             import soundfile
 
-        samples, rate = _full_scale(np.asarray(media[0])), int(media[1])
+        real_numbers(media[0], "audio")  # or else it says so
+        samples, rate = _full_scale(np.asarray(media[0])), media[1]
         if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
             samples = samples.T  # channels first, as torchaudio has them
-        if samples.ndim in (1, 2) and rate > 0:
-            soundfile.write(path, samples, rate, format="WAV", subtype="FLOAT")
-            return str(path)
+        if not isinstance(rate, Real) or not RATES[0] <= rate <= RATES[1]:
+            raise UserError(
+                f"audio: a rate of {rate!r}; it is the samples a second, {RATES[0]:,} to {RATES[1]:,} Hz"
+            )
+        if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MOST_CHANNELS):
+            raise UserError(
+                f"audio: samples of the shape {samples.shape}; they are (N,) or (N, channels), with at most "
+                f"{MOST_CHANNELS} channels"
+            )
+        soundfile.write(path, samples, int(rate), format="WAV", subtype="FLOAT")
+        return str(path)
     raise UserError(
         f"{kind}: give a path or the bytes of a file" + (", or (samples, rate)" if kind == "audio" else "")
     )
@@ -210,8 +217,9 @@ def find_clips(
     `transcript` that cannot be read.
     """
     clips: list[Given | Refusal] = []
-    for path in map(Path, paths):
-        _require_name(path)
+    for given in paths:
+        require_name(given)
+        path = Path(given)
         if not path.exists():
             raise UserError(f"{printable(path)} does not exist")
         if path.is_dir():
@@ -230,6 +238,7 @@ def find_clips(
     if isinstance(clip, Refusal):
         return [clip]
     if transcript is not None:
+        require_name(transcript)
         clip = with_transcript(clip.utterance, Path(transcript), pipes=True)
     return [clip if text is None else Given(replace(clip.utterance, text=text, words=()))]
 

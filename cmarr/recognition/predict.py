@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from cmarr.budgets import require_name
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
 from cmarr.recognition.clips import check_windows, find_clips, passed_over
@@ -44,6 +45,8 @@ class Request:
 
     def check(self) -> None:
         """Raise UserError for what cannot be done, before anything is loaded."""
+        for path in (*self.paths, *([self.transcript] if self.transcript else [])):
+            require_name(path)
         if not self.paths and self.text is None and self.transcript is None:
             raise UserError("nothing to predict; name clips, folders or a manifest, or give --text")
         if self.written_as not in FORMATS:
@@ -57,6 +60,8 @@ class Request:
         if self.window is not None:
             check_windows(self.window, self.hop or self.window / 2)
         for place in (self.output, self.picture):
+            if place is not None:
+                require_name(place)
             if place is not None and place.is_dir():
                 raise UserError(f"{place} is a folder; name a file")
         if self.picture is not None and self.picture.suffix.lower() not in (".svg", ".png"):

@@ -4,6 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from cmarr.budgets import require_name
 from cmarr.errors import UserError, did_you_mean
 from cmarr.extras import extra
 from cmarr.recognition.export import CARD, export
@@ -42,6 +43,7 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
         return exported(SHIPPED / name)
     if name.startswith(_REGISTRY):
         return exported(_registered(name))
+    require_name(source)
     path = Path(source).expanduser()
     if path.is_file() and path.name in (DESCRIPTION, "MLmodel"):
         path = path.parent

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from cmarr.budgets import PATH_MAX, require_name, shown
 from cmarr.declaration import Names, Section
 from cmarr.encoders.registry import encoder_class, place_keys
 from cmarr.errors import NotComputed, UserError, did_you_mean
@@ -109,7 +110,11 @@ def check_about(values: Any, source: str) -> About:
         if encoder.name is None:
             continue
         declared = encoder_class(encoder.name).Settings
-        validate(declared, encoder.settings, f"{source}: encoders.{modality}.settings")
+        place = f"{source}: encoders.{modality}.settings"
+        for name, value in encoder.settings.items():
+            if isinstance(value, str) and len(value) >= PATH_MAX:
+                raise UserError(f"{place}.{name}: {shown(value)!r} is too long; export the model again")
+        validate(declared, encoder.settings, place)
         if (tokenizer := encoder.settings.get("tokenizer")) and not DIGEST.fullmatch(tokenizer):
             raise UserError(
                 f"{source}: encoders.{modality}.settings.tokenizer: must be a SHA-256, not {tokenizer!r}"
@@ -176,6 +181,7 @@ def exported(folder: str | Path) -> Trained:
 
     Nothing else of an MLflow model is read, and none of its code run. Raises UserError where it is neither.
     """
+    require_name(folder)
     folder = Path(folder).expanduser()
     inside = folder / "artifacts" / "model"  # where `cmarr.serving.register` puts it
     if not (folder / DESCRIPTION).is_file() and (inside / DESCRIPTION).is_file():
