@@ -45,8 +45,10 @@ class Request:
 
     def check(self) -> None:
         """Raise UserError for what cannot be done, before anything is loaded."""
-        for path in (*self.paths, *([self.transcript] if self.transcript else [])):
+        for path in self.paths:
             require_name(path)
+        if self.transcript is not None:
+            require_name(self.transcript)
         if not self.paths and self.text is None and self.transcript is None:
             raise UserError("nothing to predict; name clips, folders or a manifest, or give --text")
         if self.written_as not in FORMATS:
