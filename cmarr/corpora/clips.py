@@ -55,10 +55,10 @@ TABLES = (".csv", ".tsv", ".parquet")
 """Endings of manifests."""
 _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__)?")
 """What pandas heads the columns with that hold the numbers of a table's rows: one more each time it is saved."""
+_WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "N/A", "n/a", "#N/A")
 _NOTHING: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("audio", "video", "label", "speaker", "session", "dialogue"), ("nan", "NaN", "None", "<NA>", "NULL")
-    ),
+    **dict.fromkeys(("audio", "video", "label"), (*_WORDS_FOR_NOTHING, "NA")),  # as R writes it
+    **dict.fromkeys(("speaker", "session", "dialogue"), _WORDS_FOR_NOTHING),  # somebody may be called N. A.
     "text": ("nan", "NaN", "<NA>"),  # somebody may well say None
 }
 """Column -> what programs write into its cells where there is nothing."""

@@ -18,10 +18,10 @@ from cmarr.corpora.registry import (
 from cmarr.corpora.statistics import durations
 from cmarr.doctor.extraction import Source, try_extraction
 from cmarr.doctor.media import media_findings
-from cmarr.errors import UserError, many
+from cmarr.errors import UserError, listed, many
 from cmarr.files import refusal
 from cmarr.folds.files import Fold
-from cmarr.folds.hygiene import Corpus, hygiene, percent, require_balanced_speakers
+from cmarr.folds.hygiene import Corpus, hygiene, percent, plain, require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
@@ -268,6 +268,17 @@ def _whole_dialogues(modality: str, utterances: Sequence[Utterance]) -> list[str
     return sorted(dialogue for dialogue, n in having.items() if not n)
 
 
+def _written_otherwise(left_out: Mapping[str, int], wanted: Collection[str]) -> list[Finding]:
+    """A warning about labels that are left out, and are those of a class but for case, blanks and the like."""
+    known = {plain(name): name for name in wanted}
+    meant = {name: known[plain(name)] for name in left_out if plain(name) in known}
+    if not meant:
+        return []
+    told = listed([f"{name!r} ({left_out[name]})" for name in meant])
+    advice = "write the labels alike, or set merge: " + ", ".join(f"{n}: {c}" for n, c in meant.items())
+    return [Finding("warning", f"left out, though perhaps of a class: {told}", advice)]
+
+
 def _task(
     utterances: Sequence[Utterance], dataset: Dataset
 ) -> tuple[list[Utterance], list[Fold], list[Finding]]:
@@ -277,6 +288,7 @@ def _task(
     try:
         kept, selection = select_labels(utterances, dataset.classes, dataset.merge, dataset.unlabelled)
         findings.append(Finding("ok", str(selection)))
+        findings += _written_otherwise(selection.dropped, {*dataset.classes, *dataset.merge})
         folds = split(kept, dataset.folds, dataset.n_folds, classes=dataset.classes)
     except UserError as error:
         return kept, folds, [*findings, Finding("problem", str(error))]

@@ -86,7 +86,7 @@ def near_equal_names(corpus: Corpus) -> list[Finding]:
     for kind in ("speaker", "session"):
         written: dict[str, set[str]] = defaultdict(set)
         for name in {getattr(u, kind) for u in corpus.utterances} - {None}:
-            written[_plain(name)].add(name)
+            written[plain(name)].add(name)
         for names in sorted(sorted(names) for names in written.values() if len(names) > 1):
             told = listed([repr(name) for name in names])
             sides = corpus.sides(u for u in corpus.utterances if getattr(u, kind) in names)
@@ -100,7 +100,7 @@ def near_equal_names(corpus: Corpus) -> list[Finding]:
     return findings
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name without what people write in several ways: case, accents' form, blanks, marks, zeros of numbers."""
     folded = unicodedata.normalize("NFKC", name).casefold().strip()
     try:
@@ -116,9 +116,11 @@ def repeated_recordings(corpus: Corpus) -> list[Finding]:
     for u in corpus.utterances:
         for modality in ("s", "v"):
             path = u.source(modality) or ""
-            if isinstance(corpus.headers.get(path), Header):
+            header = corpus.headers.get(path)
+            if isinstance(header, Header):
                 crop = u.crop if modality == "v" else None
-                rows[modality, same_content.get(path, path), *u.span(modality), crop].append(u)
+                part = _part(u, modality, header)
+                rows[modality, same_content.get(path, path), *part, crop].append(u)
     repeated = {tuple(u.id for u in same): same for same in rows.values() if len(same) > 1}
     if not repeated:
         return []
@@ -135,6 +137,13 @@ def repeated_recordings(corpus: Corpus) -> list[Finding]:
     why = "copies leak between folds" if crossing else "copies count several times"
     advice = f"give each row its `start` and `end`, or keep one: {why}"
     return [Finding("warning", text, advice)]
+
+
+def _part(utterance: Utterance, modality: str, header: Header) -> tuple[float, float]:
+    """From where to where of a recording an utterance lasts, seconds, whether its table spells it out or not."""
+    begin, end = utterance.span(modality)
+    whole = math.inf if header.seconds is None else header.seconds
+    return round(begin or 0.0, 2), round(min(whole, math.inf if end is None else end), 2)
 
 
 def _copies(corpus: Corpus) -> dict[str, str]:

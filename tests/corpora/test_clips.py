@@ -216,6 +216,10 @@ def test_a_programs_word_for_nothing_is_an_empty_cell_and_is_counted(tmp_path):
     assert (two.text, two.video, two.speaker) == ("None", None, "Nan")
     (found,) = corpus_findings("manifest", tmp_path, [one, two], dataset="mine")
     assert found.text.endswith("are read as empty: 2 of video, 1 of label, 1 of speaker, 1 of text")
+    write(tmp_path, "id,text,video,label,speaker", "1,NA,NA,NA,NA", "2,so,null,#N/A,N/A")
+    (one, two), _ = read(tmp_path)
+    assert (one.text, one.video, one.label, one.speaker) == ("NA", None, None, "NA")
+    assert (two.video, two.label, two.speaker) == (None, None, None)
 
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path):

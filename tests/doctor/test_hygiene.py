@@ -85,6 +85,15 @@ def test_one_recording_in_several_rows_is_named_with_what_differs():
     )
 
 
+def test_a_part_that_the_table_spells_out_is_the_same_part():
+    whole = clean()
+    spans = [(None, None), (0.0, None), (None, 2.0), (0.0, 2.0), (0.0, 9.0)]
+    for i, (start, end) in enumerate(spans):
+        whole[i] = replace(whole[i], audio=whole[0].audio, start=start, end=end)
+    [text] = told(whole)
+    assert "1 recording in several rows each" in text and "0-0, 0-1, 0-2, ..." in text
+
+
 def test_one_recording_cut_into_utterances_may_lie_on_one_side_only():
     cut = [replace(u, audio="/one.wav", start=float(i), end=i + 1.0) for i, u in enumerate(clean())]
     (text,) = told([*cut[:12], *clean()[12:]])

@@ -5,8 +5,10 @@ import pytest
 import soundfile
 
 from cmarr.corpora.headers import read_headers
+from cmarr.doctor.corpus import _task
 from cmarr.doctor.extraction import Source, Trial, try_extraction
 from cmarr.encoders.registry import build_encoder
+from cmarr.settings.schema import Dataset
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 
@@ -86,3 +88,19 @@ def test_where_all_are_tried_the_verdict_is_extractions_own(failing, stops):
     trial = Trial("t", Source("failing", lambda: encoder, 0.1), utterances, {}, {})
     trial.run(encoder)
     assert trial.tried == 40 and trial.stops() is stops and not trial.open()
+
+
+def test_labels_that_are_written_otherwise_than_their_class_are_named():
+    labels = ["angry", "Angry", "SAD ", "sad", "calm"]
+    dataset = Dataset(
+        root="x", kind="manifest", task="classification", classes=["angry", "sad"], merge={}, folds="speaker",
+        n_folds=2, features="encoders", options={}, preset="frozen",
+    )  # fmt: skip
+    utterances = [
+        Utterance(str(i), text="x", label=label, speaker=str(i % 2)) for i, label in enumerate(labels)
+    ]
+    _, _, findings = _task(utterances, dataset)
+    [found] = [f for f in findings if f.level == "warning"]
+    assert (
+        found.text.endswith("'Angry' (1) and 'SAD ' (1)") and "merge: Angry: angry, SAD : sad" in found.advice
+    )
