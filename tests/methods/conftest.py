@@ -36,6 +36,18 @@ SETTINGS = {
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "momke": {"depth": 1},
+    "imder": {
+        **{
+            "depth": 1,
+            "blocks": 1,
+            "channels": 4,
+            "levels": 2,
+            "score_heads": 2,
+            "steps": 3,
+            "training_steps": 1,
+        },
+        "score_weight": 0.001,
+    },
     "gcnet": {"d": 16, "graph": 8, "hidden": 32},
     "primd": {"d": 16, "memory": 8, "ranks": 3},
     "cyin": {"hidden": 64, "bottleneck": 16, "blocks": 1, "translation_weight": 0.5},
@@ -48,6 +60,7 @@ FIRST = {
     "mcur": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "cmad": {"d": 16, "latents": 2, "heads": 2, "depth": 1},
     "primd": {"d": 16, "memory": 8, "ranks": 3},
+    "imder": {"depth": 1},
 }
 
 

@@ -23,6 +23,7 @@ ENCODERS = {
     "mcur": lambda method, m: [method.recogniser.backbone.encoders[m]],
     "cmad": lambda method, m: [method.recogniser.backbone.encoders[m]],
     "primd": lambda method, m: [method.network.encoders[m]],
+    "imder": lambda method, m: [method.encoders[m]],
     "momke": lambda method, m: [method.projections[m]],
     "cyin": lambda method, m: [method.bottlenecks[m]],
 }

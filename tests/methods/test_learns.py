@@ -13,6 +13,7 @@ from tests.methods.conftest import FIRST
 SIZES = {
     "cmad": {"dropout": 0.0},
     "momke": {"dropout": 0.0},
+    "imder": {"dropout": 0.0},
     "gcnet": {"dropout": 0.0, "d": 32},
     "primd": {"dropout": 0.0},
     "cyin": {"dropout": 0.0},
