@@ -467,10 +467,11 @@ def serve(
 def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> Any:
     """The model that was named, or the study's, or else the one that comes with cmarr; its notes are printed."""
     from cmarr.recognition.recognizer import Recognizer
+    from cmarr.serving.turns import MEDIA_LANES
 
     weights = _weights(machine.weights or [])
     options = {"device": machine.device, "workers": machine.workers, "limits": limits, "weights": weights}
-    options["patient"] = command == "predict"
+    options |= {"patient": True} if command == "predict" else {"keep": MEDIA_LANES}
     if machine.model is not None:
         _use_plugins_beside(choice.params)
         found = Recognizer.from_pretrained(machine.model, **options)

@@ -72,7 +72,7 @@ class Recognizer:
         workers: int | str = "auto",
         limits: Limits | None = None,
         weights: Mapping[str, str] | None = None,
-        keep: bool = True,
+        keep: int = 1,
         patient: bool = False,
     ):
         """Load what `exported` or `of_study` found; see `load`."""
@@ -93,7 +93,7 @@ class Recognizer:
         # Started first: they load their libraries while this process reads the weights.
         readers = [e.reader for e in encoders.values() if hasattr(e, "reader")]
         if keep and readers:
-            self._open.enter_context(keep_workers([Examiner, *readers], count))
+            self._open.enter_context(keep_workers([Examiner, *readers], keep * count))
         try:
             self.models = [load_model(path, device) for path in trained.weights]
             self._check_models()
@@ -114,8 +114,9 @@ class Recognizer:
         workers: processes that decode side by side; 'auto': one a core
         limits:  the largest clip that is accepted, a `Limits`
         weights: modality -> folder or file of its encoder's weights, where they lie elsewhere here
-        keep:    start the worker processes at once and keep them until `close`; False: each call that has
-                 media to decode starts its own, which takes a second or two
+        keep:    start worker processes at once and keep them until `close`, so many times `workers` as there are
+                 calls at the same time; 0 or False: each call that has media to decode starts its own, which takes a
+                 second or two
         patient: build the encoder of text when there is a text: a clip without one is answered seconds sooner
 
         Raises UserError for a folder that is no such model, or is damaged, and for encoders whose weights

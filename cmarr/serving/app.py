@@ -5,8 +5,6 @@ JSON is not read here, nor are uploads: bodies go into files, counted and timed,
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,11 @@ from cmarr.serving.guard import Guard
 from cmarr.serving.link import Link
 from cmarr.serving.measures import Measures
 from cmarr.serving.messages import About, Answer, Clip, Complaint, Form, Replies
+from cmarr.serving.received import Receiver, TooLarge, TooSlow
 
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page")
-
-PATIENCE = 4
-"""How many times the size that is allowed is read, and thrown away, before a client is cut off."""
 
 LATER = "5"
 """Seconds after which one who finds no room may ask again."""
@@ -131,8 +127,8 @@ class Relay:
     """From a request to the model and back, within the budgets."""
 
     def __init__(self, budgets: Budgets, link: Callable[[], Link], scratch: Path):
-        self.budgets, self.link, self.scratch = budgets, link, scratch
-        self.flight = Flight(budgets)
+        self.budgets, self.link = budgets, link
+        self.flight, self._receiver = Flight(budgets), Receiver(budgets, scratch)
 
     @property
     def alive(self) -> bool:
@@ -142,62 +138,43 @@ class Relay:
     async def answer(self, request: Request, kind: str, content_type: str) -> Response:
         """The model's answer. Raises HTTPException for whatever keeps it from there."""
         _require_type(request, content_type)
-        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        budgets = self.budgets
         try:
-            with self.flight.load() as load, (folder / "body").open("wb") as body:
-                await self._receive(request, load, body)
-                body.close()
-                with self.flight.place():
-                    return await self._ask(request, kind, folder / "body")
+            with self.flight.load() as load:
+                async with self._receiver.body(request.stream(), load) as body:
+                    with self.flight.place():
+                        return await self._ask(request, kind, body)
+        except TooSlow:
+            told = f"the body did not come within body_seconds = {budgets.body_seconds:g}"
+            raise HTTPException(408, told, {"Connection": "close"}) from None
+        except TooLarge:
+            most = f"max_request_megabytes = {budgets.max_request_megabytes:g}"
+            told = f"the request has more than {most} allows; send fewer clips, or raise it"
+            raise HTTPException(413, told) from None
         except Spent as spent:
             raise HTTPException(503, str(spent)) from None
+        except ConnectionError:
+            raise HTTPException(503, "the model has gone") from None
         except OSError as error:
-            log.error("a body cannot be kept in %s: %s", self.scratch, error.strerror)
-            raise HTTPException(503, "the server has no room for the body of a request") from None
+            log.error("the body of a request cannot be kept: %s", error.strerror)
+            raise HTTPException(503, "the server has no room on its disk for the body of a request") from None
         except ClientDisconnect:
             return Response(status_code=400)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
-    async def _receive(self, request: Request, load: Any, body: Any) -> None:
-        most = self.budgets.max_request_megabytes
-        seconds = self.budgets.body_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                length = 0
-                async for part in request.stream():
-                    length += len(part)
-                    if length <= most * 1e6:
-                        load.add(len(part))
-                        body.write(part)
-                    elif length > PATIENCE * most * 1e6:
-                        break  # a client that is cut off while it sends would never see why
-        except TimeoutError:
-            told = f"the body did not come within body_seconds = {seconds:g}"
-            raise HTTPException(408, told, {"Connection": "close"}) from None
-        if length > most * 1e6:
-            told = f"the request has more than max_request_megabytes = {most:g} allows; send fewer clips, or raise it"
-            raise HTTPException(413, told)
-
-    async def _ask(self, request: Request, kind: str, body: Path) -> Response:
+    async def _ask(self, request: Request, kind: str, body: bytes | Path) -> Response:
         seconds = self.budgets.request_seconds
-        asking = asyncio.create_task(
-            self.link().ask(kind, body, request.headers.get("content-type", ""), seconds)
-        )
+        content_type = request.headers.get("content-type", "")
+        asking = asyncio.create_task(self.link().ask(kind, body, content_type, seconds))
         leaving = asyncio.ensure_future(request.receive())
         try:
             await asyncio.wait({asking, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 status, content = asking.result()
-                later = {"Retry-After": LATER} if status == 503 else None
-                return Response(content, status, later, JSON)
+                return Response(content, status, {"Retry-After": LATER} if status == 503 else None, JSON)
             if leaving.done():
                 raise ClientDisconnect
-            raise HTTPException(
-                503, f"not answered within request_seconds = {seconds:g}; send less, or later"
-            )
-        except ConnectionError:
-            raise HTTPException(503, "the model has gone") from None
+            told = f"not answered within request_seconds = {seconds:g}; send less at once, or later"
+            raise HTTPException(503, told)
         finally:
             asking.cancel()
             leaving.cancel()

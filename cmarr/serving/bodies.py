@@ -1,6 +1,8 @@
 """The body of a request, as it was received into a file: JSON, or an upload."""
 
+import io
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from cmarr.errors import UserError
 from cmarr.serving.messages import Form
 from cmarr.serving.turns import Patience
 from cmarr.validation import validate
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what is wrong is told to who sent it
 
 MOST_VALUES = 4_000_000
 """Values of a request; each takes eight times its bytes and more in memory."""
@@ -27,10 +31,10 @@ class Wrong(Exception):
         self.status, self.code = status, code
 
 
-def read_inputs(path: Path) -> Any:
-    """The value of "inputs"; the file is removed. Raises Wrong for what is not JSON, or holds too much."""
-    body = path.read_bytes()
-    path.unlink()
+def read_inputs(body: bytes | Path) -> Any:
+    """The value of "inputs". Raises Wrong for what is not JSON, or holds too much."""
+    if isinstance(body, Path):
+        body = body.read_bytes()
     if body[:2] == b"\x1f\x8b":
         raise Wrong(415, "BAD_REQUEST", "the request is compressed (gzip); send it as it is")
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:
@@ -54,8 +58,10 @@ def read_inputs(path: Path) -> Any:
     return content["inputs"]
 
 
-def read_upload(path: Path, content_type: str, patience: Patience) -> tuple[Form, dict[str, Path]]:
-    """The fields of an upload, and its files, which are put beside it; the upload is removed.
+def read_upload(
+    body: bytes | Path, content_type: str, scratch: Path, patience: Patience
+) -> tuple[Form, dict[str, Path]]:
+    """The fields of an upload, and its files, which are put into the folder `scratch`.
 
     Raises Wrong for what is no upload, UserError for fields that do not exist or cannot be, and TooLate.
     """
@@ -84,26 +90,25 @@ def read_upload(path: Path, content_type: str, patience: Patience) -> tuple[Form
                 "is there twice" if name in files else f"is no file that is asked for ({', '.join(FILES)})"
             )
             raise UserError(f"the file {name[:40]!r} {there}")
-        with path.with_name(FILES[name]).open("wb") as copy:
+        with (scratch / FILES[name]).open("wb") as copy:
             file.file_object.seek(0)
             shutil.copyfileobj(file.file_object, copy)
         file.close()
         if file.size or file.file_name:  # a form in a browser sends an empty one for what was not chosen
-            files[name] = path.with_name(FILES[name])
+            files[name] = scratch / FILES[name]
 
-    config = {"UPLOAD_DIR": str(path.parent), "MAX_FIELD_SIZE": FIELD_BYTES}
+    config = {"UPLOAD_DIR": str(scratch), "MAX_FIELD_SIZE": FIELD_BYTES}
     try:
         parser = create_form_parser(
             {"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=config
         )
-        with path.open("rb") as body:
-            while piece := body.read(PIECE):
+        with io.BytesIO(body) if isinstance(body, bytes) else body.open("rb") as coming:
+            while piece := coming.read(PIECE):
                 parser.write(piece)
                 patience.check()
         parser.finalize()
     except FormParserError as error:
         raise Wrong(400, "BAD_REQUEST", f"the upload cannot be read ({error})") from None
-    path.unlink()
     return _form(fields), files
 
 

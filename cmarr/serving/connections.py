@@ -8,12 +8,19 @@ import json
 import time
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cmarr.serving.budgets import Budgets
 
 STALLED = 30.0
 """Seconds that a client may leave an answer lying."""
+
+PAUSE = 0.005
+"""Seconds between two such pieces of what nobody wants any more."""
+
+AT_ONCE = 1 << 16
+"""Bytes that are taken from a connection before the others are looked at."""
 
 BROKEN = "this is no HTTP/1.1 request, or its header is too long"
 
@@ -28,6 +35,10 @@ class Watched(H11Protocol):
         super().connection_made(transport)
         self.since = time.monotonic()
         self.stalled: float | None = None
+        if hasattr(
+            transport, "max_size"
+        ):  # of asyncio's own: less at once, and others have their turn sooner
+            transport.max_size = AT_ONCE
         if len(self.connections) > self.budgets.max_connections:
             waiting = [other for other in self.connections if isinstance(other, Watched) and other.rank]
             max(waiting, key=lambda other: (other.rank, -other.since)).drop()
@@ -64,6 +75,17 @@ class Watched(H11Protocol):
         silent = not self.answering and now - self.since > self.budgets.header_seconds
         if silent or (self.stalled is not None and now - self.stalled > STALLED):
             self.drop()
+
+    def data_received(self, data: bytes) -> None:
+        """Take it; what comes after the answer, such as the rest of a body that was refused, slowly."""
+        if self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+            self.transport.pause_reading()
+            self.loop.call_later(PAUSE, self._go_on)
+        super().data_received(data)
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing() and not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def drop(self) -> None:
         """Close at once, whatever has not been taken."""

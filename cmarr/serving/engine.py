@@ -9,8 +9,8 @@ import gc
 import json
 import logging
 import os
-import shutil
 import socket
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,13 +30,18 @@ SMALL = 1_000_000
 
 @dataclass(frozen=True)
 class Job:
-    """A request: its number, what is asked, the file of its body, that body's Content-Type, and its time in seconds."""
+    """A request: its number, what is asked, its body or the file of it, the Content-Type, and its time in seconds."""
 
     id: int
     kind: str
-    body: str
+    body: bytes | Path
     type: str
     seconds: float
+
+    @property
+    def large(self) -> bool:
+        """Whether it is not to be read while another large one is."""
+        return not isinstance(self.body, bytes) and self.body.stat().st_size > SMALL
 
 
 class Engine:
@@ -51,57 +56,59 @@ class Engine:
     def run(self) -> None:
         """Work until the front has gone, and what is under way has ended."""
         with ThreadPoolExecutor(self.threads, thread_name_prefix="request") as pool:
-            for line in self.connection.makefile("rb"):
-                told = json.loads(line)
-                if "cancel" in told:
-                    if patience := self._patience.get(told["cancel"]):
-                        patience.given_up = True
-                    continue
-                job = Job(**told)
-                self._patience[job.id] = Patience(job.seconds)
-                pool.submit(self._work, job)
+            with self.connection.makefile("rb") as coming:
+                while line := coming.readline():
+                    told = json.loads(line)
+                    if "cancel" in told:
+                        if patience := self._patience.get(told["cancel"]):
+                            patience.given_up = True
+                        continue
+                    length, path = told.pop("length"), told.pop("path")
+                    job = Job(body=coming.read(length) if path is None else Path(path), **told)
+                    self._patience[job.id] = Patience(job.seconds)
+                    pool.submit(self._work, job)
             for patience in list(self._patience.values()):
                 patience.given_up = True
 
     def _work(self, job: Job) -> None:
-        patience, place = self._patience[job.id], Path(job.body).parent
-        try:
-            status, content = 200, self._answer(job, patience)
-        except Wrong as wrong:
-            status, content = wrong.status, _complaint(wrong.code, str(wrong))
-        except TooLate as late:
-            status, content = 503, _complaint("TEMPORARILY_UNAVAILABLE", str(late))
-        except UserError as error:
-            status, content = 400, _complaint("INVALID_PARAMETER_VALUE", _plain(error, place))
-        except Exception:
-            log.exception("a request failed")
-            told = "a defect of cmarr; the server's log tells more"
-            status, content = 500, _complaint("INTERNAL_ERROR", told)
-        finally:
-            del self._patience[job.id]
-            shutil.rmtree(place, ignore_errors=True)
+        patience = self._patience[job.id]
+        with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
+            status, content = self._outcome(job, Path(scratch), patience)
+        del self._patience[job.id]
         # ASCII only: what a client sent may hold what no UTF-8 can, such as half of an emoji.
         payload = json.dumps(content, allow_nan=False).encode("ascii")
-        del content
         head = {"id": job.id, "status": status, "length": len(payload)}
         with self._sending, contextlib.suppress(OSError):  # of a front that has gone
             self.connection.sendall(json.dumps(head).encode() + b"\n" + payload)
 
-    def _answer(self, job: Job, patience: Patience) -> Any:
-        body = Path(job.body)
-        large = body.stat().st_size > SMALL
+    def _outcome(self, job: Job, scratch: Path, patience: Patience) -> tuple[int, Any]:
+        try:
+            return 200, self._answer(job, scratch, patience)
+        except Wrong as wrong:
+            return wrong.status, _complaint(wrong.code, str(wrong))
+        except TooLate as late:
+            return 503, _complaint("TEMPORARILY_UNAVAILABLE", str(late))
+        except UserError as error:
+            return 400, _complaint("INVALID_PARAMETER_VALUE", _plain(error, scratch))
+        except Exception:
+            if not patience.given_up:  # or the front has taken the body away already
+                log.exception("a request failed")
+            return 500, _complaint("INTERNAL_ERROR", "a defect of cmarr; the server's log tells more")
+
+    def _answer(self, job: Job, scratch: Path, patience: Patience) -> Any:
+        large = job.large
         with self._reading[large].turn(patience):
             try:
                 if job.kind == "upload":
-                    form, files = read_upload(body, job.type, patience)
+                    form, files = read_upload(job.body, job.type, scratch, patience)
                 else:
-                    found = self.service.unpack(read_inputs(body), body.parent)
+                    found = self.service.unpack(read_inputs(job.body), scratch)
             finally:
                 if large:
                     _give_memory_back()
         if job.kind == "upload":
-            return self.service.look(form, files, body.parent, patience)
-        return {"predictions": self.service.answer(found, body.parent, patience)}
+            return self.service.look(form, files, scratch, patience)
+        return {"predictions": self.service.answer(found, scratch, patience)}
 
 
 def _plain(error: UserError, place: Path) -> str:

@@ -4,8 +4,10 @@ It loads no model, and does nothing that takes long: it always answers at once t
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -21,6 +23,9 @@ from cmarr.serving.connections import Watched
 from cmarr.serving.guard import allowed
 from cmarr.serving.link import Link
 from cmarr.serving.messages import About
+
+FIRST = -10
+"""Niceness of this process."""
 
 LINGER = 5.0
 """Seconds longer than a request may take that the end of the server waits for it."""
@@ -81,6 +86,8 @@ def main() -> None:
     logging.basicConfig(format="cmarr serve: %(message)s", stream=sys.stderr)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when everything is finished
         signal.signal(number, lambda *_: None)
+    with contextlib.suppress(OSError):  # where it is allowed, it goes before those who decode
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
     listening, connection = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     asyncio.run(_run(listening, connection))
 

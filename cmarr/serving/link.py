@@ -20,15 +20,20 @@ class Link:
         self.alive = True
         self._listening = asyncio.create_task(self._listen())
 
-    async def ask(self, kind: str, body: Path, content_type: str, seconds: float) -> tuple[int, bytes]:
+    async def ask(
+        self, kind: str, body: bytes | Path, content_type: str, seconds: float
+    ) -> tuple[int, bytes]:
         """Status and content of the answer. Cancelled, it tells the engine that nobody waits any more."""
         self._count += 1
         number = self._count
         future: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._due[number] = future
         try:
-            asked = {"id": number, "kind": kind, "body": str(body), "type": content_type, "seconds": seconds}
-            self._tell(asked)
+            asked = {"id": number, "kind": kind, "type": content_type, "seconds": seconds}
+            if isinstance(body, Path):
+                self._tell({**asked, "path": str(body), "length": 0})
+            else:
+                self._tell({**asked, "path": None, "length": len(body)}, body)
             return await future
         except asyncio.CancelledError:
             self._tell({"cancel": number})
@@ -36,8 +41,8 @@ class Link:
         finally:
             del self._due[number]
 
-    def _tell(self, what: dict[str, Any]) -> None:
-        self._writer.write(json.dumps(what).encode() + b"\n")
+    def _tell(self, what: dict[str, Any], body: bytes = b"") -> None:
+        self._writer.write(json.dumps(what).encode() + b"\n" + body)
 
     async def _listen(self) -> None:
         try:

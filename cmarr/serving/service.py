@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cmarr.corpora.headers import Header
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
 from cmarr.recognition.clips import Given, check_windows, clip_from, with_transcript
@@ -17,11 +19,13 @@ from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.serving.messages import EXAMPLE, Form
 from cmarr.serving.requests import DEFAULTS, LIMITED, MOST, bounds, given, read_clips
-from cmarr.serving.turns import Patience, Turns
+from cmarr.serving.turns import MEDIA_LANES, Patience, Turns
 
-SMALL, MIDDLING = 100_000, 4_000_000
-"""Weight of a request (bytes of its media, 20 for a character, 4 for a number) up to which it goes by the quick lane,
-and by the middle one."""
+LIGHT = 100_000
+"""Weight of a request without media (20 for a character, 4 for a number) up to which it goes by the quick lane."""
+
+SHORT = 30.0
+"""Seconds of media up to which a request goes by the middle lane, a lighter one going by the quick one."""
 
 MOST_WINDOWS = 240
 """Windows of an upload."""
@@ -38,8 +42,8 @@ Found = tuple[list[Given | Refusal], list[tuple[str, ...]]]
 class Service:
     """Requests in, replies out.
 
-    Requests take turns, a few clips each: all cores decode a clip already. Small requests have a lane of their own, and
-    so have those of middling size: neither waits for a large one.
+    Requests take turns, a few clips each: all cores decode a clip already. Those without media have a lane of their
+    own, and so have short clips: neither waits for a long one.
 
     recognizer: its limits are those of the service
     max_clips:  most clips of one request
@@ -47,7 +51,7 @@ class Service:
 
     def __init__(self, recognizer: Recognizer, max_clips: int = MOST):
         self.recognizer, self.max_clips = recognizer, max_clips
-        self._lanes = [Turns(), Turns(), Turns()]
+        self._opening, self._lanes = Turns(), [Turns(), Turns(), Turns()]
         # Such a model has to see all clips of a speaker at once.
         self._whole = any(model.normaliser.by_speaker for model in recognizer.models)
 
@@ -74,7 +78,7 @@ class Service:
     def answer(self, found: Found, scratch: Path, patience: Patience) -> list[dict[str, Any]]:
         """The replies to what `unpack` found. Raises Unreadable as `reply` does, and TooLate."""
         results: list[Any] = found[0]
-        hidden, lane = found[1], self._lane(found[0])
+        hidden, lane = found[1], self._lane(found[0], patience)
         for hide in dict.fromkeys(hidden):
             places = [i for i, clip in enumerate(results) if isinstance(clip, Given) and hidden[i] == hide]
             for part in self._portions(places, self.recognizer.reader.workers):
@@ -111,7 +115,7 @@ class Service:
             clip = with_transcript(clip.utterance, files["captions"])
         shown = [m for m in self.recognizer.modalities if m not in form.hide]
         hides = [tuple(form.hide), *(tuple({*form.hide, *some}) for some in _parts(shown))]
-        lane = self._lane([clip])
+        lane = self._lane([clip], patience)
         with lane.turn(patience):
             (seen,) = self._seen([clip], hides, scratch)
             parts = self._windows(clip, form)
@@ -152,9 +156,19 @@ class Service:
             raise UserError(f"{len(parts)} windows, more than {MOST_WINDOWS}; take a larger hop")
         return [replace(clip, utterance=part) for part in parts] if len(parts) > 1 else []
 
-    def _lane(self, clips: Sequence[Given | Refusal]) -> Turns:
-        weight = sum(_weight(clip) for clip in clips if isinstance(clip, Given))
-        return self._lanes[(weight > SMALL) + (weight > MIDDLING)]
+    def _lane(self, clips: Sequence[Given | Refusal], patience: Patience) -> Turns:
+        found = [clip for clip in clips if isinstance(clip, Given)]
+        weight = sum(20 * len(clip.utterance.text or "") for clip in found)
+        weight += sum(4 * rows.size for clip in found for rows in clip.features.values())
+        media = [clip.utterance for clip in found if clip.utterance.audio or clip.utterance.video]
+        if not media:
+            return self._lanes[0 if weight <= LIGHT else 2]
+        with self._opening.turn(patience):
+            headers = self.recognizer.reader.headers(media)
+        # A length that nobody knows may be any; what cannot be opened takes no time.
+        lengths = [header.seconds for header in headers.values() if isinstance(header, Header)]
+        short = weight <= LIGHT and sum(inf if length is None else length for length in lengths) <= SHORT
+        return self._lanes[1 if short else 2]
 
     def _portions(self, items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         """What is predicted in one turn."""
@@ -178,12 +192,6 @@ def _pair(results: Sequence[Prediction | Refusal], shown: Sequence[str]) -> dict
     return {"prediction": whole.as_dict(), "hidden": hidden}
 
 
-def _weight(clip: Given) -> float:
-    paths = {path for path in (clip.utterance.audio, clip.utterance.video) if path}
-    media = sum(Path(path).stat().st_size for path in paths)
-    return media + 20 * len(clip.utterance.text or "") + 4 * sum(f.size for f in clip.features.values())
-
-
 def configured(model: str | Path, config: dict[str, Any]) -> Service:
     """A service of an exported model, as plain values say it; see `cmarr.serving.pyfunc_model`. Raises UserError."""
     own = {name: config.pop(name) for name in LIMITED if name in config}
@@ -194,6 +202,6 @@ def configured(model: str | Path, config: dict[str, Any]) -> Service:
         raise UserError(f"model_config: there is no {name!r}{did_you_mean(name, DEFAULTS)}")
     limits, most = bounds(own)
     recognizer = Recognizer.load(
-        model, limits=limits, weights={m: w for m, w in weights.items() if w}, **machine
+        model, keep=MEDIA_LANES, limits=limits, weights={m: w for m, w in weights.items() if w}, **machine
     )
     return Service(recognizer, most)

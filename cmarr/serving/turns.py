@@ -12,6 +12,10 @@ LOOK = 0.5
 """Seconds after which one who waits looks whether somebody still waits for him."""
 
 
+MEDIA_LANES = 2
+"""Lanes in which media are decoded at the same time; each wants worker processes of its own."""
+
+
 class TooLate(UserError):
     """A request that has used up its time, or whose client has gone."""
 

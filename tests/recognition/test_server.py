@@ -2,10 +2,8 @@
 
 import base64
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,47 +20,12 @@ from cmarr.cli import app
 from cmarr.recognition.export import export
 from cmarr.recognition.trained import of_study
 from cmarr.serving.messages import Reply
-from tests.recognition.under_way import PATIENCE, answered, ask
+from tests.recognition.under_way import PATIENCE, Server, answered, ask, encoded
 
 sys.path.append(str(Path(__file__).parents[1]))
 from documented import lines
 
 ROOT = Path(__file__).parents[2]
-
-
-class Server:
-    """A running `cmarr serve`, and requests to it."""
-
-    def __init__(self, model, *options):
-        words = ["serve", "--model", str(model), "--port", "0", "--workers", "1", *options]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cmarr.cli", *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.told = self.process.stdout.readline()
-        self.url = self.told.split(" at ")[-1].strip()
-
-    def send(self, body, kind="application/json", path=None):
-        """(status, content) of a request; `body` is JSON, or bytes as they are."""
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": kind} if kind else {}
-        url = self.url.replace("/invocations", path) if path else self.url
-        request = urllib.request.Request(url, content, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    def end(self):
-        """Ask it to end; its exit status and what it wrote to standard error."""
-        os.killpg(self.process.pid, signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, errors
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +38,6 @@ def server(exported):
     running = Server(exported, "--max-seconds", "20", "--max-clips", "4", "--max-request-megabytes", "2")
     yield running
     assert running.end() == (0, ""), "it ends with 0, and nothing had to be said"
-
-
-def encoded(path):
-    return base64.b64encode(Path(path).read_bytes()).decode()
 
 
 def test_it_listens_on_loopback_and_says_where(server):

@@ -102,7 +102,7 @@ def test_who_waits_too_long_or_for_nobody_gives_up():
 
 def test_a_small_request_does_not_wait_for_a_large_one(recognizer, monkeypatch):
     """While a heavy one has its turn, a text is answered."""
-    monkeypatch.setattr("cmarr.serving.service.SMALL", 150)
+    monkeypatch.setattr("cmarr.serving.service.LIGHT", 150)
     service, entered, leave = Service(recognizer), threading.Event(), threading.Event()
     real = recognizer.predict_all
 

@@ -1,9 +1,19 @@
-"""A request that a server has begun to read and has not answered."""
+"""A running server, and a request that it has begun to read and has not answered."""
 
+import base64
 import json
+import os
 import select
+import signal
 import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[2]
 
 PATIENCE = 240.0
 """Seconds that bound a hang, and nothing else."""
@@ -38,3 +48,42 @@ def answered(asking: socket.socket) -> tuple[int, Any]:
         said = b"".join(iter(lambda: asking.recv(65536), b""))
     head, _, content = said.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(content)
+
+
+class Server:
+    """A running `cmarr serve`, and requests to it."""
+
+    def __init__(self, model, *options):
+        words = ["serve", "--model", str(model), "--port", "0", "--workers", "1", *options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cmarr.cli", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.told = self.process.stdout.readline()
+        self.url = self.told.split(" at ")[-1].strip()
+
+    def send(self, body, kind="application/json", path=None):
+        """(status, content) of a request; `body` is JSON, or bytes as they are."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": kind} if kind else {}
+        url = self.url.replace("/invocations", path) if path else self.url
+        request = urllib.request.Request(url, content, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def end(self):
+        """Ask it to end; its exit status and what it wrote to standard error."""
+        os.killpg(self.process.pid, signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, errors
+
+
+def encoded(path):
+    return base64.b64encode(Path(path).read_bytes()).decode()
