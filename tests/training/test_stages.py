@@ -74,6 +74,25 @@ def json_train(corpus) -> dict:
             {"d": 8, "length": 4, "heads": 2, "flow_steps": 2, "blocks": 1, "depth": 1},
             {"d": 8, "length": 4, "heads": 2, "depth": 1},
         ),
+        (
+            "imder",
+            {
+                "d": 8,
+                "length": 4,
+                "heads": 2,
+                "depth": 1,
+                "channels": 4,
+                "levels": 2,
+                "score_heads": 2,
+                "blocks": 1,
+            },
+            {"d": 8, "length": 4, "heads": 2, "depth": 1},
+        ),
+        ("cmad", {"d": 8, "latents": 1, "heads": 2}, {"d": 8, "latents": 1, "heads": 2}),
+        ("primd", {"d": 8}, {"d": 8}),
+        ("momke", {"d": 8, "depth": 1, "sequence": "dialogue"}, None),
+        ("cyin", {"d": 8, "bottleneck": 8, "hidden": 8, "blocks": 1}, None),
+        ("gcnet", {"d": 8, "graph": 8, "hidden": 8}, None),
     ],
 )
 def test_every_rival_goes_from_features_to_scores(corpus, method, settings, first):
