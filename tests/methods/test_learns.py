@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cmarr.methods.asking import predictions
+from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.protocol import WarmedUp
-from cmarr.methods.registry import method_class
 from tests.methods.conftest import FIRST
 
 SIZES = {
@@ -30,22 +29,33 @@ def told(small, rows: int, seed: int):
     return replace(batch, values=values)
 
 
+def trained(small, method, batch, epochs: int, masked: bool = True):
+    """The method after `epochs` steps of one Adam on a batch, masks anew in each."""
+    learnt = [p for p in method.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(learnt, lr=1e-2)
+    method.train()
+    for epoch in range(1, epochs + 1):
+        if isinstance(method, WarmedUp):
+            method.begin_epoch(epoch, epochs)
+        visible = small.masks(batch, seed=epoch) if masked else torch.ones(len(batch), 3).bool()
+        loss = torch.stack(list(training_losses(method, batch, visible).values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return method.eval()
+
+
 @pytest.mark.parametrize("name", SIZES)
-def test_it_beats_chance_from_every_condition(small, name):
-    train, test = told(small, 96, 1), told(small, 90, 2)
+def test_it_beats_chance_from_every_modality_alone(small, name):
+    train, test = told(small, 72, 1), told(small, 90, 2)
     method = small.method(name, **SIZES[name])
     if name in FIRST:
-        first = small.first_stage(name, dropout=0.0)
-        small.train(first, train, torch.ones(96, 3).bool(), 25, lr=5e-3)
+        torch.manual_seed(0)
+        first = trained(small, small.first_stage(name, dropout=0.0), train, 15, masked=False)
         method.start_from(first)
-    for epoch in range(1, 31):
-        if isinstance(method, WarmedUp):
-            method.begin_epoch(epoch, 30)
-        torch.manual_seed(epoch)
-        small.train(method, train, small.masks(train, seed=epoch), 1, lr=5e-3)
-    method.eval()
+    trained(small, method, train, 20)
     visible = {m: torch.tensor([m == n for n in "svt"]).expand(90, 3) for m in "svt"}
     for m, answer in predictions(method, test, visible).items():
         there = test.lengths[m] > 0
-        right = (answer.logits.argmax(1) == test.labels)[there].float().mean()
-        assert right > 0.5, (method_class(name).__name__, m, right)  # a third by chance
+        right = (answer.logits.argmax(1) == test.labels)[there].float().mean().item()
+        assert right > 0.5, (name, m, right)  # a third by chance
