@@ -24,6 +24,7 @@ RUN_BY = {
     r"(SERVING_MODEL_CONFIG=.* )?mlflow models serve ": "tests/recognition/test_mlflow_serve.py",
     r"cmarr compare ": "tests/pipeline/test_compare.py",
     r"dvc exp run (-n half )?-S beta=0\.5": "tests/pipeline/test_pipeline.py",
+    r"cmarr verify": "tests/pipeline/test_pipeline.py",
     r"cmarr doctor ": "tests/test_documented_commands.py",
     r"dvc exp (save -n|apply) first": "tests/pipeline/test_compare.py",
     r"dvc (repro settings|commit -f)": "tests/pipeline/test_code_of_stages.py",

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from cmarr.cli import app
 from cmarr.corpora.manifest import read_manifest, read_quarantine, write_manifest, write_quarantine
 from cmarr.damage.tables import LEVELS, read_levels
 from cmarr.data.normalise import Normaliser
@@ -54,6 +56,7 @@ from cmarr.task import Task
 from cmarr.training.progress import Checkpoint
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 from cmarr.verify import verify
+from stages import makes
 
 FLIPS = int(os.environ.get("FLIPS", "40"))
 TASK = Task(("calm", "tense"))
@@ -347,3 +350,36 @@ def test_what_comes_with_cmarr_is_whole():
         found = list(verify([folder]))
         assert len(found) == 8
         assert not [verdict for verdict in found if verdict.fault]
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("data/demo/folds.parquet", "dvc repro -f -s split"),
+        ("data/demo/features/text/part-00000.parquet", "dvc repro -f -s extract@text"),
+        ("metrics/demo/cmarr/curves.csv", "dvc repro -f -s train@cmarr"),
+        ("metrics/demo/cmarr.json", "dvc repro -f -s evaluate@cmarr"),
+        ("metrics/demo/report/tables/results.csv", "dvc repro -f -s report"),
+        ("data/ravdess/manifest.parquet", "dvc exp run -S dataset=ravdess -f -s prepare"),
+        (".cmarr/unfinished/train-demo/x.state", "rm '.cmarr/unfinished/train-demo/x.state'"),
+        ("data/demo/notes.txt", None),
+        ("/tmp/elsewhere", None),
+    ],
+)
+def test_the_command_that_makes_a_file_again_is_read_from_the_pipeline(path, command):
+    root = Path(__file__).parents[1]
+    assert makes.command(root / path, root) == command
+
+
+def test_the_command_line_names_what_is_damaged(tmp_path):
+    make("exported weights", tmp_path)
+    done = CliRunner().invoke(app, ["verify", str(tmp_path / "out")])
+    assert done.exit_code == 0 and done.output == "3 files whole, 0 not\n"
+    with (tmp_path / "out/fold1-seed0.safetensors").open("r+b") as opened:
+        opened.write(b"x")
+    done = CliRunner().invoke(app, ["verify", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert (
+        "fold1-seed0.safetensors is damaged: it does not hold what was written; make it again" in done.output
+    )
+    assert CliRunner().invoke(app, ["verify", str(tmp_path / "nowhere")]).exit_code == 2

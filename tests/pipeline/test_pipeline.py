@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -187,3 +188,26 @@ def test_an_unreadable_input_is_quarantined_and_counted(project, tmp_path):
     quarantine = pd.read_parquet(copy.root / "data/demo/features/speech/quarantine.parquet")
     assert quarantine["id"].tolist() == [broken.stem]
     assert str(Path(broken).name) in quarantine["reason"][0]
+
+
+def test_a_bit_that_dvc_does_not_see_is_named_with_the_command_that_mends_it(project, tmp_path):
+    copy = copy_of(project, tmp_path / "copy")
+    assert copy.run("cmarr", "verify").stdout.endswith("files whole, 0 not\n")
+    folds = copy.root / "data/demo/folds.parquet"
+    content, then = bytearray(folds.read_bytes()), folds.stat()
+    content[len(content) // 2] ^= 1
+    folds.unlink()  # DVC may have linked it into its cache
+    folds.write_bytes(content)
+    os.utime(folds, ns=(then.st_atime_ns, then.st_mtime_ns))
+    refused = copy.run("python", "-m", "stages.masks", "demo", check=False)
+    again = "`dvc repro -f -s split` makes it again"
+    assert refused.returncode == 1
+    assert refused.stdout.strip() == (
+        "masks: data/demo/folds.parquet is damaged: it does not hold what was written; cut the folds again "
+        f"({again})"
+    )
+    found = copy.run("cmarr", "verify", check=False)
+    assert found.returncode == 1 and "XX data/demo/folds.parquet is damaged" in found.stdout
+    assert again in found.stdout and "files whole, 1 not" in found.stdout
+    copy.dvc("repro", "-f", "-s", "split")
+    assert copy.run("cmarr", "verify").stdout.endswith("files whole, 0 not\n")
