@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 from benchmarks.records import RESULTS, keep, markdown
-from cmarr.settings.load import read_yaml
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("angry", "happy", "neutral", "sad")
@@ -77,7 +77,7 @@ def draw(folder: Path, count: int, seed: int = 0) -> None:
 
 def write_project(folder: Path, methods: Sequence[str]) -> None:
     """params.yaml and the presets, set to the corpus beside them."""
-    params = read_yaml(ROOT / "params.yaml")
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     params |= {"dataset": DATASET, "methods": list(methods), "device": "cpu", "workers": 1}
     params["train"] = params["train"] | {"epochs": 2}
     params["datasets"][DATASET] |= {"root": "own", "folds": "speaker", "n_folds": 5}

@@ -10,7 +10,7 @@ import numpy as np
 from cmarr.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One utterance. None means the modality is naturally absent.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.manifest import read_manifest
+from cmarr.corpora.manifest import ById, read_manifest
 from cmarr.features.shards import read_lengths
 from cmarr.folds.files import read_folds
 from cmarr.masks.draw import SIGNS, Tested, draw, sign
@@ -17,7 +17,7 @@ from stages.stage import run
 
 def tested_utterances(paths: Paths, classes: list[str]) -> Tested:
     """The test utterances of all folds: what they have, who speaks, what they are."""
-    utterances = {u.id: u for u in read_manifest(paths.manifest)}
+    utterances = ById(read_manifest(paths.manifest))
     rows = [(fold.number, id) for fold in read_folds(paths.folds) for id in fold.test]
     found = {m: read_lengths(paths.features / name) for m, name in NAMES.items()}
     lengths = {

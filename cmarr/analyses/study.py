@@ -149,7 +149,7 @@ class Study:
         return f"{self.fold_rule} But: {'; '.join(warnings)}." if warnings else self.fold_rule
 
     @cached_property
-    def utterances(self) -> list[Utterance]:
+    def utterances(self) -> Sequence[Utterance]:
         """Those of the manifest."""
         return resolved(read_manifest(self.at.manifest), self.media)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cmarr.corpora.manifest import read_manifest
+from cmarr.corpora.manifest import ById, read_manifest
 from cmarr.data.dialogues import dialogues_of
 from cmarr.data.labelled import UNLABELLED
 from cmarr.data.speakers import Heard
@@ -63,9 +63,9 @@ def hear(utterances: Mapping[str, Utterance], features: Mapping[str, FeatureTabl
     return Heard({name: u.cluster("speaker") for name, u in utterances.items()}, features)
 
 
-def by_id(manifest: str | Path) -> dict[str, Utterance]:
+def by_id(manifest: str | Path) -> ById:
     """The manifest's utterances by id."""
-    return {u.id: u for u in read_manifest(manifest)}
+    return ById(read_manifest(manifest))
 
 
 def without_modalities(ids: Sequence[str], features: Mapping[str, FeatureTable]) -> list[str]:

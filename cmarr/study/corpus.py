@@ -144,7 +144,7 @@ class Corpus:
         return read_rule(self.folds_file)
 
     @cached_property
-    def utterances(self) -> list[Utterance]:
+    def utterances(self) -> Sequence[Utterance]:
         """All of them, in the order of the manifest."""
         return read_manifest(self.manifest)
 

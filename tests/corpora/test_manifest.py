@@ -1,0 +1,60 @@
+"""A manifest is a table, and behaves as the list of its utterances."""
+
+import pickle
+
+import pytest
+
+from cmarr.corpora.manifest import ById, read_manifest, relative_to, resolved, write_manifest
+from cmarr.errors import UserError
+from cmarr.utterance import Utterance
+
+MANY = [
+    Utterance(
+        f"u{i:04d}",
+        text="a word" if i % 3 else None,
+        audio=f"/corpus/audio/{i}.wav" if i % 2 else None,
+        label="calm",
+        score=i / 7,
+        start=0.5,
+        ratings={"valence": 1.5} if i % 5 else {},
+        words=(("a", 0.0, 0.5), ("word", 0.5, 1.0)) if i % 3 else (),
+        audio_whole=bool(i % 2),
+    )
+    for i in range(2500)
+]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    write_manifest(tmp_path / "manifest.parquet", relative_to(MANY, "/corpus"))
+    return read_manifest(tmp_path / "manifest.parquet")
+
+
+def test_what_is_written_is_read_back(manifest):
+    assert manifest[1].audio == "audio/1.wav"
+    assert resolved(manifest, "/corpus") == MANY
+    assert len(manifest) == 2500 and [u.id for u in manifest] == manifest.ids()
+
+
+def test_it_is_cut_counted_and_sent_like_a_list(manifest):
+    whole = list(manifest)
+    assert manifest[1020:1030] == whole[1020:1030] and manifest[::-700] == whole[::-700]
+    assert manifest[-1] == whole[-1] and manifest[2499] == whole[2499]
+    with pytest.raises(IndexError):
+        manifest[2500]
+    assert pickle.loads(pickle.dumps(manifest[3:5])) == whole[3:5]
+    assert manifest != whole[:-1] and whole[7] in manifest
+    assert manifest.where("audio") == [u for u in whole if u.audio is not None]
+
+
+def test_one_is_found_by_its_name(manifest):
+    found = ById(manifest)
+    assert found["u0042"] == manifest[42] and "u2500" not in found and len(found) == 2500
+    assert list(found.values()) == list(manifest) and dict(found.items()) == {u.id: u for u in manifest}
+    with pytest.raises(KeyError):
+        found["u2500"]
+
+
+def test_two_of_one_name_are_refused(tmp_path):
+    with pytest.raises(UserError, match="utterance u0001 appears twice"):
+        write_manifest(tmp_path / "manifest.parquet", [MANY[1], MANY[1]])
