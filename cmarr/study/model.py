@@ -119,6 +119,7 @@ def train(
     seeds: Iterable[int] = (0,),
     preset: str | None = None,
     train: Mapping[str, Any] | None = None,
+    by_speaker: bool = False,
     device: str = "auto",
     workers: int | str = "auto",
     **settings: Any,
@@ -138,18 +139,17 @@ def train(
     name:     what tables call it; by default the method, and `method-2` where that is another training already
     preset:   where values come from that nobody sets; by default the corpus'
     train:    keys of the section `train` of params.yaml, for gradient-trained methods
+    by_speaker: `normalise: speaker`, the protocol that hears all clips of a speaker first (docs/encoders.md)
     settings: keys of the method's section, and of its objective (docs/settings.md)
     device, workers: where, and how many trainings side by side; they change no result
-
     Raises UserError for a method or a setting that does not exist, and for a training that diverges.
     """
     if not isinstance(corpus, Corpus):
         corpus = Corpus.from_arrays(**corpus)
     over = merge(dict(corpus.settings), of_method(method, settings))
-    over |= {"methods": [method], "seeds": list(seeds), "device": device}
-    over = merge(over, {"preset": preset} if preset else {})
-    if train:
-        over = merge(over, {"train": dict(train)})
+    chosen = {"methods": [method], "seeds": list(seeds), "device": device}
+    over |= chosen | ({"normalise": "speaker"} if by_speaker else {})
+    over = merge(over, ({"preset": preset} if preset else {}) | ({"train": dict(train)} if train else {}))
     files = resolved(over)
     own, first = files[method], files[f"pretrain/{method}"]
     if workers == "auto" and hasattr(method_class(method), "fit"):

@@ -11,12 +11,13 @@ from cmarr.analyses.results import results_figure, results_frame, results_text
 from cmarr.errors import UserError, did_you_mean
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predicting import runs
-from cmarr.evaluation.predictions import NORMALISE
+from cmarr.evaluation.predictions import NORMALISE, normalised_by
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_json
 from cmarr.report.differences import differences
 from cmarr.report.inline import Plot, shown
+from cmarr.report.notes import describe_normalisation
 from cmarr.seals import LIST, write_list
 from cmarr.study.corpus import Corpus
 from cmarr.study.model import TrainedMethod
@@ -33,6 +34,12 @@ class Results:
     corpus: Corpus
     frames: Mapping[str, Sequence[pd.DataFrame]] = field(repr=False)
     summaries: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def rule(self) -> str:
+        """How the folds were made, and by what the features were standardised where that is a protocol of its own."""
+        by = normalised_by(next(iter(self.frames.values())))
+        return self.corpus.rule + describe_normalisation({NORMALISE: by}).replace("**", "")
 
     @property
     def table(self) -> pd.DataFrame:
@@ -70,12 +77,12 @@ class Results:
         text = results_text(
             self.summaries, self.corpus.task, title=self.corpus.name, cluster=self.corpus.cluster
         )
-        return f"{text}{self.corpus.rule}\n"
+        return f"{text}{self.rule}\n"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return shown(self.table, str(self).partition("\n\n")[0], self.corpus.rule)
+        return shown(self.table, str(self).partition("\n\n")[0], self.rule)
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def evaluate(*models: TrainedMethod) -> Results:
     '100.00 ± 0.00 / 100.00 ± 0.00'
 
     The scores go into the corpus' folder, too, so that a model that is saved later tells them on its card.
-    Raises UserError for models of different corpora, or of one name.
+    Raises UserError for models of different corpora, or of one name, and where only some are `by_speaker`.
     """
     if not models:
         raise UserError("evaluate: name one model or more, as cmarr.train gives them")
@@ -124,6 +131,11 @@ def evaluate(*models: TrainedMethod) -> Results:
                 f"evaluate: two models are called {model.name}; train one of them with another name="
             )
         frames[model.name] = predictions_of(model)
+        if normalised_by(frames[model.name]) != normalised_by(frames[models[0].name]):
+            raise UserError(
+                f"evaluate: {model.name} and {models[0].name} belong into two tables: the features of one are "
+                "normalised by speaker, from unlabelled clips of the speakers that it is tested on; evaluate them apart"
+            )
         summaries[model.name] = summarise(frames[model.name], corpus.task)
         scores = corpus.metrics / f"{model.name}.json"
         write_json(scores, summaries[model.name])

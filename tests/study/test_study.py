@@ -151,3 +151,27 @@ def test_evaluating_two_of_one_name_or_of_two_corpora_is_refused(model):
     other = cmarr.train(arrays(60), "linear")
     with pytest.raises(cmarr.UserError, match="linear was trained on arrays"):
         cmarr.evaluate(model, other)
+
+
+def test_normalising_by_speaker_is_said_and_stands_in_no_table_with_others(corpus, model):
+    other = cmarr.train(corpus, "late", by_speaker=True)
+    found = cmarr.evaluate(other)
+    assert (
+        "Normalised by speaker: what is usual" in str(found)
+        and "Normalised by speaker: what is usual" in found._repr_html_()
+    )
+    assert "Normalised by" not in str(cmarr.evaluate(model))
+    with pytest.raises(cmarr.UserError, match="belong into two tables"):
+        cmarr.evaluate(model, other)
+    with pytest.raises(cmarr.UserError, match="cannot be compared"):
+        cmarr.compare(model, other)
+
+
+def test_normalising_by_speaker_is_refused_where_speakers_tell_the_class(corpus):
+    labels = [("calm", "tense")[i // 6 % 2] for i in range(48)]
+    speech = [[float(i), 1.0] for i in range(48)]
+    made = cmarr.Corpus.from_arrays(
+        labels, speech=speech, speakers=[f"s{i // 6}" for i in range(48)], n_folds=4
+    )
+    with pytest.raises(cmarr.UserError, match="8 of 8 speakers hold a single class"):
+        cmarr.train(made, "late", by_speaker=True)
