@@ -120,6 +120,6 @@ def _dialogue(utterance: Utterance) -> str:
     return f"dialogue {utterance.dialogue}" if utterance.dialogue else f"utterance {utterance.id}"
 
 
-def _numbers(id: str) -> list[tuple[int, str]]:
-    """An id as it is ordered: numbers in it by their size."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", id)]
+def _numbers(id: str) -> tuple[list[int], str]:
+    """An id as it is ordered: the numbers in it by their size, then its letters."""
+    return [int(number) for number in re.findall(r"[0-9]+", id)], id

@@ -28,6 +28,11 @@ class TestOrder:
         turns = [Utterance(f"d_u{n}", dialogue="d", start=None if n == 3 else 99.0 - n) for n in (20, 3, 100)]
         assert dialogues_of([u.id for u in turns], turns).position.tolist() == [1, 0, 2]
 
+    def test_turns_that_two_actors_count_for_themselves_stand_in_turns(self):
+        ids = ["Ses01F_impro01_F000", "Ses01F_impro01_F001", "Ses01F_impro01_M000", "Ses01F_impro01_M001"]
+        turns = [Utterance(i, dialogue="Ses01F_impro01") for i in ids]
+        assert dialogues_of(ids, turns).position.tolist() == [0, 2, 1, 3]
+
     def test_a_place_is_counted_over_all_that_the_corpus_has(self):
         turns = [Utterance(f"d_u{n}", dialogue="d") for n in range(5)]
         assert dialogues_of(["d_u4", "d_u1"], turns).position.tolist() == [4, 1]
