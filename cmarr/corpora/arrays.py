@@ -26,6 +26,7 @@ from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.parquet import BUDGET as TABLES
 from cmarr.corpora.parquet import read_columns
+from cmarr.corpora.text_files import separated
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 from cmarr.media.clips import Failure, require_whole
@@ -35,6 +36,8 @@ ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".parquet", ".csv")
 IDS = ("id", "ids", "names", "keys")
 """What an array of ids beside an array of all utterances is called."""
 LENGTHS = ("length", "lengths")
+LINE = 1 << 20
+"""Bytes of a table's line that are looked at for what separates its cells."""
 LIST_SECONDS = 300.0
 """Time limit for looking through one HDF5 file."""
 
@@ -288,9 +291,15 @@ class _Hdf5:
 
 
 def _csv(path: Path) -> pa.Table:
-    named = csv.ConvertOptions(column_types=dict.fromkeys(("id",), pa.string()), strings_can_be_null=False)
+    with path.open("rb") as opened:
+        heading, first = (opened.readline(LINE).decode("utf-8", "replace") for _ in range(2))
+    _, delimiter, _ = separated(heading)
+    comma = delimiter == ";" and "," in first  # of a spreadsheet that writes 0,5
+    named = csv.ConvertOptions(
+        column_types={"id": pa.string()}, strings_can_be_null=False, decimal_point="," if comma else "."
+    )
     try:
-        return csv.read_csv(path, convert_options=named)
+        return csv.read_csv(path, convert_options=named, parse_options=csv.ParseOptions(delimiter=delimiter))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path} is no table of numbers ({reason(error)}); write it again") from error
 

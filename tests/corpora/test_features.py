@@ -312,3 +312,13 @@ def test_a_file_of_a_folder_that_git_did_not_fetch(tmp_path):
     (tmp_path / "speech/part/b.npy").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     _, results = encode(tmp_path, "s")
     assert "b.npy is a pointer of Git LFS" in results[1].reason
+
+
+@pytest.mark.parametrize("separator, point", [(";", ","), (";", "."), ("\t", "."), (",", ".")])
+def test_numbers_of_a_spreadsheet(tmp_path, separator, point):
+    table(tmp_path)
+    csv_of_steps(tmp_path)
+    path = tmp_path / "speech.csv"
+    path.write_text(path.read_text().replace(",", separator).replace(".", point))
+    _, results = encode(tmp_path, "s")
+    assert [r.frames.tolist() for r in results] == [ARRAYS[name].tolist() for name in IDS]
