@@ -177,10 +177,12 @@ def _imports(path: Path, stamp: tuple[int, int], package: str, idle: bool) -> fr
     return frozenset(names)
 
 
-def _run(node: ast.AST, idle: bool) -> Iterator[ast.AST]:
-    """What runs of a tree: not what stands under TYPE_CHECKING, nor what a package hands out only when asked.
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 
-    With `idle` no function's body either.
+
+def _run(node: ast.AST, idle: bool) -> Iterator[ast.AST]:
+    """The statements that run of a tree: not what stands under TYPE_CHECKING, nor what a package hands out only when
+    asked. With `idle` no function's body either.
     """
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         for other in node.orelse:
@@ -192,12 +194,15 @@ def _run(node: ast.AST, idle: bool) -> Iterator[ast.AST]:
         return
     yield node
     for child in ast.iter_child_nodes(node):
-        yield from _run(child, idle)
+        if isinstance(child, STATEMENTS):  # an expression holds none
+            yield from _run(child, idle)
 
 
 @cache
 def _named(path: Path, stamp: tuple[int, int]) -> list[str]:
     """The text constants of a module that looks for files beside itself."""
+    if b"__file__" not in path.read_bytes():
+        return []
     nodes = list(ast.walk(_tree(path, stamp)))
     if not any(isinstance(node, ast.Name) and node.id == "__file__" for node in nodes):
         return []

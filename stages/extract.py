@@ -26,6 +26,9 @@ def main(dataset: str, modality: str) -> None:
     encoder = encoder_of(dataset, modality, settings, root, machine)
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
     utterances = resolved(read_manifest(paths.manifest), media_root(root))
+    sample = spread(utterances) if hasattr(encoder, "faces") else []
+    if sample:
+        encoder.faces.wanted = frozenset(utterance.id for utterance in sample)
     with unfinished(f"extract-{dataset}-{modality}", inputs) as folder:
         summary = extract(
             utterances,
@@ -37,7 +40,8 @@ def main(dataset: str, modality: str) -> None:
             make=made_elsewhere(settings, machine),
         )
     if hasattr(encoder, "faces"):
-        seen = see_faces(spread(utterances), encoder.faces.reader, encoder.workers, encoder.seconds)
+        own = encoder.faces
+        seen = see_faces(sample, own.reader, encoder.workers, encoder.seconds, own.found)
         write_faces(paths.features / modality / NAME, seen)
     print(f"{dataset}: {summary}")
     if replaced := getattr(encoder, "replaced", None):

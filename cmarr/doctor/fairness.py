@@ -80,13 +80,12 @@ def measure(
     war = {m: _war([pooled[m]], labels, sessions) for m in MODALITIES}
     war[COMPLETE] = _war([pooled[m] for m in MODALITIES], labels, sessions)
     pairs = list(permutations(MODALITIES, 2))
-    halves = {a + b: _shared(pooled[a], pooled[b], labels, sessions, HELD) for a, b in pairs}
-    wholes = {a + b: _shared(pooled[a], pooled[b], labels, sessions, 1.0) for a, b in pairs}
+    found = {a + b: _shared(pooled[a], pooled[b], labels, sessions, (HELD, 1.0)) for a, b in pairs}
     return Fairness(
         war=war,
-        shared={pair: r2 for pair, (r2, _) in halves.items()},
-        shared_all={pair: r2 for pair, (r2, _) in wholes.items()},
-        dimensions={pair[1]: held for pair, (_, held) in halves.items()},
+        shared={pair: halves[0] for pair, (halves, _) in found.items()},
+        shared_all={pair: wholes[0] for pair, (_, wholes) in found.items()},
+        dimensions={pair[1]: halves[1] for pair, (halves, _) in found.items()},
         absent={m: float(np.isnan(pooled[m][:, 0]).mean()) for m in MODALITIES},
         classes={str(c): int((labels == c).sum()) for c in np.unique(labels)},
         face_rate=face_rate,
@@ -178,26 +177,27 @@ def _war(parts: list[np.ndarray], labels: np.ndarray, sessions: np.ndarray) -> f
 
 
 def _shared(
-    source: np.ndarray, target: np.ndarray, labels: np.ndarray, sessions: np.ndarray, share: float
-) -> tuple[float, int]:
-    """R2 from one modality to another, and the number of components of the target in the last fold."""
+    source: np.ndarray, target: np.ndarray, labels: np.ndarray, sessions: np.ndarray, shares: Sequence[float]
+) -> list[tuple[float, int]]:
+    """R2 from one modality to another, and the number of components of the target in the last fold; for each share."""
     both = ~np.isnan(source[:, 0]) & ~np.isnan(target[:, 0])
     source, target, labels, sessions = source[both], target[both], labels[both], sessions[both]
-    error = squares = 0.0
-    held = 0
+    error, squares, held = np.zeros(len(shares)), np.zeros(len(shares)), [0] * len(shares)
     for session in np.unique(sessions):
         train = sessions != session
         x = _without_class(_standardise(source, train), labels, train)
         y = _without_class(_standardise(target, train), labels, train)
         _, weights, axes = np.linalg.svd(y[train], full_matrices=False)
         reached = np.cumsum(weights**2) / (weights**2).sum()
-        held = int((reached < share - 1e-9).sum()) + 1
-        y = y @ axes[:held].T
-        x = _span(x, train)
-        penalty = _penalty(x[train], y[train], sessions[train])
-        error += ((_ridge(x[train], y[train], penalty, x[~train]) - y[~train]) ** 2).sum()
-        squares += (y[~train] ** 2).sum()
-    return float(1 - error / squares), held
+        held = [int((reached < share - 1e-9).sum()) + 1 for share in shares]
+        x, y = _span(x, train), y @ axes.T
+        ridge = _Ridge(x[train], x[~train])
+        for i, count in enumerate(held):
+            few = y[:, :count]
+            penalty = _penalty(x[train], few[train], sessions[train])
+            error[i] += ((ridge(few[train], penalty) - few[~train]) ** 2).sum()
+            squares[i] += (few[~train] ** 2).sum()
+    return list(zip((1 - error / squares).tolist(), held, strict=True))
 
 
 def _without_class(x: np.ndarray, labels: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -216,12 +216,22 @@ def _penalty(x: np.ndarray, y: np.ndarray, sessions: np.ndarray) -> float:
         out = sessions == session
         if out.all():
             continue
+        ridge = _Ridge(x[~out], x[out])
         for i, penalty in enumerate(PENALTIES):
-            errors[i] += ((_ridge(x[~out], y[~out], penalty, x[out]) - y[out]) ** 2).sum()
+            errors[i] += ((ridge(y[~out], penalty) - y[out]) ** 2).sum()
     return PENALTIES[int(errors.argmin())]
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, penalty: float, new: np.ndarray) -> np.ndarray:
-    """Predictions of ridge regression without intercept, in its dual form: (n, n) whatever the width."""
-    weights = np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), y)
-    return np.asarray((new @ x.T) @ weights)
+class _Ridge:
+    """Ridge regression without intercept from rows x (n, D) to new ones, in its dual form: (n, n) whatever the width.
+
+    One eigendecomposition serves all penalties.
+    """
+
+    def __init__(self, x: np.ndarray, new: np.ndarray):
+        self.values, self.vectors = np.linalg.eigh(x @ x.T)
+        self.reach = new @ x.T @ self.vectors
+
+    def __call__(self, y: np.ndarray, penalty: float) -> np.ndarray:
+        """Predictions for the new rows, y (n, C) being the targets of the others."""
+        return np.asarray((self.reach / (self.values + penalty)) @ (self.vectors.T @ y))

@@ -15,14 +15,17 @@ def decoded(
     factory: Callable[[], Function],
     workers: int,
     seconds: float,
+    note: Callable[[str, Any], None] = lambda id, result: None,
 ) -> Iterator[tuple[Utterance, Any]]:
     """Each utterance with what the workers made of its clip in a modality ('s', 'v'), or its Rejected, in order.
 
-    factory, workers and seconds are those of `cmarr.media.worker_pool.decode`.
+    factory, workers and seconds are those of `cmarr.media.worker_pool.decode`; `note` is told each utterance's id and
+    what it gave.
     """
     groups = by_file(clip_of(utterance, modality) for utterance in utterances)
     results = decode(factory, groups, workers, seconds)
     for utterance, result in zip(utterances, results, strict=True):
+        note(utterance.id, result)
         failed = isinstance(result, Failure)
         yield utterance, Rejected(utterance.id, modality, STAGE, result.reason) if failed else result
 

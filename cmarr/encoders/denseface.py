@@ -77,7 +77,8 @@ class DensefaceRows:
 
     def prepared(self, utterances: Sequence[Utterance]) -> Iterator[Ready]:
         """The faces of each utterance, found in worker processes."""
-        for utterance, faces in decoded(utterances, "v", self.reader, self.workers, self.seconds):
+        given = decoded(utterances, "v", self.reader, self.workers, self.seconds, self.faces.note)
+        for utterance, faces in given:
             if isinstance(faces, Rejected):
                 yield faces
                 continue

@@ -1,7 +1,7 @@
 """How faces are looked for: what every encoder of faces is set by; and a look at a few, for the contact sheet."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,8 @@ class FaceSection(Section):
 class FaceSettings:
     """Faces a second, margin, detector and its file. `reader` makes a FaceReader of them, in any process.
 
+    Of the utterances in `wanted`, an encoder that has their faces keeps them in `found`, by id.
+
     Raises UserError for a detector that does not exist, or whose file does not.
     """
 
@@ -50,6 +52,13 @@ class FaceSettings:
             require_model(detector_file)
         self.rate, self.margin, self.detector, self.detector_file = rate, margin, detector, detector_file
         self.reader = partial(FaceReader, rate, margin, detector, detector_file)
+        self.wanted: frozenset[str] = frozenset()
+        self.found: dict[str, Faces | Failure] = {}
+
+    def note(self, id: str, faces: "Faces | Failure") -> None:
+        """Keep the faces of an utterance, if they are wanted."""
+        if id in self.wanted:
+            self.found[id] = faces
 
     def __str__(self) -> str:
         """What decides the crops. A detector's file is named by its content."""
@@ -91,12 +100,22 @@ def spread(utterances: Sequence[Utterance], count: int = UTTERANCES) -> list[Utt
 
 
 def see_faces(
-    utterances: Sequence[Utterance], reader: "Callable[[], FaceReader]", workers: int, seconds: float
+    utterances: Sequence[Utterance],
+    reader: "Callable[[], FaceReader]",
+    workers: int,
+    seconds: float,
+    found: "Mapping[str, Faces | Failure] | None" = None,
 ) -> list[SeenFaces]:
-    """Some faces of each utterance, as `reader` finds them in worker processes, each within `seconds`."""
-    groups = by_file(clip_of(utterance, "v") for utterance in utterances)
+    """Some faces of each utterance, as `reader` finds them in worker processes, each within `seconds`.
+
+    found: faces of some of them, by id, which are not sought again
+    """
+    known = dict(found or {})
+    missing = [utterance for utterance in utterances if utterance.id not in known]
+    groups = by_file(clip_of(utterance, "v") for utterance in missing)
     results = decode(reader, groups, workers, seconds)
-    return [_seen(utterance, faces) for utterance, faces in zip(utterances, results, strict=True)]
+    known |= {utterance.id: faces for utterance, faces in zip(missing, results, strict=True)}
+    return [_seen(utterance, known[utterance.id]) for utterance in utterances]
 
 
 def _seen(utterance: Utterance, faces: "Faces | Failure") -> SeenFaces:

@@ -8,6 +8,7 @@ import pytest
 from recordings import face, write_video
 
 from cmarr.analyses.faces import describe_faces, faces_section
+from cmarr.encoders.denseface import DensefaceRows
 from cmarr.encoders.faces import see_faces, spread
 from cmarr.media.faces import FaceReader
 from cmarr.media.faces_file import face_shares, few_faces, read_faces, write_faces
@@ -55,6 +56,21 @@ def seen(tmp_path):
         Utterance("u3", video=str(tmp_path / "c.mp4")),
     ]
     return see_faces(utterances, FaceReader, workers=1, seconds=60)
+
+
+def test_faces_that_an_encoder_has_found_are_not_sought_again(tmp_path, face_weights):
+    film = write_video(tmp_path / "a.mp4", [face(x=60 + i) for i in range(10)])
+    nobody = write_video(tmp_path / "b.mp4", [np.full((120, 160), 110, np.uint8)] * 4)
+    utterances = [Utterance("u0", video=film), Utterance("u1", video=nobody), Utterance("u2", video=film)]
+    encoder = DensefaceRows(DensefaceRows.Settings(weights=face_weights), device="cpu", workers=1)
+    encoder.faces.wanted = frozenset({"u0", "u1"})
+    list(encoder.encode(utterances))
+    assert encoder.faces.found.keys() == {"u0", "u1"}
+    found = see_faces(utterances[:2], None, workers=1, seconds=60, found=encoder.faces.found)
+    again = see_faces(utterances[:2], encoder.faces.reader, workers=1, seconds=60)
+    write_faces(tmp_path / "found.parquet", found)
+    write_faces(tmp_path / "again.parquet", again)
+    assert (tmp_path / "found.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
 def test_faces_are_seen_and_kept(tmp_path, seen):

@@ -106,9 +106,14 @@ class Portrait:
         turn = np.array(cv2.getRotationMatrix2D((CENTRE[0], CENTRE[1] + 110), e.roll, 1.0), np.float64)
         turn[:, 2] += 2 * np.array(e.shift) - 0.5  # so that pixel centres stay centres on the frame
         turn *= 0.5
-        small = cv2.warpAffine(canvas, turn, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE).astype(np.uint16)
-        colours, weight = small[..., :3], small[..., 3:]
-        return ((colours * weight + self.room * (255 - weight) + 127) // 255).astype(np.uint8)
+        small = cv2.warpAffine(canvas, turn, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+        weight = cv2.cvtColor(small[..., 3], cv2.COLOR_GRAY2RGB).astype(np.uint16)
+        mixed = small[..., :3] * weight
+        mixed += self.room * (255 - weight)
+        mixed += 128  # the nearest whole number to a 255th, without a division
+        mixed += mixed >> 8
+        mixed >>= 8
+        return np.asarray(mixed, np.uint8)
 
 
 def _room(colour: Colour) -> np.ndarray:
@@ -185,7 +190,7 @@ RELIEF = 84
 
 
 def _relief(looks: Looks) -> np.ndarray:
-    """Light and shadow of eye sockets and nose around the middle of the eyes, as a gain in 128ths."""
+    """Light and shadow of eye sockets and nose around the middle of the eyes, as a gain in 128ths; none of opacity."""
     flat = np.full((2 * RELIEF, 2 * RELIEF), 128, np.uint8)
     x = y = RELIEF
     for side in (-1, 1):
@@ -195,14 +200,19 @@ def _relief(looks: Looks) -> np.ndarray:
     flat[:] = cv2.GaussianBlur(flat, (0, 0), 4.5)
     for side in (-1, 1):
         _ellipse(flat, x + side * 8, y + 53, 4, 2.6, 62)  # type: ignore[arg-type]
-    return np.dstack([flat] * 3)
+    return np.dstack([flat] * 3 + [np.full_like(flat, 128)]).astype(np.uint16)
 
 
 def _emboss(image: np.ndarray, relief: np.ndarray, e: Expression) -> None:
     """Lay the relief of the face onto the head, moved by its turn."""
     top, left = round(CENTRE[1] - 14 - 6 * e.pitch) - RELIEF, round(CENTRE[0] + 7 * e.yaw) - RELIEF
-    region = image[top : top + 2 * RELIEF, left : left + 2 * RELIEF, :3]
-    region[:] = cv2.multiply(region, relief, scale=1 / 128)
+    region = image[top : top + 2 * RELIEF, left : left + 2 * RELIEF]
+    lit = region * relief
+    halves = (lit >> 7) & 1  # to even, as OpenCV rounds
+    lit += 63
+    lit += halves
+    lit >>= 7
+    region[:] = np.minimum(lit, 255)
 
 
 def _eyes(image: np.ndarray, looks: Looks, e: Expression) -> None:
