@@ -64,6 +64,8 @@ _NOTHING: dict[str, tuple[str, ...]] = {
 """Column -> what programs write into its cells where there is nothing."""
 LARGEST = 512 * 2**20
 """Bytes of a CSV table; of a million rows it has a fifth of this."""
+_DECIMAL = re.compile(r"^([+-]?\d+),(\d+)$")
+"""A number as most of Europe writes it."""
 _NOT_HERE = re.compile(
     r"(?P<address>[a-z][a-z0-9+.-]+://)|(?P<drive>[a-z]:[\\/])|(?P<share>\\\\)", re.IGNORECASE
 )
@@ -130,6 +132,8 @@ def _seen(column: str, cell: str, folder: Path) -> str:
     if holds_half(cell):
         return cell
     seen = readable(cell).strip()
+    if column in _NUMBERS:
+        return _DECIMAL.sub(r"\1.\2", seen)
     return cell if column == "text" and seen else seen
 
 

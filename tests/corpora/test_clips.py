@@ -109,6 +109,13 @@ def test_the_index_of_a_table_is_no_column(tmp_path):
     assert read(tmp_path, file="clips.parquet")[0][0].text == "one"
 
 
+def test_numbers_with_a_comma(tmp_path):
+    write(tmp_path, "id;text;start;end;score", "a;hello;0,25;1,5;-2,0", "b;hello;1,000,5;;")
+    (found,), (refused,) = read(tmp_path)
+    assert (found.start, found.end, found.score) == (0.25, 1.5, -2.0)
+    assert "start is '1,000,5', not a number" in refused.reason
+
+
 @pytest.mark.parametrize("first", ['"sep=;"', "sep=;;"])
 def test_excel_saves_its_first_line_again(tmp_path, first):
     write(tmp_path, first, "id;text", "a;hello")
