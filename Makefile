@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card starter ui lock clean
+.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card starter experiments site ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,13 @@ FERPLUS ?= ../shared/data/ferplus
 
 starter: env ## train the models that come with cmarr anew, on RAVDESS and FER+ (docs/own-clips.md)
 	@python -m starter.make --ravdess $(RAVDESS) --ferplus $(FERPLUS)
+
+# Without what every stage has read, and without the numbers of single conditions.
+experiments: env ## list the experiments: what was changed, and the mean over the six incomplete conditions
+	@dvc exp show --no-pager --only-changed --drop 'data/|metrics/|Created' --drop '.*\.(t|s|v|vt|sv|st|svt)$$|.*\.(WAR|Corr)\.'
+
+site: env ## build these pages, with a reference of the code, and show them (http://127.0.0.1:8000)
+	@NO_MKDOCS_2_WARNING=1 mkdocs serve -a 127.0.0.1:8000
 
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1

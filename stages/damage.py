@@ -3,7 +3,9 @@
 from typing import Any
 
 from cmarr.damage.kinds import KINDS
+from cmarr.damage.tables import LEVELS
 from cmarr.modalities import NAMES
+from cmarr.seals import write_json
 from stages.paths import Paths, corpus_root, media_root
 from stages.resume import unfinished
 from stages.stage import run
@@ -11,9 +13,10 @@ from stages.stage import run
 
 def main(dataset: str, kind: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(f"damage/{kind}")
-    paths.damaged(kind).mkdir(parents=True, exist_ok=True)
     if settings["levels"]:
         _extract(paths, kind, settings)
+    else:
+        write_json(paths.damaged(kind) / LEVELS, {"levels": []})
 
 
 def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from cmarr.device import choose_device
 from cmarr.evaluation.predicting import damaged_predictions, runs
 from cmarr.evaluation.predictions import NORMALISE, predictions_path, write_predictions
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
-from cmarr.evaluation.summary import long_table
+from cmarr.evaluation.summary import headline, long_table
 from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
@@ -45,9 +45,14 @@ def shown_in_training(settings: dict[str, Any], closed_form: bool) -> list[str]:
 def main(dataset: str, name: str) -> None:
     paths, settings = Paths(dataset), Paths(dataset).settings(f"evaluate/{name}")
     found = predicted(paths, settings, name)
-    scores = [paths.metrics / f"{name}.json", paths.metrics / f"{name}.csv"]
+    scores = [
+        paths.metrics / f"{name}.json",
+        paths.metrics / f"{name}.csv",
+        paths.metrics / name / "headline.json",
+    ]
     write_json(scores[0], found.summary)
     write_csv(scores[1], long_table(found.summary, method=name))
+    write_json(scores[2], {name: headline(found.summary, found.task)})
     for analysis in ANALYSES.values():
         scores += write_files(paths.metrics / name, analysis.measure(found))
     write_list(paths.metrics / name / f"{LIST}.evaluate", scores)

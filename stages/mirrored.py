@@ -66,6 +66,7 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
         metrics=_metrics(
             *(_json(path) for path in (paths.metrics / f"{name}.json", folder / "protocols.json"))
         ),
+        headline=_json(folder / "headline.json")[name],
         data_hash=data_hash,
         data_path=str(paths.features),
         folds=_folds(paths, name, cost["trainings"]),
@@ -99,6 +100,7 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
             "tables_sha256": digest(shown),  # a point of Figure 4 more is another report of the same scores
         },
         metrics={one.variant or one.method: one.metrics for one in results},
+        headline={one.variant or one.method: one.headline for one in results},
         data_hash=data_hash,
         data_path=str(paths.features),
         tables={

@@ -7,7 +7,7 @@ runs whenever the pipeline does, because any code may have changed; the files th
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cmarr.code_digest import Start, code_digest
 from cmarr.damage.kinds import KINDS
@@ -21,9 +21,6 @@ from cmarr.seals import read_json, write_json
 from cmarr.settings.grid import COLUMNS
 from stages.paths import Paths
 from stages.stage import located, run, use_plugins, work_folder
-
-if TYPE_CHECKING:
-    from cmarr.settings.schema import Settings
 
 ASIDE = ("run", "track")
 """Settings that no stage of the study depends on."""
@@ -53,7 +50,8 @@ def main(dataset: str) -> None:
     files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
         write_json(paths.data / "settings" / f"{name}.json", file)
-    write_shown(paths.metrics / "params.json", known["shown"])
+    write_shown(paths.metrics / "params.json", known["outstanding"])
+    write_shown(paths.metrics / "settings.json", known["shown"])
     collected = paths.metrics / "sensitivity.csv"
     if not collected.exists():  # of a corpus of one's own: the report depends on it, and git should keep it
         write_text(collected, ",".join(COLUMNS) + "\n")
@@ -62,11 +60,17 @@ def main(dataset: str) -> None:
 def _resolved(memory: Path) -> dict[str, Any]:
     """What params.yaml, the presets and the code make of each other, kept for `_remembered`."""
     # these import every method, and with them torch, which takes longer than all that this stage does
-    from cmarr.settings.load import load_settings
+    from cmarr.settings.load import load_settings, read_preset
     from cmarr.settings.resolve import resolve
+    from cmarr.settings.shown import outstanding, shown
 
     settings = load_settings("params.yaml", "presets", find=located)
-    known = {"resolved": resolve(settings), "shown": shown(settings), "plugins": list(settings.plugins)}
+    known = {
+        "resolved": resolve(settings),
+        "shown": shown(settings),
+        "outstanding": outstanding(settings, read_preset(settings.preset, "presets")),
+        "plugins": list(settings.plugins),
+    }
     encoders = settings.encoders.model_dump(mode="json")
     kept = {"encoders": encoders, "looked_for": looked_for(encoders, Path())}
     write_json(memory, known | kept | {"texts": _texts(), "code": _code()})
@@ -138,34 +142,6 @@ def _source(settings: Mapping[str, Any]) -> Start:
     if settings["source"] == "corpus":
         return start_of(READERS, settings["kind"])
     return start_of(ENCODERS, settings["encoder"])
-
-
-def shown(settings: "Settings") -> dict[str, Any]:
-    """params.yaml with the preset filled in, for `dvc params diff` and `dvc exp show`.
-
-    Of sections that each belong to a name, those of names that are used; no key whose value the machine decides.
-    """
-    whole = settings.model_dump(mode="json", by_alias=True)
-    used = {
-        "datasets": {settings.dataset, *settings.cross},
-        "ablations": set(settings.ablate),
-        "method": {*settings.methods, *(settings.ablations[name].method for name in settings.ablate)},
-        "encoders": {*NAMES.values(), *(whole["encoders"][modality] for modality in NAMES.values())},
-    }
-    if "all" not in settings.protocols:
-        used["protocol"] = {"seed", *settings.protocols}
-    for section, chosen in used.items():
-        whole[section] = {name: own for name, own in whole[section].items() if name in chosen}
-    return {key: value for key, value in _decided(whole).items() if key != "ray"}
-
-
-def _decided(tree: dict[str, Any]) -> dict[str, Any]:
-    """Without the keys that are `auto`."""
-    return {
-        key: _decided(value) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value != "auto"
-    }
 
 
 if __name__ == "__main__":

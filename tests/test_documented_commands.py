@@ -29,6 +29,8 @@ RUN_BY = {
     r"dvc exp (save -n|apply) first": "tests/pipeline/test_compare.py",
     r"dvc (repro settings|commit -f)": "tests/pipeline/test_code_of_stages.py",
     r"dvc queue start": "tests/pipeline/test_pipeline.py",
+    r"dvc (remote|push|pull|repro$|exp (push|pull|apply half))": "tests/pipeline/test_pipeline.py",
+    r"git (push|pull|add|commit)": "tests/pipeline/test_pipeline.py",
     r"CMARR_PLUGINS=.* python -m pytest .*-k average": "tests/training/test_add_a_method.py",
 }
 """Beginning of a command -> the test that runs it, or the same on other files."""

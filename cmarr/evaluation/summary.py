@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cmarr.evaluation.resampling import LEVEL, RESAMPLES, bootstrap, interval, over_seeds, seed_variance
-from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, score_rows, scores
+from cmarr.evaluation.scores import can_be_met, metrics_of, mixed_scores, primary, score_rows, scores
 from cmarr.evaluation.sufficient_statistics import (
     AVERAGES,
     SEVEN,
@@ -18,7 +18,7 @@ from cmarr.evaluation.sufficient_statistics import (
     sufficient_statistics,
 )
 from cmarr.masks.protocols import FIXED
-from cmarr.modalities import INCOMPLETE
+from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE
 from cmarr.task import Task
 
 DIGITS = 6
@@ -83,6 +83,25 @@ def summarise(
             out[metric][row] = cell | ({"covers": members} if row in axis.averages else {})
     out["meta"] = _meta(frame, sums, resamples)
     return out
+
+
+def headline(summary: Mapping[str, Any], task: Task) -> dict[str, dict[str, float]]:
+    """Of what `summarise` gives, the ten means to compare methods by: metric -> row -> fraction, to four digits.
+
+    Those of the first metric under the seven conditions and over the six incomplete ones; those of the one that it is
+    printed beside over the incomplete ones and under complete data. What has no number is left out.
+    """
+    first = primary(task)
+    beside = next(metric for metric in metrics_of(task) if metric != first)
+    rows = {first: ("avg6", *CONDITIONS), beside: ("avg6", COMPLETE)}
+    return {
+        metric: {
+            row: round(summary[metric][row]["mean"], 4)
+            for row in several
+            if summary[metric][row]["mean"] is not None
+        }
+        for metric, several in rows.items()
+    }
 
 
 def _meta(frame: pd.DataFrame, sums: SufficientStatistics, resamples: int) -> dict[str, Any]:

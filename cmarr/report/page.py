@@ -222,13 +222,15 @@ def render(page: Page) -> str:
 def write_page(folder: str | Path, page: Page) -> None:
     """Write `folder`/index.html, tables/<name>.csv, .md, .tex, figures/<name>.svg and the files of each section.
 
-    And a list of all of them with their digests.
+    plots/01-<name>.svg and so on are the figures in the order of the page, for whoever shows a folder. A list names all
+    files with their digests.
     """
     folder = Path(folder)
     for table in page.tables:
         table.write(folder / "tables")
-    for picture in page.pictures:
+    for number, picture in enumerate(page.pictures, start=1):
         picture.write(folder / "figures")
+        picture.write(folder / "plots", number)
     for section in page.sections:
         write_files(folder, section.files)
     write_text(folder / "index.html", render(page))

@@ -84,12 +84,13 @@ class Picture:
         """The caption, and where the drawings lie."""
         return f"{self.caption} ({', '.join(f'`figures/{panel.name}.svg`' for panel in self.panels)})\n"
 
-    def write(self, folder: str | Path) -> None:
-        """Write every panel as `folder`/<name>.svg."""
+    def write(self, folder: str | Path, number: int | None = None) -> None:
+        """Write every panel as `folder`/<name>.svg, or, with a number, as `folder`/<number>-<name>.svg."""
+        before = "" if number is None else f"{number:02}-"
         for name, drawn in self.files.items():
-            with atomic(Path(folder) / name) as temporary:
+            with atomic(Path(folder) / f"{before}{name}") as temporary:
                 temporary.write_bytes(drawn)
-        if self.png:
+        if self.png and number is None:
             for panel in self.panels:
                 save_figure(Path(folder) / f"{panel.name}.png", panel.figure)
 

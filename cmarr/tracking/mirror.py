@@ -26,9 +26,7 @@ from cmarr.tracking.results import (
     content_hash,
     costs,
     mean_curves,
-    numbers,
     params,
-    summary,
 )
 from cmarr.tracking.store import (
     HASH_TAG,
@@ -170,7 +168,7 @@ def log_result(client: "MlflowClient", store: Store, content_hash: str, result: 
             client,
             child,
             {"fold": str(fold.fold), "seed": str(fold.seed)},
-            {**numbers(fold.metrics), **costs(fold.cost)},
+            {**result.scores_of(fold), **costs(fold.cost)},
             fold.curves,
         )
         _log_artifacts(client, child, fold.tables, fold.figures)
@@ -179,7 +177,7 @@ def log_result(client: "MlflowClient", store: Store, content_hash: str, result: 
         client,
         parent,
         params(result.settings),
-        {**summary(result.metrics), **costs(result.cost)},
+        {**result.scores, **costs(result.cost)},
         mean_curves(result.folds),
     )
     _log_data(client, parent, result)
@@ -319,7 +317,7 @@ def scores_view(result: Results, tags: Mapping[str, str]) -> str:
         for name, value in result.settings.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     )
-    averages = [f"{metric}/{row}" for metric in result.metrics for row in AVERAGES]
-    averages = [name for name in summary(result.metrics) if name in averages]
+    names = (f"{metric}/{row}" for metric in result.metrics for row in AVERAGES)
+    averages = [name for name in names if name in result.scores]
     wanted = [f"params.`{name}`" for name in numbers] + [f"metrics.`{name}`" for name in averages]
     return json.dumps({"selectedColumns": list(dict.fromkeys([*known, *wanted]))})

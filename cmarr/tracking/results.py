@@ -55,6 +55,7 @@ class Results:
 
     settings:   resolved settings, nested as they are; they become params with dotted names
     metrics:    the summary over folds, {'UAR': {'st': {'mean', 'std', 'lo', 'hi', 'n'}}}
+    headline:   the few of them that are logged, {'UAR': {'st': mean}}, the rest stays in the tables; empty: all are
     data_hash:  hash of the data the result was computed from (MLflow keeps 36 characters of it)
     data_path:  where that data lies, as a person would look for it
     variant:    name of the ablation; empty for the whole method
@@ -74,6 +75,7 @@ class Results:
     data_hash: str
     data_path: str = ""
     variant: str = ""
+    headline: Mapping[str, Any] = field(default_factory=dict)
     folds: Sequence[FoldResult] = ()
     highlights: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +85,18 @@ class Results:
     files: Mapping[str, Path] = field(default_factory=dict)
     note: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What is logged as metrics, by name ('UAR/st')."""
+        if not self.headline:
+            return summary(self.metrics)
+        return numbers({"/".join(path): value for path, value in leaves(self.headline)})
+
+    def scores_of(self, fold: FoldResult) -> dict[str, float]:
+        """The same of one fold and seed."""
+        known = self.scores if self.headline else fold.metrics
+        return numbers({name: value for name, value in fold.metrics.items() if name in known})
 
     @property
     def name(self) -> str:

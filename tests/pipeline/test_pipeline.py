@@ -1,8 +1,10 @@
 """The real dvc.yaml on a small demo corpus, as a user runs it."""
 
 import contextlib
+import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -106,8 +108,35 @@ def test_the_working_copy_stays_clean(project):
 def test_plots_are_drawn(project):
     project.dvc("plots", "show", "-o", "dvc_plots")
     page = (project.root / "dvc_plots/index.html").read_text()
-    assert "confusion/svt.csv" in page
-    assert "learning.csv" in page
+    drawn = re.findall(r'src="([^"]*)"', page)
+    assert drawn[0].endswith("plots_01-results.svg") and any("confusion-cmarr-svt" in src for src in drawn)
+    assert all((project.root / "dvc_plots" / src).is_file() for src in drawn), "it needs a connection"
+    assert "<script src" not in page and "http-equiv" not in page
+
+
+def warnings(output: str) -> list[str]:
+    return [line for line in output.splitlines() if "WARNING" in line]
+
+
+WIDTH = {"COLUMNS": "120"}
+
+
+def readable(copy: Project) -> None:
+    """What DVC shows of two experiments, a person can read."""
+    (header, *_) = copy.dvc("exp", "show", "--csv").splitlines()
+    columns = next(csv.reader([header]))
+    assert len(columns) <= 120
+    assert len([name for name in columns if name.startswith("cmarr.")]) == 10
+    assert {"beta", "preset", "encoders.speech"} <= set(columns)
+    table = copy.run("make", "-o", "env", "experiments", more=WIDTH).stdout
+    assert all(len(line) <= 120 for line in table.splitlines()) and "…" not in table
+    (half,) = (line.split() for line in table.splitlines() if "[half]" in line)
+    assert "cmarr.UAR.avg6" in table and half[-1] == "0.5"
+    changed = copy.dvc("metrics", "diff").splitlines()
+    assert 2 <= len(changed) <= 40 and all(".cmarr." in f".{line.split()[1]}" for line in changed[1:])
+    assert max(map(len, changed)) <= 120
+    assert len(copy.dvc("metrics", "show")) < 3000
+    assert warnings(copy.dvc("status")) == []
 
 
 def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
@@ -117,7 +146,9 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     copy.run("git", "add", "-A")
     copy.run("git", "commit", "-q", "-m", "Run")
     before = len(runs(copy))
-    output = copy.dvc("exp", "run", "-S", "beta=0.5")
+    output = copy.dvc("exp", "run", "-n", "half", "-S", "beta=0.5")
+    assert warnings(output) == []
+    readable(copy)
     assert ran(output) == ["settings", "train@cmarr", "evaluate@cmarr", "report", "track"]
     told = json.loads(copy.dvc("params", "diff", "--json").splitlines()[-1])
     assert told == {"metrics/demo/params.json": {"beta": {"old": 0.1, "new": 0.5, "diff": 0.4}}}
@@ -127,7 +158,7 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     assert betas == {"0.1", "0.5"}
 
     # the same from the queue, in a temporary folder: the results appear in this repository's store
-    copy.dvc("exp", "run", "--queue", "-S", "beta=0.75")
+    copy.dvc("exp", "run", "--queue", "-n", "more", "-S", "beta=0.75")
     copy.dvc("queue", "start")
     deadline = time.monotonic() + PATIENCE
     while len(runs(copy)) < before + 2 * (1 + 3 + 1) and time.monotonic() < deadline:
@@ -135,6 +166,7 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     while {"Queued", "Running"} & set(copy.dvc("queue", "status").split()):  # DVC waits only 3 s for its lock
         time.sleep(2)
     assert len(runs(copy)) == before + 2 * (1 + 3 + 1)
+    assert warnings(copy.dvc("queue", "logs", "more")) == []
     with opened(copy) as database:
         places = {uri for (uri,) in database.execute("select artifact_uri from runs")}
     assert all(place.startswith((copy.root / "mlartifacts").as_uri()) for place in places)
@@ -143,6 +175,31 @@ def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):
     output = copy.dvc("exp", "run", "-S", "beta=auto")
     assert "train@cmarr" not in ran(output)
     assert len(runs(copy)) == before + 2 * (1 + 3 + 1)
+
+
+def test_a_study_is_given_to_others_by_a_remote(project, tmp_path):
+    """The commands of docs/sharing.md, with folders for the remotes of git and DVC."""
+    copy, clone = copy_of(project, tmp_path / "copy"), Project(tmp_path / "clone")
+    copy.run("git", "init", "-q", "--bare", str(tmp_path / "git"))
+    copy.run("git", "remote", "add", "origin", str(tmp_path / "git"))
+    copy.dvc("remote", "add", "--default", "team", str(tmp_path / "store"))
+    copy.run("git", "add", "dvc.lock", "params.yaml", ".dvc/config")
+    copy.run("git", "commit", "-q", "-m", "Study")
+    copy.dvc("exp", "save", "-n", "first")
+    copy.run("git", "push", "-q", "origin", "HEAD:main")
+    assert warnings(copy.dvc("push")) == []
+    copy.dvc("exp", "push", "origin", "first")
+
+    copy.run("git", "clone", "-q", "-b", "main", str(tmp_path / "git"), str(clone.root))
+    assert warnings(clone.dvc("pull")) == []
+    assert metrics(clone, "cmarr") == metrics(copy, "cmarr")
+    assert ran(clone.dvc("repro")) == ["settings", "track"] and len(runs(clone)) == len(runs(project))
+    assert "first" in clone.dvc("exp", "list", "--all-commits", "origin")
+    clone.dvc("exp", "pull", "origin", "first")
+    clone.dvc("exp", "apply", "first")
+    clone.dvc("exp", "branch", "first", "kept")
+    assert "kept" in clone.run("git", "branch").stdout
+    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):
