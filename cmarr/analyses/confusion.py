@@ -14,6 +14,7 @@ from cmarr.evaluation.scores import can_be_met, predicted
 from cmarr.evaluation.sufficient_statistics import gather
 from cmarr.evaluation.summary import Frames
 from cmarr.modalities import CONDITIONS, NAMES
+from cmarr.report.numbers import percent_text
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, PAPER, small_axes, style
@@ -107,7 +108,7 @@ def _matrix(axes: Axes, counts: np.ndarray, task: Task, *, name_rows: bool) -> N
             axes.text(
                 j,
                 i,
-                f"{100 * share[i, j]:.0f}",
+                percent_text(share[i, j]),
                 ha="center",
                 va="center",
                 fontsize=9 if k <= 5 else 7,
@@ -145,10 +146,6 @@ def _explain(axes: Axes) -> None:
     axes.text(0.0, 0.95, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=9, color=FAINT)
 
 
-OPEN = 3
-"""Methods up to which every one's matrices stand open; of more, the first one's do."""
-
-
 def confusion_section(study: Study) -> Section:
     """A fold a method. A regression has none, and says so."""
     title = "Who is taken for whom"
@@ -156,12 +153,9 @@ def confusion_section(study: Study) -> Section:
         return Section("confusion", title, missing="A score has no classes: nothing can be confused.")
     folds = [
         Folded(
-            method,
-            [confusion_picture(method, confusion_rows(frames, study.task), study.task)],
-            open=i == 0 or few,
+            method, [confusion_picture(method, confusion_rows(frames, study.task), study.task)], open=False
         )
-        for few in [len(study.frames) <= OPEN]
-        for i, (method, frames) in enumerate(study.frames.items())
+        for method, frames in study.frames.items()
     ]
     lead = (
         "A row is a true class, a column the answer; numbers are percent of the row, so that the diagonal holds the "
@@ -180,7 +174,7 @@ def confusion_picture(method: str, rows: pd.DataFrame, task: Task) -> Picture:
         counts = confusion_counts(part, task)
         name = " + ".join(NAMES[m] for m in condition)
         panels.append(Panel(f"confusion-{method}-{condition}", confusion_panel(counts, task), name))
-        told.append(f"{name} {100 * counts.trace() / counts.sum():.0f} %")
+        told.append(f"{name} {percent_text(counts.trace() / counts.sum())} %")
     missing = [c for c in CONDITIONS if c not in set(rows["condition"])]
     lacking = f" No utterance can meet {', '.join(missing)}." if missing else ""
     return Picture(

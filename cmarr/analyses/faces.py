@@ -8,6 +8,7 @@ from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
 from cmarr.extras import extra
 from cmarr.media.faces_file import FEW, NAME, SeenFaces, face_share, face_shares, few_faces, read_faces
+from cmarr.report.numbers import percent_text
 from cmarr.report.page import Section, Strip, Strips
 
 GAP = 2
@@ -34,7 +35,7 @@ def _shares(seen: Sequence[SeenFaces]) -> list[str]:
     lines = []
     for kind in ("session", "speaker"):
         if shares := face_shares(seen, kind):
-            told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+            told = ", ".join(f"{name} {percent_text(share)} %" for name, share in shares.items())
             lines.append(f"Frames of the sample that show a face, by {kind}: {told}.")
     if few := few_faces(seen):
         lines.append(
@@ -68,7 +69,7 @@ def describe_faces(seen: Sequence[SeenFaces]) -> str:
     """How often there is a face: 'a face in 38 of 40 utterances, in 87 % of all frames'."""
     having = [one for one in seen if len(one.patches)]
     share = face_share(seen)
-    told = "" if share is None else f", in {100 * share:.0f} % of all frames"
+    told = "" if share is None else f", in {percent_text(share)} % of all frames"
     return f"a face in {len(having)} of {len(seen)} utterances{told}"
 
 

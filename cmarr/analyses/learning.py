@@ -12,12 +12,12 @@ from cmarr.errors import many
 from cmarr.modalities import CONDITIONS
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
-from cmarr.report.style import COLOURS, FAINT, horizontal_grid, small_axes, style
+from cmarr.report.style import COLOURS, FAINT, horizontal_grid, looks, small_axes, style
 
 LOSS, VALIDATION, SELECTION = "loss/", "validation/", "validation/selection"
 
 
-def curves_figure(curves: pd.DataFrame, *, title: str, score: str = "UAR") -> Figure:
+def curves_figure(curves: pd.DataFrame, *, title: str, method: str = "", score: str = "UAR") -> Figure:
     """Losses above, validation below; thin lines are runs (fold and seed), the thick one their mean.
 
     Args:
@@ -26,6 +26,7 @@ def curves_figure(curves: pd.DataFrame, *, title: str, score: str = "UAR") -> Fi
         score: what the validation scores are ('UAR' or 'MAE').
     """
     losses = sorted({name for name in curves["name"] if name.startswith(LOSS)}, key=_loss_order)
+    colour = looks([method])[method].colour
     with style():
         columns = max(len(losses), 1)
         height = 2.3 * bool(losses) + 3.2
@@ -35,11 +36,11 @@ def curves_figure(curves: pd.DataFrame, *, title: str, score: str = "UAR") -> Fi
             halves = figure.add_gridspec(2, 1, height_ratios=[2.3, 3.2])
             above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
             for axes, name in zip(above.subplots(1, columns, squeeze=False)[0], losses, strict=True):
-                _runs(axes, curves[curves["name"] == name], COLOURS[0])
+                _runs(axes, curves[curves["name"] == name], colour)
                 axes.set_title(name.removeprefix(LOSS).replace("_", " "), fontsize=10)
         left, right = below.subplots(1, 2)
         chosen = curves[curves["name"] == SELECTION]
-        _runs(left, chosen, COLOURS[0], best=True)
+        _runs(left, chosen, colour, best=True)
         left.set_title("Selection score on validation data", fontsize=10)
         left.set_xlabel("epoch      (dot: the epoch kept)")
         _conditions(right, curves)
@@ -49,19 +50,22 @@ def curves_figure(curves: pd.DataFrame, *, title: str, score: str = "UAR") -> Fi
     return figure
 
 
-def curve_panels(curves: pd.DataFrame, *, score: str = "UAR") -> list[tuple[str, str, Figure]]:
+def curve_panels(
+    curves: pd.DataFrame, *, method: str = "", score: str = "UAR"
+) -> list[tuple[str, str, Figure]]:
     """The same as (name, heading, small figure): a loss each, the selection score, the conditions."""
     losses = sorted({name for name in curves["name"] if name.startswith(LOSS)}, key=_loss_order)
+    colour = looks([method])[method].colour
     out = []
     with style():
         for name in losses:
             figure, axes = small_axes()
-            _runs(axes, curves[curves["name"] == name], COLOURS[0])
+            _runs(axes, curves[curves["name"] == name], colour)
             plain = name.removeprefix(LOSS)
             heading = plain.replace("_", " ") if plain.endswith("norm") else f"loss {plain.replace('_', ' ')}"
             out.append((plain.replace("/", "-").replace("_", "-"), heading, figure))
         figure, axes = small_axes()
-        _runs(axes, curves[curves["name"] == SELECTION], COLOURS[0], best=True)
+        _runs(axes, curves[curves["name"] == SELECTION], colour, best=True)
         out.append(("selection", "selection score", figure))
         figure, axes = small_axes(right=0.36)
         _conditions(axes, curves)
@@ -157,7 +161,7 @@ def learning_section(study: Study) -> Section:
 
 def learning_picture(method: str, curves: pd.DataFrame, score: str) -> Picture:
     """Every loss, the selection score with the epochs kept, and the validation scores by condition."""
-    drawn = curve_panels(curves, score=score)
+    drawn = curve_panels(curves, method=method, score=score)
     last = int(curves["epoch"].max())
     losses = sum(name.startswith(LOSS) for name in set(curves["name"]))
     return Picture(
@@ -174,7 +178,9 @@ def of_method(run: Run) -> dict[str, Figure]:
     if run.curves["epoch"].max() <= 1:
         return {}
     score = "MAE" if run.task.regression else "UAR"
-    return {"curves": curves_figure(run.curves, title=f"Training of {run.name}", score=score)}
+    return {
+        "curves": curves_figure(run.curves, title=f"Training of {run.name}", method=run.name, score=score)
+    }
 
 
 ANALYSIS = Analysis(learning_section, method=of_method)

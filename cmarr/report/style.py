@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,29 @@ class Look:
     dashes: tuple[float, ...]
 
 
+KNOWN = (
+    *("cmarr", "masked", "linear", "late", "gaussian", "recovered", "anchored"),
+    *("gbdt", "mcur", "mmin", "if_mmin", "cif_mmin", "cra", "dicmor", "primd", "cmad"),
+    *("momke", "cyin", "imder", "gcnet"),
+)
+"""Methods with a look of their own, whatever they are drawn with; the first seven have a colour of their own."""
+
+
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Name -> its look, by its place among `names`; no two of the first 63 are alike."""
+    """Name -> its look: of a method in `KNOWN` always the same one, of any other name the first that is free.
+
+    No two of 63 are alike.
+
+    >>> looks(["gaussian", "cmarr"])["cmarr"] == looks(["cmarr"])["cmarr"]
+    True
+    """
+    names = list(names)
+    taken = {KNOWN.index(name) for name in names if name in KNOWN}
+    free = (place for place in count() if place not in taken)
+    places = {name: KNOWN.index(name) if name in KNOWN else next(free) for name in names}
     return {
         name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(names)
+        for name, i in places.items()
     }
 
 

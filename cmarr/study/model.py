@@ -96,7 +96,7 @@ class TrainedMethod:
         if curves["epoch"].max() <= 1:
             raise UserError(f"{self.name} is fitted in one step and has no learning curve")
         score = "MAE" if self.corpus.task.regression else "UAR"
-        return Plot(curves_figure(curves, title=f"Training of {self.name}", score=score))
+        return Plot(curves_figure(curves, title=f"Training of {self.name}", method=self.name, score=score))
 
     def __str__(self) -> str:
         scores = [outcome["best_score"] for outcome in self.outcomes]

@@ -30,6 +30,7 @@ function look(frame) {
   const before = colour();
   page.getElementById("theme").click();
   const after = colour();
+  frame.contentWindow.dispatchEvent(new Event("resize"));
   page.getElementById("theme").click();
   return {
     width: frame.clientWidth,
@@ -44,6 +45,10 @@ function look(frame) {
     images: [...page.querySelectorAll("img")].map((image) => image.naturalWidth),
     loose: [...page.querySelectorAll("a[href^='#']")].filter(missing).length,
     themes: [before, after],
+    tables: [...page.querySelectorAll(".scroll")].map((table) => ({
+      wide: table.scrollWidth > table.clientWidth + 1,
+      told: table.previousElementSibling.getBoundingClientRect().height > 0,
+    })),
     sticky: frame.contentWindow.getComputedStyle(page.querySelector("nav")).position,
   };
 }
@@ -99,6 +104,12 @@ def test_every_figure_is_there_and_shows_something(seen, page):
         assert width["empty"] == 0
         assert width["images"]
         assert min(width["images"]) > 0
+
+
+def test_a_table_that_goes_on_to_the_right_says_so_and_no_other(seen):
+    wide, narrow = (width["tables"] for width in seen[0])
+    assert all(table["told"] == table["wide"] for table in [*wide, *narrow])
+    assert any(table["wide"] for table in narrow) and not all(table["wide"] for table in wide)
 
 
 def test_every_anchor_resolves(seen):

@@ -8,8 +8,10 @@ from cmarr.analyses.learning import curves_figure
 from cmarr.analyses.results import results_figure
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.modalities import CONDITIONS
+from cmarr.plugins import METHODS, own_names
+from cmarr.report.numbers import percent_text
 from cmarr.report.picture import svg_bytes
-from cmarr.report.style import fit_fonts, save_figure
+from cmarr.report.style import KNOWN, fit_fonts, looks, save_figure
 from cmarr.task import Task
 
 
@@ -119,3 +121,30 @@ def test_labels_in_any_script_are_drawn_or_one_sentence_says_what_is_missing(tmp
     for record in caplog.records:
         assert "a.png: no font of this machine has" in record.message
         assert "р" not in record.message.split("has")[1].split(",")[0]  # Cyrillic is in the figures' own font
+
+
+def test_a_method_has_one_look_whoever_it_is_drawn_with():
+    every = looks(sorted(own_names(METHODS)))
+    assert every.keys() == set(KNOWN)
+    assert len(set(every.values())) == len(every)
+    for few in (["gaussian", "cmarr"], ["anchored"], ["late", "mine", "linear"]):
+        found = looks(few)
+        assert all(found[name] == every[name] for name in few if name in every)
+        assert len({look.colour for look in found.values()}) == len(few)
+    first = [looks([name])[name].colour for name in KNOWN[:7]]
+    assert len(set(first)) == 7
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        (1.0, 0, "100"),
+        (0.996, 0, "99"),
+        (0.994, 0, "99"),
+        (0.0, 0, "0"),
+        (0.99999, 2, "99.99"),
+        (0.5, 1, "50.0"),
+    ],
+)
+def test_all_of_it_is_said_of_all_of_it_alone(share, digits, text):
+    assert percent_text(share, digits) == text

@@ -71,6 +71,19 @@ def test_ids_are_unique_and_every_anchor_leads_to_one(read):
     assert set(re.findall(r"url\(#([^)]+)\)", page)) <= set(ids)
 
 
+def test_the_contents_name_no_section_that_is_empty(page, folder):
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    contents = re.findall(r'<li><a href="#([^"]+)">', text[: text.index("</nav>")])
+    assert contents == [section.id for section in page.sections if not section.missing]
+
+
+def test_confusions_are_folded_away(folder):
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    part = text[text.index('<section id="confusion">') :]
+    folds = re.findall(r"<details[^>]*>", part[: part.index("</section>")])
+    assert folds and not [fold for fold in folds if "open" in fold]
+
+
 def test_every_file_that_is_linked_lies_beside_the_page(folder, read):
     files = {a["href"] for a in read.every("a")} - {a["href"] for a in read.every("a") if a["href"][0] == "#"}
     assert len(files) > 30

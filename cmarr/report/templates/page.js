@@ -28,6 +28,17 @@
   });
   show();
 
+  function measure() {
+    document.querySelectorAll(".scroll").forEach(function (table) {
+      table.previousElementSibling.hidden = table.scrollWidth <= table.clientWidth + 1;
+    });
+  }
+  measure();
+  window.addEventListener("resize", measure);
+  document.querySelectorAll("details").forEach(function (fold) {
+    fold.addEventListener("toggle", measure); // what is folded away has no width
+  });
+
   var contents = document.querySelector("nav details");
   if (window.matchMedia("(max-width: 70rem)").matches) contents.open = false;
   var links = {};
