@@ -47,11 +47,16 @@ class MoMKE(nn.Module):
 
     published_training: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-5}
 
+    @staticmethod
+    def reads_dialogues(settings: Settings) -> bool:
+        """Whether it does, as set."""
+        return settings.sequence == "dialogue"
+
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities = task, modalities_of(dims)
         d, dropout = settings.d, settings.dropout
-        self.in_dialogues = settings.sequence == "dialogue"
+        self.in_dialogues = self.reads_dialogues(settings)
         length = 1 if self.in_dialogues else settings.length
         self.projections = nn.ModuleDict({m: Projection(dims[m], d, length) for m in self.modalities})
         self.experts = nn.ModuleDict(

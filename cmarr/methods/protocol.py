@@ -54,7 +54,8 @@ class Method(Protocol):
         published_ablations: the paper's table of its ablations, a name of `cmarr.report.published.ABLATIONS`
         Settings.idle():    an `Idle` for each switch that would do nothing, set as they are
 
-        in_dialogues:       True of a method that reads the other utterances of a dialogue (`Batch.dialogues`)
+        in_dialogues:       True of a method that reads the other utterances of a dialogue (`Batch.dialogues`); where
+                            its settings decide, of the object alone, and reads_dialogues(settings) says it of the class
         hidden_losses:      names of the losses that look at what is hidden; without it, none
 
     A method never sees what is hidden: `cmarr.methods.asking` takes it away before, and to a method a hidden modality

@@ -236,6 +236,12 @@ def describe_selection(settings: Mapping[str, Any], task: Task) -> str:
             f" Fitted in one step, on training and validation data together: {', '.join(closed)}; how strong the "
             "penalty is, and how sure the answer, is chosen on speakers that are left out in turn."
         )
+    declared = settings.get("declared", {})
+    if reads := [name for name in settings["methods"] if declared.get(name, {}).get("in_dialogues")]:
+        sentence += (
+            f" **Whole dialogues are read by {', '.join(reads)}**: the utterances around one as well, of which the "
+            "other methods see nothing; a difference between the two kinds is also one of what they are told."
+        )
     return sentence
 
 

@@ -351,7 +351,15 @@ def _declared(settings: Settings) -> dict[str, dict[str, Any]]:
                 list(pair) for pair in objective(name).items()
             ],  # in its order, which a section would lose
         }
+        if _in_dialogues(made, own_settings(settings, name)):
+            found[name]["in_dialogues"] = True
     return found
+
+
+def _in_dialogues(made: Any, own: Any) -> bool:
+    """Whether a method reads dialogues, set as it is."""
+    asked = getattr(made, "reads_dialogues", None)
+    return bool(asked(own) if asked else getattr(made, "in_dialogues", False))
 
 
 def _recovery(settings: Settings) -> list[str]:

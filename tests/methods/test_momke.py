@@ -42,6 +42,13 @@ def test_an_expert_learns_from_its_own_modality_by_itself(small):
     assert {f"experts.{m}" for m in "svt"} <= gradients(losses["cls"], method)
 
 
+def test_its_settings_say_whether_it_reads_dialogues(small):
+    for sequence in ("frames", "dialogue"):
+        method = small.method("momke", sequence=sequence)
+        reads = type(method).reads_dialogues(type(method).Settings(sequence=sequence))
+        assert method.in_dialogues == reads == (sequence == "dialogue")
+
+
 def test_the_experts_come_first_and_their_stage_chooses_nothing(small):
     first, second = small.method("momke").stages()
     assert first.losses == ("expert_s", "expert_v", "expert_t")

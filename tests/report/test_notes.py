@@ -7,7 +7,14 @@ from cmarr.analyses.summary import trained, winner_sentence
 from cmarr.errors import listed, many
 from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.summary import summarise
-from cmarr.report.notes import describe_scarcity, footnotes, nothing_can_be_shown, results_markdown, verdicts
+from cmarr.report.notes import (
+    describe_scarcity,
+    describe_selection,
+    footnotes,
+    nothing_can_be_shown,
+    results_markdown,
+    verdicts,
+)
 from cmarr.task import Task
 from tests.report.studies import predictions
 
@@ -41,6 +48,14 @@ def test_what_was_held_back_in_training_stands_beside_the_scores():
     told = describe_scarcity(settings | {"made_by": {"a": few, "b": few}})
     assert "**Few labels**: 15 % of the training" in told and "**Holes in training**: 30 %" in told
     assert "their label (b)." in describe_scarcity(settings | {"made_by": {"a": usual, "b": few}})
+
+
+def test_who_reads_whole_dialogues_is_told(emotions):
+    settings = {"methods": ["gcnet", "masked"], "selection": "mean7", "selection_folds": 1, "refit": False}
+    usual = describe_selection(settings | {"declared": {"gcnet": {}, "masked": {}}}, emotions)
+    told = describe_selection(settings | {"declared": {"gcnet": {"in_dialogues": True}}}, emotions)
+    assert "dialogues" not in usual
+    assert "**Whole dialogues are read by gcnet**" in told.removeprefix(usual)
 
 
 def test_twenty_clusters_need_no_warning_and_a_lone_method_no_bold(make_summary, emotions):
