@@ -2,8 +2,6 @@
 import { drawCourse } from "./course.js";
 
 const at = (id) => document.getElementById(id);
-export const WORDS = { speech: "voice", video: "face", text: "words" };
-
 export function make(kind, className, text) {
   const element = document.createElement(kind);
   if (className) element.className = className;
@@ -14,9 +12,9 @@ export function make(kind, className, text) {
 // 0 % and 100 % only where it is that.
 function percent(share) {
   const whole = Math.round(100 * share);
-  if (whole === 0 && share > 0) return "< 1 %";
-  if (whole === 100 && share < 1) return "> 99 %";
-  return `${whole} %`;
+  if (whole === 0 && share > 0) return "<\u00a01\u00a0%";
+  if (whole === 100 && share < 1) return ">\u00a099\u00a0%";
+  return `${whole}\u00a0%`;
 }
 
 // What is seen of a prediction while some modalities are hidden.
@@ -55,15 +53,15 @@ function bars(prediction, whole, classes) {
   at("bars").replaceChildren(...rows);
 }
 
-function change(prediction, whole, hidden) {
+function change(prediction, whole, hidden, order) {
   if (!hidden.size) return "";
-  const names = [...hidden].map((m) => WORDS[m]).join(" and ");
-  if (whole.winner === null) return `Without the ${names}: ${prediction.score.toFixed(2)} instead of ${whole.score.toFixed(2)}.`;
+  const names = order.filter((m) => hidden.has(m)).join(" and ");
+  if (whole.winner === null) return `Without ${names}: ${prediction.score.toFixed(2)} instead of ${whole.score.toFixed(2)}.`;
   const now = prediction.probabilities[prediction.winner];
   if (prediction.winner !== whole.winner) {
-    return `Without the ${names} it would be ${prediction.winner} (${percent(now)}) instead of ${whole.winner} (${percent(whole.probabilities[whole.winner])}).`;
+    return `Without ${names} it would be ${prediction.winner} (${percent(now)}) instead of ${whole.winner} (${percent(whole.probabilities[whole.winner])}).`;
   }
-  return `Without the ${names} it stays ${whole.winner}: ${percent(now)} instead of ${percent(whole.probabilities[whole.winner])}.`;
+  return `Without ${names} it stays ${whole.winner}: ${percent(now)} instead of ${percent(whole.probabilities[whole.winner])}.`;
 }
 
 function switches(answer, hidden, order, redraw) {
@@ -71,7 +69,7 @@ function switches(answer, hidden, order, redraw) {
   const rows = order.map((modality) => {
     const row = make("div", "modality");
     const there = used.includes(modality);
-    const label = make("strong", "", WORDS[modality]);
+    const label = make("strong", "", modality);
     label.id = `m-${modality}`;
     const reason = recovered.includes(modality) ? "not there; reconstructed from the rest" : missing[modality];
     row.append(label);
@@ -124,7 +122,7 @@ export function showAnswer(answer, model, player) {
     bars(prediction, answer.prediction, model.classes);
     at("bars").hidden = !model.classes.length;
     switches(answer, hidden, order, redraw);
-    at("change").textContent = change(prediction, answer.prediction, hidden);
+    at("change").textContent = change(prediction, answer.prediction, hidden, order);
     doubt(answer, prediction, answer.prediction);
     const course = answer.windows.map((seen) => {
       const rest = new Set([...hidden].filter((m) => seen.prediction.used.includes(m)));
@@ -136,8 +134,9 @@ export function showAnswer(answer, model, player) {
     at("timeless").hidden = !timeless;
     if (course.length) drawCourse(course, model, player);
   };
-  redraw();
-  at("json").textContent = JSON.stringify(answer, null, 1);
   at("nothing").hidden = true;
   at("told").hidden = false;
+  redraw();
+  window.onresize = redraw;
+  at("json").textContent = JSON.stringify(answer, null, 1);
 }

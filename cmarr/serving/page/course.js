@@ -1,9 +1,10 @@
 // Probabilities, or the score, over the windows of a recording, and what each window was read from.
-import { make, WORDS } from "./answer.js";
+import { make } from "./answer.js";
 
 const at = (id) => document.getElementById(id);
 const SPACE = "http://www.w3.org/2000/svg";
-const WIDE = 640, HIGH = 220, LEFT = 48, RIGHT = 8, TOP = 8, ROW = 14;
+const HIGH = 220, LEFT = 52, RIGHT = 8, TOP = 8, ROW = 14;
+let wide = 640;
 
 function draw(kind, attributes, text) {
   const element = document.createElementNS(SPACE, kind);
@@ -16,14 +17,15 @@ const middle = (window) => ((window.start ?? 0) + (window.end ?? 0)) / 2;
 const value = (window, name) => (window.refused !== null ? null : name === null ? window.score : window.probabilities[name]);
 
 export function drawCourse(windows, model, player) {
+  wide = Math.max(at("chart").clientWidth, 240); // a unit is a pixel, and text as large as elsewhere
   const names = model.classes.length ? model.classes : [null];
   const last = Math.max(...windows.map((window) => window.end));
   const values = windows.flatMap((window) => names.map((name) => value(window, name))).filter((v) => v !== null);
   const [low, high] = model.classes.length ? [0, 1] : [Math.min(...values), Math.max(...values) + 1e-9];
-  const x = (seconds) => LEFT + (WIDE - LEFT - RIGHT) * seconds / last;
+  const x = (seconds) => LEFT + (wide - LEFT - RIGHT) * seconds / last;
   const y = (share) => TOP + (HIGH - TOP) * (1 - (share - low) / (high - low));
   const height = HIGH + 26 + ROW * model.modalities.length;
-  const picture = draw("svg", { viewBox: `0 0 ${WIDE} ${height}`, role: "img", "aria-label": summary(windows, names) });
+  const picture = draw("svg", { viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": summary(windows, names) });
   grid(picture, x, y, low, high, last, model);
   names.forEach((name, number) => curve(picture, windows, name, number, x, y));
   strips(picture, windows, model.modalities, x);
@@ -35,7 +37,7 @@ export function drawCourse(windows, model, player) {
   };
   picture.addEventListener("click", (event) => {
     const box = picture.getBoundingClientRect();
-    const seconds = ((event.clientX - box.left) / box.width * WIDE - LEFT) / (WIDE - LEFT - RIGHT) * last;
+    const seconds = ((event.clientX - box.left) / box.width * wide - LEFT) / (wide - LEFT - RIGHT) * last;
     player.currentTime = Math.min(Math.max(seconds, 0), last);
   });
   at("chart").replaceChildren(...(model.classes.length ? [legend(names)] : []), picture);
@@ -52,11 +54,11 @@ function summary(windows, names) {
 function grid(picture, x, y, low, high, last, model) {
   for (const part of [0, 0.5, 1]) {
     const level = low + (high - low) * part;
-    picture.append(draw("line", { class: "grid", x1: LEFT, x2: WIDE - RIGHT, y1: y(level), y2: y(level) }));
+    picture.append(draw("line", { class: "grid", x1: LEFT, x2: wide - RIGHT, y1: y(level), y2: y(level) }));
     const told = model.classes.length ? `${100 * part} %` : level.toFixed(1);
     picture.append(draw("text", { x: LEFT - 6, y: y(level) + 4, "text-anchor": "end" }, told));
   }
-  const step = [1, 2, 5, 10, 20, 30, 60, 120].find((seconds) => last / seconds <= 8) ?? 300;
+  const step = [1, 2, 5, 10, 20, 30, 60, 120].find((seconds) => last / seconds <= wide / 70) ?? 300;
   for (let second = 0; second <= last; second += step) {
     picture.append(draw("text", { x: x(second), y: HIGH + 16, "text-anchor": "middle" }, `${second} s`));
   }
@@ -78,7 +80,7 @@ function curve(picture, windows, name, number, x, y) {
 function strips(picture, windows, modalities, x) {
   modalities.forEach((modality, row) => {
     const top = HIGH + 24 + ROW * row;
-    picture.append(draw("text", { x: LEFT - 6, y: top + 9, "text-anchor": "end" }, WORDS[modality]));
+    picture.append(draw("text", { x: LEFT - 6, y: top + 9, "text-anchor": "end" }, modality));
     windows.forEach((window, i) => {
       const end = i + 1 < windows.length ? windows[i + 1].start : window.end;
       const place = { x: x(window.start), width: Math.max(x(end) - x(window.start) - 1, 1), y: top, height: ROW - 4 };

@@ -39,7 +39,8 @@ function present() {
     player.className = sound ? "sound" : "";
     player.controls = true;
     player.muted = false;
-    at("name").textContent = `${clip.media.name || "Your recording"}, ${megabytes(clip.media.size)}`;
+    const beside = clip.captions ? `, with ${clip.captions.name}` : "";
+    at("name").textContent = `${clip.media.name || "Your recording"}, ${megabytes(clip.media.size)}${beside}`;
   }
   if (!there) at("clock").textContent = "";
 }
@@ -73,6 +74,7 @@ async function takeFiles(files) {
   for (const file of files) {
     if (CAPTIONS.test(file.name)) {
       clip.captions = file;
+      present();
       say(`${file.name} is taken as the transcript.`);
     } else if (/\.txt$/i.test(file.name)) {
       at("text").value = await file.text();
