@@ -272,7 +272,13 @@ def _answers(project: Path, revision: str, dataset: str, methods: list[str]) -> 
             raise RuntimeError(done.stderr)
         if done.returncode:
             raise UserError(done.stderr.strip().splitlines()[-1])
-        return {path.name: read_folder(path) for path in sorted(folder.iterdir())}
+        try:
+            return {path.name: read_folder(path) for path in sorted(folder.iterdir())}
+        except NotWhole as error:  # of a copy
+            held = str(project / "data" / dataset / "predictions")
+            place = str(error.path).replace(str(folder), held) if revision == "workspace" else error.path
+            told = str(error).replace(str(folder), held if revision == "workspace" else f"{revision}:{held}")
+            raise NotWhole(place, told) from None
 
 
 @app.command()

@@ -13,10 +13,14 @@ SEALED = (".parquet", ".safetensors", ".json", ".state")
 """Endings of files that hold a seal of their own, where no list names them."""
 
 _OF_A_PROJECT = ("data", "metrics", ".cmarr/unfinished", ".cmarr/settings", ".cmarr/times")
+_UNPACKED = "unpacked"
+"""Folder of features that memory does not hold: files without an ending."""
+
 _COSTS = ("cost.json", "pretrain.json")
 """What of metrics/ holds its own seal: a list with their digests would change whenever a training took longer."""
 
-_CORPUS, _INVENTORY = "corpus", "inventory.json"
+_INVENTORY = "inventory.json"
+"""File of a folder `corpus` that is sealed; what lies around and below it is the corpus' own."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,15 @@ def _below(folder: Path) -> Iterator[Verdict]:
 
 def _is_ours(path: Path, folder: Path) -> bool:
     """Whether a file that no list names must have a seal: not media of a corpus, nor what people read or write."""
-    parts = path.relative_to(folder).parts
     if is_left_over(path):
         return False
     if folder.name == "metrics":
         return path.name in _COSTS
     if any((path.parent / name).is_file() for name in (LIST, "MLmodel")):  # an exported folder
         return path.suffix == ".safetensors"
-    return _CORPUS not in parts[:-1] or path.name == _INVENTORY
+    above = [path.parent, *path.parent.parents]
+    inside = above[: above.index(folder) + 1]
+    return path.name == _INVENTORY or not any((place / _INVENTORY).is_file() for place in inside)
 
 
 def _as_listed(path: Path, digest: str, again: str) -> None:

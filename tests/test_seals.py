@@ -330,10 +330,11 @@ def test_verify_names_what_is_not_whole(tmp_path):
     for place, kind in itertools.product([root / "data/tiny"], ("manifest", "folds", "predictions", "model")):
         make(kind, place)
     (root / "data/tiny/corpus/own.json").write_text("{}")  # the corpus' own
+    write_json(root / "data/tiny/corpus/inventory.json", {"files": 1})
     scores = root / "metrics/tiny/linear.json"
     scores.write_text("{}")
     write_list(root / f"metrics/tiny/linear/{LIST}.evaluate", [scores])
-    assert [verdict.fault for verdict in verify([root])] == [""] * 5
+    assert [verdict.fault for verdict in verify([root])] == [""] * 6
     scores.write_text("{} ")
     damaged = root / "data/tiny/folds.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])

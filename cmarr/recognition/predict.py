@@ -92,7 +92,7 @@ def run(request: Request, recognizer: Recognizer, out: TextIO, note: Callable[[s
     except BrokenPipeError:
         raise  # whoever reads the predictions has read enough
     except OSError as error:
-        place = error.filename2 or error.filename or request.output or request.picture
+        place = error.filename2 or error.filename or request.output or request.picture or "standard output"
         raise UserError(f"{place} cannot be written ({error.strerror}); name another file") from None
     return sum(isinstance(result, Refusal) for result in results)
 

@@ -17,7 +17,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.data.scarcity import scarce
 from cmarr.data.store import Store
 from cmarr.encoders.trainable import Trainable, from_checkpoint, learning
-from cmarr.errors import UserError
+from cmarr.errors import NotWhole, UserError
 from cmarr.features.shards import load_features
 from cmarr.folds.files import Fold, read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
@@ -89,6 +89,8 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     try:
         again = job.train["refit"] or job.train["selection_folds"] > 1 or _learns_from_both(job)
         start, outcome = _refitted(job, tick) if again else _selected(job, tick)
+    except NotWhole:  # has nothing to do with the method
+        raise
     except UserError as error:
         raise UserError(f"method {job.method}, fold {job.fold}, seed {job.seed}: {error}") from None
     outcome |= {
