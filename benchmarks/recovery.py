@@ -31,7 +31,7 @@ from cmarr.data.store import Store
 from cmarr.methods.inference import split_logits
 from cmarr.methods.registry import build_method
 from cmarr.modalities import CONDITIONS, MODALITIES
-from cmarr.report.style import COLOURS, MARKERS, horizontal_grid, save_figure, style
+from cmarr.report.style import horizontal_grid, looks, save_figure, style
 from cmarr.task import Task
 from cmarr.training.loop import fit
 
@@ -173,13 +173,18 @@ def figure(found: pd.DataFrame, centre: dict[str, float]) -> Figure:
             for axes, group in zip(row, groups, strict=True):
                 horizontal_grid(axes)
                 axes.axhline(0, color="black", linewidth=0.8)
-                for k, (method, colour, marker) in enumerate(
-                    zip(list(METHODS)[1:], COLOURS, MARKERS, strict=False)
-                ):
+                for k, (method, look) in enumerate(looks(list(METHODS)[1:]).items()):
                     part = here[here["method"] == method].groupby(axis)[group]
                     x = [values.index(v) + 0.1 * (k - 1) for v in part.groups]
-                    axes.vlines(x, 100 * part.min(), 100 * part.max(), color=colour, alpha=0.4)
-                    axes.plot(x, 100 * part.mean(), color=colour, marker=marker, markersize=5, label=method)
+                    axes.vlines(x, 100 * part.min(), 100 * part.max(), color=look.colour, alpha=0.4)
+                    axes.plot(
+                        x,
+                        100 * part.mean(),
+                        color=look.colour,
+                        marker=look.marker,
+                        markersize=5,
+                        label=method,
+                    )
                 axes.set_xticks(range(len(values)), [f"{v:g}" for v in values])
                 axes.set_xlim(-0.4, len(values) - 0.6)
                 axes.set_xlabel(TITLES[axis])

@@ -59,3 +59,13 @@ def many(count: int, noun: str, plural: str = "") -> str:
 def listed(words: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def percent_text(share: float, digits: int = 0) -> str:
+    """A share in percent; what is less than all of it is never rounded up to 100.
+
+    >>> percent_text(0.5), percent_text(0.9999), percent_text(0.99999, 2), percent_text(1.0)
+    ('50', '99', '99.99', '100')
+    """
+    text = f"{100 * share:.{digits}f}"
+    return text if share >= 1 or float(text) < 100 else f"{100 - 10**-digits:.{digits}f}"

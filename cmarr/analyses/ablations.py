@@ -8,6 +8,7 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study, read_cost, training_time
+from cmarr.errors import percent_text
 from cmarr.evaluation.comparison import MODELS, compare_pairs
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
@@ -84,7 +85,7 @@ def times_frame(times: Mapping[str, float]) -> pd.DataFrame:
     whole = times[FULL]
     return pd.DataFrame(
         [
-            {"variant": label, "training, core-s": f"{own:.1f}", "share, %": f"{100 * own / whole:.0f}"}
+            {"variant": label, "training, core-s": f"{own:.1f}", "share, %": percent_text(own / whole)}
             for label, own in times.items()
         ]
     )

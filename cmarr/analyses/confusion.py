@@ -10,11 +10,11 @@ from sklearn.metrics import confusion_matrix
 
 from cmarr.analyses.analysis import Analysis, Evaluated, Run
 from cmarr.analyses.study import Study
+from cmarr.errors import percent_text
 from cmarr.evaluation.scores import can_be_met, predicted
 from cmarr.evaluation.sufficient_statistics import gather
 from cmarr.evaluation.summary import Frames
 from cmarr.modalities import CONDITIONS, NAMES
-from cmarr.report.numbers import percent_text
 from cmarr.report.page import Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, PAPER, small_axes, style

@@ -9,7 +9,7 @@ from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.statistics import corpus_table, durations, printed
-from cmarr.errors import many
+from cmarr.errors import many, percent_text
 from cmarr.folds.files import ROLES, Fold
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.report.page import Points, Section
@@ -76,7 +76,9 @@ def folds_frame(folds: Sequence[Fold], available: Mapping[str, Collection[str]])
         row |= {role: len(getattr(fold, role)) for role in ROLES}
         for m in MODALITIES:
             lacking = sum(i not in known.get(m, ()) for i in fold.test)
-            row[f"test without {NAMES[m]}"] = f"{100 * lacking / len(fold.test):.1f} %" if fold.test else "-"
+            row[f"test without {NAMES[m]}"] = (
+                f"{percent_text(lacking / len(fold.test), 1)} %" if fold.test else "-"
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.results import results_frame
 from cmarr.analyses.study import Study, deterministic
-from cmarr.errors import many
+from cmarr.errors import many, percent_text
 from cmarr.evaluation.comparison import MODELS, compare_all
 from cmarr.evaluation.resampling import mean_interval
 from cmarr.evaluation.summary import summarise
@@ -157,7 +157,7 @@ def consistency_frame(measured: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = {"model": model, "corpus": corpus}
         for condition in INCOMPLETE:
             cells = table[table["condition"] == condition].set_index("measure")["mean"]
-            texts = [f"{100 * cells['agrees']:.1f}"] if "agrees" in cells else []
+            texts = [percent_text(cells["agrees"], 1)] if "agrees" in cells else []
             texts += [f"{cells['cosine']:.2f}"] if "cosine" in cells else []
             row[condition] = " / ".join(texts) or NOTHING
         rows.append(row)

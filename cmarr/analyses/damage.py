@@ -24,7 +24,7 @@ from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
 from cmarr.damage.kinds import KINDS
 from cmarr.damage.tables import read_levels
-from cmarr.errors import many
+from cmarr.errors import many, percent_text
 from cmarr.evaluation.comparison import MODELS, compare_pairs
 from cmarr.evaluation.predictions import columns
 from cmarr.evaluation.resampling import RESAMPLES
@@ -385,7 +385,9 @@ def level_frame(kind: str, finding: Finding, realised: Mapping[float, float], ta
     metric, levels = primary(task), finding.policies.levels
     columns: dict[str, list[str]] = {"level": [level_text(kind, x) for x in levels]}
     if realised:
-        columns["measured"] = [f"{100 * realised[x]:.1f} %" if x in realised else NOTHING for x in levels]
+        columns["measured"] = [
+            f"{percent_text(realised[x], 1)} %" if x in realised else NOTHING for x in levels
+        ]
     for name, scores in finding.scores.items():
         columns[WORDS[name]] = [score_text(metric, scores[metric][x]) for x in levels]
     if ("use", "hide") in finding.differences:
@@ -394,7 +396,7 @@ def level_frame(kind: str, finding: Finding, realised: Mapping[float, float], ta
     for name, hidden in finding.policies.hidden.items():
         if name != "hide" and any(hidden.values()):
             columns["gone" if name == "use" else f"hidden by {name}"] = [
-                f"{100 * hidden[x]:.0f} %" for x in levels
+                f"{percent_text(hidden[x])} %" for x in levels
             ]
     return pd.DataFrame(columns)
 

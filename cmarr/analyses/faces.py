@@ -6,9 +6,9 @@ import numpy as np
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
+from cmarr.errors import percent_text
 from cmarr.extras import extra
 from cmarr.media.faces_file import FEW, NAME, SeenFaces, face_share, face_shares, few_faces, read_faces
-from cmarr.report.numbers import percent_text
 from cmarr.report.page import Section, Strip, Strips
 
 GAP = 2

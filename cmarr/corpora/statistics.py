@@ -7,6 +7,7 @@ import pandas as pd
 
 from cmarr.corpora.headers import Header, is_media, read_headers
 from cmarr.corpora.labels import SENTIMENTS, sentiment
+from cmarr.errors import percent_text
 from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.utterance import Utterance
@@ -101,7 +102,7 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
     out["hours"] = [_hours(row) for _, row in table.iterrows()]
     for m in MODALITIES:
         shares = table[f"absent_{m}"]
-        out[f"no {NAMES[m]}"] = ["-" if pd.isna(value) else f"{100 * value:.1f} %" for value in shares]
+        out[f"no {NAMES[m]}"] = ["-" if pd.isna(value) else f"{percent_text(value, 1)} %" for value in shares]
     return out
 
 

@@ -12,6 +12,7 @@ from itertools import permutations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from cmarr.errors import percent_text
 from cmarr.extras import extra
 from cmarr.features.shards import FeatureTable
 from cmarr.media.mtcnn import Mtcnn
@@ -107,11 +108,13 @@ def describe(fairness: Fairness) -> str:
         lines.append(
             f"  {NAMES[key[0]]:>6} -> {NAMES[key[1]]:<7}{value:5.2f} on {number} components ({whole:.2f})"
         )
-    absent = ", ".join(f"{NAMES[m]} {100 * share:.1f} %" for m, share in fairness.absent.items())
+    absent = ", ".join(f"{NAMES[m]} {percent_text(share, 1)} %" for m, share in fairness.absent.items())
     lines.append(f"Absent: {absent}")
     lines.append("Classes: " + ", ".join(f"{name} {count}" for name, count in fairness.classes.items()))
     if fairness.face_rate is not None:
-        lines.append(f"Frames in which the face detector finds a face: {100 * fairness.face_rate:.1f} %")
+        lines.append(
+            f"Frames in which the face detector finds a face: {percent_text(fairness.face_rate, 1)} %"
+        )
     return "\n".join(lines)
 
 

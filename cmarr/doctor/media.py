@@ -9,7 +9,7 @@ from cmarr.corpora.headers import Header
 from cmarr.corpora.statistics import durations
 from cmarr.doctor.extraction import BEYOND
 from cmarr.encoders.faces import see_faces, spread
-from cmarr.errors import many
+from cmarr.errors import many, percent_text
 from cmarr.media.clips import Failure
 from cmarr.media.faces_file import FEW, face_share, few_faces
 from cmarr.utterance import Utterance
@@ -55,7 +55,9 @@ def face_findings(
     share = face_share(seen)
     if share is None:
         return []
-    told = f"a face in {100 * share:.0f} % of the frames of {len(sample)} utterances, spread over speakers"
+    told = (
+        f"a face in {percent_text(share)} % of the frames of {len(sample)} utterances, spread over speakers"
+    )
     few = few_faces(seen)
     if share >= FEW and not few:
         return [Finding("ok", told)]

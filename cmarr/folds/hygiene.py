@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header
-from cmarr.errors import UserError, listed, many
+from cmarr.errors import UserError, listed, many, percent_text
 from cmarr.files import file_digest
 from cmarr.folds.files import ROLES, Fold
 from cmarr.media.clips import Failure
@@ -201,7 +201,7 @@ def speakers_with_one_class(corpus: Corpus) -> list[Finding]:
     right = sum(max(own.values()) for own in labels.values()) / sum(own.total() for own in labels.values())
     text = (
         f"{len(single)} of {many(len(several), 'speaker')} hold a single class each: who speaks tells "
-        f"{100 * right:.0f} % of the labels"
+        f"{percent_text(right)} % of the labels"
     )
     advice = (
         "a model may learn the voices, and nothing here can tell: the scores say little about emotion. Record every "
@@ -243,7 +243,9 @@ def speaker_with_most(corpus: Corpus) -> list[Finding]:
     share = most / counts.total()
     if share <= ALONE:
         return []
-    text = f"speaker {name} has {100 * share:.0f} % of the utterances, the other {len(counts) - 1} the rest"
+    text = (
+        f"speaker {name} has {percent_text(share)} % of the utterances, the other {len(counts) - 1} the rest"
+    )
     return [
         Finding(
             "warning",
@@ -291,7 +293,7 @@ def repeated_transcripts(corpus: Corpus) -> list[Finding]:
 
 def percent(share: float) -> str:
     """A share as a number of percent: 18, 0.72."""
-    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+    return percent_text(share) if share >= 0.1 else f"{100 * share:.2g}"
 
 
 def longer_than_told(corpus: Corpus) -> list[Finding]:

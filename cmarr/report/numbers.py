@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cmarr.errors import percent_text
 from cmarr.evaluation.sufficient_statistics import AVERAGES
 from cmarr.report.table import NOTHING
 
@@ -38,16 +39,6 @@ def value_text(metric: str, value: float | None, *, digits: int | None = None, s
     if not raw and not sign:
         return percent_text(value, places)
     return f"{value if raw else 100 * value:{'+' if sign else ''}.{places}f}"
-
-
-def percent_text(share: float, digits: int = 0) -> str:
-    """A share in percent; what is less than all of it is never rounded up to 100.
-
-    >>> percent_text(0.5), percent_text(0.9999), percent_text(0.99999, 2), percent_text(1.0)
-    ('50', '99', '99.99', '100')
-    """
-    text = f"{100 * share:.{digits}f}"
-    return text if share >= 1 or float(text) < 100 else f"{100 - 10**-digits:.{digits}f}"
 
 
 def interval_text(metric: str, lo: float | None, hi: float | None) -> str:

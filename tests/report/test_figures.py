@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from cmarr.analyses.confusion import confusion_counts, confusion_figure, confusion_rows
 from cmarr.analyses.learning import curves_figure
 from cmarr.analyses.results import results_figure
+from cmarr.errors import percent_text
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.modalities import CONDITIONS
 from cmarr.plugins import METHODS, own_names
-from cmarr.report.numbers import percent_text
 from cmarr.report.picture import svg_bytes
 from cmarr.report.style import KNOWN, fit_fonts, looks, save_figure
 from cmarr.task import Task
