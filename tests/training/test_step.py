@@ -127,88 +127,83 @@ def steps(method, store: Store, normaliser: Normaliser) -> list[dict[str, torch.
     return found
 
 
-Losses = dict[str, torch.Tensor]
+class OnDevice:
+    """A method and a batch of its epoch on a device that is not there.
 
+    losses:   of the batch, for which the device must not be waited for
+    expected: the same on the host
+    """
 
-def on_device(name: str, **settings) -> tuple[Losses, Losses]:
-    """The losses of a batch on a device that is not there and must not be waited for, and the same on the host."""
-    (method, modules), store, normaliser = built(name, **settings), random_store(), Normaliser(DIMS)
-    first, second = batches(method, store, normaliser, torch.arange(24), [12, 12])
-    method.training_losses(*first)  # what starts from the first batch has started
-    here = copy.deepcopy(modules)[0]
-    with Device(waits=True) as device:
-        for module in modules:
-            module.to("cuda")
-        there = batches(method, store.to("cuda"), normaliser.to("cuda"), torch.arange(24), [12, 12])
-        next(there)  # where the utterances lie has gone to the device
-        device.waits = in_dialogues(method)
+    def __init__(self, name: str, **settings):
+        (self.method, modules), store, normaliser = built(name, **settings), random_store(), Normaliser(DIMS)
+        first, second = batches(self.method, store, normaliser, torch.arange(24), [12, 12])
+        self.method.training_losses(*first)  # what starts from the first batch has started
+        here = copy.deepcopy(modules)[0]
+        with Device(waits=True) as self.device:
+            for module in modules:
+                module.to("cuda")
+            moved = store.to("cuda"), normaliser.to("cuda")
+            there = batches(self.method, *moved, torch.arange(24), [12, 12])
+            next(there)  # where the utterances lie has gone to the device
+            self.device.waits = in_dialogues(self.method)
+            self.given = next(there)
+            torch.manual_seed(1)
+            self.losses = self.method.training_losses(*self.given)
         torch.manual_seed(1)
-        found = method.training_losses(*next(there))
-    torch.manual_seed(1)
-    return found, here.training_losses(*second)
+        self.expected = here.training_losses(*second)
+
+    def rounded(self, monkeypatch) -> tuple[dict[str, torch.Tensor], list[set[torch.dtype]]]:
+        """The losses under autocast, and the types of the products in each call of a flow."""
+        inside: list[set[torch.dtype]] = []
+
+        def watched(work):
+            def run(*given):
+                before = len(self.device.products)
+                found = work(*given)
+                inside.append(set(self.device.products[before:]))
+                return found
+
+            return run
+
+        self.device.products.clear()
+        for way in ("forward", "inverse"):
+            monkeypatch.setattr(ChannelFlow, way, watched(getattr(ChannelFlow, way)))
+        with self.device, torch.autocast("cuda", torch.bfloat16):
+            return self.method.training_losses(*self.given), inside
+
+    def optimise(self) -> None:
+        """A step with gradients limited in every way."""
+        with self.device:
+            optimiser = torch.optim.Adam(self.method.parameters(), lr=1e-3, fused=True)
+            for own in self.method.parameters():
+                own.grad = torch.ones_like(own)
+            for clip_by in ("whole", "part", "value"):
+                assert limit_gradients(self.method, 1.0, clip_by).device.type == "cuda"
+            optimiser.step()
 
 
 @pytest.mark.parametrize("name", [*METHODS, *FIRST])
-def test_a_step_on_a_device_asks_it_for_nothing_and_has_the_losses_of_the_host(name):
-    found, expected = on_device(name)
-    assert found.keys() == expected.keys()
-    for key, loss in found.items():
+def test_a_step_asks_a_device_for_nothing_has_the_host_s_losses_and_rounds_no_flow(name, monkeypatch):
+    on = OnDevice(name)
+    assert on.losses.keys() == on.expected.keys()
+    for key, loss in on.losses.items():
         assert loss.device.type == "cuda"
-        torch.testing.assert_close(loss.value, expected[key].detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(loss.value, on.expected[key].detach(), rtol=1e-4, atol=1e-5)
+    losses, inside = on.rounded(monkeypatch)
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    assert torch.bfloat16 in on.device.products
+    assert all(types <= {torch.float32} for types in inside)
+    assert bool(inside) == any(isinstance(part, ChannelFlow) for part in on.method.modules())
+    on.optimise()
 
 
 @pytest.mark.parametrize("name", [*METHODS, *FIRST])
 def test_no_switch_makes_a_step_ask(name):
     for settings in switched(name):
         try:
-            on_device(name, **settings)
+            OnDevice(name, **settings)
         except (Mixed, Waited) as error:
             raise AssertionError(f"{name}, {settings}: {error}") from error
-
-
-@pytest.mark.parametrize("clip_by", ["whole", "part", "value"])
-@pytest.mark.parametrize("name", METHODS)
-def test_the_optimiser_waits_for_nothing(name, clip_by):
-    method, _ = built(name)
-    with Device(waits=True) as device:
-        method.to("cuda")
-        optimiser = torch.optim.Adam(method.parameters(), lr=1e-3, fused=True)
-        for own in method.parameters():
-            own.grad = torch.ones_like(own)
-        device.waits = False
-        assert limit_gradients(method, 1.0, clip_by).device.type == "cuda"
-        optimiser.step()
-
-
-@pytest.mark.parametrize("name", [*METHODS, *FIRST])
-def test_in_bf16_a_device_leaves_flows_and_losses_in_fp32(name, monkeypatch):
-    inside: list[set[torch.dtype]] = []
-
-    def watched(work):
-        def run(*given):
-            before = len(device.products)
-            found = work(*given)
-            inside.append(set(device.products[before:]))
-            return found
-
-        return run
-
-    (method, modules), store, normaliser = built(name), random_store(), Normaliser(DIMS)
-    order, sizes = torch.arange(24), [24]
-    for given in batches(method, store, normaliser, order, sizes):
-        method.training_losses(*given)
-    for way in ("forward", "inverse"):
-        monkeypatch.setattr(ChannelFlow, way, watched(getattr(ChannelFlow, way)))
-    with Device(waits=True) as device:
-        for module in modules:
-            module.to("cuda")
-        (given,) = batches(method, store.to("cuda"), normaliser.to("cuda"), order, sizes)
-        with torch.autocast("cuda", torch.bfloat16):
-            losses = method.training_losses(*given)
-    assert {loss.dtype for loss in losses.values()} == {torch.float32}
-    assert torch.bfloat16 in device.products
-    assert all(found <= {torch.float32} for found in inside)
-    assert bool(inside) == any(isinstance(part, ChannelFlow) for part in method.modules())
 
 
 PLANTED = {
@@ -228,7 +223,7 @@ def test_a_step_that_asks_is_noticed(planted, monkeypatch):
         method_class("masked"), "training_losses", lambda *given: PLANTED[planted](losses(*given))
     )
     with pytest.raises(Waited):
-        on_device("masked")
+        OnDevice("masked")
 
 
 def test_a_step_that_mixes_host_and_device_is_noticed(monkeypatch):
@@ -239,7 +234,7 @@ def test_a_step_that_mixes_host_and_device_is_noticed(monkeypatch):
 
     monkeypatch.setattr(method_class("masked"), "training_losses", mixed)
     with pytest.raises(Mixed):
-        on_device("masked")
+        OnDevice("masked")
 
 
 @pytest.mark.parametrize("name", METHODS)
