@@ -254,3 +254,18 @@ def test_workers_die_with_a_killed_parent(tmp_path):
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, pids))
+
+
+def test_libraries_that_a_unit_loads_itself_have_its_threads_too(tmp_path):
+    """A pool of a BLAS of its own would take both cores, and add in another order."""
+    code = (
+        "from cmarr.execution.local import set_threads; set_threads(1)\n"
+        "import scipy.linalg, sklearn.ensemble, threadpoolctl\n"
+        "found = threadpoolctl.threadpool_info()\n"
+        "assert len(found) > 2 and all(own['num_threads'] == 1 for own in found), found\n"
+    )
+    alone = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr

@@ -81,11 +81,16 @@ def run_locally(
     return [results[index] for index in range(len(jobs))]
 
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What numeric libraries look at when they are loaded."""
+
+
 def set_threads(threads: int) -> None:
     """CPU threads of whatever computes in this process from now on. Sums depend on it, so a unit always has its own."""
     import torch
     from threadpoolctl import threadpool_limits
 
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))  # for libraries that are loaded later
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # NumPy's and SciPy's: two pools on two cores would each take both
 
