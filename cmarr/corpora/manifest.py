@@ -1,16 +1,17 @@
 """The manifest: one row an utterance, the same columns whatever the corpus."""
 
 import json
-from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
+from itertools import repeat
 from operator import eq
 from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
 
-from cmarr.errors import UserError
+from cmarr.errors import NotComputed, UserError
 from cmarr.files import canonical_json
 from cmarr.seals import read_table, write_table
 from cmarr.utterance import Rejected, Utterance
@@ -61,6 +62,7 @@ class Manifest(Sequence[Utterance]):
 
     def __init__(self, table: pa.Table, root: Path | None = None) -> None:
         self._table, self._root = table.combine_chunks(), root
+        self._ids: list[str] | None = None
         self._block = lru_cache(maxsize=16)(self._decoded)
 
     def __len__(self) -> int:
@@ -93,8 +95,9 @@ class Manifest(Sequence[Utterance]):
 
     def ids(self) -> list[str]:
         """The names of all, in order."""
-        names: list[str] = self._table["id"].to_pylist()
-        return names
+        if self._ids is None:  # once, or each pass would make the names anew, for whoever keeps them
+            self._ids = self._table["id"].to_pylist()
+        return self._ids
 
     def where(self, source: str) -> "Manifest":
         """Those whose `source` ('audio', 'video' or 'text') is there."""
@@ -106,17 +109,23 @@ class Manifest(Sequence[Utterance]):
 
     def _decoded(self, number: int) -> list[Utterance]:
         rows = self._table.slice(number * _BLOCK, _BLOCK)
-        columns = {name: rows[name].to_pylist() for name in rows.column_names}
+        columns: dict[str, Any] = {}
+        for name in MANIFEST_SCHEMA.names:
+            column = rows[name]
+            empty = column.null_count == len(column)
+            columns[name] = repeat(None, len(column)) if empty or name == "id" else column.to_pylist()
+        columns["id"] = self.ids()[number * _BLOCK : (number + 1) * _BLOCK]
         if self._root is not None:
             for name in ("audio", "video"):
                 columns[name] = [path and str(self._root / path) for path in columns[name]]
-        columns |= {name: [json.loads(cell) if cell else [] for cell in columns[name]] for name in _PACKED}
-        columns["ratings"] = [dict(cell) for cell in columns["ratings"]]
-        columns["words"] = [tuple(map(tuple, cell)) for cell in columns["words"]]
-        names = list(columns)
-        return [
-            Utterance(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)
-        ]
+        columns["ratings"] = _unpacked(columns["ratings"], "{}")
+        columns["words"] = [tuple(map(tuple, words)) for words in _unpacked(columns["words"], "[]")]
+        return [Utterance(*row) for row in zip(*columns.values(), strict=True)]
+
+
+def _unpacked(cells: Iterable[str | None], nothing: str) -> list[Any]:
+    values: list[Any] = json.loads(f"[{','.join(cell or nothing for cell in cells)}]")
+    return values
 
 
 class ById(Mapping[str, Utterance]):
@@ -156,7 +165,10 @@ class _Items(ItemsView[str, Utterance]):
 
 def read_manifest(path: str | Path) -> Manifest:
     """Read a manifest back as utterances, in order. Raises UserError where it is not there, or damaged."""
-    return Manifest(read_table(path, _AGAIN))
+    table = read_table(path, _AGAIN)
+    if table.column_names != MANIFEST_SCHEMA.names:
+        raise NotComputed(f"{path}: another version of cmarr wrote it; {_AGAIN}")
+    return Manifest(table)
 
 
 def relative_to(utterances: Sequence[Utterance], root: str | Path) -> list[Utterance]:

@@ -26,13 +26,13 @@ class Fold:
 
 def write_folds(path: str | Path, folds: Sequence[Fold], rule: str = "") -> None:
     """Write folds as Parquet (fold, id, role), with the rule they follow; atomic, the same bytes each time."""
-    rows = [
-        {"fold": fold.number, "id": id, "role": role}
-        for fold in folds
-        for role in ROLES
-        for id in getattr(fold, role)
+    parts = [(fold.number, role, getattr(fold, role)) for fold in folds for role in ROLES]
+    columns = [
+        pa.array((number for number, _, ids in parts for _ in ids), pa.int32()),
+        pa.array((id for _, _, ids in parts for id in ids), pa.string()),
+        pa.array((role for _, role, ids in parts for _ in ids), pa.string()),
     ]
-    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({"rule": rule}))
+    table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata({"rule": rule}))
     write_table(path, table)
 
 
@@ -41,9 +41,14 @@ def read_folds(path: str | Path) -> list[Fold]:
 
     Raises UserError where they are not there, or damaged.
     """
+    table = read_table(path, _AGAIN)
+    # Each name is one object, in however many folds it stands.
+    coded = {name: table[name].combine_chunks().dictionary_encode() for name in ("id", "role")}
+    names = {name: column.dictionary.to_pylist() for name, column in coded.items()}
     parts: dict[int, dict[str, list[str]]] = defaultdict(lambda: {role: [] for role in ROLES})
-    for row in read_table(path, _AGAIN).to_pylist():
-        parts[row["fold"]][row["role"]].append(row["id"])
+    places = (column.indices.to_numpy() for column in coded.values())
+    for number, id, role in zip(table["fold"].to_numpy().tolist(), *places, strict=True):
+        parts[number][names["role"][role]].append(names["id"][id])
     return [Fold(number, **parts[number]) for number in sorted(parts)]
 
 

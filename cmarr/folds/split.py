@@ -62,14 +62,14 @@ def _tested_with_labels(
 
 def _rotate(utterances: Sequence[Utterance], group: Mapping[str, int]) -> list[Fold]:
     """One fold a group: it is tested, the next one validates, the others train. `group` is by id."""
-    n_groups = len(set(group.values()))
+    n_groups, ids = len(set(group.values())), [u.id for u in utterances]
     folds = []
     for test in range(n_groups):
         validation = (test + 1) % n_groups
         parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-        for u in utterances:
-            role = {test: "test", validation: "validation"}.get(group[u.id], "train")
-            parts[role].append(u.id)
+        for id in ids:
+            role = {test: "test", validation: "validation"}.get(group[id], "train")
+            parts[role].append(id)
         folds.append(Fold(test + 1, **parts))
     return folds
 
