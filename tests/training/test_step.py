@@ -274,7 +274,10 @@ def test_working_on_all_rows_changes_no_loss_and_no_gradient(name, monkeypatch):
 
     expected, gradients = trained()
     everywhere = lambda mask, training=True: torch.arange(len(mask)) if training else worked_rows(mask)  # noqa: E731
-    for module in ("layers.recovery", "layers.representation", "methods._mmin", "methods.dicmor"):
+    for module in (
+        *("layers.recovery", "layers.representation"),
+        *("methods._mmin", "methods.dicmor", "methods.imder"),
+    ):
         monkeypatch.setattr(f"cmarr.{module}.worked_rows", everywhere)
     found, others = trained()
     for one, other in zip(expected, found, strict=True):
