@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env cluster demo test kills lint format tables ablations tuned sensitivity denseface card starter experiments site ui lock clean
+.PHONY: help env cluster demo test kills abuse lint format tables ablations tuned sensitivity denseface card starter experiments site ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ test: cluster ## run the test suite
 
 kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes
 	@KILLS=50 python -m pytest -q -s tests/training/test_kills.py -k killed
+
+MINUTES ?= 10
+
+abuse: env ## damage everything that comes from outside for MINUTES, with a fresh seed; print what became of it
+	@python -m benchmarks.abuse --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: env ## what .ci/run checks besides the tests
 	@ruff check .

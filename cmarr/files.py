@@ -169,12 +169,24 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(f".*.{_machine()}.*.tmp"):
         process = path.name.split(".")[-2]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def is_left_over(path: Path) -> bool:
     """Whether a file looks like one that a killed writer has left."""
     return path.name.startswith(".") and path.name.endswith(".tmp") and path.name.count(".") >= 4
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder inside another for what is under way; that of a killed process goes when the next one begins."""
+    _sweep(folder)
+    own = f".{_machine()}.{os.getpid()}.tmp"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-", suffix=own) as made:
+        yield Path(made)
 
 
 @cache

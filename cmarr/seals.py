@@ -21,12 +21,12 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cmarr.budgets import plain_json
+from cmarr.budgets import is_device, plain_json
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.files import atomic, canonical_json, file_digest, write_text
 
@@ -72,11 +72,23 @@ def require_whole(path: str | Path, again: str, *, rest: bool = True, kind: str 
 
     Raises NotWhole where a bit has changed or there is no seal, NotComputed where there is no file.
     """
+    with _opened(path, again) as opened:
+        _check(opened, Path(path), kind, again, rest)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, again: str) -> Iterator[BinaryIO]:
+    """A file, opened. Raises NotComputed where there is none, UserError where something else has its name."""
+    if is_device(path):
+        raise UserError(f"{path} is a pipe or a device and no file; remove it, and {again}")
     try:
-        with Path(path).open("rb") as opened:
-            _check(opened, Path(path), kind, again, rest)
+        opened = Path(path).open("rb")  # noqa: SIM115
     except FileNotFoundError:
         raise NotComputed(f"{path}: does not exist; {again}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); put that right, or {again}") from error
+    with opened:
+        yield opened
 
 
 def whole(path: str | Path) -> bool:
@@ -90,10 +102,8 @@ def whole(path: str | Path) -> bool:
 
 def read_whole(path: str | Path, again: str, kind: str = "") -> bytes:
     """The bytes of a sealed file, checked. Raises as `require_whole`."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise NotComputed(f"{path}: does not exist; {again}") from None
+    with _opened(path, again) as opened:
+        content = opened.read()
     _check(io.BytesIO(content), Path(path), kind, again, True)
     return content
 
@@ -123,12 +133,14 @@ def write_table(path: str | Path, table: "pa.Table", **options: Any) -> None:
         writer.add_key_value_metadata({KEY: BLANK})
 
 
-def read_table(path: str | Path, again: str) -> "pa.Table":
-    """What `write_table` was given. Raises as `require_whole`."""
+def read_table(path: str | Path, again: str, columns: Sequence[str] = ()) -> "pa.Table":
+    """What `write_table` was given. Raises as `require_whole`, and NotWhole for a table that lacks one of `columns`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(pa.BufferReader(read_whole(path, again, ".parquet")))
+    if lacking := [name for name in columns if name not in table.column_names]:
+        raise NotWhole(path, f"{path} holds another table: it has no column {lacking[0]}; {again}")
     return table.replace_schema_metadata(_without_seal(table.schema.metadata))
 
 
@@ -286,6 +298,8 @@ def write_list(path: str | Path, files: Iterable[str | Path]) -> None:
 
 def read_list(path: str | Path) -> dict[str, str]:
     """Name -> digest, of the lines that are whole."""
+    if not os.path.isfile(path) and os.path.exists(path):  # noqa: PTH110, PTH113 - a folder or a pipe
+        return {}
     lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     return {found[2]: found[1] for line in lines if (found := _LINE.fullmatch(line))}
 
@@ -296,10 +310,8 @@ def read_listed(path: str | Path, again: str) -> bytes:
     Raises as `require_whole`.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise NotComputed(f"{path}: does not exist; {again}") from None
+    with _opened(path, again) as opened:
+        content = opened.read()
     require_listed(path, hashlib.sha256(content).hexdigest(), again)
     return content
 

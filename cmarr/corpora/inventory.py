@@ -150,11 +150,11 @@ def files_below(root: str | Path) -> tuple[list[str], int]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in _LITTER:
                 hidden += 1
-            elif entry.is_dir():
+            elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # noqa: PTH112 - of a link to itself
                 inside = os.path.join(real, entry.name)  # noqa: PTH118
                 inside = os.path.realpath(inside) if entry.is_symlink() else inside
                 left.append((entry.path, inside, above | {real}))
-            elif entry.is_file() or entry.is_symlink():
+            elif entry.is_symlink() or entry.is_file():
                 found.append(entry.path)
             else:  # a pipe or a device: whoever opens it may wait forever
                 hidden += 1

@@ -194,4 +194,6 @@ def write_quarantine(path: str | Path, rejected: Sequence[Rejected]) -> None:
 
 def read_quarantine(path: str | Path) -> list[Rejected]:
     """Read a quarantine list. Raises UserError where it is not there, or damaged."""
-    return [Rejected(**row) for row in read_table(path, _AGAIN).to_pylist()]
+    return [
+        Rejected(**row) for row in read_table(path, _AGAIN, [f.name for f in fields(Rejected)]).to_pylist()
+    ]

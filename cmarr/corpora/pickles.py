@@ -310,7 +310,7 @@ class _Restricted(pickle._Unpickler):
         known = _KNOWN.get((module, name))
         if known is None:
             raise UserError(
-                f"{self._path}: the pickle asks for {module}.{name}, which no feature file needs; it was "
+                f"{self._path}: the pickle asks for {shown(f'{module}.{name}')}, which no feature file needs; it was "
                 "refused and nothing was executed; take a file from a source you trust, or save it again "
                 "as numpy arrays, lists and dictionaries"
             )

@@ -240,7 +240,7 @@ def shards(folder: str | Path) -> list[Path]:
 
 
 def _read(path: str | Path) -> pa.Table:
-    return read_table(path, _AGAIN).select(SCHEMA.names)
+    return read_table(path, _AGAIN, SCHEMA.names).select(SCHEMA.names)
 
 
 def _outline_of(path: str | Path) -> pa.Table:

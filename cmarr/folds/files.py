@@ -41,7 +41,7 @@ def read_folds(path: str | Path) -> list[Fold]:
 
     Raises UserError where they are not there, or damaged.
     """
-    table = read_table(path, _AGAIN)
+    table = read_table(path, _AGAIN, ("fold", "id", "role"))
     # Each name is one object, in however many folds it stands.
     coded = {name: table[name].combine_chunks().dictionary_encode() for name in ("id", "role")}
     names = {name: column.dictionary.to_pylist() for name, column in coded.items()}

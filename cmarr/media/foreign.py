@@ -18,6 +18,9 @@ from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure, require_whole
 from cmarr.media.worker_pool import decode
 
+LIBRARIES = 4 * 2**30
+"""Bytes of address space that libraries may take that are first imported within a budget."""
+
 PATIENCE = 15.0
 """Times its budget of processor time that a file may take by the clock: the machine may be busy with other things."""
 
@@ -116,17 +119,23 @@ def within(seconds: float, memory: int) -> Iterator[None]:
 
     Beyond the memory it gets a MemoryError; beyond the time the process ends.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = (
-        int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
-    )
-    if pages is not None:
-        most = pages * resource.getpagesize() + memory
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)}
+    for (kind, (_, hard)), most in zip(before.items(), _most(memory), strict=False):
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        for kind, limits in before.items():
+            resource.setrlimit(kind, limits)
+
+
+def _most(memory: int) -> tuple[int, ...]:
+    """Most bytes of its own, and of address space, of a process that may take `memory` more; none if nobody knows."""
+    try:
+        pages = list(map(int, Path("/proc/self/statm").read_text().split()))
+    except OSError:
+        return ()
+    own, space = (pages[place] * resource.getpagesize() for place in (5, 0))
+    return own + memory, space + memory + LIBRARIES

@@ -1,7 +1,6 @@
 """A method trained on every fold of a corpus: what `cmarr.train` gives back."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ import pandas as pd
 from cmarr.analyses.learning import curves_figure
 from cmarr.device import choose_device
 from cmarr.errors import UserError, many
+from cmarr.files import scratch
 from cmarr.methods.registry import method_class
 from cmarr.recognition.prediction import Prediction
 from cmarr.recognition.pretrained import push
@@ -156,14 +156,14 @@ def train(
         workers = 1  # done before another process has loaded its libraries
     name = name or _free(corpus, method, own)
     starts_from = None
-    with tempfile.TemporaryDirectory(dir=corpus.root, prefix=".unfinished-") as scratch:
+    with scratch(corpus.root) as under_way:
         if own["starts_from"]:
             starts_from = corpus.data / "pretrained" / name
             _trainings(corpus, f"pretrain-{name}", first, device, workers).run(
-                Path(scratch, "first"), starts_from
+                under_way / "first", starts_from
             )
         trainings = _trainings(corpus, f"train-{name}", own, device, workers, starts_from)
-        outcomes, _ = trainings.run(Path(scratch, "own"), corpus.data / "models" / name)
+        outcomes, _ = trainings.run(under_way / "own", corpus.data / "models" / name)
     write_json(corpus.data / "settings" / "train" / f"{name}.json", own)
     curves = corpus.metrics / name / "curves.csv"
     write_curves(curves, outcomes)

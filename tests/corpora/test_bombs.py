@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from doors import (
+
+from benchmarks.abuse.doors import (
     arrays,
     feature_table,
     ferplus,
@@ -31,7 +32,6 @@ from doors import (
     walk,
     windows,
 )
-
 from cmarr.errors import UserError
 from cmarr.media.foreign import Budget, read_foreign
 
@@ -269,7 +269,7 @@ def _(path):
         archive.writestr("a.png", head)
 
 
-@bomb("a day of silence", heard, "far more than", "x.flac")
+@bomb("a day of silence", heard, "more than sound does", "x.flac")
 def _(path):
     with soundfile.SoundFile(path, "w", 48_000, 8, format="FLAC", subtype="PCM_16") as file:
         for _ in range(10):
