@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from cmarr.analyses.robustness import COLUMNS
+from cmarr.corpora.manifest import write_manifest
 from cmarr.data.load import by_id, load_store
 from cmarr.errors import UserError
 from cmarr.evaluation import predicting
@@ -182,6 +184,38 @@ def test_an_answer_that_is_looked_up_is_the_answer_under_the_mixed_masks(evaluat
                 logits = predictions(model.method, batch, {"mixed": visible})["mixed"].logits
             expected = rows[[f"p_{name}" for name in CLASSES]].to_numpy()
             np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-6)
+
+
+def test_a_method_that_reads_dialogues_is_asked_anew_under_every_mask_set(corpus):
+    """Of three utterances of a dialogue each shows what its own row of the mask set leaves it."""
+    manifest = corpus.root / "data/tiny/manifest.parquet"
+    write_manifest(
+        manifest, [replace(u, dialogue=f"d{i // 3}") for i, u in enumerate(by_id(manifest).values())]
+    )
+    drawn(corpus, ["rate"])
+    corpus.settings("gcnet", {"d": 4, "graph": 4, "hidden": 4})
+    train.main("tiny", "gcnet")
+    evaluate.main("tiny", "gcnet")
+    features, fold = (
+        load_features(corpus.root / "data/tiny/features"),
+        read_folds(corpus.root / "data/tiny/folds.parquet")[0],
+    )
+    store = load_store(fold.test, by_id(manifest), features, Task(tuple(CLASSES)))
+    model = load_model(corpus.root / "data/tiny/models/gcnet/fold1-seed0.safetensors")
+    batch = model.normaliser(store.batch(torch.arange(len(store))))
+    path = corpus.root / "data/tiny/predictions/gcnet/fold1-seed0.parquet"
+    fixed = read_predictions(path).set_index(["id", "condition"])["p_calm"]
+    differs = False
+    for _, rows in read_predictions(path, "rate").groupby("level"):
+        rows = rows.set_index("id").loc[list(store.ids)]
+        visible = torch.tensor([[m in condition for m in MODALITIES] for condition in rows["condition"]])
+        with torch.no_grad():
+            logits = predictions(model.method, batch, {"mixed": visible})["mixed"].logits
+        np.testing.assert_allclose(logits.softmax(1)[:, 0].numpy(), rows["p_calm"], atol=1e-6)
+        assert (rows["n_usable"] == (visible & store.available).sum(1).numpy()).all()
+        looked_up = fixed.loc[list(zip(rows.index, rows["condition"], strict=True))]
+        differs |= not np.allclose(looked_up, rows["p_calm"], atol=1e-6)
+    assert differs
 
 
 def test_the_rates_cost_no_pass_and_each_dropped_level_one(evaluated, tested, monkeypatch):
