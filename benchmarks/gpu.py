@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,7 +116,9 @@ def determinism(device: str, tiny: bool, seconds: float) -> list[Row]:
 def training(device: str, tiny: bool, seconds: float) -> list[Row]:
     """Of every method that is trained."""
     names = [name for name in method_names() if hasattr(method_class(name), "training_losses")]
-    sizes = {name: (name, {}) for name in names} | {"cmarr, full": ("cmarr", FULL)}
+    sizes: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in names} | {
+        "cmarr, full": ("cmarr", FULL)
+    }
     if tiny:
         sizes = {"masked": ("masked", {"d": 8, "length": 4, "heads": 2})}
     began, rows = time.perf_counter(), []
@@ -207,7 +210,7 @@ def extraction(device: str, tiny: bool, seconds: float) -> list[Row]:
             for precision in ("fp32", "bf16"):
                 encoder = build_encoder(name, settings | {"precision": precision}, device=device)
                 network: Any = getattr(encoder, "network" if name != "denseface" else "rows")
-                found[precision] = _rate(lambda network=network, inputs=inputs: network(inputs))
+                found[precision] = _rate(partial(network, inputs))
             (slow, exact), (fast, rounded) = found["fp32"], found["bf16"]
             off = np.abs(rounded - exact).mean() / np.abs(exact).mean()
             rows.append(
@@ -249,8 +252,8 @@ def denseface(device: str, tiny: bool, seconds: float) -> list[Row]:
     began, settings = time.perf_counter(), load_settings()
     if tiny:
         images = np.zeros((8, 48, 48), np.uint8)
-        votes = np.tile(np.eye(10, dtype=np.uint8)[:2] * 10, (4, 1))
-        faces = dict.fromkeys(("train", "valid", "test"), FaceSet(list(map(str, range(8))), images, votes))
+        votes = np.tile(np.eye(10, dtype=np.int16)[:2] * 10, (4, 1))
+        faces = dict.fromkeys(("train", "valid", "test"), FaceSet(tuple(map(str, range(8))), images, votes))
     else:
         faces = {part: read_part(settings.faces, part).real() for part in ("train", "valid", "test")}
     batch = 2 if tiny else 256

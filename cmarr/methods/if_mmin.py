@@ -74,7 +74,8 @@ def _moments(vectors: Tensor, counted: Tensor, order: int) -> Tensor:
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:
     """Moments (order, d) of two modalities -> the sum of the lengths of their differences."""
-    return torch.linalg.vector_norm(first - second, dim=-1).sum(0)
+    lengths: Tensor = torch.linalg.vector_norm(first - second, dim=-1)
+    return lengths.sum(0)
 
 
 def shared_encoder(d: int) -> nn.Sequential:

@@ -542,7 +542,7 @@ class RunningAverage(AveragedModel):
     def __init__(self, model: nn.Module, multi_avg_fn: Callable[..., None]):
         super().__init__(model, multi_avg_fn=multi_avg_fn)
         self.average, self._begun = multi_avg_fn, False
-        self.register_load_state_dict_post_hook(_forget)
+        nn.Module.register_load_state_dict_post_hook(self, _forget)
 
     def update_parameters(self, model: nn.Module) -> None:
         """Move towards the weights of `model`; the first time take them over."""

@@ -108,7 +108,7 @@ class Portrait:
         turn *= 0.5
         small = cv2.warpAffine(canvas, turn, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
         weight = cv2.cvtColor(small[..., 3], cv2.COLOR_GRAY2RGB).astype(np.uint16)
-        mixed = small[..., :3] * weight
+        mixed = np.asarray(small[..., :3] * weight, np.uint16)
         mixed += self.room * (255 - weight)
         mixed += 128  # the nearest whole number to a 255th, without a division
         mixed += mixed >> 8
