@@ -67,7 +67,9 @@ class CyIN(nn.Module):
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
         super().__init__()
         self.task, self.modalities, self.settings = task, modalities_of(dims), settings
-        self.translating = True
+        # Saved with the weights: an epoch that is kept from before translations were learnt answers without them.
+        self.translating: Tensor
+        self.register_buffer("translating", torch.tensor(True))
         own, names = settings, self.modalities
         b = own.bottleneck
         self.bottlenecks = nn.ModuleDict({m: Bottleneck(dims[m], own.hidden, b) for m in names})
@@ -86,7 +88,7 @@ class CyIN(nn.Module):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Note whether translations are learnt and used in this epoch."""
-        self.translating = epoch > round(self.settings.first_share * epochs)
+        self.translating.fill_(epoch > round(self.settings.first_share * epochs))
 
     def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """cls, information, label and translation, weighted; what is hidden serves as a detached target alone."""
@@ -148,18 +150,17 @@ class CyIN(nn.Module):
             others = [(k, m) for k, m in enumerate(self.modalities) if m != n]
             single = [_where(usable[:, k], translated[m, n]) for k, m in others]
             own = _where(usable[:, i], z[n])
-            if not single or not self.translating:
+            if not single:
                 found[n] = own
                 continue
-            total = torch.stack(single).sum(0)
-            choices = torch.stack([own, total, *single])  # (C, B, L, b)
-            may = torch.stack([usable[:, i], *(usable[:, k] for k, _ in others)])  # (1 + others, B)
-            all_of = may[1:].all(0) if len(single) > 1 else torch.zeros_like(may[0])
-            possible = torch.stack([may[0], all_of, *may[1:]])  # (C, B)
-            noise = torch.rand_like(possible, dtype=torch.float32)
-            taken = noise.masked_fill(~possible, -1.0).argmax(0)
-            if not draw:
-                taken = torch.where(usable[:, i], 0, 1)
+            choices = torch.stack([own, torch.stack(single).sum(0), *single])  # (C, B, L, b)
+            taken = (~usable[:, i] & self.translating).long()  # (B,), what is missing is the sum
+            if draw:
+                may = torch.stack([usable[:, k] & self.translating for k, _ in others])  # (C - 2, B)
+                both = may.all(0) & (len(single) > 1)
+                possible = torch.stack([usable[:, i], both, *may])  # (C, B)
+                noise = torch.rand_like(possible, dtype=torch.float32)
+                taken = noise.masked_fill(~possible, -1.0).argmax(0)
             found[n] = choices[taken, torch.arange(len(taken), device=taken.device)]
         return found
 

@@ -80,8 +80,14 @@ def test_before_translations_are_learnt_they_are_not_used(small):
     visible = visibility("st", 10)
     method.begin_epoch(1, 4)
     assert training_losses(method, batch, visible)["translation"] == 0
+    early, answer = method.state_dict(), method.predict(hide(batch, visible)).logits
+    assert not method._inputs(*steps(method, batch), torch.zeros(10, 3).bool(), draw=False)["v"].any()
     method.begin_epoch(3, 4)
     assert training_losses(method, batch, visible)["translation"] > 0
+    assert not torch.equal(method.predict(hide(batch, visible)).logits, answer)
+    kept = small.method("cyin", first_share=0.5).eval()
+    kept.load_state_dict({**early, "translating": torch.tensor(False)})  # as that epoch is saved
+    assert torch.equal(kept.predict(hide(batch, visible)).logits, answer)
 
 
 def test_translations_by_hand(small):
