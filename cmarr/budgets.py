@@ -40,6 +40,16 @@ def require_unpacked(path: str | Path, unpacked: float, packed: int, what: str =
         )
 
 
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, of one with holes those that are there. Raises OSError."""
+    found = Path(path).stat()
+    return min(found.st_size, 512 * found.st_blocks + _INSIDE)
+
+
+_INSIDE = 2**16
+"""Bytes of a small file that file systems keep beside its name, and count as none."""
+
+
 def read_content(path: str | Path, most: int, what: str, *, pipes: bool = False) -> bytes:
     """The bytes of a file, at most `most` of them: `what` ('a text file') never has more.
 
@@ -47,8 +57,11 @@ def read_content(path: str | Path, most: int, what: str, *, pipes: bool = False)
     or device.
     """
     path = Path(path)
-    if is_device(path) and not pipes:
-        raise Unreadable(f"{shown(path)} is a pipe or a device and no file; give a file")
+    if is_device(path):
+        if not pipes:
+            raise Unreadable(f"{shown(path)} is a pipe or a device and no file; give a file")
+    elif os.path.isfile(path):  # noqa: PTH113 - it says no to what no file can be called
+        require_unpacked(path, min(path.stat().st_size, most), size_of(path))
     try:
         with path.open("rb") as opened:
             content = opened.read(most + 1)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from cmarr.budgets import is_device, reason, require_unpacked
+from cmarr.budgets import is_device, reason, require_unpacked, size_of
 from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.parquet import BUDGET as TABLES
@@ -108,6 +108,7 @@ def _mapped(path: Path) -> np.ndarray:
         raise UserError(
             f"{path} is no whole .npy file of numbers ({reason(error)}); write it again"
         ) from error
+    require_unpacked(path, array.nbytes, size_of(path))
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path} holds {array.dtype} and no real numbers; write it again")
     return array
@@ -217,7 +218,7 @@ class _Npz:
         self.path = path
         with zipfile.ZipFile(path) as opened:
             members = [info for info in opened.infolist() if info.filename.endswith(".npy")]
-        require_unpacked(path, sum(info.file_size for info in members), path.stat().st_size)
+        require_unpacked(path, sum(info.file_size for info in members), size_of(path))
         self.held = {info.filename.removesuffix(".npy"): info for info in members}
 
     def array(self, name: str) -> np.ndarray:

@@ -62,7 +62,7 @@ _NOTHING: dict[str, tuple[str, ...]] = {
     "text": ("nan", "NaN", "<NA>"),  # somebody may well say None
 }
 """Column -> what programs write into its cells where there is nothing."""
-LARGEST = 512 * 2**20
+LARGEST = 256 * 2**20
 """Bytes of a CSV table; of a million rows it has a fifth of this."""
 _DECIMAL = re.compile(r"^([+-]?\d+),(\d+)$")
 """A number as most of Europe writes it."""

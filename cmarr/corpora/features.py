@@ -259,7 +259,9 @@ class ArrayFeatures:
                 if isinstance(found, Failure)
                 else f"its array in {name} is no whole one of numbers"
             )
-        if len(shape) != 2 or shape[1] != self.dim or not self.dim:
+        if len(shape) == 2 and not shape[1]:
+            return f"its array in {name} has the shape {shape} and holds no feature"
+        if len(shape) != 2 or shape[1] != self.dim:
             return f"its array in {name} has the shape {shape}, not (T, {self.dim})"
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.budgets import FOLD, FREE, reason
+from cmarr.budgets import FOLD, FREE, reason, size_of
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure, require_whole
 from cmarr.media.foreign import Budget, within
@@ -84,7 +84,7 @@ class Reader:
         path = entries[0].path
         require_whole(path)
         try:
-            with within(*BUDGET.of(Path(path).stat().st_size)), self._h5py.File(path, "r") as opened:
+            with within(*BUDGET.of(size_of(path))), self._h5py.File(path, "r") as opened:
                 return [self._content(opened, entry) for entry in entries]
         except Exception as error:  # damaged files raise nearly every type there is
             raise Unreadable(f"{path} is not a whole HDF5 file ({reason(error)}); fetch it again") from error

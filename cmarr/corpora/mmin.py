@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.budgets import is_device
+from cmarr.budgets import is_device, require_unpacked, size_of
 from cmarr.corpora import iemocap, msp_improv
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
@@ -257,7 +257,11 @@ def _array(path: Path) -> np.ndarray:
     require_whole(path)
     try:
         # mapped, because then a false shape is checked against the file's size before memory is taken
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        require_unpacked(path, mapped.nbytes, size_of(path))
+        return np.array(mapped)
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; expected {LAYOUT}") from error
     except Exception as error:  # hostile bytes raise nearly every type there is

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cmarr.budgets import CELL, COLUMNS, ROWS, reason, require_unpacked, shown
+from cmarr.budgets import CELL, COLUMNS, ROWS, reason, require_unpacked, shown, size_of
 from cmarr.errors import Unreadable, many
 from cmarr.media.foreign import Budget, read_foreign
 
@@ -76,17 +76,6 @@ def _cells(path: Path, columns: Collection[str]) -> tuple[list[str], pa.Table]:
     table = _read(
         path, opened, [f.name for f in schema if f.name in columns and not pa.types.is_nested(f.type)]
     )
-    for place, column in enumerate(table.columns):
-        if pa.types.is_dictionary(column.type):  # lest each of its cells becomes a copy where nobody counts
-            table = table.set_column(place, table.column_names[place], column.cast(column.type.value_type))
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            longest = pc.max(pc.binary_length(column)).as_py() or 0
-            if longest > CELL:
-                raise Unreadable(
-                    f"{shown(path)}: a cell of the column {name} has {longest:,} letters, more than the {CELL:,} that "
-                    "one may have; is it the right file?"
-                )
     return schema.names, table
 
 
@@ -101,15 +90,32 @@ def _features(path: Path) -> pa.Table:
 
 
 def _read(path: Path, opened: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
-    about, size = opened.metadata, path.stat().st_size
+    about, size = opened.metadata, size_of(path)
     parts = [about.row_group(i).total_byte_size for i in range(about.num_row_groups)]
     require_unpacked(path, max(8 * about.num_rows * len(names), sum(parts)), size)
     try:
-        return opened.read(columns=names, use_threads=False)
+        table = opened.read(columns=names, use_threads=False)
     except pa.ArrowMemoryError as error:
         raise MemoryError from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    return _with_plain_text(path, table)
+
+
+def _with_plain_text(path: Path, table: pa.Table) -> pa.Table:
+    """The table without dictionaries, whose cells would become copies where nobody counts, and without huge cells."""
+    for place, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(place, table.column_names[place], column.cast(column.type.value_type))
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            longest = pc.max(pc.binary_length(column)).as_py() or 0
+            if longest > CELL:
+                raise Unreadable(
+                    f"{shown(path)}: a cell of the column {name} has {longest:,} letters, more than the {CELL:,} that "
+                    "one may have; is it the right file?"
+                )
+    return table
 
 
 def _unreadable(path: Path, error: Exception) -> Unreadable:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
+from cmarr.budgets import size_of
 from cmarr.errors import Unreadable
 from cmarr.extras import extra
 from cmarr.media.clips import RATE, Clip, Failure, one_by_one, require_file, require_span
@@ -153,7 +154,7 @@ class _Mono:
     """Channels to one, block by block: their mean, or the first of them where they cancel out."""
 
     def __init__(self, path: str) -> None:
-        self.path, self.size, self.unpacked = path, Path(path).stat().st_size, 0
+        self.path, self.size, self.unpacked = path, size_of(path), 0
         self.means, self.firsts = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
 
     def add(self, block: np.ndarray, axis: int) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmarr.budgets import is_device, shown
+from cmarr.budgets import is_device, shown, size_of
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure, require_whole
 from cmarr.media.worker_pool import decode
@@ -75,7 +75,7 @@ def read_foreign(
         raise Unreadable(f"{shown(path)} is a pipe or a device and no file; give a file")
     require_whole(path)
     try:
-        size = path.stat().st_size
+        size = size_of(path)
     except (OSError, ValueError):  # the function says so
         size = 0
     seconds, memory = budget.of(size)

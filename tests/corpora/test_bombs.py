@@ -218,6 +218,42 @@ def zipped(path, name, content, declared=0):
             member.write(bytes(1 << 20))
 
 
+def with_a_hole(path, content, size):
+    """A file that says it has `size` bytes, of which those of `content` alone are there."""
+    path.write_bytes(content)
+    os.truncate(path, size)
+
+
+@bomb("an array of holes", arrays, "unpacks from .* MB", "x.npy")
+def _(path):
+    with_a_hole(path, head := npy_header((1, 2**13, 2**13)), len(head) + 2**29)
+
+
+@bomb("a pickle of holes", pickled, "of memory to read", "x.pkl")
+def _(path):
+    with_a_hole(path, b"\x80\x04\x8e" + struct.pack("<Q", 2**34), 2**35)
+
+
+@bomb("a table of holes", manifest, "unpacks from .* MB", "x.csv")
+def _(path):
+    with_a_hole(path, b"id,text\n", 200 << 20)
+
+
+@bomb("a sound of holes", heard, "more than sound does", "x.wav")
+def _(path):
+    soundfile.write(path, np.zeros(16), 16_000, subtype="FLOAT")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = struct.pack("<I", 2**31)
+    with_a_hole(path, bytes(content), 2**31)
+
+
+@bomb("an id in every row of features", arrays, "of memory to read|letters, more than", "x.parquet")
+def _(path):
+    word = pa.DictionaryArray.from_arrays(pa.array([0] * 300), pa.array(["y" * 5_000_000]))
+    pq.write_table(pa.table({"id": word, "f": np.zeros(300)}), path, compression="zstd")
+
+
 @bomb("an array of 10^12 numbers", arrays, "no whole .npy file", "x.npy")
 def _(path):
     path.write_bytes(npy_header((10**6, 10**6)) + bytes(64))

@@ -179,6 +179,16 @@ def test_what_rows_mean_that_hold_nothing(tmp_path):
     assert "steps hold one number throughout (-255, 255)" in told
 
 
+def test_arrays_without_columns_are_no_features(tmp_path):
+    table(tmp_path)
+    np.savez(tmp_path / "speech.npz", **{name: np.zeros((4, 0)) for name in IDS})
+    encoder, results = encode(tmp_path, "s")
+    assert encoder.dim == 0
+    assert {r.reason for r in results} == {
+        "its array in speech.npz has the shape (4, 0) and holds no feature"
+    }
+
+
 def test_what_does_not_fit_costs_its_utterance(tmp_path):
     table(tmp_path)
     arrays = ARRAYS | {"b": np.ones((2, 5), np.float32), "c": np.full((2, 2), np.inf, np.float32)}
@@ -194,6 +204,15 @@ def test_what_does_not_fit_costs_its_utterance(tmp_path):
     [
         (lambda root: np.save(root / "speech.npy", TOGETHER[:2]), "holds 2 rows, the table 3 utterances"),
         (lambda root: np.save(root / "speech.npy", np.array([{}]), allow_pickle=True), "no whole .npy file"),
+        (
+            lambda root: np.save(root / "speech.npy", TOGETHER[..., :0]),
+            "D at least 1, not float32 of the shape",
+        ),
+        (lambda root: np.save(root / "speech.npy", TOGETHER + 1j), "holds complex64 and no real numbers"),
+        (
+            lambda root: np.savez(root / "speech.npz", ids=np.array(IDS), x=TOGETHER, lengths=[1, np.nan, 2]),
+            "its lengths hold NaN",
+        ),
         (lambda root: (root / "speech.npz").write_bytes(b"PK"), "no whole .npz file"),
         (lambda root: (root / "speech.h5").write_bytes(b"x"), "not a whole HDF5 file"),
         (

@@ -174,6 +174,11 @@ def test_an_id_in_two_splits_names_both_places(tmp_path):
         ({"train": part(["a", "b"], [1, 1], audio=[[1], [1, 2]])}, "audio must be an array of numbers"),
         ({"train": part(["a"], [1], audio=np.array([["x", "y"]]))}, "audio must be an array of numbers"),
         ({"train": part(["a"], [1], audio_lengths=[1, 2])}, "audio_lengths has 2 rows"),
+        ({"train": part(["a"], [1], audio_lengths=[np.nan])}, "audio_lengths holds NaN or infinity"),
+        (
+            {"train": part(["a"], [1], audio=np.zeros((1, 3, 0)))},
+            "audio has the shape .* which holds nothing",
+        ),
         ({"train": part(["a"], [1], audio_lengths=["x"])}, "audio_lengths must be an array of numbers"),
         ({"train": part(["a"], [1], vision=7)}, "vision has 0 rows for 1 ids"),
         ({"train": {"id": 7}}, "holds no utterance"),
