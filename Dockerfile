@@ -2,8 +2,8 @@
 FROM python:3.11-slim-bookworm AS build
 RUN python -m venv /opt/cmarr
 ENV PATH=/opt/cmarr/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# First, and by themselves: they are most of the image, and change least.
-RUN pip install --index-url https://download.pytorch.org/whl/cpu torch torchvision
+# First, and by itself: it is most of the image, and changes least.
+RUN pip install --index-url https://download.pytorch.org/whl/cpu torch
 WORKDIR /src
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY cmarr ./cmarr

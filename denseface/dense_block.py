@@ -18,9 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torchvision.models.densenet import _DenseBlock
 
-from cmarr.encoders.face_network import Denseface
+from cmarr.encoders.face_network import DenseBlock, Denseface
 
 aten = torch.ops.aten
 
@@ -33,12 +32,12 @@ def training_logits(network: Denseface, faces: Tensor, spare: list[Tensor]) -> T
     """
     maps = faces
     for part in network.features.children():
-        maps = dense_block(part, maps, spare) if isinstance(part, _DenseBlock) else part(maps)
+        maps = dense_block(part, maps, spare) if isinstance(part, DenseBlock) else part(maps)
     _, logits = network.head(maps)
     return logits
 
 
-def dense_block(block: _DenseBlock, maps: Tensor, spare: list[Tensor]) -> Tensor:
+def dense_block(block: DenseBlock, maps: Tensor, spare: list[Tensor]) -> Tensor:
     """What `block` in training mode makes of maps (B, C0, H, W): (B, C, H, W), C0 channels and those of its layers."""
     layers = list(block.children())
     weights = [

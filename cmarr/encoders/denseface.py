@@ -61,7 +61,7 @@ class DensefaceRows:
         return {
             "encoder": "denseface",
             "revision": self.revision,
-            "libraries": libraries("torch", "torchvision", "opencv-python", "av"),
+            "libraries": libraries("torch", "opencv-python", "av"),
             "parameters": f"{self.faces} precision={self.arithmetic.precision}",
         }
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from torch.nn.functional import adaptive_avg_pool2d, relu
 
 from cmarr.budgets import plain_json, shown
 from cmarr.errors import UserError
-from cmarr.extras import extra
 from cmarr.files import atomic, canonical_json, file_digest, write_text
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -31,6 +31,50 @@ SHIPPED = Path(__file__).parent / "weights" / "denseface.safetensors"
 """Where the weights lie that cmarr brings along."""
 
 
+class DenseLayer(nn.Module):
+    """A bottleneck: maps (B, C, H, W) -> `growth` new channels (B, growth, H, W), seen through 4 x `growth`."""
+
+    def __init__(self, channels: int, growth: int):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, 4 * growth, kernel_size=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * growth)
+        self.conv2 = nn.Conv2d(4 * growth, growth, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """As above."""
+        narrow = self.conv1(relu(self.norm1(maps), inplace=True))  # (B, 4 growth, H, W)
+        new: Tensor = self.conv2(relu(self.norm2(narrow), inplace=True))
+        return new
+
+
+class DenseBlock(nn.ModuleDict):
+    """Layers each of which reads all channels before it: (B, C, H, W) -> (B, C + layers x growth, H, W)."""
+
+    def __init__(self, channels: int, layers: int, growth: int):
+        super().__init__(
+            {f"denselayer{n + 1}": DenseLayer(channels + n * growth, growth) for n in range(layers)}
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """As above."""
+        for layer in self.values():
+            maps = torch.cat([maps, layer(maps)], dim=1)
+        return maps
+
+
+def transition(channels: int) -> nn.Sequential:
+    """Between two blocks: (B, C, H, W) -> (B, C / 2, H / 2, W / 2)."""
+    return nn.Sequential(
+        OrderedDict(
+            norm=nn.BatchNorm2d(channels),
+            relu=nn.ReLU(inplace=True),
+            conv=nn.Conv2d(channels, channels // 2, kernel_size=1, bias=False),
+            pool=nn.AvgPool2d(kernel_size=2),
+        )
+    )
+
+
 class Denseface(nn.Module):
     """DenseNet-BC, L = 100, k = 12 (Huang et al. 2017), over 64 x 64 gray faces.
 
@@ -39,18 +83,26 @@ class Denseface(nn.Module):
     """
 
     def __init__(self) -> None:
-        with extra("encoders"):
-            from torchvision.models.densenet import DenseNet
-
         super().__init__()
-        network = DenseNet(
-            growth_rate=12, block_config=(16, 16, 16), num_init_features=24, num_classes=len(EMOTIONS)
-        )
-        network.features.conv0 = nn.Conv2d(1, 24, kernel_size=3, stride=2, padding=1, bias=False)
-        network.features.pool0 = nn.Identity()
-        nn.init.kaiming_normal_(network.features.conv0.weight)
-        self.features = network.features
-        self.classifier = network.classifier
+        channels = 24
+        parts: dict[str, nn.Module] = {
+            "conv0": nn.Conv2d(1, channels, kernel_size=3, stride=2, padding=1, bias=False),
+            "norm0": nn.BatchNorm2d(channels),
+            "relu0": nn.ReLU(inplace=True),
+        }
+        for number in (1, 2, 3):
+            parts[f"denseblock{number}"] = DenseBlock(channels, layers=16, growth=12)
+            channels += 16 * 12
+            if number < 3:
+                parts[f"transition{number}"] = transition(channels)
+                channels //= 2
+        parts["norm5"] = nn.BatchNorm2d(channels)
+        self.features = nn.Sequential(OrderedDict(parts))
+        self.classifier = nn.Linear(channels, len(EMOTIONS))
+        nn.init.zeros_(self.classifier.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Faces (B, 1, 64, 64) as `prepared` gives them -> features (B, 342), logits (B, 8) of `EMOTIONS`."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
 LIBRARIES = (
-    "cmarr", "mlflow", "torch", "torchvision", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "av",
+    "cmarr", "mlflow", "torch", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "av",
     "soundfile", "opencv-python", "pyarrow", "pydantic", "nflows",
 )  # fmt: skip
 """What predicting needs, in the versions that are installed here."""

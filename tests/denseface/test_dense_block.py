@@ -12,9 +12,10 @@ from denseface.dense_block import dense_block, training_logits
 def block(layers=4, channels=6, growth=3, dtype=torch.float64):
     """In training mode; scales on both sides of zero, so that each affine map is tried."""
     torch.manual_seed(0)
-    from torchvision.models.densenet import _DenseBlock
-
-    made = _DenseBlock(layers, channels, bn_size=2, growth_rate=growth, drop_rate=0.0).to(dtype)
+    densenet = pytest.importorskip(
+        "torchvision.models.densenet", reason="needs torchvision (the extra `dev`)"
+    )
+    made = densenet._DenseBlock(layers, channels, bn_size=2, growth_rate=growth, drop_rate=0.0).to(dtype)
     for value in made.parameters():
         if value.ndim == 1:
             torch.nn.init.normal_(value)

@@ -44,6 +44,28 @@ def test_channels_and_sizes_are_those_of_the_published_network():
     assert len(convolutions) + 1 == 100  # and one linear layer: L = 100
 
 
+def test_the_network_is_torchvisions_with_another_stem():
+    densenet = pytest.importorskip(
+        "torchvision.models.densenet", reason="needs torchvision (the extra `dev`)"
+    )
+    theirs = densenet.DenseNet(12, (16, 16, 16), 24, num_classes=len(EMOTIONS))
+    theirs.features.conv0 = torch.nn.Conv2d(1, 24, 3, stride=2, padding=1, bias=False)
+    theirs.features.pool0 = torch.nn.Identity()
+    ours = load_denseface()
+    theirs.load_state_dict(ours.state_dict())
+    faces = torch.randn(3, 1, SIDE, SIDE)
+    for network in (ours, theirs):
+        network.requires_grad_().train()
+    answers = ours(faces)[1], theirs(faces)
+    assert torch.equal(*answers)
+    for answer in answers:
+        answer.square().sum().backward()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        assert torch.equal(ours.eval()(faces)[1], theirs.eval()(faces))
+
+
 def test_faces_are_cut_at_the_size_the_network_takes():
     assert SIDE == SIZE
 
