@@ -39,7 +39,7 @@ def training_logits(network: Denseface, faces: Tensor, spare: list[Tensor]) -> T
 
 def dense_block(block: DenseBlock, maps: Tensor, spare: list[Tensor]) -> Tensor:
     """What `block` in training mode makes of maps (B, C0, H, W): (B, C, H, W), C0 channels and those of its layers."""
-    layers = list(block.children())
+    layers: list[Any] = list(block.children())
     weights = [
         weight
         for layer in layers

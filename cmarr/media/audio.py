@@ -13,7 +13,7 @@ from scipy import signal
 from cmarr.budgets import size_of
 from cmarr.errors import Unreadable
 from cmarr.extras import extra
-from cmarr.media.clips import RATE, Clip, Failure, one_by_one, require_file, require_span
+from cmarr.media.clips import RATE, RATES, Clip, Failure, one_by_one, require_file, require_span
 from cmarr.media.containers import decoded_frames, open_media, origin_of
 
 with extra("media"):
@@ -37,9 +37,6 @@ LEAST, FOLD = 2**28, 1000
 
 CANCELLED = 0.1
 """Where the mean of the channels has less than this share of the first one's level, they are each other's opposite."""
-
-RATES = (1_000, 400_000)
-"""Sampling rates, Hz, that a file may claim; outside, its header is damaged."""
 
 
 def read_audio(clip: Clip) -> np.ndarray:

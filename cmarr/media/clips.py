@@ -16,6 +16,9 @@ from cmarr.utterance import Utterance, holds_half
 RATE = 16_000
 """Sampling rate, Hz, that every speech encoder is given."""
 
+RATES = (1_000, 400_000)
+"""Sampling rates, Hz, that a file may claim; outside, its header is damaged."""
+
 GROUP_LIMIT = 256
 """Most clips of one file that are decoded in one pass; bounds what waits in memory. The longest dialogue of IEMOCAP
 holds about half as many utterances."""
