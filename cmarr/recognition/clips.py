@@ -18,7 +18,7 @@ from cmarr.corpora.inventory import corpus_files, files_below
 from cmarr.corpora.text_files import guessed_encoding, read_text
 from cmarr.errors import Unreadable, UserError, did_you_mean, many
 from cmarr.extras import extra
-from cmarr.media.clips import Failure
+from cmarr.media.clips import RATES, Failure
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
 from cmarr.recognition.prediction import Refusal, printable
@@ -167,8 +167,6 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
     if kind == "audio" and isinstance(media, tuple) and len(media) == 2:
         with extra("media"):
             import soundfile
-
-            from cmarr.media.audio import RATES
 
         real_numbers(media[0], "audio")  # or else it says so
         samples, rate = _full_scale(np.asarray(media[0])), media[1]
