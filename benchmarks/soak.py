@@ -210,9 +210,9 @@ def spread(seconds: list[float]) -> dict[str, float]:
     ranked = sorted(seconds)
     return {
         "count": len(ranked),
-        "median": round(statistics.median(ranked), 4),
-        "p95": round(ranked[int(0.95 * (len(ranked) - 1))], 4),
-        "longest": round(ranked[-1], 4),
+        "median": round(statistics.median(ranked), 3),
+        "p95": round(ranked[int(0.95 * (len(ranked) - 1))], 3),
+        "longest": round(ranked[-1], 3),
     }
 
 
@@ -279,6 +279,17 @@ def table(found: dict[str, Any]) -> str:
             lines.append(f"  {attack_name:<17} " + ", ".join(f"{n} x {o}" for o, n in outcomes.items()))
         lines.append(f"  most memory: {held(part['most_megabytes'])}")
     lines += ["", *(f"memory {when}: {held(own)}" for when, own in found["megabytes"].items())]
+    return "\n".join(lines)
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The seconds of both phases side by side, as docs/serving.md shows them."""
+    calm, attacked = found["calm"], found["with a hostile client"]
+    lines = ["| | median | longest | median | longest |", "|---|--:|--:|--:|--:|"]
+    for kind, own in {**calm["requests"], "/ping": calm["ping"]}.items():
+        then = attacked["requests"].get(kind, attacked["ping"])
+        cells = [f"{part[name]:g}" for part in (own, then) for name in ("median", "longest")]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from cmarr import __version__
 from cmarr.serving.bodies import FILES
-from cmarr.serving.budgets import Budgets, Flight, Spent
+from cmarr.serving.budgets import Budgets, Flight, Spent, TooMany
 from cmarr.serving.guard import Guard
 from cmarr.serving.link import Link
 from cmarr.serving.measures import Measures
@@ -43,6 +43,7 @@ WRONG: dict[int | str, dict[str, Any]] = {
         408: "The body did not come in time",
         413: "The body is too large",
         415: "The body is of another kind, or compressed",
+        429: "As many requests of this client wait as may; Retry-After says when to ask again",
         503: "No room now, or not answered in time; Retry-After says when to ask again",
     }.items()
 }
@@ -142,7 +143,7 @@ class Relay:
         try:
             with self.flight.load() as load:
                 async with self._receiver.body(request.stream(), load) as body:
-                    with self.flight.place():
+                    with self.flight.place(request.client.host if request.client else ""):
                         return await self._ask(request, kind, body)
         except TooSlow:
             told = f"the body did not come within body_seconds = {budgets.body_seconds:g}"
@@ -152,7 +153,7 @@ class Relay:
             told = f"the request has more than {most} allows; send fewer clips, or raise it"
             raise HTTPException(413, told) from None
         except Spent as spent:
-            raise HTTPException(503, str(spent)) from None
+            raise HTTPException(429 if isinstance(spent, TooMany) else 503, str(spent)) from None
         except ConnectionError:
             raise HTTPException(503, "the model has gone") from None
         except OSError as error:

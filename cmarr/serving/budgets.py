@@ -1,8 +1,11 @@
 """What a server spends on those who ask: seconds, bytes, places. Nothing here knows HTTP or a model."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from cmarr.errors import many
 
 FREE = 64_000
 """Bytes of each request that no budget counts: a text always finds room; connections are counted instead."""
@@ -34,12 +37,17 @@ class Spent(Exception):
     """There is no room now; there will be later."""
 
 
+class TooMany(Spent):
+    """There is room, and this client has taken its share."""
+
+
 class Flight:
     """Bytes and places that requests hold."""
 
     def __init__(self, budgets: Budgets):
         self.most, self.places = budgets.max_flight_megabytes * 1e6, budgets.max_waiting
         self.held, self.waiting = 0, 0
+        self._of: Counter[str] = Counter()
 
     @contextmanager
     def load(self) -> Iterator["Load"]:
@@ -51,17 +59,24 @@ class Flight:
             self.held -= own.held
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place among those who wait for an answer. Raises Spent."""
+    def place(self, client: str) -> Iterator[None]:
+        """A place among those who wait for an answer; one client has half of them at most. Raises Spent."""
+        if self._of[client] >= max(self.places // 2, 1):
+            there = self._of[client]
+            told = f"{many(there, 'request')} of {client} {'waits' if there == 1 else 'wait'} already"
+            raise TooMany(f"{told}, half of max_waiting = {self.places}")
         if self.waiting >= self.places:
             raise Spent(
                 f"{self.waiting} requests wait already, as many as max_waiting = {self.places} allows"
             )
         self.waiting += 1
+        self._of[client] += 1
         try:
             yield
         finally:
             self.waiting -= 1
+            self._of[client] -= 1
+            self._of += Counter()  # whoever has none left is forgotten
 
 
 class Load:

@@ -190,7 +190,7 @@ class Slow:
             self.left = True
 
 
-def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{}",)):
+def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{}",), clients="abcd"):
     """(status, headers, content) of requests at once, without a server; a body that is long never ends."""
     about = About(dataset="d", method="m", licence="", version="0", classes=[], modalities=[], limits={})
     app = application(about, budgets, lambda: link, allowed("127.0.0.1", []), Path(folder))
@@ -204,7 +204,7 @@ def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{
         "root_path": "",
     }
 
-    async def one(body):
+    async def one(body, client):
         sent, there = [], [{"type": "http.request", "body": body, "more_body": len(body) > 100}]
 
         async def receive():
@@ -213,13 +213,13 @@ def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{
         async def send(message):
             sent.append(message)
 
-        await app(dict(scope), receive, send)
+        await app(scope | {"client": (client, 1)}, receive, send)
         start, *rest = sent
         content = b"".join(message.get("body", b"") for message in rest)
         return start["status"], dict(start["headers"]), json.loads(content)
 
     async def all_of_them():
-        return await asyncio.gather(*map(one, bodies))
+        return await asyncio.gather(*map(one, bodies, clients))
 
     return asyncio.run(all_of_them())
 
@@ -235,12 +235,14 @@ def test_a_request_that_is_not_answered_in_time_is_given_up(tmp_path):
 
 
 def test_more_requests_than_may_wait_are_refused_at_once(tmp_path):
-    budgets = Budgets(request_seconds=0.2, max_waiting=2)
-    told = sorted(
-        content["message"] for _, _, content in asked(Slow(), budgets, tmp_path, bodies=[b"{}"] * 3)
-    )
-    assert told[0] == "2 requests wait already, as many as max_waiting = 2 allows"
-    assert all("request_seconds" in message for message in told[1:])
+    """And of one client more than its share."""
+    budgets = Budgets(request_seconds=0.3, max_waiting=2)
+    told = asked(Slow(), budgets, tmp_path, bodies=[b"{}"] * 4, clients="aabc")
+    assert [status for status, _, _ in told] == [503, 429, 503, 503]
+    assert told[1][1][b"retry-after"] == b"5" and told[1][2]["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+    assert told[1][2]["message"] == "1 request of a waits already, half of max_waiting = 2"
+    assert told[3][2]["message"] == "2 requests wait already, as many as max_waiting = 2 allows"
+    assert all("request_seconds" in told[i][2]["message"] for i in (0, 2))
 
 
 def test_bodies_together_are_bounded_and_a_text_finds_room(tmp_path):
