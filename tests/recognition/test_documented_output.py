@@ -81,3 +81,11 @@ def test_mlflow_and_the_server_have_the_same_limits():
 
     defaults = {name: p.default for name, p in inspect.signature(cli.serve).parameters.items()}
     assert LIMITED.items() <= defaults.items()
+
+
+def test_the_soak_that_is_shown_is_the_one_that_is_kept():
+    from benchmarks.soak import markdown
+    from cmarr.files import read_json
+
+    kept = read_json(DOCS.parent / "benchmarks/results/soak.json")
+    assert markdown(kept) in (DOCS / "serving.md").read_text(encoding="utf-8")
