@@ -67,7 +67,7 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = as_markdown(obj.docstring.value)
 
 
-WORD = re.compile(r"[*`\w][-*`\w, /]{0,40}:\s+\S")
+WORD = re.compile(r"[*`\w./]+(?:, [*`\w./]+)*:\s+\S")
 
 
 def as_markdown(text: str) -> str:
@@ -85,12 +85,14 @@ def as_markdown(text: str) -> str:
     ```
     """
     parts = []
-    for part in re.split(r"\n\s*\n", text):
+    for number, part in enumerate(re.split(r"\n\s*\n", text)):
         lines = part.splitlines()
         first = lines[0] if lines else ""
         if first.startswith(">>>"):
             part = f"```pycon\n{part}\n```"
-        elif WORD.match(first) and all(WORD.match(line) or line.startswith("  ") for line in lines):
+        elif (
+            number and WORD.match(first) and all(WORD.match(line) or line.startswith("  ") for line in lines)
+        ):
             part = re.sub(r"(?m)^([^\s:][^:]*):\s+", r"- `\1`: ", part)
         parts.append(part)
     return "\n\n".join(parts)
