@@ -94,7 +94,7 @@ def test_every_kind_is_accepted_as_it_is(tmp_path):
 
 def test_the_kept_figures_are_of_two_seeds_and_nothing_is_bad_in_them():
     figures = json.loads(abuse.RESULTS.read_text())
-    assert figures
+    assert len(figures) >= 2
     for run in figures.values():
         assert not [
             (name, fate) for name, counted in run["kinds"].items() for fate in abuse.BAD if fate in counted
