@@ -12,7 +12,7 @@ from cmarr.evaluation.predictions import predictions_frame
 from cmarr.evaluation.resampling import bootstrap_interval
 from cmarr.evaluation.scores import metrics_of, scores
 from cmarr.evaluation.sufficient_statistics import ROWS, gather, sufficient_statistics
-from cmarr.evaluation.summary import fold_table, long_table, pooled, summarise
+from cmarr.evaluation.summary import fold_table, headline, long_table, pooled, summarise
 from cmarr.files import canonical_json
 from cmarr.modalities import CONDITIONS, INCOMPLETE
 from cmarr.task import Task
@@ -250,3 +250,13 @@ def test_the_long_table_has_a_row_a_metric_and_condition(simulate, emotions):
         "hi",
     ]
     assert Counter(table["metric"]) == dict.fromkeys(metrics_of(emotions), len(ROWS))
+
+
+def test_the_headline_has_ten_means_and_no_more(simulate, emotions):
+    found = headline(summarise(simulate(), emotions, resamples=20), emotions)
+    assert {metric: len(rows) for metric, rows in found.items()} == {"UAR": 8, "WAR": 2}
+    assert set(found["WAR"]) == {"avg6", "svt"} and all(
+        value == round(value, 4) for rows in found.values() for value in rows.values()
+    )
+    silent = headline(summarise(simulate(video=False), emotions, resamples=20), emotions)
+    assert not any("v" in row for row in silent["UAR"] if row != "avg6")

@@ -73,3 +73,18 @@ def test_another_result_has_another_content_hash(example, change):
 def test_the_same_scores_found_by_another_commit_are_the_same_result(example):
     restored = example(tags={"git_commit": "abc"}, cost={"seconds": 0.1}, note="again", figures={})
     assert content_hash(restored) == content_hash(example())
+
+
+def test_where_there_is_a_headline_it_alone_is_logged():
+    from tests.tracking.conftest import small_result
+
+    fold = FoldResult(0, 0, {"UAR/avg6": 0.5, "UAR/st": 0.6, "MF1/st": 0.7, "UAR/v": None})
+    whole = small_result()
+    assert whole.scores["UAR/avg6/std"] == 0.03 and whole.scores_of(fold).keys() == {
+        "UAR/avg6",
+        "UAR/st",
+        "MF1/st",
+    }
+    short = small_result(headline={"UAR": {"avg6": 0.55, "v": None}})
+    assert short.scores == {"UAR/avg6": 0.55}
+    assert short.scores_of(fold) == {"UAR/avg6": 0.5}
