@@ -50,7 +50,7 @@ def _generate(paths: Paths, settings: dict[str, Any], root: Path, work: Path) ->
     utterances, _ = read_corpus(kind, root, dataset=paths.dataset, **options)
     names = ", ".join(_name(encoder) for encoder, _ in ENCODERS.values())
     print(f"Measured through {names}, which need no weights:")
-    print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances))))
+    print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances, every=50))))
 
 
 def _name(encoder: ModuleType) -> str:
