@@ -31,10 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.hostile import attack
-from benchmarks.predict import make_clips
 from cmarr.files import write_json
-from cmarr.recognition.pretrained import pretrained
-from cmarr.recognition.trained import widths
 
 CLIENTS = 16
 """The hostile one is one of them."""
@@ -55,6 +52,11 @@ Asked = list[tuple[str, int, float]]
 
 def requests(model: str, folder: Path, seconds: float) -> list[tuple[str, list[dict[str, Any]]]]:
     """(kind, clips) of the requests that are sent in turn."""
+    # Here, for the processes of `phase` import this file, and need none of it.
+    from benchmarks.predict import make_clips
+    from cmarr.recognition.pretrained import pretrained
+    from cmarr.recognition.trained import widths
+
     made = make_clips(folder, 4, seconds)
     coded = [{kind: encoded(getattr(clip, kind)) for kind in ("audio", "video")} for clip in made]
     text = {"text": "well, that is a surprise"}

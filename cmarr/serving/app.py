@@ -93,11 +93,13 @@ def _add_predicting(app: FastAPI, relay: "Relay") -> None:
 def _add_telling(app: FastAPI, about: About, relay: "Relay", measures: Measures) -> None:
     documentation = Environment(loader=FileSystemLoader(PAGE), autoescape=True).get_template("docs.html")
 
+    @app.head("/ping", include_in_schema=False)
     @app.get("/ping", response_class=Response)
     async def ping() -> Response:
         """200, at once."""
         return Response("\n", media_type=JSON)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> JSONResponse:
         """Whether there is a model to answer, and how much is under way; 503 where there is none."""

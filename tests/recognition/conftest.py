@@ -134,3 +134,32 @@ def borrowed(recognizer, monkeypatch):
     # The class stays: a module that is first imported meanwhile would hold another one ever after.
     for way in ("load", "of_study", "from_pretrained"):
         monkeypatch.setattr(type(recognizer), way, lambda *_, **__: Borrowed())
+
+
+@pytest.fixture(scope="session")
+def exported(project, tmp_path_factory):
+    """CM-ARR's best model in a folder of its own."""
+    from cmarr.recognition.export import export
+    from cmarr.recognition.trained import of_study
+
+    return export(of_study("demo", "cmarr", root=project), tmp_path_factory.mktemp("exported"))
+
+
+TIGHT = {
+    "--header-seconds": "1",
+    "--body-seconds": "2",
+    "--max-connections": "40",
+    "--max-flight-megabytes": "32",
+    "--max-request-megabytes": "4",
+    "--max-megabytes": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def tight(exported):
+    """A running server with little to spend."""
+    from tests.recognition.under_way import Server
+
+    running = Server(exported, *[word for option in TIGHT.items() for word in option])
+    yield running
+    assert running.end() == (0, ""), "nobody can fill its log"

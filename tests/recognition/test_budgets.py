@@ -10,34 +10,11 @@ import pytest
 
 from benchmarks import hostile
 from benchmarks.soak import phases, table
-from cmarr.recognition.export import export
-from cmarr.recognition.trained import of_study
 from cmarr.serving.app import application
 from cmarr.serving.budgets import Budgets
 from cmarr.serving.guard import allowed
 from cmarr.serving.messages import About
-from tests.recognition.under_way import Server, encoded
-
-TIGHT = {
-    "--header-seconds": "1",
-    "--body-seconds": "2",
-    "--max-connections": "40",
-    "--max-flight-megabytes": "32",
-    "--max-request-megabytes": "4",
-}
-
-
-@pytest.fixture(scope="module")
-def exported(project, tmp_path_factory):
-    return export(of_study("demo", "cmarr", root=project), tmp_path_factory.mktemp("tight"))
-
-
-@pytest.fixture(scope="module")
-def tight(exported):
-    """A server with little to spend."""
-    running = Server(exported, *[word for option in TIGHT.items() for word in option])
-    yield running
-    assert running.end() == (0, ""), "nobody can fill its log"
+from tests.recognition.under_way import encoded
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +132,9 @@ def test_an_upload_that_is_none(tight, kind):
     assert status == 400 and "the upload cannot be read" in content["message"]
 
 
-def get(tight, path):
-    with urllib.request.urlopen(tight.url.replace("/invocations", path), timeout=60) as answer:
+def get(tight, path, method="GET"):
+    request = urllib.request.Request(tight.url.replace("/invocations", path), method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(answer.headers), answer.read().decode()
 
 
@@ -167,6 +145,7 @@ def test_what_is_told_about_it(tight):
     api = json.loads(get(tight, "/openapi.json")[1])
     assert set(api["paths"]) == {"/invocations", "/predict", "/ping", "/health", "/metrics", "/model"}
     assert json.loads(get(tight, "/health")[1])["status"] == "ok"
+    assert get(tight, "/ping", "HEAD")[1] == get(tight, "/health", "HEAD")[1] == ""
     model = json.loads(get(tight, "/model")[1])
     assert model["classes"] == ["calm", "tense", "glad"] and model["limits"]["max_request_megabytes"] == 4
     metrics = get(tight, "/metrics")[1]

@@ -8,10 +8,6 @@ import pytest
 import soundfile
 from recordings import tone
 
-from cmarr.recognition.export import export
-from cmarr.recognition.trained import of_study
-from tests.recognition.under_way import Server
-
 sys.path.append(str(Path(__file__).parents[1]))
 import browser
 from browser import answer, visit
@@ -23,23 +19,15 @@ LIMIT = 120_000
 
 
 @pytest.fixture(scope="module")
-def server(project, tmp_path_factory):
-    model = export(of_study("demo", "cmarr", root=project), tmp_path_factory.mktemp("model"))
-    running = Server(model, "--max-megabytes", "1")
-    yield running
-    assert running.end() == (0, "")
-
-
-@pytest.fixture(scope="module")
 def session():
     with browser.browser() as running:
         yield running
 
 
 @pytest.fixture
-def page(session, server):
+def page(session, tight):
     """The page, of which nothing may be asked elsewhere, and where nothing may go wrong unseen."""
-    url = server.url.removesuffix("invocations")
+    url = tight.url.removesuffix("invocations")
     with session.new_context(viewport={"width": 1200, "height": 900}) as context:
         context.set_default_timeout(LIMIT)
         asked, told = [], []

@@ -17,8 +17,6 @@ from recordings import face, write_video
 from typer.testing import CliRunner
 
 from cmarr.cli import app
-from cmarr.recognition.export import export
-from cmarr.recognition.trained import of_study
 from cmarr.serving.messages import Reply
 from tests.recognition.under_way import PATIENCE, Server, answered, ask, encoded
 
@@ -26,11 +24,6 @@ sys.path.append(str(Path(__file__).parents[1]))
 from documented import lines
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def exported(project, tmp_path_factory):
-    return export(of_study("demo", "cmarr", root=project), tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
