@@ -6,9 +6,8 @@
 Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam; a
 row with features of other widths says so. A few steps are measured after a warm-up, and the epoch is extrapolated from
 their median: it is not run whole. MB a step: weights, their gradients and Adam's two moments, and what the forward pass
-keeps for the backward one; what lives for a moment comes on top. The published methods' public network classes need the
-milliseconds of the column `public` (two cores, 175 to 209 GFLOP/s of fp32 matrix products); this machine's own GFLOP/s
-are measured in the same run, so that the two can be set side by side. Nothing else should run on the machine meanwhile.
+keeps for the backward one; what lives for a moment comes on top. What the authors' own classes need is measured beside
+ours by `python -m benchmarks.peers`. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -41,9 +40,6 @@ DICMOR = {"s": (50, 5), "v": (50, 20), "t": (50, 768)}
 """What DiCMoR's public code is fed."""
 
 LIKE_DICMOR = {"d": 32, "length": 50, "flow_steps": 32, "blocks": 20, "heads": 4}
-
-PUBLIC = {"mmin": "4.9", "if_mmin": "6.8", "cif_mmin": "7.5", "dicmor (768/5/20)": "28-37"}
-"""Milliseconds a sample and training step of the public network classes on two cores."""
 
 RUNS: dict[str, dict[str, Any]] = {
     "masked": {"method": "masked", "settings": {"d": 128, "length": 50, "heads": 4}},
@@ -202,7 +198,6 @@ def table(results: dict[str, Any]) -> str:
             name,
             f"{run['batch']}",
             f"{run['ms_per_sample']:.2f}",
-            PUBLIC.get(name, ""),
             f"{run['samples_a_second']:.0f}",
             f"{run['epoch_seconds']:.0f}",
             f"{run['bytes'] / 1e6:.0f}",
@@ -210,7 +205,7 @@ def table(results: dict[str, Any]) -> str:
         ]
         for name, run in results["runs"].items()
     ]
-    head = ["method", "batch", "ms an utterance", "public", "utterances a second", "s an epoch", "MB a step"]
+    head = ["method", "batch", "ms an utterance", "utterances a second", "s an epoch", "MB a step"]
     return markdown([*head, "parameters"], rows)
 
 
