@@ -196,5 +196,5 @@ def test_a_clip_of_the_wrong_content_costs_the_others_nothing(server):
     assert [reply["refused"].split(";")[0] for reply in others] == [
         "holds nothing to predict from",
         "audio: is not base64",
-        "start = 3.0 and end = 1.0 are not the beginning and end of a clip, in seconds",
+        "start = 3.0 and end = 1.0 are not the beginning and end of a clip, numbers of seconds",
     ]
