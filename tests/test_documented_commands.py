@@ -92,6 +92,22 @@ def test_the_settings_of_an_experiment_resolve(line, tmp_path):
     assert set(files["report"]["methods"]) <= set(files)
 
 
+def test_what_is_trained_on_complete_data_alone_never_meets_a_missing_modality(tmp_path):
+    """The command that docs/protocols.md gives for MissMAC-Bench."""
+    from dvc.utils.hydra import apply_overrides
+
+    (line,) = [line for line in lines(ROOT / "docs/protocols.md") if line.endswith("# MissMAC-Bench")]
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    words = shlex.split(line, comments=True)
+    apply_overrides(path, [override for word, override in pairwise(words) if word == "-S"])
+    files = resolve(load_settings(path, ROOT / "presets"))
+    trained = [files[name]["train"] for name in files["report"]["methods"]]
+    assert len(trained) == 3 and all(own["holes"] == 0 for own in trained)
+    for own in trained:
+        assert tuple(own["mask_conditions"]) == ("svt",) and own["selection"] == "complete"
+
+
 @pytest.mark.parametrize("line", [line for line in EVERY if line.startswith("dvc ")])
 def test_dvc_parses_it(line):
     from dvc.cli import parse_args

@@ -106,6 +106,21 @@ def shapley(worth: Mapping[frozenset[str], np.ndarray], players: str) -> np.ndar
     return np.stack(out, axis=-1)
 
 
+def evenness(gains: Sequence[float]) -> float:
+    """How evenly modalities contribute: entropy of their shares of the gain over that of equal shares, 0 to 1.
+
+    A modality that gains nothing, or harms, has a share of 0. NaN for fewer than two, and where none gains.
+
+    >>> round(evenness([0.3, 0.1]), 2), evenness([0.4, -0.1])
+    (0.81, 0.0)
+    """
+    gained = np.maximum(np.asarray(gains, np.float64), 0.0)
+    if len(gained) < 2 or not gained.sum() > 0:
+        return float("nan")
+    shares = gained[gained > 0] / gained.sum()
+    return abs(float((shares * np.log(shares)).sum() / np.log(len(gained))))
+
+
 def _sets(players: str) -> list[frozenset[str]]:
     """All sets of players, the empty one first."""
     return [frozenset(s) for size in range(len(players) + 1) for s in combinations(players, size)]
@@ -139,7 +154,8 @@ def importance_section(importance: Mapping[str, pd.DataFrame], task: Task) -> Se
     frame = pd.DataFrame([_row(method, rows, metric) for method, rows in found.items()])
     lead = (
         f"A modality's value is what it adds to {metric}, averaged over all orders in which the modalities can arrive; "
-        "the values sum to the score with everything minus what the training prior scores. Nothing is approximated."
+        "the values sum to the score with everything minus what the training prior scores. Nothing is approximated. "
+        "Evenness is 1 where all add alike, 0 where one adds everything: the entropy of their shares of the gain."
     )
     blocks: list[Block] = [
         Picture(
@@ -208,7 +224,10 @@ def _row(method: str, rows: pd.DataFrame, metric: str) -> dict[str, str]:
             interval = "" if pd.isna(lo) else f" [{_signed(metric, lo)}, {_signed(metric, hi)}]"
             out[NAMES[m]] = f"{_signed(metric, value)}{interval}"
     first = rows.iloc[0]
+    sign = -1.0 if metric == "MAE" else 1.0  # of an error, less is a gain
+    even = evenness([sign * value for value in rows["value"]])
     return out | {
+        "evenness": NOTHING if np.isnan(even) else f"{even:.2f}",
         "prior": value_text(metric, first["prior"]),
         "all together": value_text(metric, first["complete"]),
     }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cmarr.analyses.importance import importance, shapley
+from cmarr.analyses.importance import evenness, importance, importance_section, shapley
 from cmarr.evaluation.summary import summarise
 from cmarr.task import Task
 
@@ -61,3 +61,18 @@ def test_without_a_set_of_modalities_there_is_no_game(simulate, emotions):
         frame.assign(n_usable=frame["n_usable"].clip(upper=1)) for frame in simulate(video=False, absent=0.0)
     ]
     assert importance(frames, emotions, PRIORS, resamples=20)["value"].isna().all()
+
+
+def test_evenness_by_hand():
+    """Shares 3/4 and 1/4 of two: (3 ln(4/3) + ln 4) / 4 over ln 2."""
+    assert evenness([0.3, 0.1]) == pytest.approx(0.811278, abs=1e-6)
+    assert evenness([0.3, 0.1, -0.2]) == pytest.approx(0.811278 * np.log(2) / np.log(3), abs=1e-6)
+    assert evenness([2.0, 2.0, 2.0]) == pytest.approx(1.0) and evenness([1.0, 0.0, -3.0]) == 0.0
+    assert np.isnan(evenness([0.4])) and np.isnan(evenness([-1.0, 0.0])) and np.isnan(evenness([]))
+
+
+def test_the_report_says_how_evenly_of_a_score_and_of_an_error(simulate, emotions):
+    for task, priors in ((emotions, PRIORS), (Task(), {fold: [0.0] for fold in range(3)})):
+        found = importance(simulate(task=task), task, priors, resamples=20)
+        (row,) = importance_section({"masked": found}, task).blocks[1].frame.to_dict("records")
+        assert 0 < float(row["evenness"]) <= 1
