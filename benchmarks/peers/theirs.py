@@ -170,7 +170,7 @@ class Recovering(Network):
         made = load(f"{module}:{kind.upper()}")
         if kind == "imder":  # it says 'cuda' in two places
             own = sys.modules[module]
-            sampler = own.Euler_Maruyama_sampler  # type: ignore[attr-defined]
+            sampler = own.Euler_Maruyama_sampler
 
             def on_processor(*inputs: Any, **named: Any) -> Any:
                 return sampler(*inputs, **{**named, "device": "cpu"})
@@ -208,8 +208,18 @@ class Dialogues(Network):
         options = SimpleNamespace(device=torch.device("cpu"), drop_rate=0.5)
         if kind == "gcnet":
             made = load("model:GraphModel")
-            sized = (sizes["d"], sizes["graph"], 2, 2, 2, sizes["classes"])
-            self.model = made("LSTM", *inputs, *sized, dropout=0.5, time_attn=False, no_cuda=True)
+            around = (2, 2, 2)  # speakers, utterances before, and behind
+            self.model = made(
+                "LSTM",
+                *inputs,
+                sizes["d"],
+                sizes["graph"],
+                *around,
+                sizes["classes"],
+                dropout=0.5,
+                time_attn=False,
+                no_cuda=True,
+            )
         elif kind == "momke":
             made, sized = load("model_expert_softmoe:MoMKE"), (sizes["d"], sizes["classes"])
             own = {"depth": sizes["depth"], "num_heads": sizes["heads"], "no_cuda": True}
@@ -252,7 +262,7 @@ class Dialogues(Network):
 
 
 def of(kind: type[Any], name: str) -> Callable[[Callable[[str], Any], Sizes], Network]:
-    return lambda load, sizes: kind(load, sizes, name)  # type: ignore[no-any-return]
+    return lambda load, sizes: kind(load, sizes, name)
 
 
 def imagining(blocks: int) -> tuple[tuple[str, str], ...]:
