@@ -20,6 +20,8 @@ from documented import PAGES, ROOT, lines
 
 RUN_BY = {
     r"cmarr (export|predict|serve) ": "tests/recognition/test_documented_commands.py",
+    r"cmarr serve$": "tests/recognition/test_page.py",
+    r"curl .*/predict ": "tests/recognition/test_service.py",
     r"(curl|printf) .*/invocations": "tests/recognition/test_server.py",
     r"(SERVING_MODEL_CONFIG=.* )?mlflow models serve ": "tests/recognition/test_mlflow_serve.py",
     r"cmarr compare ": "tests/pipeline/test_compare.py",

@@ -39,5 +39,6 @@ def test_commands_name_targets_and_keys_that_exist(page):
                     section = section[part]
 
 
-def test_the_readme_opens_with_its_two_commands():
-    assert [words[:2] for words in commands(PAGES[0])[:2]] == [["make", "demo"], ["make", "test"]]
+def test_the_readme_opens_with_an_answer_and_then_with_a_study():
+    opening = ["pip install", "cmarr predict", "make demo", "make test"]
+    assert [" ".join(words[:2]) for words in commands(PAGES[0])[:4]] == opening

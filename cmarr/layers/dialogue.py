@@ -76,7 +76,11 @@ def neighbours(mask: Tensor, reach: int) -> Tensor:
 
 
 def by_time(near: Tensor) -> Tensor:
-    """(D, T, T) -> (D, 3, T, T): of the neighbours those before, the utterance itself, those behind."""
+    """(D, T, T) -> (D, 3, T, T): of the neighbours those before, the utterance itself, those behind.
+
+    >>> by_time(torch.ones(1, 2, 2).bool())[0].int().tolist()
+    [[[0, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [0, 0]]]
+    """
     places = torch.arange(near.shape[-1], device=near.device)
     order = (places[None, :] - places[:, None]).sign()  # -1 where j is before i
     return torch.stack([near & (order == way) for way in (-1, 0, 1)], 1)
@@ -86,6 +90,9 @@ def by_speaker(near: Tensor, speakers: Tensor, count: int) -> Tensor:
     """(D, T, T) and (D, T) -> (D, count^2, T, T): of the neighbours those with each pair of speakers.
 
     A dialogue's speakers from the `count`-th on count as one.
+
+    >>> by_speaker(torch.ones(1, 2, 2).bool(), torch.tensor([[0, 1]]), 2)[0].int().tolist()
+    [[[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 0]], [[0, 0], [0, 1]]]
     """
     own = speakers.clamp(max=count - 1)
     pair = own[:, :, None] * count + own[:, None, :]  # (D, T, T)

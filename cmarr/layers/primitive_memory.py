@@ -13,7 +13,11 @@ SHARPNESS = 0.5
 
 
 class Retrieved(NamedTuple):
-    """vector (B, d), what was put together; cost (B,), of how many vectors; attention (B, N), on each of them."""
+    """vector (B, d), what was put together; cost (B,), of how many vectors; attention (B, N), on each of them.
+
+    >>> PrimitiveMemory(d=4, size=8, ranks=3)(torch.zeros(2, 4)).vector.shape
+    torch.Size([2, 4])
+    """
 
     vector: Tensor
     cost: Tensor
