@@ -72,7 +72,7 @@ def test_images_may_be_views_of_others(face_weights):
     face = image(90, 80)
     turned = [face[::-1, ::-1], np.ascontiguousarray(face[::-1, ::-1])]
     one, other = emotion_probabilities(turned, face_weights)
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(one, other, rtol=1e-6)  # the rows of a batch round differently
     assert prepared(np.stack([image()])[:, :, ::-1]).shape == (1, 1, 64, 64)
 
 
