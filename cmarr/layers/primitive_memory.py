@@ -64,7 +64,7 @@ class PrimitiveMemory(nn.Module):
 
     def _choice(self, z: Tensor) -> Tensor:
         """(B, R), how much each number of vectors counts."""
-        logits = self.choose(z).float()
+        logits: Tensor = self.choose(z).float()
         if self.fixed:
             last = torch.arange(self.ranks, device=logits.device) == self.ranks - 1
             return last.to(logits).expand_as(logits)

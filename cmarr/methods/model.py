@@ -58,7 +58,7 @@ def save_model(path: str | Path, model: Model) -> None:
     tensors = {f"method.{k}": v for k, v in model.method.state_dict().items()}
     tensors |= {f"normaliser.{k}": v for k, v in model.normaliser.state_dict().items()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in (tensors | {"prior": model.prior}).items()}
-    description = json.dumps(model.description | {KEY: BLANK}, sort_keys=True)
+    description = json.dumps({**model.description, KEY: BLANK}, sort_keys=True)
     with sealed(path, ".safetensors") as temporary:
         save_file(tensors, temporary, {"cmarr": description})
 
