@@ -21,6 +21,7 @@ from cmarr.layers.score_network import ScoreNetwork
 from cmarr.losses.recognition import recognition_loss
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.losses.score_matching import score_matching_errors, times_and_noise
+from cmarr.methods import dicmor
 from cmarr.methods.branches import in_parts, modalities_of, usable_in, with_recoveries
 from cmarr.methods.dicmor import Sizes, Temporal, encoded, fusion_network, temporal_encoders
 from cmarr.methods.protocol import Prediction
@@ -44,34 +45,17 @@ def short_encoders(dims: Mapping[str, int], sizes: Sizes) -> nn.ModuleDict:
     return made
 
 
-class Complete(nn.Module):
-    """Stage 1: convolutions and the multimodal transformer. Obeys `cmarr.methods.protocol.Method`."""
+class Complete(dicmor.Complete):
+    """Stage 1, DiCMoR's with its shorter convolution. Obeys `cmarr.methods.protocol.Method`."""
 
-    class Settings(Sizes):
+    class Settings(dicmor.Complete.Settings):
         """The model that IMDer starts from."""
 
-    published_training: ClassVar[Mapping[str, Any]] = {
-        **PUBLISHED,
-        "mask_conditions": ["svt"],
-        "selection": "complete",
-    }
+    published_training: ClassVar[Mapping[str, Any]] = {**dicmor.Complete.published_training, **PUBLISHED}
 
     def __init__(self, dims: Mapping[str, int], task: Task, settings: Settings):
-        super().__init__()
-        self.task, self.modalities = task, modalities_of(dims)
+        super().__init__(dims, task, settings)
         self.encoders = short_encoders(dims, settings)
-        self.fusion = fusion_network(self.modalities, task, settings)
-
-    def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
-        """The recognition loss alone."""
-        usable = usable_in(batch, self.modalities)  # (B, M)
-        logits = self.predict(batch).logits
-        return {"cls": recognition_loss(logits, batch.labels, usable.any(1), self.task.regression)}
-
-    def predict(self, batch: Batch) -> Prediction:
-        """Zeros for what is missing."""
-        x = encoded(self.encoders, batch)
-        return Prediction(self.fusion({m: batch.spread(m, own) for m, own in x.items()}))
 
 
 class IMDer(nn.Module):
