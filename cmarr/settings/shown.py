@@ -16,7 +16,6 @@ from cmarr.settings.schema import Settings
 
 ALWAYS = (
     "preset",
-    "methods",
     "seeds",
     "encoders.speech",
     "encoders.video",
@@ -28,8 +27,8 @@ ALWAYS = (
 )
 """Keys that stand in every table of experiments."""
 
-NEVER = ("dataset", "device", "executor", "memory", "plugins", "register_model", "workers")
-"""Keys at the top that change no result, or that the place of the table says."""
+NEVER = ("dataset", "device", "executor", "memory", "methods", "plugins", "register_model", "workers")
+"""Keys at the top that change no result, that the place of the table says, or that DVC shows by itself (`methods`)."""
 
 USUAL: dict[str, Any] = {
     "protocols": ["fixed", "rate"],
