@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from cmarr.errors import Unreadable, UserError
+from cmarr.errors import Unreadable, UserError, first_line
 
 FREE = 64 * 2**20
 """Bytes that any file may unpack to."""
@@ -129,7 +129,7 @@ def reason(error: Exception) -> str:
     """What the system says, or the first line of what a library says."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return first_line(error)
 
 
 def shown(path: str | Path, most: int = 200) -> str:

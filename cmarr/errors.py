@@ -34,6 +34,15 @@ class Unreadable(UserError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or else its kind.
+
+    >>> first_line(ValueError("no number\\nin row 3")), first_line(MemoryError())
+    ('no number', 'MemoryError')
+    """
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: '; did you mean ...?', or nothing when none is near."""
     close = nearest(word, candidates)

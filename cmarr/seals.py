@@ -91,6 +91,11 @@ def _opened(path: str | Path, again: str) -> Iterator[BinaryIO]:
         yield opened
 
 
+def damaged(path: str | Path, again: str) -> NotWhole:
+    """The error of a file of which a bit has changed."""
+    return NotWhole(path, f"{path} is damaged: it does not hold what was written; {again}")
+
+
 def whole(path: str | Path) -> bool:
     """Whether a file is there, and as it was written."""
     try:
@@ -233,7 +238,7 @@ def _check(opened: BinaryIO, path: Path, kind: str, again: str, rest: bool) -> N
         raise NotWhole(path, f"{path} {found}; {again}")
     due = found.due if rest else found.due[:_ONE]
     if found.said[: len(due)] != due:
-        raise NotWhole(path, f"{path} is damaged: it does not hold what was written; {again}")
+        raise damaged(path, again)
 
 
 def _found(opened: BinaryIO, suffix: str, rest: bool) -> _Found | str:
@@ -331,7 +336,7 @@ def require_listed(path: Path, digest: str, again: str) -> None:
             f"{again}",
         )
     if digest not in known:
-        raise NotWhole(path, f"{path} is damaged: it does not hold what was written; {again}")
+        raise damaged(path, again)
 
 
 def read_listed_json(path: str | Path, again: str) -> Any:

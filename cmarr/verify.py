@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cmarr.errors import NotComputed, NotWhole, UserError
+from cmarr.errors import NotComputed, UserError
 from cmarr.files import file_digest, is_left_over
-from cmarr.seals import LIST, read_list, require_listed, require_whole
+from cmarr.seals import LIST, damaged, read_list, require_listed, require_whole
 
 SEALED = (".parquet", ".safetensors", ".json", ".state")
 """Endings of files that hold a seal of their own, where no list names them."""
@@ -88,7 +88,7 @@ def _as_listed(path: Path, digest: str, again: str) -> None:
     if not path.is_file():
         raise NotComputed(f"{path} is not there, and a list names it; {again}")
     if file_digest(path) != digest:
-        raise NotWhole(path, f"{path} is damaged: it does not hold what was written; {again}")
+        raise damaged(path, again)
 
 
 def _own(path: Path) -> Verdict:

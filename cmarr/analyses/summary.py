@@ -14,6 +14,7 @@ from cmarr.report.notes import (
     FEW,
     ONE_SEED,
     describe_normalisation,
+    describe_scarcity,
     describe_selection,
     nothing_can_be_shown,
 )
@@ -159,7 +160,9 @@ def section(study: Study) -> Section:
         study,
         features=study.features,
         fold_rule=study.leakage,
-        selection=describe_selection(study.settings, study.task) + describe_normalisation(study.settings),
+        selection=describe_selection(study.settings, study.task)
+        + describe_normalisation(study.settings)
+        + describe_scarcity(study.settings),
         cluster=study.cluster,
     )
 

@@ -23,7 +23,7 @@ from cmarr.corpora.hdf5 import list_datasets, read_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.declaration import Section, setting
 from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
-from cmarr.errors import UserError, many
+from cmarr.errors import UserError, first_line, many
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, require_whole
 from cmarr.modalities import MODALITIES, NAMES
@@ -265,7 +265,7 @@ def _array(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; expected {LAYOUT}") from error
     except Exception as error:  # hostile bytes raise nearly every type there is
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path} is no whole .npy file ({reason}); fetch it again") from error
 
 

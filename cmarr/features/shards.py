@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmarr.errors import NotWhole, UserError
+from cmarr.errors import UserError
 from cmarr.files import digest
 from cmarr.modalities import NAMES
+from cmarr.seals import damaged, read_table, sealed, whole, write_table
 from cmarr.seals import read_metadata as metadata_of
-from cmarr.seals import read_table, sealed, whole, write_table
 from cmarr.utterance import FeatureSequence
 
 HALF_LIMIT = 6e4
@@ -252,7 +252,7 @@ def _outline_of(path: str | Path) -> pa.Table:
             return table
     except (OSError, KeyError, ValueError, pa.ArrowException):
         pass
-    raise NotWhole(path, f"{path} is damaged: it does not hold what was written; {_AGAIN}")
+    raise damaged(path, _AGAIN)
 
 
 def load_features(folder: str | Path, unpacked: str | Path | None = None) -> dict[str, FeatureTable]:

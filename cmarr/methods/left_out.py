@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
+from cmarr.folds.dealing import dealt
 from cmarr.methods.pooled import fit_linear_model
 from cmarr.task import Task
 
@@ -30,12 +31,8 @@ def parts_of(batch: Batch) -> Tensor:
     who = torch.arange(count) if batch.speakers is None else batch.speakers.cpu()
     if len(who.unique()) < 2:
         who = torch.arange(count)
-    names, member, sizes = who.unique(return_inverse=True, return_counts=True)
-    home, held = torch.zeros_like(names), [0] * PARTS
-    for speaker in sizes.argsort(descending=True, stable=True).tolist():
-        home[speaker] = held.index(min(held))
-        held[int(home[speaker])] += int(sizes[speaker])
-    return home[member]
+    _, member, sizes = who.unique(return_inverse=True, return_counts=True)
+    return torch.tensor(dealt(sizes.tolist(), PARTS))[member]
 
 
 def chosen_strength(

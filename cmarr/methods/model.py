@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
-from cmarr.errors import UserError
+from cmarr.errors import UserError, first_line
 from cmarr.methods.described import described, require_model
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.protocol import SizedByData
@@ -86,7 +86,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except _TAMPERED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{path}: is not a model of this product, or is damaged ({reason}); train it again"
         ) from None

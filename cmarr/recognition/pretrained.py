@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from cmarr.budgets import require_name
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, did_you_mean, first_line
 from cmarr.extras import extra
 from cmarr.recognition.export import CARD, export
 from cmarr.recognition.trained import DESCRIPTION, Trained, exported
@@ -95,7 +95,7 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
                 repo_id=made.repo_id, folder_path=folder, commit_message=f"{trained.about.method} of cmarr"
             )
         except (HfHubHTTPError, HFValidationError, OSError) as error:
-            raise UserError(f"{repository} cannot be written on the hub ({_first_line(error)})") from None
+            raise UserError(f"{repository} cannot be written on the hub ({first_line(error)})") from None
     return str(made)
 
 
@@ -108,7 +108,7 @@ def _registered(uri: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (mlflow.MlflowException, OSError) as error:
         raise UserError(
-            f"{uri} cannot be read from MLflow's registry ({_first_line(error)}); MLFLOW_TRACKING_URI says which it is"
+            f"{uri} cannot be read from MLflow's registry ({first_line(error)}); MLFLOW_TRACKING_URI says which it is"
         ) from None
 
 
@@ -121,10 +121,6 @@ def _fetched(repository: str, revision: str | None) -> Path:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(READ)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
-            f"{repository} is no folder here and cannot be fetched from the hub ({_first_line(error)}); check its name "
+            f"{repository} is no folder here and cannot be fetched from the hub ({first_line(error)}); check its name "
             "and the connection, or fetch it elsewhere and name its folder"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from cmarr.errors import UserError
+from cmarr.folds.dealing import dealt
 from cmarr.folds.files import Fold
 from cmarr.training.progress import Kept
 from cmarr.utterance import Utterance
@@ -24,14 +25,11 @@ def inner_folds(fold: Fold, utterances: Mapping[str, Utterance], count: int) -> 
         raise UserError(
             f"train.selection_folds = {count}, but fold {fold.number} trains on {len(sizes)} speakers: lower it"
         )
+    names = sorted(sizes)
+    home = dict(zip(names, dealt([sizes[name] for name in names], count - 1), strict=True))
     groups: list[list[str]] = [[] for _ in range(count - 1)]
-    home: dict[str, list[str]] = {}
-    load = [0] * len(groups)
-    for speaker, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
-        smallest = load.index(min(load))
-        home[speaker], load[smallest] = groups[smallest], load[smallest] + size
     for id in fold.train:
-        home[utterances[id].speaker or id].append(id)
+        groups[home[utterances[id].speaker or id]].append(id)
     return [
         replace(fold, train=[i for i in [*fold.train, *fold.validation] if i not in out], validation=group)
         for group in groups

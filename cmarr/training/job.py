@@ -341,9 +341,9 @@ def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Sto
     rows = {"train": len(set(fold.train) - empty), "validation": 0}
     stores = []
     for part in parts:
-        whole = load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
+        loaded = load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
         own = {key: job.train[key] for key in DATA_KEYS}
-        stores.append(scarce(whole, rows.get(part, rows["train"]), job.fold, job.task, **own))
+        stores.append(scarce(loaded, rows.get(part, rows["train"]), job.fold, job.task, **own))
     return stores
 
 

@@ -177,14 +177,20 @@ def test_the_experiment_opens_on_model_runs_and_has_a_view_with_scores(example, 
     }
 
 
-def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
+def half_logged(result, root, monkeypatch):
+    """Kill the tracking of a result before its data are logged."""
+
     def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(mirror, "_log_data", killed)
         with pytest.raises(KeyboardInterrupt):
-            track(example(), root=root)
+            track(result, root=root)
+
+
+def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
+    half_logged(example(), root, monkeypatch)
     (half,) = parents(root)
     assert half.info.status == "RUNNING"
     mirror._client(configure(root)).log_text(half.info.run_id, "half", "results.md")
@@ -198,13 +204,7 @@ def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
 
 
 def test_what_deleted_runs_of_earlier_versions_have_left_goes(example, root, monkeypatch):
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mirror, "_log_data", killed)
-        with pytest.raises(KeyboardInterrupt):
-            track(example(beta=0.1), root=root)
+    half_logged(example(beta=0.1), root, monkeypatch)
     (half,) = parents(root)
     client = mirror._client(configure(root))
     client.log_text(half.info.run_id, "half", "results.md")
@@ -216,13 +216,7 @@ def test_what_deleted_runs_of_earlier_versions_have_left_goes(example, root, mon
 
 
 def test_a_half_logged_run_goes_even_if_its_result_is_no_longer_current(example, root, monkeypatch):
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mirror, "_log_data", killed)
-        with pytest.raises(KeyboardInterrupt):
-            track(example(beta=0.1), root=root)
+    half_logged(example(beta=0.1), root, monkeypatch)
     track(example(beta=0.5), root=root)
     assert [run.data.params["beta"] for run in parents(root)] == ["0.5"]
 
