@@ -22,7 +22,7 @@ from cmarr.serving.budgets import Budgets, Flight, Spent, TooMany
 from cmarr.serving.guard import Guard
 from cmarr.serving.link import Link
 from cmarr.serving.measures import Measures
-from cmarr.serving.messages import About, Answer, Clip, Complaint, Form, Replies
+from cmarr.serving.messages import DEFECT, About, Answer, Clip, Complaint, Form, Replies, complaint
 from cmarr.serving.received import Receiver, TooLarge, TooSlow
 
 log = logging.getLogger(__name__)
@@ -192,27 +192,26 @@ def _require_type(request: Request, due: str) -> None:
         raise HTTPException(415, f"Content-Encoding is {coded[:80]}; send the body as it is")
 
 
-def complaint(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """What is wrong, as every complaint is told."""
     later = {"Retry-After": LATER} if status in (429, 503) else {}
-    content = {"error_code": CODES.get(status, "BAD_REQUEST"), "message": sentence}
+    content = complaint(CODES.get(status, "BAD_REQUEST"), sentence)
     return JSONResponse(content, status, {**later, **(headers or {})})
 
 
 async def _refused(_: Request, error: HTTPException) -> JSONResponse:
-    return complaint(error.status_code, error.detail, dict(error.headers or {}))
+    return refusal(error.status_code, error.detail, dict(error.headers or {}))
 
 
 async def _elsewhere(request: Request, error: Exception) -> JSONResponse:
     path = ascii(request.url.path)[1:-1][:80]
     if getattr(error, "status_code", 404) == 405:
-        return complaint(405, f"{path} does not take {request.method[:20]}", {"Allow": "GET, POST"})
-    return complaint(404, f"there is no {path}; POST to /invocations or /predict, or see /docs")
+        return refusal(405, f"{path} does not take {request.method[:20]}", {"Allow": "GET, POST"})
+    return refusal(404, f"there is no {path}; POST to /invocations or /predict, or see /docs")
 
 
 async def _failed(_: Request, __: Exception) -> JSONResponse:
-    content = {"error_code": "INTERNAL_ERROR", "message": "a defect of cmarr; the server's log tells more"}
-    return JSONResponse(content, 500)
+    return JSONResponse(complaint("INTERNAL_ERROR", DEFECT), 500)
 
 
 def _body(kind: str, schema: dict[str, Any]) -> dict[str, Any]:

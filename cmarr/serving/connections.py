@@ -12,6 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cmarr.serving.budgets import Budgets
+from cmarr.serving.messages import complaint
 
 STALLED = 30.0
 """Seconds that a client may leave an answer lying."""
@@ -94,7 +95,7 @@ class Watched(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets a complaint as every other does."""
-        content = json.dumps({"error_code": "BAD_REQUEST", "message": BROKEN}).encode()
+        content = json.dumps(complaint("BAD_REQUEST", BROKEN)).encode()
         head = (
             "HTTP/1.1 400 Bad Request",
             "content-type: application/json",

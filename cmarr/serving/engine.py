@@ -19,6 +19,7 @@ from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.serving.bodies import Wrong, read_inputs, read_upload
+from cmarr.serving.messages import DEFECT, complaint
 from cmarr.serving.service import Service
 from cmarr.serving.turns import Patience, TooLate, Turns
 
@@ -85,15 +86,15 @@ class Engine:
         try:
             return 200, self._answer(job, scratch, patience)
         except Wrong as wrong:
-            return wrong.status, _complaint(wrong.code, str(wrong))
+            return wrong.status, complaint(wrong.code, str(wrong))
         except TooLate as late:
-            return 503, _complaint("TEMPORARILY_UNAVAILABLE", str(late))
+            return 503, complaint("TEMPORARILY_UNAVAILABLE", str(late))
         except UserError as error:
-            return 400, _complaint("INVALID_PARAMETER_VALUE", _plain(error, scratch))
+            return 400, complaint("INVALID_PARAMETER_VALUE", _plain(error, scratch))
         except Exception:
             if not patience.given_up:  # or the front has taken the body away already
                 log.exception("a request failed")
-            return 500, _complaint("INTERNAL_ERROR", "a defect of cmarr; the server's log tells more")
+            return 500, complaint("INTERNAL_ERROR", DEFECT)
 
     def _answer(self, job: Job, scratch: Path, patience: Patience) -> Any:
         large = job.large
@@ -114,10 +115,6 @@ class Engine:
 def _plain(error: UserError, place: Path) -> str:
     """Where a temporary file lay is nobody's business."""
     return str(error).splitlines()[0].replace(f"{place}{os.sep}", "the given ")
-
-
-def _complaint(code: str, sentence: str) -> dict[str, str]:
-    return {"error_code": code, "message": sentence}
 
 
 def _give_memory_back() -> None:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cmarr.serving.measures import Measures
+from cmarr.serving.messages import complaint
 
 POLICY = "; ".join(
     (
@@ -124,4 +125,4 @@ def _shown(name: str) -> str:
 
 
 def _no(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"error_code": "BAD_REQUEST", "message": sentence}, status)
+    return JSONResponse(complaint("BAD_REQUEST", sentence), status)

@@ -102,6 +102,15 @@ class Complaint(Section):
     message: str
 
 
+DEFECT = "a defect of cmarr; the server's log tells more"
+"""What a client learns of an error that nobody expected."""
+
+
+def complaint(code: str, sentence: str) -> dict[str, str]:
+    """What a `Complaint` is in JSON."""
+    return {"error_code": code, "message": sentence}
+
+
 class About(Section):
     """The model that answers, and what may be asked of it."""
 
