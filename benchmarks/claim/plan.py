@@ -39,6 +39,12 @@ METHODS = (
     "cif_mmin",
     "cra",
     "mcur",
+    "primd",
+    "cyin",
+    "cmad",
+    "gcnet",
+    "momke",
+    "imder",
 )
 """In the order in which they are run; names of ablations in params.yaml among them."""
 

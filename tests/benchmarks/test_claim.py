@@ -23,13 +23,8 @@ def test_no_confirming_corpus_was_looked_at():
     assert len({corpus.name for own in CONFIRMING.values() for corpus in own}) == len(seeds)
 
 
-LATER = {"gcnet", "imder", "momke", "cyin", "cmad", "primd"}
-"""Methods that came when it had been decided who takes part."""
-
-
-def test_every_method_that_was_there_takes_part_and_no_later_one():
-    assert LATER <= set(method_names()) <= set(METHODS) | LATER
-    assert not LATER & set(METHODS)
+def test_every_method_takes_part():
+    assert set(method_names()) <= set(METHODS)
     assert {name for name in method_names() if getattr(method_class(name), "deterministic", False)} == set(
         DETERMINISTIC
     )
