@@ -10,12 +10,14 @@ import pandas as pd
 from benchmarks.claim.corpora import Corpus
 from benchmarks.claim.plan import DETERMINISTIC, OURS
 from benchmarks.claim.runs import answers, costs
-from benchmarks.machine import machine
+from benchmarks.machine import machine, sentence
+from cmarr.errors import many
 from cmarr.evaluation.comparison import compare_all, turned
 from cmarr.evaluation.predictions import task_of
 from cmarr.evaluation.scores import primary
 from cmarr.evaluation.summary import summarise
 from cmarr.files import read_json, write_json
+from cmarr.folds.files import read_folds
 from cmarr.report.table import markdown_table
 
 RESULTS = Path("results/claim")
@@ -29,42 +31,51 @@ def keep(size: str, corpora: Sequence[Corpus], methods: Sequence[str], out: Path
     found = {m: own for m, own in found.items() if len({int(f["fold"].iloc[0]) for f in own}) == whole}
     task = task_of(next(iter(found.values()))[0])
     metric = primary(task)
-    compared = compare_all(found, task, deterministic=DETERMINISTIC)
     content: dict[str, Any] = {
         "size": size,
         "metric": metric,
         "corpora": [c.name for c in corpora],
+        "trained_on": _trained_on(corpora, out),
         "methods": {},
     }
     for method, frames in found.items():
         summary, spent = summarise(frames, task), costs(corpora, method, out)
+        cells = {row: summary[metric][row] for row in ROWS}
         content["methods"][method] = {
             "seeds": len({int(frame["seed"].iloc[0]) for frame in frames}),
-            **{row: summary[metric][row]["mean"] for row in ROWS},
+            **{row: cell["mean"] for row, cell in cells.items()},
+            "intervals": {row: [cell["lo"], cell["hi"]] for row, cell in cells.items()},
+            "std_seeds": {row: cell["std_seeds"] for row, cell in cells.items()},
             "core_seconds": float(np.mean([one["core_seconds"] for one in spent])),
             "peak_memory_mb": max(one["peak_memory_bytes"] for one in spent) / 2**20,
         }
     content["clusters"] = summary["meta"]["clusters"]
-    content["against"] = (
-        {
-            other: {row: _ours(compared, other)[metric][row] for row in ROWS}
-            for other in found
-            if other != OURS
-        }
-        if OURS in found
-        else {}
-    )
+    content["pairs"] = {
+        "/".join(pair): {row: cells[metric][row] for row in ROWS}
+        for pair, cells in compare_all(found, task, deterministic=DETERMINISTIC).items()
+    }
     content["machine"] = machine()
     write_json(RESULTS / f"{size}.json", content)
     print(table(content))
 
 
-def _ours(compared: Mapping[tuple[str, str], Mapping[str, Any]], other: str) -> dict[str, Any]:
-    """Ours minus the other."""
-    if (OURS, other) in compared:
-        return dict(compared[OURS, other])
-    cells = compared[other, OURS]
-    return {m: {row: turned(cell) for row, cell in own.items()} for m, own in cells.items() if m != "meta"}
+def _trained_on(corpora: Sequence[Corpus], out: Path) -> int:
+    """Training utterances of a fold, the mean."""
+    tested = [
+        len(fold.train)
+        for corpus in corpora
+        for fold in read_folds(out / "corpora" / corpus.name / "folds.parquet")
+        if not corpus.tested or fold.number in corpus.tested
+    ]
+    return round(float(np.mean(tested)))
+
+
+def minus(content: Mapping[str, Any], first: str, second: str, row: str) -> dict[str, Any] | None:
+    """The comparison of two methods, first minus second; None where one of them did not take part."""
+    if own := content["pairs"].get(f"{first}/{second}"):
+        return dict(own[row])
+    back = content["pairs"].get(f"{second}/{first}")
+    return back and turned(back[row])
 
 
 def table(content: Mapping[str, Any]) -> str:
@@ -75,8 +86,8 @@ def table(content: Mapping[str, Any]) -> str:
         row = {"method": method, "seeds": own["seeds"]}
         row |= {f"{content['metric']} {name}": _told(own[name], points) for name in ROWS}
         for name in ROWS:
-            cell = content["against"].get(method, {}).get(name)
-            row[f"{OURS} minus it, {name}"] = "" if cell is None else _difference(cell, points)
+            cell = minus(content, OURS, method, name)
+            row[f"{OURS} minus it, {name}"] = "" if cell is None else difference(cell, points)
         row |= {"core-s": f"{own['core_seconds']:.1f}", "MB": f"{own['peak_memory_mb']:.0f}"}
         rows.append(row)
     return markdown_table(pd.DataFrame(rows))
@@ -86,7 +97,8 @@ def _told(value: float, points: bool) -> str:
     return f"{100 * value:.1f}" if points else f"{value:.3f}"
 
 
-def _difference(cell: Mapping[str, Any], points: bool) -> str:
+def difference(cell: Mapping[str, Any], points: bool) -> str:
+    """A difference with its interval, and what was shown, in points or as it is."""
     if cell["difference"] is None:
         return "-"
     scale, digits = (100, 1) if points else (1, 3)
@@ -100,8 +112,23 @@ def _difference(cell: Mapping[str, Any], points: bool) -> str:
 def claim(name: str) -> str:
     """The table of a size, or that it was not run; a block of docs/claim.md."""
     path = RESULTS / f"{name}.json"
-    return (
-        table(read_json(path))
-        if path.is_file()
-        else f"*Not run yet: `python -m benchmarks.claim run --size {name}`.*"
-    )
+    if not path.is_file():
+        return f"*Not run yet: `python -m benchmarks.claim run --size {name}`.*"
+    content = read_json(path)
+    return f"{table(content)}\n\n{reached(content)}"
+
+
+def reached(content: Mapping[str, Any]) -> str:
+    """What stands behind a table: how many corpora, clusters and seeds, and what one seed can say."""
+    seeds = {own["seeds"] for name, own in content["methods"].items() if name not in DETERMINISTIC}
+    metric = content["metric"] + (" in %" if content["metric"] == "UAR" else "")
+    corpora = many(len(content["corpora"]), "corpus", "corpora")
+    words = [
+        f"{metric} of {corpora} ({', '.join(content['corpora'])}), {content['clusters']} clusters "
+        "[95 % interval]; core-s and MB of one training"
+    ]
+    if "trained_on" in content:
+        words.append(f" on {content['trained_on']} utterances")
+    if min(seeds) == 1:
+        words.append(". With one seed a difference is one of these trained models, not of the methods")
+    return f"{''.join(words)}. ({sentence(content['machine'])})"

@@ -16,6 +16,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import arithmetic as moves
+from benchmarks.claim.figures import FIGURES as FIELD
+from benchmarks.claim.figures import digest_of as field_digest
+from benchmarks.claim.figures import field_claims, reached
 from benchmarks.claim.table import claim
 from benchmarks.machine import sentence
 from benchmarks.records import RESULTS as FIGURES
@@ -193,6 +196,14 @@ def picture(page: Path, name: str) -> str:
     )
 
 
+def field(page: Path, name: str) -> str:
+    """A picture of every method on the corpora of the claim, with what it shows in words."""
+    found = reached()
+    if len(found) < FIELD[name].needs:
+        return "*Not run yet: `python -m benchmarks.claim run`.*"
+    return f"![{FIELD[name].alt(found)}]({name}.png)\n<!-- drawn of {field_digest(found)} -->"
+
+
 def table(page: Path, name: str, *tables: str) -> str:
     """Tables of the report as the run wrote them."""
     found = _stored(name)
@@ -248,6 +259,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "benchmark": benchmark,
     "denseface": denseface,
     "claim": lambda page, size: claim(size),
+    "field": field,
+    "claims": lambda page: field_claims(reached()),
 }
 
 
@@ -256,16 +269,29 @@ def draw_pictures() -> None:
     for page in PAGES:
         for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
             kind, *asked = found["order"].split()
-            if kind != "picture":
-                continue
-            name, own = asked[0], stored(asked[0])
-            place = ROOT / "docs" / f"{name}.png"
-            if own is None or (f"drawn of {digest_of(name)}" in found[0] and place.is_file()):
-                continue
-            metric = primary(own.task)
-            title = f"{metric} by available modalities, {own.content['task']['dataset']}"
-            drawn = results_figure(own.summaries, own.task, metric=metric, title=title, cluster=own.cluster)
-            save_figure(place, drawn, dpi=110)
+            place = ROOT / "docs" / f"{asked[0]}.png" if asked else ROOT
+            if (
+                kind == "picture"
+                and (own := stored(asked[0]))
+                and not _drawn(found, digest_of(asked[0]), place)
+            ):
+                metric = primary(own.task)
+                title = f"{metric} by available modalities, {own.content['task']['dataset']}"
+                drawn = results_figure(
+                    own.summaries, own.task, metric=metric, title=title, cluster=own.cluster
+                )
+                save_figure(place, drawn, dpi=110)
+            sizes = reached() if kind == "field" else {}
+            if (
+                sizes
+                and len(sizes) >= FIELD[asked[0]].needs
+                and not _drawn(found, field_digest(sizes), place)
+            ):
+                save_figure(place, FIELD[asked[0]].draw(sizes), dpi=110)
+
+
+def _drawn(block: re.Match[str], digest: str, place: Path) -> bool:
+    return f"drawn of {digest}" in block[0] and place.is_file()
 
 
 def _stored(name: str) -> Stored | None:

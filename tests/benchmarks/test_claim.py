@@ -3,12 +3,15 @@
 import pytest
 
 from benchmarks.claim.corpora import Corpus, settings_of
-from benchmarks.claim.plan import CONFIRMING, DETERMINISTIC, METHODS, SEEN, TUNING
+from benchmarks.claim.figures import FIGURES, cost_figure, curve_figure, digest_of, field_claims
+from benchmarks.claim.plan import CONFIRMING, DETERMINISTIC, FIELD_CLAIMS, METHODS, SEEN, TUNING
 from benchmarks.claim.runs import answers, carry_out, runs
-from benchmarks.claim.table import claim, table
+from benchmarks.claim.table import claim, minus, table
 from benchmarks.claim.table import keep as kept
+from cmarr.evaluation.comparison import turned
 from cmarr.evaluation.predictions import predictions_path, write_predictions
 from cmarr.files import read_json, write_json
+from cmarr.folds.files import Fold, write_folds
 from cmarr.methods.registry import method_class, method_names
 from tests.evaluation.conftest import EMOTIONS, simulated
 
@@ -85,12 +88,19 @@ def test_what_was_found_is_kept_and_becomes_a_table(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("benchmarks.claim.table.RESULTS", tmp_path)
     written(tmp_path, "one", "anchored", 4, (0,), strength=4.0)
     written(tmp_path, "one", "masked", 4, (0,), strength=0.2)
+    write_folds(
+        tmp_path / "corpora/one/folds.parquet",
+        [Fold(1, ["a", "b"], ["c"], ["d"]), Fold(2, [*"abcd"], ["e"], ["f"])],
+    )
     kept("some", [Corpus("one", "demo")], ["anchored", "masked"], tmp_path)
     content = read_json(tmp_path / "some.json")
     assert content["methods"]["masked"]["core_seconds"] == 2.0
-    assert content["against"]["masked"]["avg6"]["difference"] > 0.1
+    ours = minus(content, "anchored", "masked", "avg6")
+    assert ours["difference"] > 0.1
+    assert minus(content, "masked", "anchored", "avg6")["difference"] == -ours["difference"]
+    assert content["trained_on"] == 3
     assert table(content) in capsys.readouterr().out
-    assert claim("some") == table(content)
+    assert claim("some").startswith(table(content)) and "these trained models" in claim("some")
     assert "benchmarks.claim run --size other" in claim("other")
 
 
@@ -99,7 +109,7 @@ def test_a_cell_by_hand():
     content = {
         "metric": "UAR",
         "methods": {"masked": own},
-        "against": {"masked": {"avg6": CELL, "svt": CELL | {"shown": 0}}},
+        "pairs": {"anchored/masked": {"avg6": CELL, "svt": CELL | {"shown": 0}}},
     }
     row = table(content).splitlines()[2]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -113,3 +123,47 @@ def test_a_cell_by_hand():
         "1.3",
         "900",
     ]
+
+
+def content(size, trained_on, difference, metric="UAR"):
+    """What is kept of a size: two methods and their difference."""
+    own = {"avg6": 0.75, "intervals": {"avg6": [0.7, 0.8]}, "core_seconds": 2.0}
+    cell = {"difference": difference, "lo": difference - 0.01, "hi": difference + 0.01, "shown": 1}
+    return {
+        "size": size,
+        "metric": metric,
+        "trained_on": trained_on,
+        "methods": {"linear": own, "gaussian": own | {"avg6": 0.75 + difference, "core_seconds": 1.0}},
+        "pairs": {"linear/gaussian": {"avg6": turned(cell)}},
+    }
+
+
+def test_the_curves_are_drawn_at_what_was_trained_on_and_without_mosi():
+    found = {
+        "240": content("240", 144, 0.02),
+        "1440": content("1440", 864, -0.01),
+        "mosi": content("mosi", 9, 0, "MAE"),
+    }
+    (axes,) = curve_figure(found).axes
+    (line,) = [drawn for drawn in axes.lines if drawn.get_label() == "gaussian"]
+    assert list(line.get_xdata()) == [144, 864]
+    assert list(line.get_ydata()) == pytest.approx([2.0, -1.0])
+    assert FIGURES["curves"].alt(found).endswith("144, 864 utterances")
+
+
+def test_a_panel_has_every_method_at_its_cost_and_errors_point_down():
+    found = {"240": content("240", 144, 0.02), "mosi": content("mosi", 1150, 0.1, "MAE")}
+    points, errors = cost_figure(found).axes
+    assert {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in points.lines} == {
+        "linear": (2.0, 75.0),
+        "gaussian": (1.0, 77.0),
+    }
+    assert errors.yaxis_inverted() and not points.yaxis_inverted()
+    assert FIGURES["field"].alt(found).endswith("240 utterances: best is gaussian; CMU-MOSI: best is linear")
+    assert digest_of(found) != digest_of({"240": found["240"]})
+
+
+def test_a_printed_order_is_asked_of_every_size():
+    told = field_claims({"240": content("240", 144, 0.02)})
+    assert "cmarr ahead of dicmor" in told
+    assert len(told.splitlines()) == 2 + len(FIELD_CLAIMS)
