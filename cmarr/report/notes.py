@@ -13,6 +13,8 @@ from cmarr.task import Task
 
 FEW = 20
 """Below this many clusters intervals are too narrow to be trusted."""
+SENTENCES = 8
+"""Up to so many pairs of methods have a sentence each."""
 OUTCOMES = {1: "better", 0: "no difference shown", -1: "worse"}
 ONE_SEED = (
     "**One seed: what is shown is shown of these trained models, not of the methods.** Another seed trains others, and "
@@ -149,21 +151,31 @@ def verdicts(
 ) -> list[str]:
     """One sentence for each method against each plain rival, and one for each rival that was not shown to be beaten.
 
-    p-values are corrected over the table, see `cmarr.evaluation.comparison`.
+    Of more than `SENTENCES` pairs a rival has one line with all methods. p-values are corrected over the table, see
+    `cmarr.evaluation.comparison`.
     """
     metric = metric or primary(task)
     pairs = [(m, r) for r in rivals for m in summaries if r in summaries and m not in rivals]
     found = [(m, r, cell) for m, r in pairs if (cell := difference(comparisons, m, r, metric, row))]
-    lines: list[str] = []
+    of = f"{row_label(row, summaries)} {metric}"
     unbeaten: dict[str, list[str]] = {rival: [] for _, rival, _ in found}
+    told: dict[tuple[str, str], tuple[str, str]] = {}
     for method, rival, cell in found:
         if cell["shown"] != 1:
             unbeaten[rival].append(method)
         size = value_text(metric, cell["difference"], digits=None if metric in ERRORS else 1, sign=True)
-        lines.append(
-            f"{method} - {rival}: {row_label(row, summaries)} {metric} {size} "
-            f"{interval_text(metric, cell['lo'], cell['hi'])}, p = {cell['p_table']:.2g}: {outcome(cell)}."
-        )
+        numbers = f"{size} {interval_text(metric, cell['lo'], cell['hi'])}, p = {cell['p_table']:.2g}"
+        told[method, rival] = numbers, outcome(cell)
+    if len(told) <= SENTENCES:
+        lines = [f"{m} - {r}: {of} {numbers}: {how}." for (m, r), (numbers, how) in told.items()]
+    else:
+        lines = []
+        for rival in unbeaten:
+            own = {m: words for (m, r), words in told.items() if r == rival}
+            each = (
+                f"{m} {n}" + (f", **{how}**" if how != OUTCOMES[0] else "") for m, (n, how) in own.items()
+            )
+            lines.append(f"{of} minus that of {rival}: {'; '.join(each)}.")
     lines += [
         f"**Not shown to beat `{rival}`: {', '.join(names)}.**" for rival, names in unbeaten.items() if names
     ]

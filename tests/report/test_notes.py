@@ -8,6 +8,7 @@ from cmarr.errors import listed, many
 from cmarr.evaluation.comparison import MODELS
 from cmarr.evaluation.summary import summarise
 from cmarr.report.notes import (
+    SENTENCES,
     describe_scarcity,
     describe_selection,
     footnotes,
@@ -102,6 +103,18 @@ def test_plain_words_about_each_plain_rival(make_summary, make_comparison, emoti
         "cmarr - linear: avg6 UAR +5.0 [2.5, 7.5], p = 0.02: better.",
         "**Not shown to beat `masked`: cmarr.**",
     ]
+
+
+def test_of_many_methods_a_rival_has_one_line(make_summary, make_comparison, emotions):
+    methods = [f"m{i}" for i in range(SENTENCES + 1)]
+    comparisons = {(m, "masked"): make_comparison(emotions, 0.012, shown=0, p=0.31) for m in methods}
+    comparisons["m3", "masked"] = make_comparison(emotions, 0.05, shown=1, p=0.01)
+    summaries = {name: make_summary(emotions, 0.7) for name in (*methods, "masked")}
+    line, bold = verdicts(comparisons, emotions, summaries, rivals=("masked",))
+    assert line.startswith("avg6 UAR minus that of masked: m0 +1.2 [-1.2, 3.6], p = 0.62; m1 ")
+    assert "m3 +5.0 [2.5, 7.5], p = 0.02, **better**; " in line
+    assert line.count("**") == 2
+    assert bold.startswith("**Not shown to beat `masked`: m0, m1, m2, m4")
 
 
 def test_a_loss_is_called_one_whichever_way_round_it_was_computed(make_summary, make_comparison, emotions):
