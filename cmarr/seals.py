@@ -6,7 +6,8 @@ with zeros in its place, the file is hashed, and the zeros give way to the diges
     .parquet      in the metadata of its footer
     .safetensors  in the description in its header
     .json         under the key `seal`
-    others        in a last line of their own, where their readers stop before (checkpoints, unpacked features)
+    others        in a last line of their own, where their readers stop before (checkpoints, unpacked features, the
+                  results of the parameter study)
 
 Of Parquet and safetensors the seal has two digests, of the footer or header that says what is there and of the rest, so
 that a reader of the former need not read the latter. Any changed bit changes a digest, or the mark of the seal itself.
@@ -111,6 +112,11 @@ def read_whole(path: str | Path, again: str, kind: str = "") -> bytes:
         content = opened.read()
     _check(io.BytesIO(content), Path(path), kind, again, True)
     return content
+
+
+def read_lines(path: str | Path, again: str) -> bytes:
+    """The bytes of a file that is sealed in a last line, without that. Raises as `require_whole`."""
+    return read_whole(path, again)[: -len(_trailer())]
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:

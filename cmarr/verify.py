@@ -19,6 +19,9 @@ _UNPACKED = "unpacked"
 _COSTS = ("cost.json", "pretrain.json")
 """What of metrics/ holds its own seal: a list with their digests would change whenever a training took longer."""
 
+_STUDIED = "sensitivity.csv"
+"""Results of the parameter study: sealed once there are any."""
+
 _INVENTORY = "inventory.json"
 """File of a folder `corpus` that is sealed; what lies around and below it is the corpus' own."""
 
@@ -63,7 +66,7 @@ def _below(folder: Path) -> Iterator[Verdict]:
             yield _tried(path, partial(_as_listed, path, digest))
     for path in sorted(folder.rglob("*")):
         if (
-            path.suffix in SEALED
+            (path.suffix in SEALED or path.name == _STUDIED)
             and path.is_file()
             and path.resolve() not in listed
             and _is_ours(path, folder)
@@ -76,7 +79,7 @@ def _is_ours(path: Path, folder: Path) -> bool:
     if is_left_over(path):
         return False
     if folder.name == "metrics":
-        return path.name in _COSTS
+        return path.name in _COSTS or (path.name == _STUDIED and path.read_bytes().count(b"\n") != 1)
     if any((path.parent / name).is_file() for name in (LIST, "MLmodel")):  # an exported folder
         return path.suffix == ".safetensors"
     above = [path.parent, *path.parent.parents]

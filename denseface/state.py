@@ -12,28 +12,33 @@ from torch import Tensor
 
 from cmarr.budgets import plain_json
 from cmarr.errors import UserError
-from cmarr.files import atomic
+from cmarr.seals import BLANK, KEY, require_whole, sealed
 
 NOTES = {"recipe": dict, "faces": str, "validation": str, "progress": dict}
 """What the notes of every state hold: how it is trained, on what, and how far it is."""
 
 
+_AGAIN = "restore the file, or remove it to begin anew"
+
+
 def write_state(
     path: str | Path, tensors: Mapping[str, Mapping[str, Tensor]], notes: Mapping[str, Any]
 ) -> None:
-    """Write groups of tensors, and notes (see `NOTES`), atomically: after a kill the old state or the new one."""
+    """Write groups of tensors, and notes (see `NOTES`), sealed: after a kill the old state or the new one."""
     flat = {
         f"{group}/{name}": value.detach().cpu().contiguous()
         for group, named in tensors.items()
         for name, value in named.items()
     }
-    with atomic(path) as temporary:
-        save_file(flat, temporary, {"notes": json.dumps(notes, sort_keys=True, allow_nan=False)})
+    told = json.dumps({**notes, KEY: BLANK}, sort_keys=True, allow_nan=False)
+    with sealed(path, ".safetensors") as temporary:
+        save_file(flat, temporary, {"notes": told})
 
 
 def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """What `write_state` wrote. Raises UserError for a file that is damaged or something else."""
     groups: dict[str, dict[str, Tensor]] = {}
+    require_whole(path, _AGAIN)
     try:
         with safe_open(str(path), framework="pt") as opened:
             notes = _checked(plain_json((opened.metadata() or {})["notes"]))
@@ -42,10 +47,8 @@ def read_state(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str
                 groups.setdefault(group, {})[name] = opened.get_tensor(key)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: is not the state of a training of Denseface ({reason}); restore the file, or remove it to begin "
-            "anew"
-        ) from None
+        raise UserError(f"{path}: is not the state of a training of Denseface ({reason}); {_AGAIN}") from None
+    del notes[KEY]
     return groups, notes
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from cmarr.analyses.sensitivity import read_results, write_results
 from cmarr.cli import app
 from cmarr.corpora.manifest import read_manifest, read_quarantine, write_manifest, write_quarantine
 from cmarr.damage.tables import LEVELS, read_levels
@@ -52,15 +53,19 @@ from cmarr.seals import (
     write_json,
     write_list,
 )
+from cmarr.settings.grid import COLUMNS
 from cmarr.task import Task
 from cmarr.training.progress import Checkpoint
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 from cmarr.verify import verify
+from denseface.state import read_state, write_state
 from stages import makes
 
 FLIPS = int(os.environ.get("FLIPS", "40"))
 TASK = Task(("calm", "tense"))
 DIMS = {"s": 3, "t": 2}
+NOTES = {"recipe": {"seed": 1}, "faces": "x", "validation": "y", "progress": {"epoch": 1}}
+"""Of a state of Denseface's training."""
 
 
 def model(path: Path, seed: int = 0) -> Model:
@@ -206,6 +211,14 @@ def make(kind: str, folder: Path) -> tuple[Path, object]:
         case "model":
             model(path)
             return path, lambda: weights_of(path)
+        case "sensitivity":
+            rows = [("k0", 1.0, 0.1, 10.0, "UAR", "svt", 0.5, 0.4, 0.6)]
+            write_results(folder / "x.csv", pd.DataFrame(rows, columns=COLUMNS))
+            return folder / "x.csv", lambda: frame_of(read_results(folder / "x.csv"))
+        case "state of Denseface":
+            path = folder / "state.safetensors"
+            write_state(path, {"network": {"w": torch.arange(50.0)}}, NOTES)
+            return path, lambda: [[read_state(path)[0]["network"]["w"].tolist()], read_state(path)[1]]
         case "description":
             model(folder / "fold1-seed0.safetensors")
             path = folder / "fold1-seed0.safetensors"
@@ -238,7 +251,8 @@ def made_export(kind: str, folder: Path) -> tuple[Path, object]:
 
 KINDS = (
     "manifest", "quarantine", "folds", "masks", "protocols", "shard", "lengths", "unpacked", "faces", "predictions",
-    "spread", "levels", "frame", "settings", "scores", "list", "checkpoint", "model", "description",
+    "spread", "levels", "frame", "settings", "scores", "list", "checkpoint", "model", "description", "sensitivity",
+    "state of Denseface",
     "exported weights", "exported description", "exported list",
 )  # fmt: skip
 
@@ -334,12 +348,15 @@ def test_verify_names_what_is_not_whole(tmp_path):
     scores = root / "metrics/tiny/linear.json"
     scores.write_text("{}")
     write_list(root / f"metrics/tiny/linear/{LIST}.evaluate", [scores])
+    collected = root / "metrics/tiny/sensitivity.csv"
+    collected.write_text(",".join(COLUMNS) + "\n")  # nothing in it that a bit could change
     assert [verdict.fault for verdict in verify([root])] == [""] * 6
     scores.write_text("{} ")
+    collected.write_text(",".join(COLUMNS) + "\nk0,1,0.1,10,UAR,svt,0.5,0.4,0.6\n")
     damaged = root / "data/tiny/folds.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
     wrong = [verdict for verdict in verify([root]) if verdict.fault]
-    assert {verdict.path.name for verdict in wrong} == {"folds.parquet", "linear.json"}
+    assert {verdict.path.name for verdict in wrong} == {"folds.parquet", "linear.json", "sensitivity.csv"}
     scores.unlink()
     assert "linear.json is not there" in " ".join(verdict.fault for verdict in verify([root]))
     with pytest.raises(UserError, match="does not exist"):

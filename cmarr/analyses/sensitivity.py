@@ -1,5 +1,6 @@
 """The paper's Figure 4: scores over each weight of the objective."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,33 +15,38 @@ from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
 from cmarr.errors import UserError
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.files import atomic
 from cmarr.report.numbers import score_text
 from cmarr.report.page import Section
 from cmarr.report.picture import picture
 from cmarr.report.style import COLOURS, FAINT, MARKERS, horizontal_grid, style
 from cmarr.report.table import NOTHING, Table
+from cmarr.seals import read_lines, sealed
 from cmarr.settings.grid import COLUMNS, Point, curves, studied
 from cmarr.task import Task
 
 SYMBOLS = {"alpha": "α", "beta": "β", "lambda": "λ"}
 LOSSES = {"alpha": "L_udcl", "beta": "L_spcl", "lambda": "L_rec"}
 
+AGAIN = "take it from git again"
+
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """The collected results, COLUMNS; raises UserError for a file that holds something else."""
-    try:
-        frame = pd.read_csv(path, dtype={"key": str})
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); take it from git again") from None
-    if list(frame.columns) != list(COLUMNS):
-        raise UserError(f"{path}: must have the columns {', '.join(COLUMNS)}; take it from git again")
-    return frame
+    """The collected results, COLUMNS; a file without any has no seal.
+
+    Raises UserError for a file that is damaged, or holds something else.
+    """
+    head = ",".join(COLUMNS).encode() + b"\n"
+    begins = Path(path).read_bytes()[: len(head) + 1] if Path(path).is_file() else head + b"?"
+    if not begins.startswith(head):
+        raise UserError(f"{path}: must have the columns {', '.join(COLUMNS)}; {AGAIN}")
+    if begins == head:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(io.BytesIO(read_lines(path, AGAIN)), dtype={"key": str})
 
 
 def write_results(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write the collected results atomically."""
-    with atomic(path) as temporary:
+    """Write the collected results, sealed in a last line."""
+    with sealed(path) as temporary:
         frame.to_csv(temporary, index=False)
 
 

@@ -138,8 +138,15 @@ def test_a_state_of_other_settings_or_faces_is_refused(tmp_path):
 
 def test_a_damaged_state_is_refused(tmp_path):
     one = saved(tmp_path)
-    one.state.write_bytes(one.state.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"state\.safetensors: is not the state of a training of Denseface"):
+    content = one.state.read_bytes()
+    for place in (20, len(content) // 2, len(content) - 1):
+        one.state.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(
+            UserError, match=r"state\.safetensors .*(damaged|no seal).*remove it to begin anew"
+        ):
+            training(tmp_path)
+    one.state.write_bytes(content[:1000])
+    with pytest.raises(UserError, match=r"state\.safetensors is damaged: it is cut off"):
         training(tmp_path)
 
 

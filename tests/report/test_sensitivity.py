@@ -88,5 +88,5 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "sensitivity.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="must have the columns key, alpha"):
         read_results(tmp_path / "sensitivity.csv")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"none\.csv: does not exist; take it from git again"):
         read_results(tmp_path / "none.csv")
