@@ -144,7 +144,7 @@ def memory(process: int) -> dict[str, int]:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         except OSError:
             continue
-        part = "model" if pid == process else "front" if "serving.front" in words else "decoders"
+        part = "model" if pid == process else "front" if "cmarr.serving." in words else "decoders"
         held[part] += pages * resource.getpagesize() / 1e6
     return {name: round(value) for name, value in held.items()}
 

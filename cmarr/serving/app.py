@@ -51,8 +51,8 @@ WRONG: dict[int | str, dict[str, Any]] = {
 
 def application(
     about: About, budgets: Budgets, link: Callable[[], Link], hosts: Callable[[str], bool], scratch: Path
-) -> FastAPI:
-    """The application.
+) -> tuple[FastAPI, Measures]:
+    """The application, and what counts its requests.
 
     link:    gives the way to the model, once there is one
     hosts:   whether a name in the Host header is one of ours
@@ -75,7 +75,7 @@ def application(
         app.add_exception_handler(status, _elsewhere)
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(Guard, hosts=hosts, measures=measures)
-    return app
+    return app, measures
 
 
 def _add_predicting(app: FastAPI, relay: "Relay") -> None:

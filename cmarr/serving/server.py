@@ -1,4 +1,4 @@
-"""A server for a trained model: a front that speaks HTTP, in a process of its own, and the model, in this one.
+"""A server for a trained model: a front that speaks HTTP, behind a door of its own, and the model, in this process.
 
 It needs no MLflow. SIGTERM and Ctrl-C let the requests that are under way finish; new ones are refused.
 """
@@ -48,7 +48,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C; then finish what is under way, and return.
 
     announce:    called when requests are answered
-    host, names: what the Host header of a request may say, see `cmarr.serving.guard.allowed`
+    host, names: what the Host header of a request may say, see `cmarr.serving.policy.allowed`
     """
     logging.basicConfig(format="cmarr serve: %(message)s", stream=sys.stderr)
     ours, theirs = socket.socketpair()

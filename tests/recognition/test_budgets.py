@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import re
+import signal
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import hostile
-from benchmarks.soak import phases, table
+from benchmarks.soak import phases, table, tree
 from cmarr.serving.app import application
 from cmarr.serving.budgets import Budgets
-from cmarr.serving.guard import allowed
 from cmarr.serving.messages import About
+from cmarr.serving.policy import HEADERS, allowed
 from tests.recognition.under_way import encoded
 
 
@@ -46,6 +49,37 @@ def gone(connection):
         return connection.recv(100) == b""
     except ConnectionResetError:
         return True
+
+
+def test_whether_it_is_there_is_told_whatever_the_front_is_busy_with(tight, address):
+    (front,) = [
+        pid
+        for pid in tree(tight.process.pid)
+        if b"serving.front" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    counted = pings(tight)
+    os.kill(front, signal.SIGSTOP)
+    try:
+        headers, _ = get(tight, "/ping")
+        with hostile.connected(address) as other:
+            other.sendall(b"GET /model HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            other.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                other.recv(1)
+            assert get(tight, "/ping") == (headers, "\n") and get(tight, "/ping", "HEAD")[1] == ""
+            os.kill(front, signal.SIGCONT)
+            other.settimeout(60)
+            assert b"200 OK" in other.recv(1000), "it waited at the door"
+    finally:
+        os.kill(front, signal.SIGCONT)
+    assert headers.items() >= {name.lower(): value for name, value in HEADERS.items()}.items()
+    assert pings(tight) == counted + 3
+
+
+def pings(tight):
+    told = get(tight, "/metrics")[1]
+    found = re.search(r'cmarr_requests_total{path="/ping",status="200"} (\d+)', told)
+    return int(found[1]) if found else 0
 
 
 def test_slow_bodies_are_told_so(tight, address):
@@ -172,7 +206,7 @@ class Slow:
 def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{}",), clients="abcd"):
     """(status, headers, content) of requests at once, without a server; a body that is long never ends."""
     about = About(dataset="d", method="m", licence="", version="0", classes=[], modalities=[], limits={})
-    app = application(about, budgets, lambda: link, allowed("127.0.0.1", []), Path(folder))
+    app, _ = application(about, budgets, lambda: link, allowed("127.0.0.1", []), Path(folder))
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {
         "type": "http",
