@@ -1,12 +1,13 @@
 """What each stage takes an utterance, in time and memory, as a corpus grows.
 
     python -m benchmarks.scale                        1,000 and 10,000 utterances
-    python -m benchmarks.scale --sizes 1000 1000000 --until masks
+    python -m benchmarks.scale --sizes 100000 1000000 --until masks --work /tmp/scale
 
 A corpus with three modalities is drawn: four frames of speech and video, a vector of text, a transcript; ten utterances
 a dialogue, fifty a speaker; a tenth lacks a modality. It goes through the stages as `dvc repro` calls them, each in a
 process of its own on one core, with the methods named. `seconds` and `peak` are those of that process, the imports
-among them: what grows is the difference between two sizes, by utterance. benchmarks/results/scale.json keeps it.
+among them: what grows is the difference between two sizes, by utterance. benchmarks/results/scale.json keeps it, beside
+what other sizes came to before. With `--work` a run that was ended goes on, in that folder, where it stopped.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from benchmarks.records import RESULTS, keep, markdown
+from benchmarks.records import RESULTS, keep, kept, markdown
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("angry", "happy", "neutral", "sad")
@@ -86,7 +87,7 @@ def write_project(folder: Path, methods: Sequence[str]) -> None:
 
 
 def measured(folder: Path, stage: Sequence[str]) -> dict[str, float]:
-    """Run one stage; its seconds, and the most megabytes that it held at once."""
+    """Run one stage; its seconds, those of a processor among them, and the most megabytes that it held at once."""
     command = [sys.executable, "-m", f"stages.{stage[0]}", DATASET, *stage[1:]]
     variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
     started = time.monotonic()
@@ -102,40 +103,53 @@ def measured(folder: Path, stage: Sequence[str]) -> dict[str, float]:
         _, status, used = os.wait4(child, 0)
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"{' '.join(stage)}: {log.read_text(encoding='utf-8')[-2000:]}")
-    return {"seconds": time.monotonic() - started, "peak": used.ru_maxrss / 1024}
+    spent = used.ru_utime + used.ru_stime
+    return {"seconds": time.monotonic() - started, "cpu": spent, "peak": used.ru_maxrss / 1024}
 
 
-def scale(sizes: Sequence[int], methods: Sequence[str], until: str = "") -> dict[str, Any]:
-    """Stage -> size -> seconds and megabytes."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+def scale(
+    sizes: Sequence[int],
+    methods: Sequence[str],
+    until: str,
+    work: Path,
+    told: Callable[[str, int, dict[str, float]], None],
+) -> None:
+    """Measure the stages at each size that are not done yet in the folder `work`, and tell each as it ends."""
     for size in sizes:
-        with tempfile.TemporaryDirectory(prefix="cmarr-scale-") as scratch:
-            folder = Path(scratch)
-            write_project(folder, methods)
+        folder = work / str(size)
+        if not (folder / "params.yaml").exists():  # the last thing that is written of a project
+            shutil.rmtree(folder, ignore_errors=True)
             draw(folder / "own", size)
-            for stage in stages(methods):
+            write_project(folder, methods)
+        for stage in stages(methods):
+            name, done = "@".join(stage), folder / f"{'@'.join(stage)}.json"
+            if not done.exists():
                 one = measured(folder, stage)
-                found.setdefault("@".join(stage), {})[str(size)] = one
-                print(
-                    f"{size:>9,} {'@'.join(stage):18} {one['seconds']:8.1f} s {one['peak']:8.0f} MB",
-                    flush=True,
-                )
-                if until and stage[0] == until:
-                    break
-    return found
+                done.write_text(json.dumps(one), encoding="utf-8")
+                print(f"{size:>9,} {name:18} {one['seconds']:8.1f} s {one['peak']:8.0f} MB", flush=True)
+            told(name, size, json.loads(done.read_text(encoding="utf-8")))
+            if until and stage[0] == until:
+                break
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+def table(content: Mapping[str, Any]) -> str:
     """A row a stage: at each size seconds and MB, and from one to the next microseconds and bytes an utterance."""
+    found: Mapping[str, Mapping[str, Mapping[str, float]]] = content["stages"]
     sizes = sorted({int(size) for own in found.values() for size in own})
     steps = list(itertools.pairwise(sizes))
     head = ["stage", *(f"{n:,}" for n in sizes), *(f"{a:,} to {b:,}, an utterance" for a, b in steps)]
     rows = []
     for stage, own in found.items():
-        cells = [f"{own[str(n)]['seconds']:.1f} s, {own[str(n)]['peak']:.0f} MB" for n in sizes]
+        at = {n: own.get(str(n)) for n in sizes}
+        cells = [
+            "-" if one is None else f"{one['seconds']:.1f} s, {one['peak']:.0f} MB" for one in at.values()
+        ]
         for a, b in steps:
-            first, last = own[str(a)], own[str(b)]
-            spent = (last["seconds"] - first["seconds"]) / (b - a) * 1e6
+            first, last = at[a], at[b]
+            if first is None or last is None:
+                cells.append("-")
+                continue
+            spent = (last["cpu"] - first["cpu"]) / (b - a) * 1e6
             held = (last["peak"] - first["peak"]) / (b - a) * 2**20
             cells.append(f"{spent:.0f} µs, {held:.0f} B")
         rows.append([stage, *cells])
@@ -150,14 +164,23 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--methods", nargs="+", default=["linear", "masked"])
     parser.add_argument("--until", default="", help="the last stage to run: masks, for instance")
+    parser.add_argument("--work", type=Path, help="folder of the projects, which stay there")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
-    found = scale(options.sizes, options.methods, options.until)
+    there = (options.results / "scale.json").is_file()
+    content = kept("scale", options.results) if there else {"stages": {}}
+
+    def told(stage: str, size: int, one: dict[str, float]) -> None:
+        content["stages"].setdefault(stage, {})[str(size)] = one
+        keep("scale", content, options.results)  # after each one: an interrupted run loses nothing
+
+    with tempfile.TemporaryDirectory(prefix="cmarr-scale-") as scratch:
+        scale(options.sizes, options.methods, options.until, options.work or Path(scratch), told)
     # late: a process counts as its own what the one that started it held, and torch is large
     from benchmarks.machine import machine
 
-    keep("scale", {"machine": machine(), "stages": found}, options.results)
-    print(table(found))
+    keep("scale", {"machine": machine(), **content}, options.results)
+    print(table(content))
 
 
 if __name__ == "__main__":
