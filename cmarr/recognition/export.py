@@ -67,7 +67,7 @@ def _make_room(trained: Trained, folder: Path, force: bool) -> None:
             raise UserError(f"{folder} holds other things; name an empty folder, or a new one")
         if not force:
             raise UserError(
-                f"{folder} holds a model already; name another folder, or replace it with --force"
+                f"{folder} holds a model already; name another folder, or replace it with --force (force=True)"
             )
         if any(
             folder.resolve() in (weights.parent.resolve(), weights.resolve().parent)

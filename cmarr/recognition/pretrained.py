@@ -21,6 +21,7 @@ READ = ("*.safetensors", "*.json", CARD, LIST)
 """What is fetched of a repository on a hub; nothing else in it is looked at."""
 
 _REGISTRY = "models:/"
+_DATABASE = "sqlite:///"
 _HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -86,6 +87,7 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    unreachable = HfHubHTTPError.__mro__[1]  # of httpx, or of what huggingface_hub goes by instead
     with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
         folder = write_repository(trained, Path(scratch) / "model")
         api = HfApi(token=token)
@@ -94,8 +96,11 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=folder, commit_message=f"{trained.about.method} of cmarr"
             )
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            raise UserError(f"{repository} cannot be written on the hub ({first_line(error)})") from None
+        except (unreachable, HFValidationError, OSError) as error:
+            raise UserError(
+                f"{repository} cannot be written on the hub ({first_line(error)}); check its name, the connection and "
+                "the token (`hf auth login`)"
+            ) from None
     return str(made)
 
 
@@ -104,6 +109,13 @@ def _registered(uri: str) -> Path:
     with extra("study"):
         import mlflow
 
+    where = mlflow.get_registry_uri()
+    if (
+        where.startswith(_DATABASE) and not Path(where.removeprefix(_DATABASE)).is_file()
+    ):  # MLflow would make it
+        raise UserError(
+            f"{uri}: there is no registry, {where} does not exist; MLFLOW_TRACKING_URI says where it is"
+        )
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (mlflow.MlflowException, OSError) as error:

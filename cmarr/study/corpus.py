@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
@@ -26,9 +24,10 @@ from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import LETTERS, NAMES
 from cmarr.seals import read_json, write_json
 from cmarr.settings.load import merge, read_yaml
+from cmarr.study.arrays import about_labels, are_scores, column, features_of, utterances_of
 from cmarr.study.settings import PARAMS, resolved
 from cmarr.task import Task
-from cmarr.utterance import FeatureSequence, Utterance, real_numbers
+from cmarr.utterance import Utterance
 
 OWN = "own"
 """The dataset of params.yaml that a table of one's own clips is read as."""
@@ -50,15 +49,15 @@ class Corpus:
     @classmethod
     def from_arrays(
         cls,
-        labels: Sequence[str] | Sequence[float],
+        labels: Any,
         *,
         speech: Any = None,
         video: Any = None,
         text: Any = None,
-        speakers: Sequence[str] | None = None,
-        sessions: Sequence[str] | None = None,
-        splits: Sequence[str] | None = None,
-        ids: Sequence[str] | None = None,
+        speakers: Any = None,
+        sessions: Any = None,
+        splits: Any = None,
+        ids: Any = None,
         encoders: Mapping[str, Mapping[str, Any]] | None = None,
         name: str = "arrays",
         n_folds: int = 5,
@@ -74,9 +73,11 @@ class Corpus:
         arrays: 60 utterances (calm 30, tense 30); with speech 60
         5 folds grouped by speaker (10 speakers), the next group validates; no speaker on two sides.
 
+        Lists, NumPy, pandas and PyTorch will do; of pandas the order counts, and the index does not.
+
         labels:   N class names; or N numbers, whose regression is the task
-        speech, video, text: (N, D) array, one vector an utterance, NaN where it is absent; or N entries, each (T, D)
-                  frames, a vector (D,), or None
+        speech, video, text: (N, D) array or table, one vector an utterance, NaN throughout where it is absent; or N
+                  entries, each (T, D) frames, a vector (D,), or None
         speakers: who says it; folds keep speakers apart. Or `sessions`, one of which is left out at a time; or
                   `splits`, of 'train', 'valid' and 'test', which make one fold
         encoders: modality -> name and settings of the encoder that made its features, as {"name": "logmel", "settings":
@@ -84,27 +85,26 @@ class Corpus:
         n_folds:  of speakers; the other rules take it from the data
         folder:   where it is kept; None: a temporary folder, which goes when Python ends
 
-        Raises UserError for lengths or widths that do not agree, and for what folds need and is not there.
+        Raises UserError for lengths or widths that do not agree, for what is missing within an entry, and for what
+        folds need and is not there.
         """
-        regression = _are_scores(labels)
+        labels = column(labels, "labels")
+        regression = are_scores(labels)
+        notes = about_labels(labels, regression)
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
-        utterances = _utterances(labels, columns, regression)
+        utterances, people = utterances_of(labels, columns, regression)
         folds = "official" if splits is not None else "session" if sessions is not None else "speaker"
-        section = _section(labels, regression, folds, min(n_folds, len(set(speakers or ()))) or 1)
-        corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: section}})
+        section = _section(labels, regression, folds, min(n_folds, people) or 1)
+        corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: section}}, notes)
         files = resolved(corpus.settings)
+        given = {"speech": speech, "video": video, "text": text}
+        if all(arrays is None for arrays in given.values()):
+            raise UserError("speech, video, text: none of them is given; give features of one at least")
         write_manifest(corpus.manifest, utterances)
-        for modality, arrays in (("speech", speech), ("video", video), ("text", text)):
+        own = [u.id for u in utterances]
+        for modality, arrays in given.items():
             if arrays is not None:
-                _write_arrays(
-                    corpus,
-                    modality,
-                    [u.id for u in utterances],
-                    arrays,
-                    dict((encoders or {}).get(modality, {})),
-                )
-        corpus.features.mkdir(parents=True, exist_ok=True)
-        load_features(corpus.features)  # there are some
+                _write_arrays(corpus, modality, own, arrays, dict((encoders or {}).get(modality, {})))
         corpus._fold(utterances, files["split"])
         return corpus
 
@@ -288,10 +288,6 @@ def _settings(
     return merge(over, {"encoders": dict(encoders)} if encoders else {})
 
 
-def _are_scores(labels: Sequence[Any]) -> bool:
-    return bool(len(labels)) and all(isinstance(label, int | float | np.number) for label in labels)
-
-
 def _section(labels: Sequence[Any], regression: bool, folds: str, n_folds: int) -> dict[str, Any]:
     """What params.yaml would say of a corpus that comes as arrays."""
     return {
@@ -308,51 +304,11 @@ def _section(labels: Sequence[Any], regression: bool, folds: str, n_folds: int) 
     }
 
 
-def _utterances(
-    labels: Sequence[Any], columns: Mapping[str, Sequence[str] | None], regression: bool
-) -> list[Utterance]:
-    """One a label; raises UserError for columns of another length, and where nothing says what may train."""
-    count = len(labels)
-    given = {key: [str(value) for value in values] for key, values in columns.items() if values is not None}
-    for key, values in given.items():
-        if len(values) != count:
-            raise UserError(f"{key}s: {len(values)} of them for {many(count, 'label')}; give one each")
-    if not given.keys() & {"speaker", "session", "split"}:
-        raise UserError(
-            "speakers: without speakers, sessions or splits nobody knows what may train and what may test; give one"
-        )
-    ids = given.pop("id", [f"{i:06d}" for i in range(count)])
-    return [
-        Utterance(
-            ids[i],
-            label=None if regression else str(label),
-            score=float(label) if regression else None,
-            speaker=given["speaker"][i] if "speaker" in given else None,
-            session=given["session"][i] if "session" in given else None,
-            split=given["split"][i] if "split" in given else None,
-        )
-        for i, label in enumerate(labels)
-    ]
-
-
 def _write_arrays(
     corpus: Corpus, modality: str, ids: Sequence[str], arrays: Any, encoder: Mapping[str, Any]
 ) -> None:
     """One shard of the features of a modality, and what made them."""
-    if len(arrays) != len(ids):
-        raise UserError(f"{modality}: {len(arrays)} entries for {many(len(ids), 'label')}; give one each")
-    sequences, width = [], None
-    for id, entry in zip(ids, arrays, strict=True):
-        frames = None if entry is None else np.atleast_2d(real_numbers(entry, f"{modality}: entry {id}"))
-        if frames is None or not frames.size or np.isnan(frames).all():
-            continue
-        if frames.ndim != 2 or frames.shape[1] != (width := width or frames.shape[1]):
-            raise UserError(
-                f"{modality}: entry {id} has the shape {frames.shape}, where (frames, {width}) is due"
-            )
-        if not np.isfinite(frames).all():
-            raise UserError(f"{modality}: entry {id} holds NaN or infinity; give None where it is absent")
-        sequences.append(FeatureSequence(id, frames, np.arange(len(frames), dtype=np.float32)))
+    sequences = features_of(ids, arrays, modality)
     about: dict[str, Any] = {"source": "corpus"}
     made = {"encoder": "arrays"}
     if encoder:
@@ -364,10 +320,8 @@ def _write_arrays(
             "settings": dict(encoder.get("settings", {})),
         }
     write_json(corpus.data / "settings" / "extract" / f"{modality}.json", about)
-    if sequences:
-        write_shard(
-            shard_path(corpus.features / modality, 0), sequences, {**made, "modality": LETTERS[modality]}
-        )
+    shard = shard_path(corpus.features / modality, 0)
+    write_shard(shard, sequences, {**made, "modality": LETTERS[modality]})
 
 
 def _folder(folder: str | Path | None) -> Path:

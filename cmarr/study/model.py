@@ -1,5 +1,6 @@
 """A method trained on every fold of a corpus: what `cmarr.train` gives back."""
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import pandas as pd
 
 from cmarr.analyses.learning import curves_figure
 from cmarr.device import choose_device
-from cmarr.errors import UserError, many
+from cmarr.errors import UserError, did_you_mean, many
 from cmarr.files import scratch
 from cmarr.methods.registry import method_class
 from cmarr.recognition.prediction import Prediction
@@ -144,8 +145,7 @@ def train(
     device, workers: where, and how many trainings side by side; they change no result
     Raises UserError for a method or a setting that does not exist, and for a training that diverges.
     """
-    if not isinstance(corpus, Corpus):
-        corpus = Corpus.from_arrays(**corpus)
+    corpus = _corpus_of(corpus)
     over = merge(dict(corpus.settings), of_method(method, settings))
     chosen = {"methods": [method], "seeds": list(seeds), "device": device}
     over |= chosen | ({"normalise": "speaker"} if by_speaker else {})
@@ -171,6 +171,27 @@ def train(
     for old in (corpus.metrics / f"{name}.json", curves.with_name(f"{LIST}.evaluate")):
         old.unlink(missing_ok=True)  # scores of an earlier training under that name
     return TrainedMethod(name, corpus, own, outcomes)
+
+
+def _corpus_of(given: Any) -> Corpus:
+    """What `train` was given, as a corpus. Raises UserError for what is none."""
+    if isinstance(given, Corpus):
+        return given
+    how = 'cmarr.train({"labels": labels, "speech": array, "speakers": names})'
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"train: a {type(given).__name__} is no corpus; make one with cmarr.load_corpus or Corpus.from_arrays, or "
+            f"name its arrays, as {how}"
+        )
+    known = list(inspect.signature(Corpus.from_arrays).parameters)
+    if "labels" not in given:
+        raise UserError(
+            f"train: there are no labels among {', '.join(map(str, given))}; say what is what, as {how}"
+        )
+    for name in given:
+        if name not in known:
+            raise UserError(f"train: {name!r} is none of {', '.join(known)}{did_you_mean(str(name), known)}")
+    return Corpus.from_arrays(**given)
 
 
 def _trainings(

@@ -118,6 +118,11 @@ def evaluate(*models: TrainedMethod) -> Results:
     """
     if not models:
         raise UserError("evaluate: name one model or more, as cmarr.train gives them")
+    for model in models:
+        if not isinstance(model, TrainedMethod):
+            raise UserError(
+                f"a {type(model).__name__} is no trained method; cmarr.train(corpus, ...) gives one"
+            )
     corpus = models[0].corpus
     frames: dict[str, list[pd.DataFrame]] = {}
     summaries = {}
@@ -164,7 +169,7 @@ def predictions_of(model: TrainedMethod) -> list[pd.DataFrame]:
 
 
 def compare(
-    first: TrainedMethod | Results, second: TrainedMethod | Results, metric: str | None = None
+    first: TrainedMethod | Results, second: TrainedMethod | Results | None = None, metric: str | None = None
 ) -> Comparison:
     """How two methods differ, condition by condition: paired intervals and tests, as `cmarr compare` prints.
 
@@ -174,11 +179,17 @@ def compare(
     >>> list(found.table.columns)[:3]
     ['available', 'late', 'linear']
 
-    Takes models, or the results of one method each. metric: UAR, WAR, WF1; of scores MAE, Corr, ...
-    Raises UserError where the two did not predict the same utterances, and for a metric that does not exist.
+    Takes models, or the results of one method each, or the results of two. metric: UAR, WAR, WF1; of scores MAE,
+    Corr, ... Raises UserError where the two did not predict the same utterances, and for a metric that does not exist.
     """
-    one, two = (side if isinstance(side, Results) else evaluate(side) for side in (first, second))
-    (name, own), (other, theirs) = _only(one), _only(two)
+    one = first if isinstance(first, Results) else evaluate(first)
+    if second is None:
+        if len(one.frames) != 2:
+            raise UserError(f"compare: {', '.join(one.frames)}, where two methods are due; name another one")
+        (name, own), (other, theirs) = one.frames.items()
+    else:
+        (name, own) = _only(one)
+        (other, theirs) = _only(second if isinstance(second, Results) else evaluate(second))
     metric = _metric(one.corpus, metric)
     if name == other:
         name, other = f"{name} (first)", f"{other} (second)"

@@ -66,7 +66,7 @@ def test_neither_dvc_nor_mlflow_nor_the_pipeline_is_imported(folder):
 
 
 def test_an_export_is_replaced_only_on_demand(folder, project, tmp_path):
-    with pytest.raises(UserError, match="replace it with --force"):
+    with pytest.raises(UserError, match=r"replace it with --force \(force=True\)"):
         export(of_study("demo", "masked", root=project), folder)
     export(of_study("demo", "masked", root=project, fold=0), folder, force=True)
     assert sorted(p.name for p in folder.glob("*.safetensors")) == ["fold0-seed0.safetensors"]

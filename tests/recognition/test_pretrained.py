@@ -275,6 +275,27 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(hub, project, tmp_path)
     shutil.rmtree(fetched.weights[0].parent)
 
 
+def test_without_a_connection_or_a_registry_a_sentence_says_so(project, tmp_path, monkeypatch):
+    import mlflow
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from cmarr.recognition.pretrained import push
+
+    def unreachable(*_, **__):
+        raise HfHubHTTPError.__mro__[1]("Name or service not known")
+
+    monkeypatch.setattr(HfApi, "create_repo", unreachable)
+    with pytest.raises(UserError, match=r"someone/model cannot be written on the hub \(Name or service"):
+        push(of_study("demo", "masked", root=project), "someone/model")
+    monkeypatch.setattr(mlflow, "get_registry_uri", lambda: f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(
+        UserError, match=r"models:/cmarr-demo/1: there is no registry, .* MLFLOW_TRACKING_URI"
+    ):
+        pretrained("models:/cmarr-demo/1")
+    assert not list(tmp_path.iterdir()), "nobody asked for a database"
+
+
 def test_a_model_of_mlflows_is_a_folder_or_a_file_of_it(project, tmp_path):
     from cmarr.recognition.export import export
 

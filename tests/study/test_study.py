@@ -40,6 +40,7 @@ def test_two_methods_are_compared_on_the_same_utterances(corpus, model):
     assert cmarr.compare(model, model).table is None
     both = cmarr.evaluate(model, late)
     assert list(both.frames) == ["gaussian", "late"] and list(both.comparisons) == [("gaussian", "late")]
+    assert str(cmarr.compare(both, metric="WAR")) == str(found)
     with pytest.raises(cmarr.UserError, match=r"compare two models, or the results of one each"):
         cmarr.compare(both, late)
     with pytest.raises(cmarr.UserError, match=r"no metric is called 'WARR' here.*did you mean 'WAR'"):
@@ -117,12 +118,69 @@ def test_a_mapping_is_taken_for_a_corpus_and_numbers_for_scores():
         ({"speech": np.zeros((3, 2))}, "speech: 3 entries for 90 labels"),
         ({"speech": [np.zeros(i % 2 + 1) for i in range(90)]}, "speech: entry 000001 has the shape"),
         ({"speech": np.full((90, 2), np.inf)}, "speech: entry 000000 holds NaN or infinity"),
-        ({"speech": None, "text": None}, "no modality has any features"),
+        ({"speech": None, "text": None}, "none of them is given"),
+        ({"speech": [None] * 90}, "speech: every entry is empty, None or NaN"),
+        ({"speech": {"a": 1}}, "speech: a dict where one entry an utterance is due"),
+        ({"speech": np.float64(1)}, "speech: a float64 where one entry an utterance is due"),
+        ({"speech": pd.DataFrame({"a": ["x"] * 90})}, "speech: entry 000000 holds"),
+        ({"speech": [np.array([1.0, np.nan])] * 90}, "a number of your own for a single one that is missing"),
+        ({"labels": ["calm"] * 90}, "labels: all are 'calm'"),
+        ({"labels": []}, "labels: there are none"),
+        ({"labels": [None, *arrays()["labels"][1:]]}, "labels: entry 0 is missing"),
+        ({"labels": [0.5, float("nan"), *[1.0] * 88]}, "labels: entry 1 is missing"),
+        ({"labels": [0.5, float("inf"), *[1.0] * 88]}, "labels: one is infinite"),
+        ({"labels": np.eye(3)[np.arange(90) % 3]}, "labels: entry 0 has the shape (3,)"),
+        ({"speakers": [pd.NA, *arrays()["speakers"][1:]]}, "speakers: entry 0 is missing"),
+        ({"speakers": ["a", "b"] * 45}, "speakers: 2 of them, where 3 are the least"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, message):
     with pytest.raises(cmarr.UserError, match=re.escape(message)):
         cmarr.Corpus.from_arrays(**(arrays() | change))
+
+
+def test_lists_pandas_and_pytorch_make_the_corpus_that_numpy_makes(corpus):
+    import torch
+
+    given = arrays()
+    index = range(5, 95)  # of no meaning
+    same = {
+        "labels": pd.Series(given["labels"], index=index, dtype="category"),
+        "speech": pd.DataFrame(given["speech"], index=index),
+        "text": (entry if entry is None else torch.tensor(entry) for entry in given["text"]),
+        "speakers": pd.DataFrame({"speaker": given["speakers"]}),
+    }
+    tensor = torch.tensor(given["speech"], requires_grad=True)
+    for changed in (same, given | {"speech": tensor}, given | {"speech": list(tensor)}):
+        made = cmarr.Corpus.from_arrays(**changed)
+        assert str(made) == str(corpus)
+        for letter, table in corpus.tables.items():
+            assert made.tables[letter].ids == table.ids
+            np.testing.assert_array_equal(made.tables[letter].values, table.values)
+
+
+def test_truth_values_are_classes_and_whole_numbers_are_said_to_be_scores():
+    given = arrays(60)
+    labels = [name == "calm" for name in given.pop("labels")]
+    assert cmarr.Corpus.from_arrays(labels, **given).task.classes == ("False", "True")
+    made = cmarr.Corpus.from_arrays([int(label) for label in labels], **given)
+    assert made.task.regression and "classes have names: str(label)" in str(made)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: cmarr.compare(model), "compare: gaussian, where two methods are due"),
+        (lambda model: cmarr.compare("linear", model), "a str is no trained method"),
+        (lambda model: cmarr.evaluate(model.corpus), "a Corpus is no trained method"),
+        (lambda model: cmarr.train(np.zeros((3, 2)), "linear"), "train: a ndarray is no corpus"),
+        (lambda model: cmarr.train({"speech": [1]}), "train: there are no labels among speech"),
+        (lambda model: cmarr.train({"labels": [1], "speach": [1]}), "did you mean 'speech'"),
+    ],
+)
+def test_what_is_no_model_and_no_corpus_is_refused(model, call, message):
+    with pytest.raises(cmarr.UserError, match=re.escape(message)):
+        call(model)
 
 
 def test_a_table_of_clips_becomes_a_corpus(tmp_path):
