@@ -125,12 +125,14 @@ def real_numbers(values: Any, what: str) -> np.ndarray:
 class FeatureSequence:
     """The features of one modality of one utterance: `frames` (T, D), `times` (T,) in seconds.
 
-    Frames are float32, or whole numbers where they are the input of a network (samples, word pieces).
+    Frames are float32, or whole numbers where they are the input of a network (samples, word pieces). `notes` are
+    sentences for whoever predicts from them; no shard keeps them.
     """
 
     id: str
     frames: np.ndarray
     times: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 2 or self.times.shape != self.frames.shape[:1]:

@@ -31,11 +31,15 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An utterance ready for the network: its chunks, whose kept rows follow one another at `times` (T,) seconds."""
+    """An utterance ready for the network: its chunks, whose kept rows follow one another at `times` (T,) seconds.
+
+    notes: what is odd about it, see `FeatureSequence`
+    """
 
     id: str
     chunks: Sequence[Chunk]
     times: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 Ready = Prepared | Rejected
@@ -96,7 +100,7 @@ class _Window:
                 yield ready
             else:
                 parts = [rows.pop((ready.id, number)) for number in range(len(ready.chunks))]
-                yield FeatureSequence(ready.id, np.concatenate(parts), ready.times)
+                yield FeatureSequence(ready.id, np.concatenate(parts), ready.times, ready.notes)
 
 
 def _windows(prepared: Iterator[Ready], size: int) -> Iterator[list[Ready]]:

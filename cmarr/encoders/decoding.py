@@ -37,6 +37,6 @@ def clip_features(
     workers: int,
     seconds: float,
 ) -> Iterator[FeatureSequence | Rejected]:
-    """The features of workers that give (frames, times) for each clip, one result an utterance, in order."""
+    """The features of workers that give (frames, times) for each clip, and notes if there are some; in order."""
     for utterance, result in decoded(utterances, modality, factory, workers, seconds):
         yield result if isinstance(result, Rejected) else FeatureSequence(utterance.id, *result)

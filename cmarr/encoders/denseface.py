@@ -84,7 +84,12 @@ class DensefaceRows:
                 continue
             firsts = range(0, len(faces.patches), self.batch_faces)
             parts = [faces.patches[first : first + self.batch_faces] for first in firsts]
-            yield Prepared(utterance.id, [Chunk(part, len(part), slice(None)) for part in parts], faces.times)
+            yield Prepared(
+                utterance.id,
+                [Chunk(part, len(part), slice(None)) for part in parts],
+                faces.times,
+                faces.notes,
+            )
 
     def rows(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Patches (T, 64, 64) of several chunks -> features (T, 342) float32 of each."""

@@ -17,6 +17,9 @@ with extra("media"):
 SIZE = 64
 """Height and width of a face patch, pixels."""
 
+CROWDED = 0.5
+"""Share of the looks around from which on there is doubt whose face is meant."""
+
 PREFETCHED = 4
 """Frames that may wait while a face is sought."""
 
@@ -25,12 +28,20 @@ PREFETCHED = 4
 class Faces:
     """The faces of one clip: `patches` (T, 64, 64) uint8 gray, `times` (T,) seconds from its start.
 
-    `n_frames` frames were looked at; those without a face have no row, so T may be smaller.
+    `n_frames` frames were looked at; those without a face have no row, so T may be smaller. `crowd` is the share of the
+    looks around at which somebody else was there, whose face was not much smaller.
     """
 
     patches: np.ndarray
     times: np.ndarray
     n_frames: int
+    crowd: float = 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever predicts from them should know."""
+        several = "the video shows several faces; one was followed, the largest where it begins"
+        return (several,) if self.crowd >= CROWDED else ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Follower:
         self.detector, self.patience, self.search = detector, patience, search or Search()
         self.last: Box | None = None
         self.others: list[Box] = []
-        self.frames = 0
+        self.frames = self.looks = self.crowded = 0
         self.seen = self.looked = 0.0
 
     def find(self, time: float, gray: np.ndarray) -> Box | None:
@@ -94,6 +105,8 @@ class Follower:
         """Who is seen beside the chosen face is somebody else; so is, while it is gone, who is where they were."""
         if chosen is not None:
             new = [box for box in boxes if overlap(box, chosen) < self.OVERLAP]
+            self.looks += 1
+            self.crowded += any(2 * box[2] >= chosen[2] for box in new)
         else:
             new = [box for box in boxes if self._nearest(self.others, box) is not None]
         self.others = [box for box in self.others if self._nearest(new, box) is None] + new
@@ -180,10 +193,12 @@ class FaceReader:
                 left, top, width, height = (round(value * scale) for value in box)
                 patches[index].append(cut(gray, (left, top, width, height), self.margin))
                 times[index].append(time)
-        return list(map(_faces, clips, patches, times, looked))
+        return list(map(_faces, clips, patches, times, looked, followers))
 
 
-def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: int) -> Faces | Failure:
+def _faces(
+    clip: Clip, patches: list[np.ndarray], times: list[float], looked: int, follower: Follower
+) -> Faces | Failure:
     if not looked:
         return Failure(
             f"{clip.path} holds no frame between {clip.begin:g} s and {clip.stop:g} s; "
@@ -191,4 +206,5 @@ def _faces(clip: Clip, patches: list[np.ndarray], times: list[float], looked: in
         )
     if not patches:
         return NoFace(f"no face found in {looked} frames of {clip.path}", looked)
-    return Faces(np.stack(patches), np.array(times, np.float32), looked)
+    crowd = follower.crowded / max(follower.looks, 1)
+    return Faces(np.stack(patches), np.array(times, np.float32), looked, crowd)

@@ -20,7 +20,7 @@ def width(cell: int, block: int) -> int:
 
 
 class FaceGradients:
-    """Clips of one video -> descriptors (T, D) float32 of the followed face, and their times (T,).
+    """Clips of one video -> descriptors (T, D) float32 of the followed face, their times (T,), and notes.
 
     `faces` makes the reader of faces; it is called once, in the worker process.
     """
@@ -30,10 +30,12 @@ class FaceGradients:
         side = cell * block
         self.descriptor = cv2.HOGDescriptor((SIZE, SIZE), (side, side), (cell, cell), (cell, cell), BINS)
 
-    def __call__(self, clips: Sequence[Clip]) -> list[tuple[np.ndarray, np.ndarray] | Failure]:
+    def __call__(
+        self, clips: Sequence[Clip]
+    ) -> list[tuple[np.ndarray, np.ndarray, tuple[str, ...]] | Failure]:
         """One result a clip. Raises Unreadable when the file cannot be read."""
         return [
-            seen if isinstance(seen, Failure) else (self.rows(seen.patches), seen.times)
+            seen if isinstance(seen, Failure) else (self.rows(seen.patches), seen.times, seen.notes)
             for seen in self.faces(clips)
         ]
 

@@ -8,13 +8,15 @@ from typing import TextIO
 from cmarr.budgets import require_name
 from cmarr.errors import UserError, did_you_mean
 from cmarr.files import write_text
-from cmarr.recognition.clips import check_windows, find_clips, passed_over
+from cmarr.recognition.clips import Given, check_windows, find_clips, passed_over
+from cmarr.recognition.doubt import explained
 from cmarr.recognition.prediction import (
     FORMAT_OF_ENDING,
     FORMATS,
     Prediction,
     Refusal,
     json_lines,
+    printable,
     table,
     write_parquet,
 )
@@ -84,9 +86,22 @@ def run(request: Request, recognizer: Recognizer, out: TextIO, note: Callable[[s
         from cmarr.recognition.course import draw_course, require_few
 
         require_few(len(found))
-    results = list(recognizer.predict_found(found, hide=request.hide, window=request.window, hop=request.hop))
+    results: list[Prediction | Refusal]
+    reasons: list[str] = []
+    if (
+        request.written_as == "table"
+        and request.window is None
+        and len(found) == 1
+        and isinstance(found[0], Given)
+    ):
+        answer, reasons = explained(recognizer, found[0], request.hide)
+        results = [answer]
+    else:
+        results = list(
+            recognizer.predict_found(found, hide=request.hide, window=request.window, hop=request.hop)
+        )
     try:
-        _write(request, recognizer, results, out)
+        _write(request, recognizer, results, reasons, out)
         if request.picture is not None:
             draw_course(request.picture, results, recognizer.classes)
     except BrokenPipeError:
@@ -98,18 +113,27 @@ def run(request: Request, recognizer: Recognizer, out: TextIO, note: Callable[[s
 
 
 def _write(
-    request: Request, recognizer: Recognizer, results: Sequence[Prediction | Refusal], out: TextIO
+    request: Request,
+    recognizer: Recognizer,
+    results: Sequence[Prediction | Refusal],
+    reasons: Sequence[str],
+    out: TextIO,
 ) -> None:
     if request.written_as == "parquet" and request.output is not None:
         write_parquet(request.output, results, recognizer.classes)
     elif request.output is not None:
-        write_text(request.output, _text(request, recognizer, results))
+        write_text(request.output, _text(request, recognizer, results, reasons))
     else:
-        out.write(_text(request, recognizer, results))
+        out.write(_text(request, recognizer, results, reasons))
         out.flush()
 
 
-def _text(request: Request, recognizer: Recognizer, results: Sequence[Prediction | Refusal]) -> str:
+def _text(
+    request: Request,
+    recognizer: Recognizer,
+    results: Sequence[Prediction | Refusal],
+    reasons: Sequence[str],
+) -> str:
     if request.written_as == "jsonl":
         return "".join(f"{line}\n" for line in json_lines(results))
-    return table(results, recognizer.classes) + "\n"
+    return "\n? ".join([table(results, recognizer.classes), *map(printable, reasons)]) + "\n"

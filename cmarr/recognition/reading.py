@@ -195,8 +195,9 @@ class Reader:
                 else:
                     wanted[modality].append(utterance)
         self._encode(wanted, headers, readings)
-        for reading in readings:
+        for clip, reading in zip(clips, readings, strict=True):
             self._warn(reading, headers)
+            _name_as(reading, clip.utterance)
         return readings
 
     def _refused(
@@ -243,8 +244,9 @@ class Reader:
             futures = {m: pool.submit(self._predictions, m, us, headers) for m, us in bounded.items() if us}
             heard = pool.submit(self._levels, bounded["s"], headers)
             for modality, future in futures.items():
-                for utterance, result in zip(bounded[modality], future.result(), strict=True):
+                for utterance, (result, notes) in zip(bounded[modality], future.result(), strict=True):
                     reading = readings[int(utterance.id)]
+                    reading.warnings += [(modality, note) for note in notes]
                     if isinstance(result, str):
                         reading.missing[modality] = result
                     else:
@@ -263,11 +265,15 @@ class Reader:
 
     def _predictions(
         self, modality: str, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
-    ) -> list[np.ndarray | str]:
+    ) -> list[tuple[np.ndarray | str, tuple[str, ...]]]:
+        """Features, or why there are none; and the encoder's notes."""
         encoder = self.encoders[modality]
         if hasattr(encoder, "seconds"):
             encoder.seconds = self._seconds(utterances, modality, headers)
-        return [_checked(result, self.dims[modality]) for result in encoder.encode(utterances)]
+        return [
+            (_checked(result, self.dims[modality]), getattr(result, "notes", ()))
+            for result in encoder.encode(utterances)
+        ]
 
     def _levels(
         self, utterances: Sequence[Utterance], headers: Mapping[str, Header | Failure]
@@ -319,6 +325,15 @@ def absolute(utterance: Utterance) -> Utterance:
     """With paths that mean the same in a worker process, which may have been started in another folder."""
     audio, video = (path and str(Path(path).absolute()) for path in (utterance.audio, utterance.video))
     return replace(utterance, audio=audio, video=video)
+
+
+def _name_as(reading: Reading, given: Utterance) -> None:
+    """Name the files in a reading's sentences as whoever gave the clip names them."""
+    own = reading.utterance
+    for place, told in ((own.audio, given.audio), (own.video, given.video)):
+        if place and told:
+            reading.missing = {m: why.replace(place, told) for m, why in reading.missing.items()}
+            reading.warnings = [(about, w.replace(place, told)) for about, w in reading.warnings]
 
 
 def _length(utterance: Utterance, modality: str, header: Header) -> float | None:

@@ -81,11 +81,13 @@ class Seen(Section):
 class Answer(Seen):
     """What is predicted for one upload.
 
-    doubt:   sentences about what speaks against the prediction
-    windows: of a long recording, its course
+    doubt:        sentences about what speaks against the prediction
+    hidden_doubt: the same about those in `hidden`
+    windows:      of a long recording, its course
     """
 
     doubt: list[str]
+    hidden_doubt: dict[str, list[str]]
     windows: list[Seen]
 
 

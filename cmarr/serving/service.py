@@ -14,7 +14,7 @@ from cmarr.corpora.headers import Header
 from cmarr.errors import Unreadable, UserError, did_you_mean
 from cmarr.modalities import LETTERS
 from cmarr.recognition.clips import Given, check_windows, clip_from, with_transcript
-from cmarr.recognition.doubt import doubts
+from cmarr.recognition.doubt import alone_of, doubts
 from cmarr.recognition.prediction import Prediction, Refusal, without_place
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.serving.messages import EXAMPLE, Form
@@ -126,14 +126,12 @@ class Service:
         for portion in self._portions(parts, WINDOWS):
             with lane.turn(patience):
                 windows += self._seen(portion, hides, scratch)
-        alone = {
-            result.used[0]: result
-            for result in seen[1:]
-            if isinstance(result, Prediction) and len(result.used) == 1
-        }
+        alone = alone_of(seen)
+        without = {key: doubts(result, alone) for key, result in _without(seen, shown).items()}
         return {
             **_pair(seen, shown),
             "doubt": doubts(answer, alone),
+            "hidden_doubt": without,
             "windows": [_pair(window, shown) for window in windows],
         }
 
@@ -185,11 +183,16 @@ def _parts(shown: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def _pair(results: Sequence[Prediction | Refusal], shown: Sequence[str]) -> dict[str, Any]:
     """A prediction, and those without modalities that it rests on."""
+    hidden = {key: result.as_dict() for key, result in _without(results, shown).items()}
+    return {"prediction": results[0].as_dict(), "hidden": hidden}
+
+
+def _without(results: Sequence[Prediction | Refusal], shown: Sequence[str]) -> dict[str, Prediction]:
+    """'speech', 'speech+text', ... -> the prediction without these, which the first of the results rests on."""
     whole, *others = results
     used = whole.used if isinstance(whole, Prediction) else ()
     pairs = zip(_parts(shown), others, strict=True)
-    hidden = {"+".join(some): other.as_dict() for some, other in pairs if {*some} < {*used}}
-    return {"prediction": whole.as_dict(), "hidden": hidden}
+    return {"+".join(some): o for some, o in pairs if isinstance(o, Prediction) and {*some} < {*used}}
 
 
 def configured(model: str | Path, config: dict[str, Any]) -> Service:

@@ -45,6 +45,16 @@ def test_the_largest_face_is_chosen_and_kept_when_another_grows(follower):
     assert see(follower, 0.1, grown, moved) == moved
 
 
+def test_how_often_somebody_else_is_there_is_counted_where_their_face_is_not_much_smaller(follower):
+    small = (350, 10, 30, 30)
+    for time, others in enumerate(([FAR], [small], [], [FAR])):
+        see(follower, float(time), NEAR, *others)
+    assert (follower.crowded, follower.looks) == (2, 4)
+    patches, times = np.zeros((4, 64, 64), np.uint8), np.arange(4.0)
+    assert "several faces" in Faces(patches, times, 4, 2 / 4).notes[0]
+    assert Faces(patches, times, 4, 1 / 4).notes == ()
+
+
 def test_a_frame_that_shows_only_somebody_else_has_no_face(follower):
     see(follower, 0.0, NEAR, FAR)
     assert see(follower, 0.1, FAR) is None

@@ -119,11 +119,8 @@ def borrowed(recognizer, monkeypatch):
     class Borrowed:
         classes, notes, about, limits = recognizer.classes, (), recognizer.about, recognizer.limits
         models, reader, modalities = recognizer.models, recognizer.reader, recognizer.modalities
-        predict_all, predict_found, windows = (
-            recognizer.predict_all,
-            recognizer.predict_found,
-            recognizer.windows,
-        )
+        predict_all, predict_found = recognizer.predict_all, recognizer.predict_found
+        predict_hiding, windows = recognizer.predict_hiding, recognizer.windows
 
         def __enter__(self):
             return self

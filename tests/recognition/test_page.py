@@ -79,8 +79,10 @@ def test_hiding_a_modality_shows_what_changes(page, clips):
     assert page.inner_text("#change").startswith("Without text it ")
     assert page.locator("#bars .before").count() == 3, "what it was is still to be seen"
     assert page.get_by_role("switch", name="video").is_disabled(), "something must be left"
+    assert page.is_visible("#marks") and "it rests on video alone" in page.inner_text("#doubt")
     hidden = shares(page)
     switch.click()
+    assert page.is_hidden("#marks") and "it rests on" not in page.inner_text("#doubt")
     assert shares(page) == whole and page.inner_text("#winner") == first and page.inner_text("#change") == ""
     assert hidden != whole
 
@@ -132,9 +134,81 @@ def test_what_is_wrong_is_said(page, tmp_path):
     page.set_input_files("#file", str(tmp_path / "no.mp4"))
     page.click("#send")
     page.wait_for_selector("#status.wrong:has-text('the given clip cannot be opened')")
-    (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
-    page.set_input_files("#file", str(tmp_path / "large.mp4"))
-    assert "this server takes 1 MB" in page.inner_text("#status.wrong")
+    for name, size, told in (
+        ("large.mp4", 500_000_000, "large.mp4 has 500.0 MB; this server takes 1 MB"),
+        ("large.srt", 1_100_000, "large.srt has 1.1 MB; this server takes 1 MB"),
+        ("large.txt", 500_000_000, "large.txt has 500.0 MB; this server takes 100000 characters"),
+        ("empty.wav", 0, "empty.wav is empty"),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+        page.set_input_files("#file", str(tmp_path / name))
+        page.wait_for_selector(f"#status.wrong:has-text('{told}')")
+    assert page.inner_text("#name").startswith("no.mp4") and page.input_value("#text") == ""
+    soundfile.write(tmp_path / "other.wav", tone(440, 1.0), 16_000)
+    page.set_input_files("#file", [str(tmp_path / "no.mp4"), str(tmp_path / "other.wav")])
+    page.wait_for_selector("#status.wrong:has-text('other.wav is left out: one clip at a time.')")
+
+
+@pytest.fixture
+def rough(session, tight):
+    """The page, where requests may go wrong."""
+    with session.new_context() as context:
+        context.set_default_timeout(LIMIT)
+        yield visit(context, tight.url.removesuffix("invocations"))
+
+
+def test_what_breaks_on_the_way_is_said_and_can_be_tried_again(rough):
+    def ask(handle, told):
+        rough.route("**/predict", handle)
+        rough.click("#send")
+        rough.wait_for_selector(f"#status.wrong:has-text('{told}')")
+        assert rough.is_enabled("#send") and rough.is_hidden("#cancel")
+        rough.unroute("**/predict")
+
+    rough.fill("#text", "مرحبا 😀")
+    assert rough.evaluate("getComputedStyle(document.getElementById('text')).direction") == "rtl"
+    ask(lambda route: route.abort(), "It did not arrive whole")
+    ask(lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"), "The server answered 502")
+    rough.route("**/ping", lambda route: route.abort())
+    ask(lambda route: route.abort(), "The server cannot be reached")
+    rough.click("#send")
+    rough.wait_for_selector("#status:has-text('Answered')")
+
+
+def test_an_answer_to_what_is_gone_is_not_shown(rough, clips):
+    held = []
+    rough.route("**/predict", lambda route: held.append(route))
+    rough.fill("#text", "hello")
+    rough.click("#send")
+    rough.wait_for_selector("#cancel:not([hidden])")
+    rough.set_input_files("#file", str(clips / "a.wav"))
+    rough.wait_for_selector("#name:has-text('a.wav')")
+    assert rough.is_hidden("#told") and rough.is_hidden("#cancel") and rough.is_enabled("#send")
+    assert rough.inner_text("#status") == ""
+    rough.unroute("**/predict")
+    rough.click("#send")
+    rough.wait_for_selector("#status:has-text('Answered')")
+    assert rough.get_by_role("switch", name="speech").count()
+
+
+def test_a_camera_is_asked_for_once_and_its_refusal_explained(rough):
+    stub = """name => {
+        window.asked = 0;
+        navigator.mediaDevices.getUserMedia = () => {
+            window.asked += 1;
+            return new Promise((_, no) => setTimeout(() => no(new DOMException("", name)), 200));
+        };
+    }"""
+    for name, told in (
+        ("NotAllowedError", "the browser was not allowed to"),
+        ("NotFoundError", "there is none"),
+        ("NotReadableError", "another program holds it"),
+    ):
+        rough.evaluate(stub, name)
+        rough.evaluate("for (let i = 0; i < 3; i++) document.getElementById('record-both').click()")
+        rough.wait_for_selector(f"#status.wrong:has-text('No camera or microphone: {told}')")
+        assert rough.evaluate("window.asked") == 1 and rough.is_enabled("#record-both")
 
 
 def test_a_file_is_dropped(page, clips):
@@ -184,7 +258,7 @@ def test_it_can_be_read_and_used_on_a_phone(page, clips, scheme):
     )
     assert page.evaluate(small) == 0
     label = "e.labels?.length || e.textContent.trim() || e.ariaLabel || e.getAttribute('aria-labelledby')"
-    every = "[...document.querySelectorAll('button, input, textarea')]"
+    every = "[...document.querySelectorAll('button, input, textarea, video, [tabindex=\"0\"]')]"
     nameless = f"{every}.filter(e => !({label})).map(e => e.id)"
     assert page.evaluate(nameless) == []
 

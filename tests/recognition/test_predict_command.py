@@ -39,6 +39,22 @@ def test_a_table_for_people(predict, clips):
     assert "loud.wav: the sound is clipped" in warning
 
 
+def test_of_one_clip_the_reasons_stand_below(predict, clips):
+    status, output, _ = predict(clips / "a.wav", "--hide", "text")
+    assert status == 0
+    _, answer, *reasons = output.splitlines()
+    assert answer.split()[-3:] == ["s", "~", "~"]
+    assert reasons[:2] == ["? no video: not given", "? no text: hidden"]
+    assert "? it rests on speech alone" in reasons
+    assert "? video and text were not there, and were reconstructed from the rest" in reasons
+    _, both, _ = predict(clips / "a.mp4", "--text", "words that tell something else")
+    assert "? no speech: the file holds no such track" in both
+    _, many, _ = predict(clips / "a.wav", clips / "long.wav")
+    assert "\n?" not in many
+    status, refused, _ = predict(clips / "silent.wav")
+    assert status == 1 and "\n?" not in refused and "is silent" in refused
+
+
 def test_json_lines_for_programs(predict, clips):
     status, output, _ = predict(
         clips / "a.mp4", "--format", "jsonl", "--hide", "video", "--text", "other words"

@@ -90,7 +90,7 @@ def test_it_answers_where_there_is_no_project_and_says_so(tmp_path, monkeypatch,
 
     class Lent:
         classes, notes, about, limits = starter.classes, (), starter.about, starter.limits
-        predict_found = starter.predict_found
+        predict_hiding, modalities = starter.predict_hiding, starter.modalities
 
         def __enter__(self):
             return self

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
+from recordings import face, write_video
 
 import cmarr
 from cmarr import Recognizer
@@ -326,3 +327,19 @@ def test_what_a_browser_records_is_neither_damaged_nor_too_short_for_windows(rec
     silent, *heard = recognizer.predict_all(cut)
     assert "the track holds nothing of this part" in silent.reason and not silent.warnings
     assert all(r.used == ("speech",) and not r.warnings for r in heard)
+
+
+def test_several_faces_cast_doubt(recognizer, tmp_path):
+    two = np.hstack([face(), face()])
+    write_video(tmp_path / "two.mp4", [two] * 20)
+    (told,) = recognizer.predict(tmp_path / "two.mp4").warnings
+    assert told == "the video shows several faces; one was followed, the largest where it begins"
+    assert recognizer.predict(tmp_path / "two.mp4", text="words", hide=["video"]).warnings == ()
+
+
+def test_a_file_is_called_what_the_caller_calls_it(recognizer, clips, monkeypatch):
+    monkeypatch.chdir(clips)
+    told = recognizer.predict("../" + clips.name + "/faceless.mp4", text="words").missing["video"]
+    assert told.endswith(f"frames of ../{clips.name}/faceless.mp4")
+    with pytest.raises(Unreadable, match=r"^speech: silent\.wav is silent"):
+        recognizer.predict("silent.wav")

@@ -38,6 +38,8 @@ def test_an_upload_is_answered_with_what_would_change(recognizer, clips, tmp_pat
     assert [window.prediction.start for window in answer.windows] == [0.0, 1.0, 2.0, 3.0]
     assert {"text"} == set.union(*(set(w.prediction.used) - {"speech"} for w in answer.windows))
     assert all(set(window.hidden) <= {"speech", "text"} for window in answer.windows)
+    assert set(answer.hidden_doubt) == set(answer.hidden)
+    assert "it rests on text alone" in answer.hidden_doubt["speech"]
 
 
 def said(winner, **shares):
@@ -60,7 +62,7 @@ def test_why_there_is_doubt():
     }
     both = Prediction("a", {}, None, 0.2, None, ("video", "text"))
     assert doubts(both, scores) == [
-        "the modalities disagree: text alone gives 1.50 and video alone gives -1.00"
+        "the modalities disagree: video alone gives -1.00 and text alone gives 1.50"
     ]
 
 

@@ -17,10 +17,12 @@ function percent(share) {
   return `${whole}\u00a0%`;
 }
 
+const key = (hidden, order) => order.filter((m) => hidden.has(m)).join("+");
+
 // What is seen of a prediction while some modalities are hidden.
 function without(seen, hidden, order) {
   if (!hidden.size) return seen.prediction;
-  return seen.hidden[order.filter((m) => hidden.has(m)).join("+")] ?? seen.prediction;
+  return seen.hidden[key(hidden, order)] ?? seen.prediction;
 }
 
 function headline(prediction) {
@@ -47,7 +49,9 @@ function bars(prediction, whole, classes) {
       before.title = `with everything: ${percent(whole.probabilities[name] ?? 0)}`;
       track.append(before);
     }
-    row.append(make("span", "name", name), track, make("span", "share", percent(share)));
+    const label = make("span", "name", name);
+    label.dir = "auto";
+    row.append(label, track, make("span", "share", percent(share)));
     return row;
   });
   at("bars").replaceChildren(...rows);
@@ -95,7 +99,7 @@ function switches(answer, hidden, order, redraw) {
   at("modalities").replaceChildren(...rows);
 }
 
-function doubt(answer, prediction, whole) {
+function doubt(prediction, reasons) {
   const parts = [];
   if (prediction.uncertainty !== null) {
     parts.push(make("p", "", `Uncertainty ${prediction.uncertainty.toFixed(2)}, from 0 (sure) to 1 (guessing)`));
@@ -107,8 +111,8 @@ function doubt(answer, prediction, whole) {
   }
   const list = make("ul");
   for (const sentence of prediction.warnings) list.append(make("li", "warning", sentence));
-  for (const sentence of prediction === whole ? answer.doubt : []) list.append(make("li", "", sentence));
-  if (!list.children.length && prediction === whole) list.append(make("li", "", "nothing speaks against it"));
+  for (const sentence of reasons) list.append(make("li", "", sentence));
+  if (!list.children.length) list.append(make("li", "", "nothing speaks against it"));
   parts.push(list);
   at("doubt").replaceChildren(...parts);
 }
@@ -116,27 +120,31 @@ function doubt(answer, prediction, whole) {
 export function showAnswer(answer, model, player) {
   const hidden = new Set();
   const order = model.modalities;
+  const course = () => {
+    const windows = answer.windows.map((seen) => {
+      const rest = new Set([...hidden].filter((m) => seen.prediction.used.includes(m)));
+      if (rest.size && rest.size === seen.prediction.used.length) return { ...seen.prediction, refused: "hidden", probabilities: {}, score: null, used: [] };
+      return without(seen, rest, order);
+    });
+    at("course").hidden = !windows.length;
+    if (windows.length) drawCourse(windows, model, player);
+  };
   const redraw = () => {
     const prediction = without(answer, hidden, order);
     headline(prediction);
     bars(prediction, answer.prediction, model.classes);
     at("bars").hidden = !model.classes.length;
+    at("marks").hidden = !hidden.size || !model.classes.length;
     switches(answer, hidden, order, redraw);
     at("change").textContent = change(prediction, answer.prediction, hidden, order);
-    doubt(answer, prediction, answer.prediction);
-    const course = answer.windows.map((seen) => {
-      const rest = new Set([...hidden].filter((m) => seen.prediction.used.includes(m)));
-      if (rest.size && rest.size === seen.prediction.used.length) return { ...seen.prediction, refused: "hidden", probabilities: {}, score: null, used: [] };
-      return without(seen, rest, order);
-    });
-    at("course").hidden = !course.length;
-    const timeless = answer.prediction.used.includes("text") && !answer.windows.some((seen) => seen.prediction.used.includes("text"));
-    at("timeless").hidden = !timeless;
-    if (course.length) drawCourse(course, model, player);
+    doubt(prediction, hidden.size ? answer.hidden_doubt[key(hidden, order)] ?? [] : answer.doubt);
+    course();
   };
+  const timeless = answer.prediction.used.includes("text") && !answer.windows.some((seen) => seen.prediction.used.includes("text"));
+  at("timeless").hidden = !timeless;
   at("nothing").hidden = true;
   at("told").hidden = false;
   redraw();
-  window.onresize = redraw;
+  window.onresize = course;
   at("json").textContent = JSON.stringify(answer, null, 1);
 }

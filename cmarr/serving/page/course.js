@@ -3,7 +3,7 @@ import { make } from "./answer.js";
 
 const at = (id) => document.getElementById(id);
 const SPACE = "http://www.w3.org/2000/svg";
-const HIGH = 220, LEFT = 52, RIGHT = 8, TOP = 8, ROW = 14;
+const HIGH = 220, LEFT = 52, RIGHT = 8, TOP = 8, ROW = 16;
 let wide = 640;
 
 function draw(kind, attributes, text) {
@@ -83,7 +83,7 @@ function strips(picture, windows, modalities, x) {
     picture.append(draw("text", { x: LEFT - 6, y: top + 9, "text-anchor": "end" }, modality));
     windows.forEach((window, i) => {
       const end = i + 1 < windows.length ? windows[i + 1].start : window.end;
-      const place = { x: x(window.start), width: Math.max(x(end) - x(window.start) - 1, 1), y: top, height: ROW - 4 };
+      const place = { x: x(window.start), width: Math.max(x(end) - x(window.start) - 1, 1), y: top, height: ROW - 5 };
       picture.append(draw("rect", { ...place, class: window.used.includes(modality) ? "used" : "unused" }));
     });
   });

@@ -7,11 +7,18 @@ const CAPTIONS = /\.(srt|vtt|ass|ssa)$/i;
 const clip = { media: null, captions: null, seconds: null };
 let recording = null;
 let asking = null;
-let model = { limits: {} };
+let model = null;
 
 function say(sentence, kind = "") {
   at("status").className = kind;
   at("status").textContent = sentence;
+}
+
+// Which model answers; asked again with every question, for the server may have been started anew.
+async function know() {
+  model = await (await fetch("/model")).json();
+  const licence = model.licence ? `, ${model.licence}` : "";
+  at("model").textContent = `Answered by ${model.method} on ${model.dataset}${licence}; cmarr ${model.version}.`;
 }
 
 function megabytes(bytes) {
@@ -30,7 +37,7 @@ function present() {
   at("preview").hidden = !there;
   at("stop").hidden = recording === null;
   at("remove").hidden = recording !== null;
-  at("recorders").hidden = recording !== null;
+  at("recorders").hidden = recording !== null || !recorderKinds();
   at("drop").hidden = recording !== null;
   at("send").disabled = recording !== null || asking !== null;
   at("cancel").hidden = asking === null;
@@ -57,7 +64,14 @@ function forget() {
   at("told").hidden = true;
 }
 
+// An answer on its way is to something else than what is there now.
+function leave() {
+  asking?.abort();
+  asking = null;
+}
+
 function take(media, seconds = null) {
+  leave();
   release();
   clip.media = media;
   clip.seconds = seconds;
@@ -70,31 +84,56 @@ function take(media, seconds = null) {
   say("");
 }
 
-async function takeFiles(files) {
-  for (const file of files) {
-    if (CAPTIONS.test(file.name)) {
-      clip.captions = file;
-      present();
-      say(`${file.name} is taken as the transcript.`);
-    } else if (/\.txt$/i.test(file.name)) {
-      at("text").value = await file.text();
-    } else {
-      const most = model.limits.max_megabytes;
-      if (file.size > most * 1e6) say(`${file.name} has ${megabytes(file.size)}; this server takes ${most} MB.`, "wrong");
-      else take(file);
-    }
+// Why a file cannot be taken; null where it can.
+async function refused(file, most, unit) {
+  if (file.size > most) return `${file.name} has ${megabytes(file.size)}; this server takes ${unit}.`;
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    return `${file.name} cannot be read; it may be a folder, or gone.`;
   }
+  return file.size ? null : `${file.name} is empty.`;
 }
 
+async function takeFiles(files) {
+  const limits = model?.limits ?? {};
+  const told = [];
+  let media = null;
+  for (const file of [...files]) { // a copy: the list itself is emptied meanwhile
+    const words = /\.txt$/i.test(file.name);
+    const wrong = words
+      ? await refused(file, 4 * limits.max_characters, `${limits.max_characters} characters`)
+      : await refused(file, 1e6 * limits.max_megabytes, `${limits.max_megabytes} MB`);
+    if (wrong) told.push(wrong);
+    else if (words) at("text").value = await file.text();
+    else if (CAPTIONS.test(file.name)) { leave(); clip.captions = file; }
+    else if (media) told.push(`${file.name} is left out: one clip at a time.`);
+    else media = file;
+  }
+  if (media) take(media);
+  present();
+  if (told.length) say(told.join(" "), "wrong");
+  else if (!media && clip.captions) say(`${clip.captions.name} is taken as the transcript.`);
+}
+
+const REFUSED = {
+  NotAllowedError: "the browser was not allowed to; its address bar lets you change that",
+  NotFoundError: "there is none",
+  NotReadableError: "another program holds it",
+};
+
 async function start(kind) {
+  leave();
+  for (const button of at("recorders").children) button.disabled = true; // until the browser has been allowed to, or not
   try {
     say("");
     clip.captions = null;
     recording = await record(kind, at("picture"), (seconds) => { at("clock").textContent = clock(seconds); });
   } catch (error) {
-    const told = { NotAllowedError: "the browser was not allowed to", NotFoundError: "there is none" };
-    say(`No ${kind === "both" ? "camera or microphone" : "microphone"}: ${told[error.name] ?? error.message}.`, "wrong");
+    say(`No ${kind === "both" ? "camera or microphone" : "microphone"}: ${REFUSED[error.name] ?? error.message}.`, "wrong");
     return;
+  } finally {
+    for (const button of at("recorders").children) button.disabled = false;
   }
   release();
   clip.media = null;
@@ -108,7 +147,7 @@ async function start(kind) {
   at("name").textContent = "Recording";
   present();
   at("stop").focus();
-  const most = model.limits.max_seconds;
+  const most = model?.limits.max_seconds ?? 60;
   const { blob, seconds } = await recording.finished(most);
   recording = null;
   take(blob, seconds);
@@ -143,27 +182,39 @@ async function ask() {
     say("Choose or record a clip, or write what is said.", "wrong");
     return;
   }
-  asking = new AbortController();
+  const own = new AbortController();
+  asking = own;
   present();
   const started = Date.now();
-  const told = () => say(`Reading it … ${Math.round((Date.now() - started) / 1000)} s`, "busy");
   say("Reading it …", "busy");
-  const ticking = setInterval(told, 1000);
+  const elapsed = document.createElement("span");
+  elapsed.ariaHidden = "true"; // nobody wants to hear every second
+  at("status").append(elapsed);
+  const ticking = setInterval(() => { elapsed.textContent = ` ${Math.round((Date.now() - started) / 1000)} s`; }, 1000);
   try {
-    const reply = await fetch("/predict", { method: "POST", body: form(), signal: asking.signal });
-    const content = await reply.json();
-    if (!reply.ok) throw new Error(content.message);
+    const reply = await fetch("/predict", { method: "POST", body: form(), signal: own.signal });
+    const content = await reply.json().catch(() => ({ message: `The server answered ${reply.status}, and not in words.` }));
+    if (!reply.ok || !content.prediction) throw new Error(content.message);
+    await know();
+    if (asking !== own) return;
     showAnswer(content, model, at("picture"));
     say(`Answered in ${((Date.now() - started) / 1000).toFixed(1)} s.`);
     at("answer-title").focus();
   } catch (error) {
-    const gone = error instanceof TypeError ? "The server cannot be reached." : error.message;
-    say(error.name === "AbortError" ? "Cancelled." : gone, error.name === "AbortError" ? "" : "wrong");
+    if (asking !== own) return;
+    if (error.name === "AbortError") say("Cancelled.");
+    else say(error instanceof TypeError ? await lost() : error.message, "wrong");
   } finally {
     clearInterval(ticking);
-    asking = null;
+    if (asking === own) asking = null;
     present();
   }
+}
+
+// Why a question did not arrive: a browser says the same whether the server has gone or the file.
+async function lost() {
+  const there = await fetch("/ping").then((reply) => reply.ok, () => false);
+  return there ? "It did not arrive whole; choose the clip again, it may have been changed or moved." : "The server cannot be reached; is it running?";
 }
 
 at("file").addEventListener("change", (event) => { takeFiles(event.target.files); event.target.value = ""; });
@@ -184,10 +235,10 @@ at("picture").addEventListener("loadedmetadata", (event) => {
   if (!recording && clip.seconds === null) at("clock").textContent = clock(event.target.duration);
 });
 
+at("window").addEventListener("invalid", (event) => { event.target.closest("details").open = true; });
+
 at("place").textContent = location.host;
-for (const kind of ["both", "sound"]) at(`record-${kind}`).hidden = !recorderKinds();
+at("no-recorder").hidden = recorderKinds();
 present();
-model = await (await fetch("/model")).json();
-const licence = model.licence ? `, ${model.licence}` : "";
-at("model").textContent = `Answered by ${model.method} on ${model.dataset}${licence}; cmarr ${model.version}.`;
+await know().catch(() => say("The server cannot be reached; is it running?", "wrong"));
 document.body.dataset.ready = "yes";

@@ -14,7 +14,13 @@ export async function record(kind, player, tick) {
   const wanted = { audio: true, video: kind === "both" ? { width: { ideal: 640 }, height: { ideal: 480 } } : false };
   const stream = await navigator.mediaDevices.getUserMedia(wanted);
   const type = KINDS[kind].find((name) => MediaRecorder.isTypeSupported(name));
-  const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 1_500_000 });
+  let recorder;
+  try {
+    recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 1_500_000 });
+  } catch (error) {
+    for (const track of stream.getTracks()) track.stop(); // the camera's light goes out
+    throw error;
+  }
   const parts = [];
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
