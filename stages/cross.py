@@ -11,7 +11,7 @@ def main(dataset: str, other: str) -> None:
     ours, theirs = Paths(dataset), Paths(other)
     files = ours.settings(f"cross/{other}")["files"] | {"run": ours.settings("run")}
     for name, settings in files.items():
-        write_json(theirs.data / "settings" / f"{name}.json", settings)
+        write_json(theirs.settings_file(name), settings)
     corpus.main(other)
     prepare.main(other)
     for modality in NAMES.values():

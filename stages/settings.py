@@ -49,7 +49,7 @@ def main(dataset: str) -> None:
     resolved = known["resolved"]
     files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
-        write_json(paths.data / "settings" / f"{name}.json", file)
+        write_json(paths.settings_file(name), file)
     write_shown(paths.metrics / "params.json", known["outstanding"])
     write_shown(paths.metrics / "settings.json", known["shown"])
     collected = paths.metrics / "sensitivity.csv"

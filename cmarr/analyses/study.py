@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from cmarr.folds.hygiene import Corpus, hygiene
 from cmarr.masks.protocols import FIXED
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
+from cmarr.places import Places
 from cmarr.seals import read_frame, read_json, read_listed_csv
 from cmarr.task import Task
 from cmarr.utterance import Utterance
@@ -29,53 +30,6 @@ _TRAIN, _EVALUATE, _MEASURE = (
     "evaluate the method again",
     "measure the models again",
 )
-
-
-class Places(Protocol):
-    """Where the files of a dataset lie, as `stages.paths` knows it; `media` is what a manifest's paths start from."""
-
-    @property
-    def data(self) -> Path:
-        """Everything computed."""
-        ...
-
-    @property
-    def metrics(self) -> Path:
-        """Everything a person reads."""
-        ...
-
-    @property
-    def corpus(self) -> Path:
-        """The inventory of the raw corpus."""
-        ...
-
-    @property
-    def manifest(self) -> Path:
-        """One row an utterance."""
-        ...
-
-    @property
-    def quarantine(self) -> Path:
-        """What could not be used."""
-        ...
-
-    @property
-    def features(self) -> Path:
-        """One folder of shards a modality."""
-        ...
-
-    @property
-    def folds(self) -> Path:
-        """Who plays which part in which fold."""
-        ...
-
-    def damaged(self, kind: str) -> Path:
-        """The features of test utterances with one kind of damage."""
-        ...
-
-    def predictions(self, method: str) -> Path:
-        """One file a fold and seed."""
-        ...
 
 
 @dataclass(frozen=True)

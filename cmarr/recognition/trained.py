@@ -15,6 +15,7 @@ from cmarr.errors import NotComputed, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
 from cmarr.methods.described import EXPORTED, read_description
 from cmarr.modalities import NAMES
+from cmarr.places import Places
 from cmarr.plugins import ENCODERS, METHODS, VARIABLE, Kind, file_of, names, own_names
 from cmarr.seals import read_json, read_listed_json
 from cmarr.validation import validate
@@ -212,23 +213,24 @@ def of_study(
     Raises UserError for a study, method, fold or seed that is not there.
     """
     root = Path(root).expanduser()
-    data = root / "data" / dataset
+    places = Places(dataset, root)
+    data = places.data
     if not re.fullmatch(r"[\w-]+", dataset) or not (data / "settings").is_dir():
         others = [path.parent.name for path in (root / "data").glob("*/settings")]
         raise NotComputed(
             f"{data}: there is no study of {dataset!r}{did_you_mean(dataset, others)}; run it first"
         )
     if method is None:
-        method = _best_method(data, fold, seed)
+        method = _best_method(places, fold, seed)
     found = {p.name for p in (data / "models").glob("*") if p.is_dir()}
     if method not in found:
         raise NotComputed(
             f"{data / 'models'}: {method!r} has no trained models there; there are {', '.join(sorted(found)) or 'none'}"
             f"{did_you_mean(str(method), found)}"
         )
-    files = _models(data / "models" / method)
-    chosen = _chosen(data / "models" / method, files, fold, seed, ensemble)
-    settings = _settings(data, f"train/{method}")
+    files = _models(places.models(method))
+    chosen = _chosen(places.models(method), files, fold, seed, ensemble)
+    settings = _settings(places, f"train/{method}")
     first = files[chosen[0]]
     about = {
         "format": FORMAT,
@@ -240,10 +242,10 @@ def of_study(
             {"file": path.name, **{key: files[path][key] for key in ("fold", "seed", "epoch", "score")}}
             for path in chosen
         ],
-        "encoders": _encoders(root, data, first["dims"]),
+        "encoders": _encoders(places, first["dims"]),
         "settings": first["settings"],
         "train": settings["train"],
-        "metrics": _metrics(root / "metrics" / dataset / f"{method}.json"),
+        "metrics": _metrics(places.metrics / f"{method}.json"),
     }
     return Trained(_with_plugins(check_about(about, str(data))), tuple(chosen))
 
@@ -253,14 +255,14 @@ def widths(trained: Trained) -> dict[str, int]:
     return dict(read_description(trained.weights[0])["dims"])
 
 
-def _best_method(data: Path, fold: int | None, seed: int | None) -> str:
+def _best_method(places: Places, fold: int | None, seed: int | None) -> str:
     """Whose best model has the best validation score of all methods of the study; of equals the first."""
-    methods = [str(name) for name in _settings(data, "report")["methods"]]
+    methods = [str(name) for name in _settings(places, "report")["methods"]]
     scores = {}
     for name in methods:
-        files = _models(data / "models" / name)
+        files = _models(places.models(name))
         if files:
-            best, *_ = _chosen(data / "models" / name, files, fold, seed, ensemble=False)
+            best, *_ = _chosen(places.models(name), files, fold, seed, ensemble=False)
             scores[name] = files[best]["score"]
     return max(scores, key=lambda name: scores[name]) if scores else methods[0]
 
@@ -286,18 +288,18 @@ def _chosen(
     return [max(left, key=lambda path: files[path]["score"])]  # ties to the first
 
 
-def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]:
+def _encoders(places: Places, dims: Mapping[str, int]) -> dict[str, Any]:
     found = {}
     for letter, name in NAMES.items():
         if letter not in dims:
             continue
-        settings = _settings(data, f"extract/{name}")
-        made = shards(data / "features" / name)
+        settings = _settings(places, f"extract/{name}")
+        made = shards(places.features / name)
         if not made:
-            raise NotComputed(f"{data / 'features' / name}: the features are not there; extract them first")
+            raise NotComputed(f"{places.features / name}: the features are not there; extract them first")
         own = dict(settings.get("settings", {}))
         for key in place_keys(settings["encoder"]) if own else ():
-            if own.get(key) and (place := root / Path(own[key]).expanduser()).exists():
+            if own.get(key) and (place := places.root / Path(own[key]).expanduser()).exists():
                 own[key] = str(place.resolve())
         drop = ("dtype", "inputs", "rejected")
         provenance = {k: v for k, v in read_metadata(made[0]).items() if k not in drop}
@@ -305,8 +307,8 @@ def _encoders(root: Path, data: Path, dims: Mapping[str, int]) -> dict[str, Any]
     return found
 
 
-def _settings(data: Path, name: str) -> dict[str, Any]:
-    path = data / "settings" / f"{name}.json"
+def _settings(places: Places, name: str) -> dict[str, Any]:
+    path = places.settings_file(name)
     if not path.is_file():
         raise NotComputed(f"{path} does not exist; run the study, with {name} among what params.yaml runs")
     return read_json(path, "resolve the settings again")

@@ -22,6 +22,7 @@ from cmarr.folds.files import Fold, read_folds, read_rule, write_folds
 from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.folds.split import describe_rule, split
 from cmarr.modalities import LETTERS, NAMES
+from cmarr.places import Places
 from cmarr.seals import read_json, write_json
 from cmarr.settings.load import merge, read_yaml
 from cmarr.study.arrays import about_labels, are_scores, column, features_of, utterances_of
@@ -100,7 +101,7 @@ class Corpus:
         given = {"speech": speech, "video": video, "text": text}
         if all(arrays is None for arrays in given.values()):
             raise UserError("speech, video, text: none of them is given; give features of one at least")
-        write_manifest(corpus.manifest, utterances)
+        write_manifest(corpus.places.manifest, utterances)
         own = [u.id for u in utterances]
         for modality, arrays in given.items():
             if arrays is not None:
@@ -108,50 +109,30 @@ class Corpus:
         corpus._fold(utterances, files["split"])
         return corpus
 
-    @property
-    def data(self) -> Path:
-        """Where everything computed lies."""
-        return self.root / "data" / self.name
-
-    @property
-    def metrics(self) -> Path:
-        """Where scores and curves lie."""
-        return self.root / "metrics" / self.name
-
-    @property
-    def manifest(self) -> Path:
-        """One row an utterance."""
-        return self.data / "manifest.parquet"
-
-    @property
-    def features(self) -> Path:
-        """One folder of shards a modality."""
-        return self.data / "features"
-
-    @property
-    def folds_file(self) -> Path:
-        """Which utterance plays which part in which fold."""
-        return self.data / "folds.parquet"
+    @cached_property
+    def places(self) -> Places:
+        """Where everything lies."""
+        return Places(self.name, self.root)
 
     @cached_property
     def folds(self) -> list[Fold]:
         """Who trains, who chooses, who tests."""
-        return read_folds(self.folds_file)
+        return read_folds(self.places.folds)
 
     @cached_property
     def rule(self) -> str:
         """How the folds were made, a sentence."""
-        return read_rule(self.folds_file)
+        return read_rule(self.places.folds)
 
     @cached_property
     def utterances(self) -> Sequence[Utterance]:
         """All of them, in the order of the manifest."""
-        return read_manifest(self.manifest)
+        return read_manifest(self.places.manifest)
 
     @cached_property
     def tables(self) -> dict[str, FeatureTable]:
         """Letter -> features, of the modalities that there are."""
-        return load_features(self.features)
+        return load_features(self.places.features)
 
     @cached_property
     def task(self) -> Task:
@@ -165,7 +146,7 @@ class Corpus:
 
     @cached_property
     def _section(self) -> dict[str, Any]:
-        return read_json(self.data / "settings" / "dataset.json", "make the corpus again")
+        return read_json(self.places.settings_file("dataset"), "make the corpus again")
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -187,8 +168,8 @@ class Corpus:
         """Cut the folds, and note what the corpus was made with."""
         require_balanced_speakers(settings.get("normalise", "corpus"), utterances)
         folds = split(utterances, settings["folds"], settings["n_folds"], classes=settings["classes"])
-        write_folds(self.folds_file, folds, describe_rule(utterances, folds, settings["folds"]))
-        write_json(self.data / "settings" / "dataset.json", dict(settings))
+        write_folds(self.places.folds, folds, describe_rule(utterances, folds, settings["folds"]))
+        write_json(self.places.settings_file("dataset"), dict(settings))
 
 
 def load_corpus(
@@ -232,8 +213,8 @@ def load_corpus(
     kept, selection = select_labels(utterances, prepare["classes"], prepare["merge"], prepare["unlabelled"])
     made = Corpus(name, place, settings)
     media = source if source.is_dir() else source.parent
-    write_quarantine(made.data / "quarantine.parquet", rejected)
-    write_manifest(made.manifest, relative_to(kept, media))
+    write_quarantine(made.places.quarantine, rejected)
+    write_manifest(made.places.manifest, relative_to(kept, media))
     if selection.dropped or selection.unlabelled:
         notes.append(str(selection))
     notes += [f"not read: {r.id}: {r.reason}" for r in rejected[:3]]
@@ -243,12 +224,12 @@ def load_corpus(
         summary = extract(
             kept,
             build(),
-            made.features / modality,
+            made.places.features / modality,
             shard_size=files[modality]["shard_size"],
             max_rejected=files[modality]["max_rejected"],
         )
         notes += str(summary).splitlines()[1:]
-        write_json(made.data / "settings" / "extract" / f"{modality}.json", files[modality])
+        write_json(made.places.settings_file(f"extract/{modality}"), files[modality])
     made._fold(kept, files["split"])
     return Corpus(name, place, settings, tuple(notes))
 
@@ -281,7 +262,7 @@ def _settings(
     if root is not None:
         section["root"] = str(Path(root).expanduser().absolute())
     elif known[name]["kind"] == "demo":
-        section["root"] = str(place / "data" / name / "corpus")
+        section["root"] = str(Places(name, place).corpus)
     over: dict[str, Any] = {"dataset": name, "datasets": {name: section}, "methods": ["linear"]}
     if preset is not None:
         over["preset"] = preset
@@ -319,8 +300,8 @@ def _write_arrays(
             "encoder": encoder["name"],
             "settings": dict(encoder.get("settings", {})),
         }
-    write_json(corpus.data / "settings" / "extract" / f"{modality}.json", about)
-    shard = shard_path(corpus.features / modality, 0)
+    write_json(corpus.places.settings_file(f"extract/{modality}"), about)
+    shard = shard_path(corpus.places.features / modality, 0)
     write_shard(shard, sequences, {**made, "modality": LETTERS[modality]})
 
 

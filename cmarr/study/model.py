@@ -46,7 +46,7 @@ class TrainedMethod:
     @property
     def models(self) -> Path:
         """The folder of the weights."""
-        return self.corpus.data / "models" / self.name
+        return self.corpus.places.models(self.name)
 
     @property
     def device(self) -> str:
@@ -89,7 +89,9 @@ class TrainedMethod:
     @property
     def curves(self) -> pd.DataFrame:
         """Learning curves: fold, seed, epoch, name, value."""
-        return read_listed_csv(self.corpus.metrics / self.name / "curves.csv", "train the method again")
+        return read_listed_csv(
+            self.corpus.places.metrics / self.name / "curves.csv", "train the method again"
+        )
 
     def plot(self) -> Plot:
         """The learning curves. Raises UserError for a method that is fitted in one step, which has none."""
@@ -158,17 +160,17 @@ def train(
     starts_from = None
     with scratch(corpus.root) as under_way:
         if own["starts_from"]:
-            starts_from = corpus.data / "pretrained" / name
+            starts_from = corpus.places.pretrained(name)
             _trainings(corpus, f"pretrain-{name}", first, device, workers).run(
                 under_way / "first", starts_from
             )
         trainings = _trainings(corpus, f"train-{name}", own, device, workers, starts_from)
-        outcomes, _ = trainings.run(under_way / "own", corpus.data / "models" / name)
-    write_json(corpus.data / "settings" / "train" / f"{name}.json", own)
-    curves = corpus.metrics / name / "curves.csv"
+        outcomes, _ = trainings.run(under_way / "own", corpus.places.models(name))
+    write_json(corpus.places.settings_file(f"train/{name}"), own)
+    curves = corpus.places.metrics / name / "curves.csv"
     write_curves(curves, outcomes)
     write_list(curves.with_name(f"{LIST}.train"), [curves])
-    for old in (corpus.metrics / f"{name}.json", curves.with_name(f"{LIST}.evaluate")):
+    for old in (corpus.places.metrics / f"{name}.json", curves.with_name(f"{LIST}.evaluate")):
         old.unlink(missing_ok=True)  # scores of an earlier training under that name
     return TrainedMethod(name, corpus, own, outcomes)
 
@@ -205,9 +207,9 @@ def _trainings(
     return Trainings(
         label=label,
         settings=settings,
-        manifest=corpus.manifest,
-        features=corpus.features,
-        folds=corpus.folds_file,
+        manifest=corpus.places.manifest,
+        features=corpus.places.features,
+        folds=corpus.places.folds,
         device=choose_device(device),
         workers=workers,
         starts_from=starts_from,
@@ -219,7 +221,7 @@ def _free(corpus: Corpus, method: str, settings: Mapping[str, Any]) -> str:
     """The method's name, with a number behind it where another training has it."""
     for number in range(1, 1000):
         name = method if number == 1 else f"{method}-{number}"
-        stored = corpus.data / "settings" / "train" / f"{name}.json"
+        stored = corpus.places.settings_file(f"train/{name}")
         if not stored.is_file() or read_json(stored, "train the method again") == json.loads(
             json.dumps(settings)
         ):

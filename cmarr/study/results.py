@@ -127,7 +127,7 @@ def evaluate(*models: TrainedMethod) -> Results:
     frames: dict[str, list[pd.DataFrame]] = {}
     summaries = {}
     for model in models:
-        if model.corpus is not corpus and model.corpus.data != corpus.data:
+        if model.corpus is not corpus and model.corpus.places != corpus.places:
             raise UserError(
                 f"evaluate: {model.name} was trained on {model.corpus.name}, not on {corpus.name}"
             )
@@ -142,9 +142,9 @@ def evaluate(*models: TrainedMethod) -> Results:
                 "normalised by speaker, from unlabelled clips of the speakers that it is tested on; evaluate them apart"
             )
         summaries[model.name] = summarise(frames[model.name], corpus.task)
-        scores = corpus.metrics / f"{model.name}.json"
+        scores = corpus.places.metrics / f"{model.name}.json"
         write_json(scores, summaries[model.name])
-        write_list(corpus.metrics / model.name / f"{LIST}.evaluate", [scores])
+        write_list(corpus.places.metrics / model.name / f"{LIST}.evaluate", [scores])
     return Results(corpus, frames, summaries)
 
 
@@ -152,7 +152,7 @@ def predictions_of(model: TrainedMethod) -> list[pd.DataFrame]:
     """The predictions of every fold and seed for the fold's test utterances, one frame each."""
     found = runs(
         model.models,
-        model.corpus.manifest,
+        model.corpus.places.manifest,
         model.corpus.tables,
         model.corpus.folds,
         model.settings["seeds"],
