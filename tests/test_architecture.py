@@ -142,9 +142,9 @@ def test_methods_are_imported_only_when_they_run():
     assert not {f"cmarr.methods.{name}" for name in own_names(METHODS)} & set(closure("stages.train"))
 
 
-def test_a_report_does_not_wait_for_torch():
+def test_neither_a_report_nor_settings_wait_for_torch():
     """Importing it takes longer than most tables, in every run of the pipeline."""
-    modules = "stages.report, stages.track, stages.mirrored, cmarr.analyses.confusion"
+    modules = "stages.report, stages.track, stages.mirrored, cmarr.analyses.confusion, cmarr.settings.resolve"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

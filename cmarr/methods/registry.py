@@ -1,14 +1,15 @@
 """Methods by name, as params.yaml has it. A method's file is imported only when that method is asked for."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from cmarr.errors import UserError
 from cmarr.plugins import METHODS, load, names
 from cmarr.task import Task
 from cmarr.validation import validate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def method_names() -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def build_method(
     settings: Mapping[str, Any],
     *,
     first_stage: bool = False,
-) -> nn.Module:
+) -> "nn.Module":
     """Construct a method by its name, or the model that it starts from, which obeys the same protocol.
 
     settings: values of what the class declares in its `Settings`; the others are as declared there.
