@@ -30,12 +30,11 @@ COLUMNS = 20_000
 """Columns of a table: one a feature, and the widest set of features that is in use has 6,373."""
 
 
-def require_unpacked(path: str | Path, unpacked: float, packed: int, what: str = "") -> None:
-    """Raise Unreadable for a file of `packed` bytes, or `what` in it, that says it unpacks to far more of them."""
+def require_unpacked(path: str | Path, unpacked: float, packed: int) -> None:
+    """Raise Unreadable for a file of `packed` bytes that says it unpacks to far more of them."""
     if unpacked > max(FREE, FOLD * packed):
-        subject = f"{what} in {path}" if what else str(path)
         raise Unreadable(
-            f"{subject} unpacks from {_size(packed)} to {_size(unpacked)}, far more than data does; it is damaged, or "
+            f"{path} unpacks from {_size(packed)} to {_size(unpacked)}, far more than data does; it is damaged, or "
             "made to fill the memory: fetch it again from its source, or write it uncompressed"
         )
 

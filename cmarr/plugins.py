@@ -72,12 +72,12 @@ def file_of(kind: Kind, name: str, key: str = "") -> Path:
     return _found(kind, name, key).file
 
 
-def start_of(kind: Kind, name: str, key: str = "") -> str | Path:
+def start_of(kind: Kind, name: str) -> str | Path:
     """Where `cmarr.code_digest` begins with it: its module, or its file where `plugins` names that.
 
     Raises UserError for an unknown name.
     """
-    found = _found(kind, name, key)
+    found = _found(kind, name, "")
     return found.file if str(found.file) in _given() else found.module
 
 

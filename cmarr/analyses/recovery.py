@@ -163,7 +163,7 @@ MEASURED = (
 )
 
 
-def embed(recovered: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray:
+def embed(recovered: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """t-SNE of recovered and true vectors together: (R, d) twice -> (2, R, 2), the recovered first.
 
     The same points whatever the number of threads.
@@ -171,9 +171,7 @@ def embed(recovered: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray
     both = np.concatenate([recovered, truth]).astype(np.float64)
     perplexity = min(30.0, (len(both) - 1) / 3)
     with threadpool_limits(1):  # sums in another order would move every point
-        points = TSNE(perplexity=perplexity, init="pca", random_state=seed, method="exact").fit_transform(
-            both
-        )
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0, method="exact").fit_transform(both)
     result: np.ndarray = points.reshape(2, len(truth), 2)
     return result
 

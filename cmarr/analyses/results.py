@@ -72,16 +72,14 @@ def results_figure(
     *,
     metric: str,
     title: str,
-    subtitle: str | None = None,
     cluster: str = "speaker",
 ) -> Figure:
     """Dots with 95 % intervals, one a condition and method.
 
     Args:
         metric: one of the task's metrics.
-        subtitle: default: what the dots and bars are. cluster: what the bars resample.
+        cluster: what the bars resample.
     """
-    subtitle = _explained(summaries, cluster) if subtitle is None else subtitle
     scale = 1 if metric in RAW else 100
     positions = _positions()
     with style():
@@ -99,17 +97,16 @@ def results_figure(
         if metric == "UAR":
             _guessing(axes, 100 / len(task.classes), positions["avg7"] + 0.6)
         _frame(axes, summaries, positions, metric)
-        axes.set_title(title, pad=44 if subtitle else 30, fontsize=13)
-        if subtitle:
-            axes.annotate(
-                subtitle,
-                (0, 1),
-                xytext=(0, 32),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                fontsize=9.5,
-                color=FAINT,
-            )
+        axes.set_title(title, pad=44, fontsize=13)
+        axes.annotate(
+            _explained(summaries, cluster),
+            (0, 1),
+            xytext=(0, 32),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=9.5,
+            color=FAINT,
+        )
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(-0.01, 1.0),

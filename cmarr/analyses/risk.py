@@ -89,12 +89,12 @@ def area(loss: np.ndarray) -> float:
     return float((loss.cumsum() / np.arange(1, len(loss) + 1)).mean())
 
 
-def drawn_areas(loss: np.ndarray, cluster: np.ndarray, weights: np.ndarray, steps: int = STEPS) -> np.ndarray:
+def drawn_areas(loss: np.ndarray, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AURC (B,) when cluster c counts `weights[b, c]` times, from losses and clusters (N,), the surest first.
 
-    The risk is taken after each of N, or at most `steps`, equal portions of the utterances.
+    The risk is taken after each of N, or at most `STEPS`, equal portions of the utterances.
     """
-    portion = np.arange(len(loss)) * min(steps, len(loss)) // len(loss)
+    portion = np.arange(len(loss)) * min(STEPS, len(loss)) // len(loss)
     shape = weights.shape[1], int(portion[-1]) + 1
     cell = np.ravel_multi_index((cluster, portion), shape)
     lost, met = (

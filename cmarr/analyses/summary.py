@@ -1,6 +1,6 @@
 """What a reader in a hurry should know: what was trained on what, who wins, and what no test carries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.results import better, of_models, tested
@@ -31,11 +31,10 @@ def summary_section(
     fold_rule: str,
     selection: str,
     cluster: str,
-    more: Sequence[str] = (),
 ) -> Section:
-    """The first section. `more` are the conclusions of other sections, one sentence each."""
+    """The first section."""
     lines = [winner_sentence(study, row) for row in ("avg6", "svt") if _met(study, row)]
-    lines += [conditions_sentence(study), *carried(study), *more]
+    lines += [conditions_sentence(study), *carried(study)]
     meta = next(iter(study.summaries.values()))["meta"]
     if meta["clusters"] < FEW:
         lines.append(

@@ -180,13 +180,13 @@ class _MeanOverFolds:
         return result
 
 
-def mean_of_known(values: np.ndarray, axis: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean along an axis leaving NaN out; NaN where nothing is left. weights: like `values`, or 1 long.
+def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean along an axis leaving NaN out; NaN where nothing is left.
 
     >>> mean_of_known(np.array([1.0, np.nan, 3.0]), 0).tolist()
     2.0
     """
-    known = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
+    known = np.where(np.isnan(values), 0.0, 1.0)
     with np.errstate(invalid="ignore"):
         result: np.ndarray = (known * np.where(np.isnan(values), 0.0, values)).sum(axis) / known.sum(axis)
         return result

@@ -33,7 +33,6 @@ def footnotes(
     features: Mapping[str, str],
     cluster: str = "speaker",
     spread: str = "auto",
-    compared: bool = True,
     published: bool = False,
     of_models: bool = False,
 ) -> list[str]:
@@ -43,7 +42,7 @@ def footnotes(
         selection, folds: the rules, as full sentences.
         features: modality -> what its features are ('speech' -> 'logmel'); a modality without any may be left out.
         cluster: what a cluster is ('speaker', 'video', 'dialogue').
-        compared: bold marks comparisons. published: columns of the paper stand beside ours. of_models: what is shown
+        published: columns of the paper stand beside ours. of_models: what is shown
             is shown of the models of a single seed.
     """
     meta = next(iter(summaries.values()))["meta"]
@@ -65,7 +64,7 @@ def footnotes(
         "the others, which are answered by the training prior.",
     ]
     lines += _cautions(summaries, task, cluster)
-    if compared and len(summaries) > 1:
+    if len(summaries) > 1:
         lines += _bold(meta["clusters"], cluster, of_models=of_models)
     if published:
         slip = f" {SLIPS[dataset]}" if dataset in SLIPS else ""
@@ -146,15 +145,13 @@ def verdicts(
     summaries: Summaries,
     *,
     rivals: Sequence[str],
-    row: str = "avg6",
-    metric: str | None = None,
 ) -> list[str]:
     """One sentence for each method against each plain rival, and one for each rival that was not shown to be beaten.
 
     Of more than `SENTENCES` pairs a rival has one line with all methods. p-values are corrected over the table, see
     `cmarr.evaluation.comparison`.
     """
-    metric = metric or primary(task)
+    metric, row = primary(task), "avg6"
     pairs = [(m, r) for r in rivals for m in summaries if r in summaries and m not in rivals]
     found = [(m, r, cell) for m, r in pairs if (cell := difference(comparisons, m, r, metric, row))]
     of = f"{row_label(row, summaries)} {metric}"

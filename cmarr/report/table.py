@@ -42,9 +42,9 @@ def markdown_table(frame: pd.DataFrame, digits: int = 2) -> str:
     return "\n".join([drawn[0], f"| {rule} |", *drawn[1:]]) + "\n"
 
 
-def plain_table(frame: pd.DataFrame, digits: int = 2) -> str:
+def plain_table(frame: pd.DataFrame) -> str:
     """The same for a terminal: two spaces between columns, a rule under the header."""
-    header, rows = texts(frame, digits)
+    header, rows = texts(frame)
     lines = [header, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     left = left_columns(rows, len(widths))
