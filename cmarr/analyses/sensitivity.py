@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,32 +85,40 @@ def curve_frame(weight: str, curve: Sequence[Point], results: pd.DataFrame, task
     return pd.DataFrame(columns)
 
 
-def sensitivity_figure(
-    grid: Mapping[str, Sequence[Point]],
-    results: pd.DataFrame,
-    task: Task,
-    *,
-    now: Mapping[str, float],
-    title: str,
-) -> Figure:
-    """Three panels, one a weight: the scores over its values, bars the 95 % interval; `now` marks params.yaml's."""
+@dataclass(frozen=True)
+class Sensitivity:
+    """What Figure 4 shows.
+
+    grid:    weight -> the points of its curve
+    results: of `read_results`
+    now:     weight -> its value in params.yaml
+    """
+
+    grid: Mapping[str, Sequence[Point]]
+    results: pd.DataFrame
+    task: Task
+    now: Mapping[str, float]
+
+
+def sensitivity_figure(of: Sensitivity, title: str) -> Figure:
+    """Three panels, one a weight: the scores over its values, bars the 95 % interval."""
     with style():
         figure = Figure(figsize=(10.2, 3.5), layout="constrained")
-        panels = figure.subplots(1, len(grid), sharey=True)
-        for axes, (weight, curve) in zip(np.atleast_1d(panels), grid.items(), strict=True):
+        panels = figure.subplots(1, len(of.grid), sharey=True)
+        for axes, (weight, curve) in zip(np.atleast_1d(panels), of.grid.items(), strict=True):
             horizontal_grid(axes)
             for metric, colour, marker, shift in zip(
-                _metrics(task), COLOURS, MARKERS, (-0.06, 0.06), strict=False
+                _metrics(of.task), COLOURS, MARKERS, (-0.06, 0.06), strict=False
             ):
-                _line(axes, measured(curve, results, metric, "avg6"), metric, colour, marker, shift)
+                _line(axes, measured(curve, of.results, metric, "avg6"), metric, colour, marker, shift)
             values = [point.weights[weight] for point in curve]
             labels = [f"{v:g}" for v in values]
             axes.set_xticks(range(len(values)), labels)
-            axes.get_xticklabels()[values.index(now[weight])].set_fontweight("bold")
+            axes.get_xticklabels()[values.index(of.now[weight])].set_fontweight("bold")
             axes.set_xlim(-0.4, len(values) - 0.6)
             axes.set_title(f"{SYMBOLS[weight]}, weight of {LOSSES[weight]}", fontsize=10)
         first = np.atleast_1d(panels)[0]
-        first.set_ylabel("avg6" + ("" if task.regression else ", %"))
+        first.set_ylabel("avg6" + ("" if of.task.regression else ", %"))
         first.legend(loc="best")
         figure.suptitle(
             f"{title}\nbars: 95 % interval; bold: the value in params.yaml", x=0.01, ha="left", fontsize=10
@@ -137,25 +145,13 @@ TITLE = "The weights of the objective (Figure 4)"
 HOW = "No point of the parameter study has been run with these settings: `make sensitivity` runs the grids."
 
 
-def sensitivity_section(
-    grid: Mapping[str, Sequence[Point]],
-    results: pd.DataFrame,
-    task: Task,
-    *,
-    now: Mapping[str, float],
-    dataset: str,
-) -> Section:
-    """The section of Figure 4.
-
-    grid: weight -> the points of its curve. results: of `read_results`. now: weight -> its value.
-    """
-    keys = {point.key for curve in grid.values() for point in curve}
-    run = keys & set(results["key"])
+def sensitivity_section(of: Sensitivity, dataset: str) -> Section:
+    """The section of Figure 4."""
+    keys = {point.key for curve in of.grid.values() for point in curve}
+    run = keys & set(of.results["key"])
     if not run:
         return Section("sensitivity", TITLE, missing=HOW)
-    figure = sensitivity_figure(
-        grid, results, task, now=now, title=f"CM-ARR over the weights of its objective, {dataset}"
-    )
+    figure = sensitivity_figure(of, f"CM-ARR over the weights of its objective, {dataset}")
     drawn = picture(
         "sensitivity",
         figure,
@@ -166,9 +162,9 @@ def sensitivity_section(
         Table(
             f"sensitivity-{weight}",
             f"{SYMBOLS[weight]}, the weight of {LOSSES[weight]}: scores [95 % interval]; '-' has not been run.",
-            curve_frame(weight, curve, results, task),
+            curve_frame(weight, curve, of.results, of.task),
         )
-        for weight, curve in grid.items()
+        for weight, curve in of.grid.items()
     ]
     lead = f"{len(run)} of the {len(keys)} points of the grids have been run."
     return Section("sensitivity", TITLE, [lead], [drawn, *tables])
@@ -181,7 +177,7 @@ def section(study: Study) -> Section:
     files = study.settings["made_by"] | {"corpus": study.settings["corpus"]}
     of = studied(study.settings, grids)
     grid, now = (curves(files, grids, of), of.now(files)) if of else ({}, {})
-    made = sensitivity_section(grid, results, study.task, now=now, dataset=study.dataset)
+    made = sensitivity_section(Sensitivity(grid, results, study.task, now), study.dataset)
     return replace(made, files={"sensitivity.md": made.markdown(study.dataset)})
 
 

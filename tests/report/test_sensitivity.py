@@ -3,6 +3,7 @@
 import pytest
 
 from cmarr.analyses.sensitivity import (
+    Sensitivity,
     measured,
     read_results,
     sensitivity_figure,
@@ -53,7 +54,7 @@ def test_a_curve_has_the_points_that_were_run_in_order(results):
 
 
 def test_the_section_names_what_is_missing(results, emotions):
-    page = sensitivity_section(CURVES, results, emotions, now=NOW, dataset="demo").markdown("demo")
+    page = sensitivity_section(Sensitivity(CURVES, results, emotions, NOW), "demo").markdown("demo")
     assert "2 of the 3 points of the grids have been run" in page
     assert "| 0.5 | 60.00 [57.0, 63.0] |" in page  # alpha
     assert "| 0.5 |                  - |" in page  # beta
@@ -61,13 +62,12 @@ def test_the_section_names_what_is_missing(results, emotions):
 
 def test_without_data_the_section_says_so(empty, results, emotions):
     for curves, frame in ((CURVES, empty), ({"alpha": [Point(NOW, "other settings")]}, results), ({}, empty)):
-        assert "No point of the parameter study has been run" in sensitivity_section(
-            curves, frame, emotions, now=NOW, dataset="demo"
-        ).markdown("demo")
+        page = sensitivity_section(Sensitivity(curves, frame, emotions, NOW), "demo").markdown("demo")
+        assert "No point of the parameter study has been run" in page
 
 
 def test_three_panels_with_the_current_value_marked(results, emotions):
-    figure = sensitivity_figure(CURVES, results, emotions, now=NOW, title="demo")
+    figure = sensitivity_figure(Sensitivity(CURVES, results, emotions, NOW), "demo")
     assert [a.get_title(loc="left")[0] for a in figure.axes] == ["α", "β", "λ"]
     bold = [t.get_text() for t in figure.axes[0].get_xticklabels() if t.get_fontweight() == "bold"]
     assert bold == ["1"]
@@ -77,11 +77,10 @@ def test_three_panels_with_the_current_value_marked(results, emotions):
 
 def test_scores_are_drawn_as_errors(make_summary, empty):
     frame = with_result(empty, CURVES["lambda"][0], make_summary(Task(), 0.9))
-    figure = sensitivity_figure(CURVES, frame, Task(), now=NOW, title="mosi")
+    shown = Sensitivity(CURVES, frame, Task(), NOW)
+    figure = sensitivity_figure(shown, "mosi")
     assert [line.get_label() for line in figure.axes[2].lines] == ["MAE"]
-    assert "0.900 [0.87, 0.93]" in sensitivity_section(
-        CURVES, frame, Task(), now=NOW, dataset="mosi"
-    ).markdown("mosi")
+    assert "0.900 [0.87, 0.93]" in sensitivity_section(shown, "mosi").markdown("mosi")
 
 
 def test_another_file_is_refused(tmp_path):
