@@ -452,48 +452,22 @@ def _of_models(findings: Findings, metric: str) -> bool:
 LOOKS: dict[str, Look] = looks(WORDS.values())
 
 
-def damage_figure(findings: Findings, task: Task, *, title: str) -> Figure:
-    """A row a kind of damage, a panel a method; see `draw`."""
-    columns = max(len(methods) for methods in findings.values())
-    with style():
-        figure = Figure(figsize=(3.6 * columns + 0.6, 2.6 * len(findings) + 1.0), layout="constrained")
-        grid = figure.subplots(len(findings), columns, squeeze=False, sharey=True)
-        for row, (kind, methods) in zip(grid, findings.items(), strict=True):
-            for axes in row[len(methods) :]:
-                axes.set_visible(False)
-            for axes, (method, finding) in zip(row, methods.items(), strict=False):
-                draw(axes, kind, finding, task)
-                axes.set_title(f"{KINDS[kind].what}, {method}", fontsize=10)
-            row[0].set_ylabel(score_label(task))
-        drawn = {n: h for axes in grid.flat for h, n in zip(*axes.get_legend_handles_labels(), strict=True)}
-        known = [word for word in WORDS.values() if word in drawn]
-        figure.legend([drawn[w] for w in known], known, loc="outside lower left", ncols=len(known))
-        how = "band: 95 % interval of using it; bar at the foot: shown to be better, using (blue) or hiding (orange)"
-        figure.suptitle(f"{title}\n{how}", x=0.01, ha="left", fontsize=10)
-    return figure
-
-
 def panel_figure(kind: str, finding: Finding, task: Task) -> Figure:
-    """One panel, for a page."""
-    with style():
-        figure, axes = small_axes(3.4, 2.4, left=0.55, bottom=0.32)
-        draw(axes, kind, finding, task)
-        axes.set_ylabel(score_label(task))
-    return figure
-
-
-def score_label(task: Task) -> str:
-    """The name of the score that is drawn, with its unit."""
-    return primary(task) + (", less is better" if primary(task) in ERRORS else ", %")
-
-
-def draw(axes: Axes, kind: str, finding: Finding, task: Task) -> None:
     """The score of each choice over the levels; the band is the 95 % interval of using it.
 
     A bar at the foot of a level marks a difference between using and hiding that a paired test shows, in the colour
     of the better one.
     """
-    metric, levels = primary(task), finding.policies.levels
+    metric = primary(task)
+    with style():
+        figure, axes = small_axes(3.4, 2.4, left=0.55, bottom=0.32)
+        _draw(axes, kind, finding, metric)
+        axes.set_ylabel(metric + (", less is better" if metric in ERRORS else ", %"))
+    return figure
+
+
+def _draw(axes: Axes, kind: str, finding: Finding, metric: str) -> None:
+    levels = finding.policies.levels
     scale = 1 if metric in ERRORS else 100
     horizontal_grid(axes)
     x = np.arange(len(levels))
@@ -591,8 +565,8 @@ def examined(study: Study) -> tuple[Findings, Realised]:
     return {kind: findings[kind] for kind in KINDS if kind in findings}, realised
 
 
-def damage_files(findings: Findings, realised: Realised, task: Task, dataset: str) -> Files:
-    """Every score and difference, and the figure of all kinds and methods; nothing where none was evaluated."""
+def damage_files(findings: Findings, realised: Realised) -> Files:
+    """Every score and difference; nothing where none was evaluated."""
     every = [(kind, method, f) for kind, methods in findings.items() for method, f in methods.items()]
     if not every:
         return {}
@@ -601,10 +575,6 @@ def damage_files(findings: Findings, realised: Realised, task: Task, dataset: st
     return {
         "damage.csv": pd.concat(scores, ignore_index=True),
         "damage_differences.csv": pd.concat(differences, ignore_index=True),
-        **{
-            f"damage.{kind}": damage_figure(findings, task, title=f"{QUESTION} {dataset}")
-            for kind in ("png", "svg")
-        },
     }
 
 
@@ -612,7 +582,7 @@ def section(study: Study) -> Section:
     """The question and its answers for this study."""
     findings, realised = examined(study)
     made = damage_section(findings, realised, study.task, cluster=study.cluster)
-    files = damage_files(findings, realised, study.task, study.dataset)
+    files = damage_files(findings, realised)
     return replace(made, files={"damage.md": made.markdown(study.dataset), **files})
 
 
