@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -71,14 +72,18 @@ def _choices(annotation: Any) -> str:
 def by_preset(path: tuple[str, ...], default: Any) -> str:
     """The declared value of a key that presets set, and what those give it that give another; else nothing."""
     told, known = [], False
-    for preset in sorted((ROOT / "presets").glob("*.yaml")):
-        section: Any = read_yaml(preset)
+    for preset, section in _presets().items():
         for part in path:
             section = section.get(part) if isinstance(section, dict) else None
         if section is not None and not isinstance(section, dict):
             known = True
-            told += [f"{preset.stem} {_shown(section)}"] if section != default else []
+            told += [f"{preset} {_shown(section)}"] if section != default else []
     return ", ".join([_shown(default), *told]) if known else ""
+
+
+@cache
+def _presets() -> dict[str, Any]:
+    return {path.stem: read_yaml(path) for path in sorted((ROOT / "presets").glob("*.yaml"))}
 
 
 def _shown(value: Any) -> str:
