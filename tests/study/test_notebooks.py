@@ -10,6 +10,8 @@ from nbclient import NotebookClient
 sys.path.append(str(Path(__file__).parents[1] / "media"))
 from recordings import face, tone, write_video
 
+from tests.warm import python
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
@@ -34,7 +36,9 @@ def folder(tmp_path, monkeypatch):
 )
 def test_a_notebook_runs_and_shows_its_tables_and_pictures(folder, name, left, shown):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.create_kernel_manager().kernel_spec.argv[0] = python()
+    client.execute()
     assert (folder / left).is_file()
     data = [out["data"] for cell in notebook.cells for out in cell.get("outputs", []) if "data" in out]
     assert sum("image/png" in own for own in data) == 1

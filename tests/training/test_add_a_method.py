@@ -5,23 +5,23 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.documented import blocks
 from tests.outside import ROOT, page_file, run, write_params
+from tests.warm import python
 
 PAGE = "add-a-method.md"
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--assert", "plain", "-n", "0")
 
 
 def test_the_method_of_the_page_obeys_the_protocol(tmp_path):
     (tmp_path / "project").mkdir()
     method = page_file(PAGE, tmp_path / "project")
     done = subprocess.run(
-        [sys.executable, *PYTEST, "tests/methods/test_protocol.py", "-k", "average"],
+        [python(), *PYTEST, "tests/methods/test_protocol.py", "-k", "average"],
         cwd=ROOT,
         env=os.environ | {"CMARR_PLUGINS": str(method)},
         capture_output=True,
