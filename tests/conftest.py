@@ -3,12 +3,23 @@
 import os
 from pathlib import Path
 
+import pytest
+
 # Two numeric libraries with two threads each on two cores make small tests ten times slower. Set before they load.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
 # Ray looks once in the life of a process whether a token is wanted, whichever test asks it first.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def workers_that_stay():
+    """Processes that decode serve one test after the other."""
+    from tests.standing_workers import standing_workers
+
+    with standing_workers():
+        yield
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -18,6 +29,13 @@ def pytest_xdist_auto_num_workers(config):
 
 FIRST = ["pipeline/test_pipeline.py", "test_cluster.py"]
 """Files that take longest. The first also runs the pipeline, which the others of its folder wait for."""
+
+LONG = {
+    *("test_cli.py", "test_files.py", "test_site.py", "damage/test_stages.py", "denseface/test_card.py"),
+    *("finetuning/test_stages_of_finetuning.py", "study/test_notebooks.py"),
+    *(f"recognition/test_{name}.py" for name in ("budgets", "hostile_files", "server")),
+}
+"""Of the others, those that take more than five seconds."""
 
 
 def pytest_collection_modifyitems(items):
@@ -32,6 +50,6 @@ def pytest_collection_modifyitems(items):
     def place(item):
         name = item.path.relative_to(here).as_posix()
         begun = FIRST.index(name) if name in FIRST else len(FIRST)
-        return item.path not in slow, begun, name.startswith("pipeline/")
+        return item.path not in slow and name not in LONG, begun, name.startswith("pipeline/")
 
     items.sort(key=place)

@@ -1,28 +1,58 @@
-"""Workers that stay between the tests of one module, so that their libraries are imported once."""
+"""Workers that stay from one test to the next, so that their libraries are imported once."""
 
-import pickle
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cmarr.corpora.hdf5 import Reader
-from cmarr.corpora.headers import Opener
 from cmarr.media import worker_pool
-from cmarr.media.foreign import Foreign
 from cmarr.media.worker_pool import IdleWorkers
+
+MOST = 6
+"""Idle processes at a time, of about 100 MB each; those that were used last stay."""
+
+
+class Standing(IdleWorkers):
+    """Keeps workers whether or not somebody asks, each for those who work in the folder in which it was used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = threading.Lock()
+        self.kept: list[tuple[bytes, Path, Any]] = []
+
+    def take(self, key: bytes) -> Any:
+        while True:
+            with self.own:
+                places = [i for i, kept in enumerate(self.kept) if kept[:2] == (key, Path.cwd())]
+                if not places:
+                    return None
+                *_, worker = self.kept.pop(places[-1])
+            if worker.alive():
+                return worker
+            worker.end()
+
+    def give(self, key: bytes, worker: Any) -> None:
+        with self.own:
+            self.kept.append((key, Path.cwd(), worker))
+            surplus, self.kept = self.kept[:-MOST], self.kept[-MOST:]
+        for *_, old in surplus:
+            old.end()
+
+    def end(self) -> None:
+        with self.own:
+            ended, self.kept = self.kept, []
+        for *_, worker in ended:
+            worker.end()
 
 
 @contextmanager
-def standing_workers(count: int) -> Iterator[None]:
-    """Up to `count` readers of headers, of HDF5 and of other foreign files, each begun when it is first needed.
-
-    They are the module's own, as other modules' workers start where its tests do not run.
-    """
-    kept = IdleWorkers()
+def standing_workers() -> Iterator[None]:
+    """While this is open, `decode` finds the workers of earlier calls."""
+    kept = Standing()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker_pool, "IDLE", kept)
-        for kind in (Opener, Reader, Foreign):
-            kept.keep(pickle.dumps(kind), count)
         yield
     kept.end()

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from cmarr.cli import app
 from cmarr.errors import many
-from tests.standing_workers import standing_workers
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared/data"
@@ -28,18 +27,11 @@ MAKERS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def workers_stay():
-    """Between one call of the doctor and the next, so that their libraries are imported once."""
-    with standing_workers(2):
-        yield
-
-
 @pytest.fixture
 def project(tmp_path):
     """A folder with the product's own params.yaml, in which the root of a dataset can be set."""
     (tmp_path / "presets").symlink_to(ROOT / "presets")
-    text = (ROOT / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text().replace("\nworkers: auto", "\nworkers: 1", 1)
 
     def place(dataset=None, root=None):
         nonlocal text

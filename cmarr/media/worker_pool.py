@@ -107,7 +107,7 @@ def keep_workers(factories: Sequence[Callable[[], Function]], workers: int) -> I
         IDLE.keep(key, workers)
     try:
         for key in keys:
-            IDLE.give(key, _Worker(key))
+            IDLE.give(key, IDLE.take(key) or _Worker(key))
         yield
     finally:
         for key in keys:

@@ -12,14 +12,6 @@ from benchmarks.abuse import kinds
 from benchmarks.abuse.kinds import KINDS, Kind
 from benchmarks.abuse.mutations import of_pickle, of_tree
 from tests.benchmarks.stand_in_doors import tell
-from tests.standing_workers import standing_workers
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers_that_stay():
-    with standing_workers(1):
-        yield
-
 
 FATES = {
     "refused": "refused",

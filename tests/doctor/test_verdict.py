@@ -23,19 +23,11 @@ from cmarr.modalities import MODALITIES, NAMES
 from cmarr.seals import write_json
 from cmarr.settings.schema import Dataset
 from stages import corpus, extract, prepare, split
-from tests.standing_workers import standing_workers
 
 COUNT = int(os.environ.get("CORPORA", "12"))
 FIRST = int(os.environ.get("FIRST", "0"))
 ENCODERS = {"s": "logmel", "v": "hog", "t": "hashing"}
 MAX_REJECTED = 0.1
-
-
-@pytest.fixture(autouse=True, scope="module")
-def workers_stay():
-    """Between one corpus and the next."""
-    with standing_workers(1):
-        yield
 
 
 def settings(bad):

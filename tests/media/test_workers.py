@@ -10,10 +10,19 @@ import pytest
 from stand_in_decoders import ByName, DiesWhileStarting, SecondClipKills, WithoutModel
 
 from cmarr.errors import UserError
+from cmarr.media import worker_pool
 from cmarr.media.clips import GROUP_LIMIT, Clip, Failure, by_file
-from cmarr.media.worker_pool import IN_FLIGHT, decode
+from cmarr.media.worker_pool import IN_FLIGHT, IdleWorkers, decode
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def none_stays():
+    """As outside the tests, where workers end with their results."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(worker_pool, "IDLE", IdleWorkers())
+        yield
 
 
 def groups(*names):

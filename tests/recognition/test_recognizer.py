@@ -13,6 +13,8 @@ import cmarr
 from cmarr import Recognizer
 from cmarr.data.normalise import Normaliser
 from cmarr.errors import Unreadable, UserError
+from cmarr.media import worker_pool
+from cmarr.media.worker_pool import IdleWorkers
 from cmarr.methods.model import Model, load_model, save_model
 from cmarr.recognition.clips import Given
 from cmarr.recognition.prediction import Prediction, Refusal, table, write_parquet
@@ -177,14 +179,14 @@ def test_every_limit_says_which_one_it_is(project, recognizer, clips, limit, mes
     assert any(re.search(message.split(": ")[-1], sentence) for sentence in told), told
 
 
-def test_the_workers_stay_and_close_ends_them(project, clips):
+def test_the_workers_stay_and_close_ends_them(project, clips, monkeypatch):
+    kept = IdleWorkers()
+    monkeypatch.setattr(worker_pool, "IDLE", kept)
     with Recognizer.of_study("demo", "masked", root=project, workers=1) as own:
         own.predict(audio=clips / "a.wav")
-        from cmarr.media.worker_pool import IDLE
-
-        idle = [worker for workers in IDLE._idle.values() for worker in workers]
+        idle = [worker for workers in kept._idle.values() for worker in workers]
         assert idle and all(worker.alive() for worker in idle)
-    # `recognizer` of the session may still keep its own
+    assert not any(worker.alive() for worker in idle)
     assert own.predict(audio=clips / "a.wav").used == ("speech",)
 
 
