@@ -1,5 +1,6 @@
 """Predict the test utterances of every fold under every protocol, and measure the predictions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,12 +12,13 @@ from cmarr.data.load import by_id, load_store
 from cmarr.data.masks import drawn_from
 from cmarr.device import choose_device
 from cmarr.evaluation.predicting import damaged_predictions, runs
-from cmarr.evaluation.predictions import NORMALISE, predictions_path, write_predictions
+from cmarr.evaluation.predictions import NORMALISE, PRIVILEGES, predictions_path, write_predictions
 from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
 from cmarr.evaluation.summary import headline, long_table
 from cmarr.features.shards import load_features
 from cmarr.files import write_csv, write_json
 from cmarr.folds.files import read_folds
+from cmarr.folds.privileges import WORD, told
 from cmarr.masks.files import read_description, read_masks
 from cmarr.masks.protocols import MASKED
 from cmarr.methods.inference import spreads
@@ -50,12 +52,28 @@ def main(dataset: str, name: str) -> None:
         paths.metrics / f"{name}.csv",
         paths.metrics / name / "headline.json",
     ]
-    write_json(scores[0], found.summary)
-    write_csv(scores[1], long_table(found.summary, method=name))
-    write_json(scores[2], {name: headline(found.summary, found.task)})
+    taken = settings.get("privileges", ())
+    if taken:
+        print(f"{name}: {told(taken)}")
+    about = {**found.summary["meta"], **_marked(taken)}
+    write_json(scores[0], {**found.summary, "meta": about})
+    write_csv(scores[1], long_table(found.summary, method=name, **_marked(taken)))
+    shown = headline(found.summary, found.task)
+    write_json(
+        scores[2], {name: {f"{WORD} {metric}": own for metric, own in shown.items()} if taken else shown}
+    )
     for analysis in ANALYSES.values():
-        scores += write_files(paths.metrics / name, analysis.measure(found))
+        files = analysis.measure(found)
+        if taken:
+            tables = {file: own for file, own in files.items() if isinstance(own, pd.DataFrame)}
+            files = {**files, **{file: own.assign(**_marked(taken)) for file, own in tables.items()}}
+        scores += write_files(paths.metrics / name, files)
     write_list(paths.metrics / name / f"{LIST}.evaluate", scores)
+
+
+def _marked(privileges: Sequence[str]) -> dict[str, str]:
+    """The column that every table of such a row has."""
+    return {PRIVILEGES: " ".join(privileges)} if privileges else {}
 
 
 def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
@@ -75,6 +93,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
         cluster=settings["cluster"],
         masks=masks,
         device=device,
+        privileged=bool(settings.get("privileges")),
     ):
         fold, seed, model, parts = one.fold, one.seed, one.model, one.parts
         priors[fold.number] = model.prior.tolist()
@@ -89,6 +108,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
             doubts += spread
         frame = pd.concat(parts, ignore_index=True)
         frame.attrs[NORMALISE] = model.normaliser.how
+        frame.attrs |= _marked(model.description.get("privileges", ()))
         write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
         everything.append(frame)
         closed_form = isinstance(model.method, ClosedForm)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmarr.files import digest, file_digest
+from cmarr.folds.privileges import WORD
 from cmarr.masks.protocols import UNSEEN
 from cmarr.seals import read_json, read_listed, read_listed_csv, read_listed_json
 from cmarr.tracking.results import STUDY, FoldResult, Results
@@ -50,6 +51,8 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
     objective = dict(report["declared"][method]["objective"])
     weights = {key: settings["settings"][name] for key, name in objective.items()}
     own = {k: v for k, v in settings["settings"].items() if k not in objective.values()}
+    privileges = settings.get("privileges", [])
+    mark = f"{WORD} " if privileges else ""
     return Results(
         dataset=dataset,
         method=method,
@@ -62,15 +65,16 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
             "train": settings["train"],
             "method": {method: own},
             "encoders": report["features"],
+            **({"privileges": privileges} if privileges else {}),
         },
         metrics=_metrics(
-            *(_json(path) for path in (paths.metrics / f"{name}.json", folder / "protocols.json"))
+            *(_json(path) for path in (paths.metrics / f"{name}.json", folder / "protocols.json")), mark
         ),
         headline=_json(folder / "headline.json")[name],
         data_hash=data_hash,
         data_path=str(paths.features),
-        folds=_folds(paths, name, cost["trainings"]),
-        highlights=weights,
+        folds=_folds(paths, name, cost["trainings"], mark),
+        highlights=weights | ({WORD: ", ".join(privileges)} if privileges else {}),
         cost={k: v for k, v in cost.items() if k != "trainings"},
         tables={
             "scores": lambda: _csv(paths.metrics / f"{name}.csv"),
@@ -122,10 +126,11 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
     )
 
 
-def _metrics(fixed: dict[str, Any], protocols: dict[str, Any]) -> dict[str, Any]:
+def _metrics(fixed: dict[str, Any], protocols: dict[str, Any], mark: str) -> dict[str, Any]:
     """Metric -> row -> cell: the seven conditions and their averages, and each level as 'rate0.3'.
 
-    Of the protocol 'unseen' the means alone, as 'unseen' and 'seen': its conditions stand there already.
+    Of the protocol 'unseen' the means alone, as 'unseen' and 'seen': its conditions stand there already. mark: before
+    the name of every metric.
     """
     metrics = {metric: dict(cells) for metric, cells in fixed.items() if metric != "meta"}
     for protocol, told in protocols["protocols"].items():
@@ -133,16 +138,16 @@ def _metrics(fixed: dict[str, Any], protocols: dict[str, Any]) -> dict[str, Any]
             row = level if protocol == UNSEEN else f"{protocol}{level}"
             for metric, cell in cells.items():
                 metrics[metric].setdefault(row, cell)
-    return metrics
+    return {mark + metric: cells for metric, cells in metrics.items()}
 
 
-def _folds(paths: Paths, name: str, trainings: list[dict[str, Any]]) -> list[FoldResult]:
+def _folds(paths: Paths, name: str, trainings: list[dict[str, Any]], mark: str) -> list[FoldResult]:
     folder = paths.metrics / name
     metrics: dict[tuple[int, int], dict[str, float]] = defaultdict(dict)
     for row in _rows(folder / "folds.csv"):
         if row["value"]:
             key = int(row["fold"]), int(row["seed"])
-            metrics[key][f"{row['metric']}/{row['condition']}"] = float(row["value"])
+            metrics[key][f"{mark}{row['metric']}/{row['condition']}"] = float(row["value"])
     curves: dict[tuple[int, int], list[tuple[int, str, float]]] = defaultdict(list)
     for row in _rows(folder / "curves.csv"):
         key = int(row["fold"]), int(row["seed"])

@@ -8,6 +8,7 @@ from stages.stage import run
 
 KEPT = (
     "fold", "seed", "seconds", "core_seconds", "epochs", "best_epoch", "best_score", "parameters", "peak_memory_bytes",
+    "privileges",
 )  # fmt: skip
 """What of a training stands in pretrain.json."""
 
@@ -26,19 +27,19 @@ def main(dataset: str, method: str) -> None:
             {
                 "seconds": sum(o["seconds"] for o in outcomes),
                 "core_seconds": sum(o["core_seconds"] for o in outcomes),
-                "trainings": [{key: o[key] for key in KEPT} for o in outcomes],
+                "trainings": [{key: o[key] for key in KEPT if key in o} for o in outcomes],
             },
         )
 
     if not settings["first_stage"]:
         write([], [])
         return
-    from stages.train import train  # torch takes seconds to import, and most methods need none here
+    from stages.train import score_of, train  # torch takes seconds to import, and most methods need none here
 
     for outcome in train(paths, f"pretrain-{dataset}-{method}", settings, target, None, write):
         print(
             f"{method} starts, in fold {outcome['fold']} with seed {outcome['seed']}, from epoch "
-            f"{outcome['best_epoch']} of {outcome['epochs']}, validation score {outcome['best_score']:.3f}"
+            f"{outcome['best_epoch']} of {outcome['epochs']}, {score_of(outcome)}"
         )
 
 

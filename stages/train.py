@@ -7,6 +7,7 @@ from typing import Any
 from cmarr.encoders.registry import placed
 from cmarr.execution.jobs import device_of
 from cmarr.files import file_digest, folder_digest
+from cmarr.folds.privileges import TEST_EPOCH, WORD, told
 from cmarr.seals import LIST, write_list
 from cmarr.training.costs import write_costs, write_curves, write_mean_curves
 from cmarr.training.trainings import Trainings
@@ -30,7 +31,7 @@ def main(dataset: str, name: str) -> None:
     for outcome in train(paths, label, settings, paths.models(name), starts_from, write):
         print(
             f"{name} fold {outcome['fold']} seed {outcome['seed']}: kept epoch {outcome['best_epoch']} of "
-            f"{outcome['epochs']}, validation score {outcome['best_score']:.3f}, {outcome['seconds']:.1f} s"
+            f"{outcome['epochs']}, {score_of(outcome)}, {outcome['seconds']:.1f} s"
         )
 
 
@@ -71,10 +72,19 @@ def train(
         starts_from=starts_from,
         finetune=finetune_of(settings),
     )
+    if taken := settings.get("privileges"):
+        print(f"{label}: {told(taken)}")
     with unfinished(label, inputs) as folder:
         outcomes, search = trainings.run(folder, target)
         write(outcomes, search)
     return outcomes
+
+
+def score_of(outcome: dict[str, Any]) -> str:
+    """The score that chose the epoch, and of whom it is."""
+    taken = outcome.get("privileges", ())
+    chose = "test" if TEST_EPOCH in taken else "validation"
+    return f"{f'{WORD} ' if taken else ''}{chose} score {outcome['best_score']:.3f}"
 
 
 def finetune_of(settings: dict[str, Any]) -> dict[str, Any]:

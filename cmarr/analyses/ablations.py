@@ -222,7 +222,9 @@ def _variants(
 def compared(study: Study) -> dict[str, Ablations]:
     """Full method -> every ablation of it that was trained, and methods that are ablations of it by their design."""
     variants: dict[str, dict[str, Any]] = {}
-    for ablation in (a for a in study.settings["ablations"] if TRIALS not in a["set"]):
+    for ablation in (
+        a for a in study.settings["ablations"] if TRIALS not in a["set"] and "privileges" not in a
+    ):
         full = ablation["against"]
         if full not in variants:
             variants[full] = {label: study.frames[name] for label, name in _parts_of(full, study).items()}

@@ -2,6 +2,7 @@
 
 from cmarr.analyses import (
     ablations,
+    as_published,
     calibration,
     clusters,
     confusion,
@@ -39,6 +40,7 @@ ANALYSES: dict[str, Analysis] = {
         tuned,
         ensembles,
         ablations,
+        as_published,
         sensitivity,
         recovery,
         clusters,

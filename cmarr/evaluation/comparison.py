@@ -17,7 +17,7 @@ import pandas as pd
 
 from cmarr.errors import UserError
 from cmarr.evaluation.max_t import family_p, own_p, swapped_t, with_seeds
-from cmarr.evaluation.predictions import normalised_by
+from cmarr.evaluation.predictions import normalised_by, privileges_of
 from cmarr.evaluation.resampling import EXACT_UP_TO, RESAMPLES, interval, over_seeds, seed_variance, swaps
 from cmarr.evaluation.scores import ERRORS, metrics_of, tables
 from cmarr.evaluation.sufficient_statistics import (
@@ -28,6 +28,7 @@ from cmarr.evaluation.sufficient_statistics import (
     sufficient_statistics,
 )
 from cmarr.evaluation.summary import DIGITS, Frames, resampled
+from cmarr.folds.privileges import told
 from cmarr.masks.protocols import FIXED
 from cmarr.task import Task
 
@@ -80,12 +81,19 @@ def compare_pairs(
     seed: int = 0,
     deterministic: Collection[str] = (),
     same_models: bool = False,
+    privileged: bool = False,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Each of the pairs -> `compare` of its two, what only one of them needs computed once; they are one table.
 
     deterministic: the methods that give the same model with every seed. same_models: the frames are answers of the
-    same trained models, so that a seed of one belongs to that seed of the other.
+    same trained models, so that a seed of one belongs to that seed of the other. privileged: what privileges are worth
+    is measured; without it, whoever had some is refused.
     """
+    for name in () if privileged else frames:
+        if taken := privileges_of(frames[name]):
+            raise UserError(
+                f"{name} is {told(taken)}: it is compared with nothing but the same method without them"
+            )
     gathered, pairs = {name: gather(own, task, protocol) for name, own in frames.items()}, list(pairs)
     for a, b in pairs:
         _normalised_alike(frames[a], frames[b])

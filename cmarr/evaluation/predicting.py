@@ -74,11 +74,12 @@ def runs(
     cluster: str,
     masks: Mapping[str, pd.DataFrame],
     device: str,
+    privileged: bool = False,
 ) -> Iterator[Run]:
     """The models of a method, fold by fold and seed by seed, on the utterances that they have not seen.
 
     models: their folder; cluster: what is resampled for an interval, 'speaker' or 'dialogue'; masks: protocol -> its
-    mask set. Raises UserError for a model that is not there.
+    mask set. Raises UserError for a model that is not there; and for one with privileges, unless `privileged`.
     """
     utterances = by_id(manifest)
     heard = hear(utterances, features)
@@ -86,7 +87,8 @@ def runs(
         store = load_store(fold.test, utterances, features, task, heard).to(device)
         about = utterance_columns([utterances[i] for i in fold.test], cluster, task)
         for seed in seeds:
-            model = load_model(models / f"fold{fold.number}-seed{seed}.safetensors", device)
+            file = models / f"fold{fold.number}-seed{seed}.safetensors"
+            model = load_model(file, device, privileged=privileged)
             predict = predictions_of(model, fold.number, seed=seed, **about)
             around = in_dialogues(model.method)
             parts = list(protocol_predictions(predict, store, masks, fold.number, around=around))

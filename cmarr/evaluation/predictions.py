@@ -34,6 +34,10 @@ NORMALISE = "normalise"
 """In a file's metadata, and in the attributes of its table: what features were standardised by."""
 
 
+PRIVILEGES = "privileges"
+"""The same: what the model was allowed and no other is, of a row that measures it; see `cmarr.folds.privileges`."""
+
+
 def columns(task: Task) -> list[str]:
     """Names of the columns that hold the answer: `p_<class>` in class order, or `y_hat`."""
     return ["y_hat"] if task.regression else [f"p_{name}" for name in task.classes]
@@ -164,10 +168,18 @@ def normalised_by(frames: Sequence[pd.DataFrame] | pd.DataFrame) -> str:
     return str(parts[0].attrs.get(NORMALISE, "corpus")) if len(parts) else "corpus"
 
 
+def privileges_of(frames: Sequence[pd.DataFrame] | pd.DataFrame) -> tuple[str, ...]:
+    """What the models behind some predictions were allowed and no other is, by name; nothing as a rule."""
+    parts = [frames] if isinstance(frames, pd.DataFrame) else frames
+    found = parts[0].attrs.get(PRIVILEGES, "") if len(parts) else ""
+    return tuple(found.split())
+
+
 def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None:
     """Validate and write one predictions file atomically; equal rows give equal bytes.
 
-    What the features were standardised by, `frame.attrs["normalise"]`, stands in the metadata if it is not the corpus.
+    What the features were standardised by, `frame.attrs["normalise"]`, stands in the metadata if it is not the corpus;
+    so do the privileges of its model.
 
     Raises UserError where a row is not an answer: see `check_predictions`.
     """
@@ -175,8 +187,9 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, task: Task) -> None
     wanted = schema(task)
     table = pa.Table.from_pandas(frame[wanted.names], wanted, preserve_index=False)
     found = normalised_by([frame])
-    how = None if found == "corpus" else {NORMALISE: found}
-    write_table(path, table.replace_schema_metadata(how), compression="zstd")
+    how = {} if found == "corpus" else {NORMALISE: found}
+    how |= {PRIVILEGES: " ".join(taken)} if (taken := privileges_of(frame)) else {}
+    write_table(path, table.replace_schema_metadata(how or None), compression="zstd")
 
 
 def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataFrame:
@@ -187,10 +200,11 @@ def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataF
     table = read_table(path, "evaluate the method again")
     frame = table.to_pandas()
     check_predictions(frame, task_of(frame, where=str(path)), where=str(path))
-    how = (table.schema.metadata or {}).get(NORMALISE.encode(), b"corpus").decode()
+    about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     if protocol is not None:
         frame = frame[frame["protocol"] == protocol].reset_index(drop=True)
-    frame.attrs[NORMALISE] = how
+    frame.attrs[NORMALISE] = about.get(NORMALISE, "corpus")
+    frame.attrs |= {PRIVILEGES: about[PRIVILEGES]} if PRIVILEGES in about else {}
     if frame.empty:
         raise UserError(
             f"{path}: holds nothing for the protocol {protocol!r}; add it to `protocols` in params.yaml"

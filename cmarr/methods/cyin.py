@@ -61,6 +61,8 @@ class CyIN(nn.Module):
 
         _heads_fit = model_validator(mode="after")(heads_fit)
 
+    privileges = ("batch_masks", "sampled_answers")
+    samples_answers = False
     hidden_losses = ("information", "translation")
     published_training: ClassVar[Mapping[str, Any]] = {"clip": 5.0, "clip_by": "value"}
 
@@ -117,7 +119,10 @@ class CyIN(nn.Module):
 
     def predict(self, batch: Batch) -> Prediction:
         """The logits of the latents' means, translated where a modality is missing."""
-        read = {m: self.bottlenecks[m](self._resampled(batch, m))[0] for m in self.modalities}  # (U, L, b)
+        found = {m: self.bottlenecks[m](self._resampled(batch, m)) for m in self.modalities}
+        read = {
+            m: drawn(mean, spread, self.samples_answers) for m, (mean, spread) in found.items()
+        }  # (U, L, b)
         translated = {(m, n): batch.spread(m, x) for (m, n), x in self._translated(read).items()}
         steps = {m: batch.spread(m, x) for m, x in read.items()}
         inputs = self._inputs(steps, translated, usable_in(batch, self.modalities), draw=False)

@@ -1,5 +1,6 @@
 """What the file of a trained model says of itself, read without torch and without the weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from cmarr.budgets import plain_json
 from cmarr.errors import NotComputed, UserError
+from cmarr.folds.privileges import told
 from cmarr.seals import KEY, require_vouched
 
 _AGAIN = "train it again"
@@ -27,9 +29,22 @@ def read_description(path: str | Path) -> dict[str, Any]:
             description = described(opened)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
+    try:
+        refuse_privileged(description)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     if "score" not in description:
         raise NotComputed(f"{path}: an earlier version of cmarr trained it; train it again")
     return description
+
+
+def refuse_privileged(description: Mapping[str, Any]) -> None:
+    """Raise UserError for a model that was trained with what nobody else is allowed: it answers for nothing."""
+    if privileges := description.get("privileges"):
+        raise UserError(
+            f"was trained {told(privileges)}, to measure what that is worth; it is no model to use. Take "
+            f"{description.get('method')} itself"
+        )
 
 
 def described(opened: Any) -> dict[str, Any]:

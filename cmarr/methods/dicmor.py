@@ -246,6 +246,7 @@ class DiCMoR(nn.Module):
         likelihood_weight: NotNegative = setting(0.1, "of the flows' likelihood, bits per dimension")
         recovery_weight: NotNegative = setting(0.1, "of the recovered representations' error")
 
+    privileges = ("batch_masks",)
     first_stage = Complete
     first_stage_takes = ("d", "length", "depth", "heads")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED

@@ -44,6 +44,7 @@ class GCNet(nn.Module):
         reconstruction_weight: NotNegative = setting(1.0, "of the error of the hidden features")
 
     in_dialogues = True
+    privileges = ("test_epoch",)
     hidden_losses = ("reconstruction",)
     published_training: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-5}
 

@@ -91,6 +91,8 @@ class IMDer(nn.Module):
                 raise ValueError(f"channels must be a multiple of 4 and of score_heads = {self.score_heads}")
             return self
 
+    privileges = ("batch_masks", "sampled_answers")
+    samples_answers = False
     first_stage = Complete
     first_stage_takes = ("d", "length", "depth", "heads")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
@@ -195,7 +197,7 @@ class IMDer(nn.Module):
         source = torch.Generator().manual_seed(NOISE_SEED)
 
         def draw() -> Tensor:
-            if self.training:
+            if self.training or self.samples_answers:
                 return torch.randn_like(x[modality], dtype=torch.float32)[rows]
             return (
                 torch.randn(condition.shape[1:], generator=source).to(condition.device).expand_as(condition)

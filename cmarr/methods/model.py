@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,10 +17,13 @@ from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
 from cmarr.errors import UserError, first_line
-from cmarr.methods.described import described, require_model
+from cmarr.folds.privileges import PER_CONDITION, SAMPLED
+from cmarr.methods.described import described, refuse_privileged, require_model
 from cmarr.methods.finetuned import with_encoders
+from cmarr.methods.per_condition import PerCondition
 from cmarr.methods.protocol import SizedByData
 from cmarr.methods.registry import build_method
+from cmarr.modalities import CONDITIONS
 from cmarr.seals import BLANK, KEY, sealed
 from cmarr.task import Task
 
@@ -63,15 +66,18 @@ def save_model(path: str | Path, model: Model) -> None:
         save_file(tensors, temporary, {"cmarr": description})
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
+def load_model(path: str | Path, device: str | torch.device = "cpu", *, privileged: bool = False) -> Model:
     """Read a model back, in evaluation mode. Safetensors hold numbers only: nothing in the file can run.
 
-    Raises UserError for a file that is missing, damaged or not one of ours.
+    Raises UserError for a file that is missing, damaged or not one of ours; and for one that was trained with
+    privileges, unless `privileged` asks to measure what they are worth.
     """
     require_model(path)
     try:
         with safe_open(path, "pt", device="cpu") as opened:
             description = described(opened)
+            if not privileged:
+                refuse_privileged(description)
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
             task = Task(tuple(description["classes"]))
             _refuse_another_size(description, task, tensors)
@@ -128,6 +134,14 @@ def _at_most(count: int) -> Iterator[None]:
 
 
 def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
+    privileges = description.get("privileges", ())
+    if PER_CONDITION not in privileges:
+        return with_privileges(_one(description, task), privileges)
+    known = [condition for condition in CONDITIONS if set(condition) <= set(description["dims"])]
+    return PerCondition({c: with_privileges(_one(description, task), privileges) for c in known})
+
+
+def _one(description: Mapping[str, Any], task: Task) -> nn.Module:
     method = build_method(
         description["method"],
         description["dims"],
@@ -137,6 +151,14 @@ def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
     )
     encoders = {m: from_description(own) for m, own in description.get("encoders", {}).items()}
     return with_encoders(method, encoders) if encoders else method
+
+
+def with_privileges(method: nn.Module, privileges: Collection[str]) -> nn.Module:
+    """The method, told to draw its answers anew each time if that is among the privileges."""
+    for part in method.modules() if SAMPLED in privileges else ():
+        if hasattr(part, "samples_answers"):
+            cast(Any, part).samples_answers = True
+    return method
 
 
 def _refuse_another_size(description: Mapping[str, Any], task: Task, tensors: Mapping[str, Tensor]) -> None:

@@ -45,6 +45,7 @@ class MoMKE(nn.Module):
 
         _heads_fit = model_validator(mode="after")(heads_fit)
 
+    privileges = ("test_epoch", "per_condition")
     published_training: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-5}
 
     @staticmethod

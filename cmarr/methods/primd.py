@@ -180,6 +180,7 @@ class PriMD(nn.Module):
         temperature: Positive = setting(4.0, "of the classes' probabilities in it")
         cost_weight: NotNegative = setting(1.0, "of how many vectors are read")
 
+    privileges = ("test_epoch", "per_condition")
     first_stage = Teacher
     first_stage_takes = ("d", "pool", "memory", "ranks")
     hidden_losses = ("distillation",)

@@ -45,6 +45,8 @@ class Method(Protocol):
         first_stage:        the class of the model, trained on complete data, that the method starts from
         first_stage_takes:  names of the settings that this model has from the method
         starts(settings):   whether it starts from that model, set as it is; without it, always
+        privileges:         what its authors allowed themselves and nobody is allowed here, of `cmarr.folds.privileges`;
+                            one that is among them and `sampled_answers` has `samples_answers`, False, which is set
         published_training: keys of `train` as the authors have them, for the method or its first stage
         objective:          names of settings that stand at the top of params.yaml: weights of the objective, in the
                             order in which the name of a run gives them

@@ -7,10 +7,11 @@ import pandas as pd
 
 from cmarr.errors import UserError, did_you_mean, many
 from cmarr.evaluation.comparison import METHODS, MODELS, compare
-from cmarr.evaluation.predictions import columns, task_of
+from cmarr.evaluation.predictions import columns, privileges_of, task_of
 from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
+from cmarr.folds.privileges import MARK, told
 from cmarr.report.notes import FEW, ONE_SEED, OUTCOMES, nothing_can_be_shown, shown_means
 from cmarr.report.numbers import deviations_text, interval_text, row_label, value_text
 from cmarr.report.table import NOTHING, plain_table
@@ -32,6 +33,8 @@ def experiments_text(
 
     Raises UserError where there is none, or where they did not answer the same utterances.
     """
+    marked = sorted({name for side in (first, second) for name, own in side.items() if privileges_of(own)})
+    first, second = ({k: v for k, v in side.items() if k not in marked} for side in (first, second))
     shared = [method for method in first if method in second]
     if not shared:
         raise UserError(
@@ -44,6 +47,8 @@ def experiments_text(
     for name, own, other in ((names[0], first, second), (names[1], second, first)):
         if alone := [method for method in own if method not in other]:
             parts.append(f"only in {name}: {', '.join(alone)}\n")
+    if marked:
+        parts.append(f"{MARK}, compared with nothing: {', '.join(marked)}\n")
     return "\n".join(parts)
 
 
@@ -67,6 +72,11 @@ def differences(
 
     Raises UserError as `differences_text` does.
     """
+    for name, own in zip(names, (first, second), strict=True):
+        if taken := privileges_of(own):
+            raise UserError(
+                f"{name} is {told(taken)}: it is compared with nothing; its section of the report has it"
+            )
     task, other = task_of(first[0], names[0]), task_of(second[0], names[1])
     if task != other:
         told = [", ".join(t.classes) or "scores" for t in (task, other)]

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from cmarr.files import is_left_over, write_csv, write_json, write_text
+from cmarr.folds.privileges import MARK, WORD
 from cmarr.report.picture import VARIABLES, Picture
 from cmarr.report.style import Look, save_figure
 from cmarr.report.table import BOLD, Table
@@ -39,13 +40,17 @@ _SHAPES = {
 
 def prose(text: str) -> Markup:
     """A sentence; **words** stand out, `keys` are set as code."""
-    safe = str(escape(text))
+    safe = _red(escape(text))
     return Markup(_CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<strong>\1</strong>", safe)))
+
+
+def _red(safe: str) -> str:
+    return str(safe).replace(MARK, f'<span class="privileged">{WORD}</span>')
 
 
 def cell(text: str) -> Markup:
     """A cell of a table: **1.0** stands out, intervals and deviations step back."""
-    safe = BOLD.sub(r"<strong>\1</strong>", str(escape(text)))
+    safe = BOLD.sub(r"<strong>\1</strong>", _red(escape(text)))
     return Markup(_MINOR.sub(r'<span class="minor">\1</span>', safe))
 
 

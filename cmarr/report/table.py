@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cmarr.files import write_text
+from cmarr.folds.privileges import MARK, WORD
 
 NOTHING = "-"
 """What stands where there is no number."""
@@ -93,6 +94,7 @@ _SPECIAL = {
     "β": r"$\beta$",
     "λ": r"$\lambda$",
     "\n": " ",
+    MARK: rf"\textcolor{{red}}{{{WORD}}}",
 }
 _SPECIALS = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -110,10 +112,11 @@ def latex_table(
     def line(cells: Sequence[str]) -> str:
         return " & ".join(map(latex_text, cells)) + r" \\"
 
+    red = any(MARK in cell for cells in rows for cell in cells)
     columns = "".join("l" if i in left else "r" for i in range(len(header)))
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,xcolor}" if red else r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{latex_text(caption)}}}",

@@ -6,13 +6,14 @@ from typing import Any
 from cmarr.damage.kinds import KINDS
 from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, did_you_mean
+from cmarr.folds.privileges import BATCH_MASKS, TEST_EPOCH
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
 from cmarr.plugins import METHODS, READERS, file_of, names
 from cmarr.settings.crossing import crossed
 from cmarr.settings.declared import objective, own_settings, selectable
-from cmarr.settings.schema import Dataset, Settings
+from cmarr.settings.schema import Ablation, Dataset, Settings
 from cmarr.settings.tune import trials
 from cmarr.settings.variants import check_variants, varied
 from cmarr.training.settings import DATA_KEYS, Train
@@ -91,9 +92,26 @@ def _variants(settings: Settings, task: dict[str, Any]) -> dict[str, dict[str, A
         changed = varied(settings, name)
         variant = _method(changed, ablation.method, task)
         if name in settings.ablate:
-            files[name] = variant | {"starts_from": variant["starts_from"] and name}
-            files[f"pretrain/{name}"] = _first_stage(changed, ablation.method, task)
+            files[name] = _privileged(variant, ablation) | {"starts_from": variant["starts_from"] and name}
+            files[f"pretrain/{name}"] = _privileged(_first_stage(changed, ablation.method, task), ablation)
     return files
+
+
+def _privileged(own: dict[str, Any], ablation: Ablation) -> dict[str, Any]:
+    """What is trained, with the privileges of its row; as it is of any other.
+
+    A model that a method starts from has complete data, and is trained once. Raises UserError where several settings
+    are tried: the search would look at the test utterances.
+    """
+    taken = [p for p in ablation.privileges if p == TEST_EPOCH or not own.get("first_stage", False)]
+    if not taken or "train" not in own:
+        return own
+    if len(own["trials"]) > 1:
+        raise UserError(
+            f"ablate: {ablation.label!r} has privileges and is not searched for; set tune.trials to 1"
+        )
+    masks = {"masks": "batch"} if BATCH_MASKS in taken else {}
+    return own | {"privileges": taken, "train": own["train"] | masks}
 
 
 def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -107,8 +125,9 @@ def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, A
         "declared": _declared(settings),
         "cross": list(settings.cross),
         "ablations": [
-            {"name": name, **settings.ablations[name].model_dump(), "against": settings.ablations[name].full}
-            for name in settings.ablate
+            {"name": name, **own.model_dump(exclude={"privileges"}), "against": own.full}
+            | ({"privileges": list(own.privileges)} if own.privileges else {})
+            for name, own in ((name, settings.ablations[name]) for name in settings.ablate)
         ],
         "recovery": _recovery(settings),
         "clusters": _clusters(settings),
@@ -385,7 +404,8 @@ def _clusters(settings: Settings) -> list[str]:
 def _looked_at(settings: Settings, key: str, names: Sequence[str]) -> dict[str, str]:
     """Name -> the method that it is or varies, of trained ones. Raises UserError for any other name."""
     trained = {name: name for name in settings.methods}
-    trained |= {name: settings.ablations[name].method for name in settings.ablate}
+    plain = [name for name in settings.ablate if not settings.ablations[name].privileges]
+    trained |= {name: settings.ablations[name].method for name in plain}
     for name in names:
         if name not in trained:
             raise UserError(

@@ -24,7 +24,10 @@ from cmarr.declaration import (
     Share,
     distinct,
 )
+from cmarr.folds.privileges import Privilege
 from cmarr.masks.protocols import DICMOR
+from cmarr.methods.registry import method_class
+from cmarr.plugins import METHODS, names
 from cmarr.training.settings import Train
 
 
@@ -213,12 +216,13 @@ TRIALS = "tune.trials"
 
 
 class Ablation(Section):
-    """A method with some settings changed: a row of Table 3."""
+    """A method with some settings changed: a row of Table 3; with `privileges` what these are worth."""
 
     label: Annotated[str, AfterValidator(_printable)]
     method: str = "cmarr"
     against: str = ""
     set: dict[str, Any]
+    privileges: tuple[Privilege, ...] = ()
 
     @property
     def full(self) -> str:
@@ -273,8 +277,16 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _searched(self) -> "Settings":
-        """Every method as it is after the search is an ablation that may be asked for."""
+        """Every method as it is after the search is an ablation that may be asked for; so is it as published, where its
+        authors took privileges, and with each of several by itself."""
         for name in self.methods:
             own = Ablation(label=f"{name}, tuned", method=name, set={TRIALS: self.tune.beside})
             self.ablations.setdefault(f"{name}_tuned", own)
+            taken = getattr(method_class(name), "privileges", ()) if name in names(METHODS) else ()
+            rows = {"as_published": taken} | ({one: (one,) for one in taken} if len(taken) > 1 else {})
+            for row, privileges in rows.items() if taken else ():
+                own = Ablation(
+                    label=f"{name}, {row.replace('_', ' ')}", method=name, set={}, privileges=privileges
+                )
+                self.ablations.setdefault(f"{name}_{row}", own)
         return self

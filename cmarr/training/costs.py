@@ -49,7 +49,7 @@ def write_costs(
     """
     kept = (
         "fold", "seed", "seconds", "core_seconds", "epochs", "best_epoch", "parameters", "peak_memory_bytes", "device",
-        "refit_epochs", "inner",
+        "refit_epochs", "inner", "conditions", "privileges",
     )  # fmt: skip
     write_json(
         path,

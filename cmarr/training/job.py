@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +21,14 @@ from cmarr.errors import NotWhole, UserError
 from cmarr.features.shards import load_features
 from cmarr.folds.files import Fold, read_folds
 from cmarr.folds.hygiene import require_balanced_speakers
+from cmarr.folds.privileges import PER_CONDITION, TEST_EPOCH, WORD, chosen_on_test, require_untested, told
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
-from cmarr.methods.model import Model, load_model, save_model, training_prior
+from cmarr.methods.model import Model, load_model, save_model, training_prior, with_privileges
+from cmarr.methods.per_condition import PerCondition
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method, method_class
+from cmarr.modalities import CONDITIONS
 from cmarr.seals import read_json, whole, write_json
 from cmarr.task import Task
 from cmarr.training.inner_folds import inner_folds, inner_phase, over_inner_folds
@@ -48,7 +51,8 @@ class TrainingJob:
     `finetune` is empty, or has under `encoders` a modality's pretrained encoder and its settings, which is trained
     with the method, beside the keywords of `encoders.trainable.learning`; the stores hold that encoder's input.
     `unpacked` is None, or a folder for features that memory does not hold: trainings on the same features share it.
-    `normalise` is 'corpus' or, what sees unlabelled utterances of test speakers, 'speaker'.
+    `normalise` is 'corpus' or, what sees unlabelled utterances of test speakers, 'speaker'. `privileges`: see
+    `cmarr.folds.privileges`; none, but for a row that measures what they are worth.
     The results go to `folder`: `fold{f}-seed{s}.safetensors` and a `.json` of curves and costs beside it,
     which is written last: where it exists the job is done.
     """
@@ -69,6 +73,7 @@ class TrainingJob:
     finetune: Mapping[str, Any] = field(default_factory=dict)
     unpacked: Path | None = None
     normalise: str = "corpus"
+    privileges: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -88,7 +93,10 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     clock = Clock()
     try:
         again = job.train["refit"] or job.train["selection_folds"] > 1 or _learns_from_both(job)
-        start, outcome = _refitted(job, tick) if again else _selected(job, tick)
+        if job.privileges:
+            start, outcome = _as_published(job, tick, again)
+        else:
+            start, outcome = _refitted(job, tick) if again else _selected(job, tick)
     except NotWhole:  # has nothing to do with the method
         raise
     except UserError as error:
@@ -118,12 +126,13 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         **({"encoders": start.encoders} if start.encoders else {}),
         **({"terms": start.terms} if start.terms else {}),
         **({"normalise": job.normalise} if job.normalise != "corpus" else {}),
+        **({"privileges": list(job.privileges)} if job.privileges else {}),
     }
     model = Model(start.method, start.normaliser, start.prior, job.task, description)
     save_model(job.folder / f"{job.name}.safetensors", model)
     write_json(result, outcome)
     inner = (inner_phase(number) for number in range(2, job.train["selection_folds"] + 1))
-    for phase in ("", "refit", *inner):
+    for phase in ("", "refit", *inner, *CONDITIONS):
         _checkpoint(job, phase).clear()
     _chosen(job).unlink(missing_ok=True)
     return read_json(result, _AGAIN)  # as a stage finds it that goes on after a kill: names in the same order
@@ -164,6 +173,51 @@ def _selected(
         "seconds": progress.seconds,
         "core_seconds": progress.core_seconds,
         "kept": progress.kept,
+    }
+
+
+def _as_published(job: TrainingJob, tick: Callable[[], None], again: bool) -> tuple[_Start, dict[str, Any]]:
+    """Train with the job's privileges; what of it is for a person to read is marked."""
+    if again or hasattr(method_class(job.method, first_stage=job.first_stage), "fit"):
+        raise UserError(
+            f"{told(job.privileges)} is measured of one training by gradient descent: set train.refit to false and "
+            "train.selection_folds to 1, or leave that row out"
+        )
+    start, outcome = (
+        _of_all_conditions(job, tick) if PER_CONDITION in job.privileges else _selected(job, tick)
+    )
+    curves = [{f"{WORD} {name}": value for name, value in curve.items()} for curve in outcome["curves"]]
+    return start, outcome | {"curves": curves, "privileges": list(job.privileges)}
+
+
+def _of_all_conditions(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[str, Any]]:
+    """A training for each condition, on its masks and chosen under it alone."""
+    known = set(load_features(job.features, job.unpacked))
+    starts, outcomes = {}, {}
+    for condition in (c for c in CONDITIONS if set(c) <= known):
+        own = replace(job, train={**job.train, "mask_conditions": [condition], "selection": condition})
+        starts[condition], outcomes[condition] = _selected(own, tick, phase=condition)
+    start = next(iter(starts.values()))
+    methods = {condition: one.method for condition, one in starts.items()}
+    return replace(start, method=PerCondition(methods)), _over_conditions(outcomes)
+
+
+def _over_conditions(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the trainings of all conditions came to, as one: epochs and times added up, the mean of their scores."""
+    several = list(outcomes.values())
+    curves: list[dict[str, float]] = [{} for _ in range(max(one["epochs"] for one in several))]
+    for condition, one in outcomes.items():
+        for curve, own in zip(curves, one["curves"], strict=False):
+            curve |= {f"{condition}/{name}": value for name, value in own.items()}
+    return dict(several[0]) | {
+        "best_epoch": max(one["best_epoch"] for one in several),
+        "best_score": sum(one["best_score"] for one in several) / len(several),
+        **{key: sum(one[key] for one in several) for key in ("epochs", "seconds", "core_seconds")},
+        "curves": curves,
+        "conditions": {
+            condition: {key: one[key] for key in ("best_epoch", "best_score", "epochs")}
+            for condition, one in outcomes.items()
+        },
     }
 
 
@@ -228,9 +282,10 @@ def _start(job: TrainingJob, train: Store) -> _Start:
     method = build_method(job.method, dims, job.task, job.settings, first_stage=job.first_stage)
     if encoders:
         method = with_encoders(method, encoders, job.finetune["lr"])
-    method.to(job.device)
+    with_privileges(method, job.privileges).to(job.device)
     if job.starts_from:
-        first = load_model(job.starts_from / f"{job.name}.safetensors", job.device)
+        place = job.starts_from / f"{job.name}.safetensors"
+        first = load_model(place, job.device, privileged=bool(job.privileges))
         cast(Started, method).start_from(first.method)
     terms = {m: train.dims[m] for m in train.directions}
     frozen = {m: dim for m, dim in dims.items() if m not in encoders}
@@ -322,6 +377,11 @@ def _learns_from_both(job: TrainingJob) -> bool:
 
 
 def _fold(job: TrainingJob) -> Fold:
+    fold = _written(job)
+    return chosen_on_test(fold, job.privileges) if TEST_EPOCH in job.privileges else fold
+
+
+def _written(job: TrainingJob) -> Fold:
     return next(f for f in read_folds(job.folds) if f.number == job.fold)
 
 
@@ -341,6 +401,7 @@ def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Sto
     rows = {"train": len(set(fold.train) - empty), "validation": 0}
     stores = []
     for part in parts:
+        require_untested(_written(job), ids[part], job.privileges if part == "validation" else ())
         loaded = load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
         own = {key: job.train[key] for key in DATA_KEYS}
         stores.append(scarce(loaded, rows.get(part, rows["train"]), job.fold, job.task, **own))

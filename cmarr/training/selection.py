@@ -10,7 +10,12 @@ from cmarr.data.store import Store
 from cmarr.modalities import COMPLETE, CONDITIONS, INCOMPLETE, visible
 from cmarr.task import Task
 
-RULES = {"mean7": CONDITIONS, "avg6": INCOMPLETE, "complete": (COMPLETE,)}
+RULES = {
+    "mean7": CONDITIONS,
+    "avg6": INCOMPLETE,
+    "complete": (COMPLETE,),
+    **{condition: (condition,) for condition in CONDITIONS},
+}
 """Name of a selection rule -> the conditions whose mean score decides."""
 
 

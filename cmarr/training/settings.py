@@ -20,7 +20,8 @@ from cmarr.declaration import (
 
 Below = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
-Conditions = Annotated[tuple[Literal["t", "s", "v", "vt", "sv", "st", "svt"], ...], Field(min_length=1)]
+Condition = Literal["t", "s", "v", "vt", "sv", "st", "svt"]
+Conditions = Annotated[tuple[Condition, ...], Field(min_length=1)]
 
 
 class Train(Section):
@@ -48,10 +49,10 @@ class Train(Section):
         "whole",
         "what it limits: whole = the norm of all gradients; part = that of each sub-network; value = each entry",
     )
-    selection: Literal["mean7", "avg6", "complete"] = setting(
+    selection: Literal["mean7", "avg6", "complete"] | Condition = setting(
         "mean7",
         "which epoch is kept: the highest validation UAR (regression: lowest MAE), ties to the earliest, over mean7 "
-        "(all seven conditions), avg6 (the six incomplete ones), complete (all modalities)",
+        "(all seven conditions), avg6 (the six incomplete ones), complete (all modalities), or one condition",
     )
     selection_epochs: Count = setting(
         1,

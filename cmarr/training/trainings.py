@@ -11,10 +11,12 @@ from cmarr.device import memory_limit
 from cmarr.execution.jobs import run_jobs
 from cmarr.execution.local import worker_count
 from cmarr.execution.ray import Cluster
-from cmarr.features.shards import size_of_features
+from cmarr.features.shards import load_features, size_of_features
 from cmarr.files import atomic
 from cmarr.folds.files import read_folds
+from cmarr.folds.privileges import PER_CONDITION
 from cmarr.methods.described import require_model
+from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
 from cmarr.training.job import TrainingJob, run_job
 
@@ -80,6 +82,14 @@ class Trainings:
         device = self.device if self.cluster is None else "cpu"
         return size_of_features(self.features) <= memory_limit(self.memory, device, self.side_by_side)
 
+    @cached_property
+    def conditions(self) -> int:
+        """How many conditions are trained for apart."""
+        if PER_CONDITION not in self.settings.get("privileges", ()):
+            return 1
+        known = set(load_features(self.features))
+        return sum(set(condition) <= known for condition in CONDITIONS)
+
     def job(self, folder: Path, fold: int, seed: int, trial: int, search: bool = False) -> TrainingJob:
         """One training; what it leaves unfinished lies in `folder`. A search only chooses: it is not refitted."""
         settings, trials = self.settings, self.settings["trials"]
@@ -103,6 +113,7 @@ class Trainings:
             finetune=self.finetune,
             unpacked=None if self.fits else folder / "unpacked",
             normalise=settings.get("normalise", "corpus"),
+            privileges=tuple(settings.get("privileges", ())),
         )
 
     def outcomes(self, jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
@@ -115,7 +126,7 @@ class Trainings:
             threads=train["threads"],
             label=self.label,
             unit="epoch",
-            units_per_job=train["epochs"] * _trainings(jobs[0].train),
+            units_per_job=train["epochs"] * _trainings(jobs[0].train) * self.conditions,
             device=self.device,
             cluster=self.cluster,
         )

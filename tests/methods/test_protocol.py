@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from cmarr.data.batch import visibility
 from cmarr.methods.asking import looks_at_hidden, predictions, training_losses
+from cmarr.methods.model import with_privileges
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 
@@ -240,3 +241,14 @@ def test_a_method_that_says_it_is_deterministic_does_not_look_at_the_seed(small,
         method.fit(batch, torch.Generator().manual_seed(seed))
         found.append({key: value.clone() for key, value in method.state_dict().items()})
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in METHODS if "sampled_answers" in getattr(method_class(n), "privileges", ())]
+)
+def test_answers_are_drawn_with_that_privilege_alone(small, name):
+    """Twice the same question, with the authors' privilege and without."""
+    for privileges, same in (((), True), (("sampled_answers",), False)):
+        method = with_privileges(small.method(name).eval(), privileges)
+        one, two = (predictions(method, small.batch(), all_conditions(10))["t"].logits for _ in range(2))
+        assert torch.equal(one, two) is same

@@ -213,3 +213,44 @@ def test_a_wrong_variant_is_named(tmp_path, change, message):
 def test_variants_are_compared_with_the_full_method(tmp_path):
     with pytest.raises(UserError, match="'baseline' is compared with the full cmarr; add cmarr to methods"):
         resolved(tmp_path, ask("baseline"), (("methods",), ["masked"]))
+
+
+PUBLISHED = (("methods",), ["primd", "gcnet", "masked"])
+
+
+def test_what_authors_allowed_themselves_is_a_row_that_may_be_asked_for(tmp_path):
+    plain = resolved(tmp_path, PUBLISHED)
+    rows = ("primd_as_published", "primd_test_epoch", "gcnet_as_published")
+    files = resolved(tmp_path, PUBLISHED, ask(*rows))
+    assert differing(plain, files) == {name for row in rows for name in (row, f"pretrain/{row}")}
+    both, one = (files[name]["privileges"] for name in rows[:2])
+    assert list(both) == ["test_epoch", "per_condition"] and list(one) == ["test_epoch"]
+    assert changed(files["primd_as_published"], files["primd"]).keys() == {"privileges", "starts_from"}
+    assert list(files["pretrain/primd_as_published"]["privileges"]) == ["test_epoch"]
+    assert [a["privileges"] for a in files["report"]["ablations"]] == [both, one, one]
+    assert not any("privileges" in own for name, own in plain.items() if name != "report")
+
+
+def test_one_mask_a_batch_is_a_setting_of_the_loop_and_no_matter_of_a_first_stage(tmp_path):
+    files = resolved(tmp_path, (("methods",), ["dicmor"]), ask("dicmor_as_published"))
+    assert (
+        files["dicmor_as_published"]["train"]["masks"] == "batch"
+        and files["dicmor"]["train"]["masks"] == "sample"
+    )
+    assert "privileges" not in files["pretrain/dicmor_as_published"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([(("tune", "trials"), 3)], "'primd, as published' has privileges and is not searched for"),
+        (
+            [(("clusters",), ["gcnet_as_published"])],
+            "clusters: 'gcnet_as_published' is neither in methods nor in",
+        ),
+        ([(("ablations", "wo_flow", "privileges"), ["test_epoc"])], "ablations.wo_flow.privileges"),
+    ],
+)
+def test_a_privileged_row_is_not_searched_for_and_not_looked_into(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        resolved(tmp_path, PUBLISHED, ask("primd_as_published", "gcnet_as_published"), *changes)
