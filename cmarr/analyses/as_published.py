@@ -108,8 +108,8 @@ def as_published_section(found: AsPublished | None, task: Task, cluster: str) ->
         f"The protocol's: privileged minus under the rules, [95 % interval, paired, {cluster}s and seeds resampled]. "
         + listed([f"{m}: {'less' if m in ERRORS else 'more'} is better" for m in metrics])
         + ".",
-        "A row with the mark is a measurement of its protocol. It is in no other table, is never bold, has no rank, and "
-        "its models answer for nothing.",
+        "A row with the mark measures its protocol: it is in no other table, never bold, has no rank, and its models "
+        "answer for nothing.",
         *(
             [
                 "Where the epoch is chosen on test utterances, no score of that row says what to expect of others."

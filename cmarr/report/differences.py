@@ -79,9 +79,9 @@ def differences(
             )
     task, other = task_of(first[0], names[0]), task_of(second[0], names[1])
     if task != other:
-        told = [", ".join(t.classes) or "scores" for t in (task, other)]
+        kinds = [", ".join(t.classes) or "scores" for t in (task, other)]
         raise UserError(
-            f"{names[0]} answers {told[0]}, {names[1]} answers {told[1]}: there is nothing to compare"
+            f"{names[0]} answers {kinds[0]}, {names[1]} answers {kinds[1]}: there is nothing to compare"
         )
     metric = metric or primary(task)
     if metric not in metrics_of(task):

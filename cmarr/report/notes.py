@@ -230,7 +230,8 @@ def describe_selection(settings: Mapping[str, Any], task: Task) -> str:
         "mean7": "averaged over the seven conditions",
         "avg6": "averaged over the six incomplete conditions",
     }
-    where = over.get(settings["selection"], "with all modalities")
+    rule = settings["selection"]
+    where = over.get(rule, "with all modalities" if rule == "complete" else f"under {rule} alone")
     sentence = f"Epoch kept: {measure} {where}; ties to the earliest."
     inner, again = settings["selection_folds"], "on training and validation data together."
     if inner > 1:
