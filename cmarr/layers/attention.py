@@ -4,11 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
     """Scaled dot-product attention over `heads` equal slices of the channels.
 
     query (B, L, C), key and value (B, T, C), mask (B, T) bool, True on the frames that may be read;
-    at least one a row. Returns (B, L, C).
+    at least one a row. dropout: of the weights. Returns (B, L, C).
 
     >>> x, y = torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)
     >>> attend(x, y, y, heads=4).shape
@@ -20,7 +22,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor |
         return out
 
     allowed = None if mask is None else mask[:, None, None, :]
-    out = F.scaled_dot_product_attention(split(query), split(key), split(value), attn_mask=allowed)
+    heads_of = (split(x) for x in (query, key, value))
+    out = F.scaled_dot_product_attention(*heads_of, attn_mask=allowed, dropout_p=dropout)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -68,13 +71,15 @@ class AttentionBlock(nn.Module):
 class TransformerLayer(nn.Module):
     """Attention and a feed-forward network d -> 4d -> d, each with layer norm before and a residual around.
 
+    attention_dropout: of the attention's weights; dropout: of all else.
+
     >>> TransformerLayer(d=8, heads=2, dropout=0.1)(torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)).shape
     torch.Size([2, 3, 8])
     """
 
-    def __init__(self, d: int, heads: int, dropout: float):
+    def __init__(self, d: int, heads: int, dropout: float, attention_dropout: float = 0.0):
         super().__init__()
-        self.heads = heads
+        self.heads, self.attention_dropout = heads, attention_dropout
         self.norm_attention = nn.LayerNorm(d)
         self.query = nn.Linear(d, d)
         self.key_value = nn.Linear(d, 2 * d)
@@ -86,7 +91,8 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, L, d) reads context (B, T, d) -> (B, L, d). One layer norm serves both, as in MulT."""
         key, value = self.key_value(self.norm_attention(context)).chunk(2, dim=-1)
-        read = attend(self.query(self.norm_attention(x)), key, value, self.heads)
+        dropout = self.attention_dropout if self.training else 0.0
+        read = attend(self.query(self.norm_attention(x)), key, value, self.heads, dropout=dropout)
         x = x + self.dropout(self.out(read))
         out: Tensor = x + self.dropout(self.step(self.norm_step(x)))
         return out

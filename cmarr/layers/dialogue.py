@@ -105,6 +105,9 @@ class NeighbourGraph(nn.Module):
         h_i = W_0 x_i + b + sum_r mean_{j in N_r(i)} W_r x_j;      g_i = V_0 h_i + sum_{j in N(i)} V h_j + c
         out = relu(Linear(LSTM([x, g])))
 
+    With `attention` a step of the LSTM gives way to the mean of all steps of its dialogue, each weighted by how well it
+    fits: softmax_k(y_k . W y_i) (Luong et al. 2015).
+
     x (D, T, d), relations (D, R, T, T) bool -> (D, T, out).
 
     >>> graph = NeighbourGraph(d=4, width=3, relations=3, recurrent=5, out=6, dropout=0.0)
@@ -113,7 +116,16 @@ class NeighbourGraph(nn.Module):
     torch.Size([2, 4, 6])
     """
 
-    def __init__(self, d: int, width: int, relations: int, recurrent: int, out: int, dropout: float):
+    def __init__(
+        self,
+        d: int,
+        width: int,
+        relations: int,
+        recurrent: int,
+        out: int,
+        dropout: float,
+        attention: bool = False,
+    ):
         super().__init__()
         self.relations = nn.Linear(d, relations * width, bias=False)
         self.root = nn.Linear(d, width)
@@ -121,6 +133,7 @@ class NeighbourGraph(nn.Module):
         self.own = nn.Linear(width, width, bias=False)
         self.recurrent = Recurrent(d + width, recurrent, 2, dropout)
         self.narrow = nn.Linear(2 * recurrent, out)
+        self.match = nn.Linear(2 * recurrent, 2 * recurrent) if attention else None
 
     def forward(self, x: Tensor, relations: Tensor, lengths: Tensor) -> Tensor:
         """See the class; lengths (D,) of the dialogues."""
@@ -129,5 +142,10 @@ class NeighbourGraph(nn.Module):
         told = self.relations(x).unflatten(-1, (relations.shape[1], -1)).transpose(1, 2)  # (D, R, T, width)
         h = self.root(x) + (means @ told).sum(1)  # (D, T, width)
         g = self.own(h) + self.near(weights.sum(1) @ h)
-        out: Tensor = self.narrow(self.recurrent(torch.cat([x, g], -1), lengths)).relu()
+        y = self.recurrent(torch.cat([x, g], -1), lengths)  # (D, T, 2 recurrent)
+        if self.match is not None:
+            beyond = torch.arange(y.shape[1], device=y.device) >= lengths[:, None]  # (D, T)
+            fits = (self.match(y) @ y.transpose(1, 2)).masked_fill(beyond[:, None], -torch.inf)
+            y = fits.softmax(-1) @ y
+        out: Tensor = self.narrow(y).relu()
         return out

@@ -18,7 +18,8 @@ from cmarr.layers.ragged import Layout, worked_rows
 from cmarr.methods.branches import modalities_of, usable_in
 from cmarr.modalities import MODALITIES
 
-TextEncoder = Literal["cnn", "lstm"]
+TextEncoder = Literal["cnn", "lstm", "last"]
+"""A TextCNN, or an LSTM of which the largest value of each channel counts, or its last step."""
 
 KERNELS = (3, 4, 5)
 """Widths, in words, of the text encoder's convolutions."""
@@ -65,14 +66,15 @@ PUBLISHED_FIRST: Mapping[str, Any] = {
 
 
 class LSTMEncoder(nn.Module):
-    """LSTM over the frames, the largest value of each of `d` channels over time.
+    """LSTM over the frames, the largest value of each of `d` channels over time; with `last` the last frame's.
 
     What follows a sequence's last frame is padding: the LSTM runs forward, so it reaches no real frame,
     and the maximum leaves it out.
     """
 
-    def __init__(self, dim: int, d: int):
+    def __init__(self, dim: int, d: int, last: bool = False):
         super().__init__()
+        self.last = last
         self.lstm = nn.LSTM(dim, d, batch_first=True)
 
     def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
@@ -82,6 +84,9 @@ class LSTMEncoder(nn.Module):
         """
         layout = Layout(lengths, len(frames), longest)
         states, _ = self.lstm(layout.pad(frames))  # (R, T, d)
+        if self.last:
+            rows = torch.arange(len(states), device=states.device)
+            return cast(Tensor, states[rows, (lengths - 1).clamp(min=0)])
         out: Tensor = states.masked_fill(~layout.mask[..., None], -torch.inf).amax(1)
         return out
 
@@ -133,7 +138,9 @@ class UtteranceEncoders(nn.ModuleDict):
     def __init__(self, dims: Mapping[str, int], d: int, dropout: float, text: TextEncoder = "cnn"):
         super().__init__(
             {
-                m: TextCNN(dim, d, dropout) if m == "t" and text == "cnn" else LSTMEncoder(dim, d)
+                m: TextCNN(dim, d, dropout)
+                if m == "t" and text == "cnn"
+                else LSTMEncoder(dim, d, last=m == "t" and text == "last")
                 for m, dim in dims.items()
             }
         )

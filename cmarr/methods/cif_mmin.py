@@ -7,14 +7,14 @@ masked input, H', to every block of the cascade, and asks it to stay what it is 
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
-from cmarr.declaration import NotNegative, setting
+from cmarr.declaration import Flag, NotNegative, setting
 from cmarr.layers.cascade import GuidedCascade, classifier
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods._mmin import (
@@ -23,6 +23,7 @@ from cmarr.methods._mmin import (
     TAKEN,
     FirstStageSizes,
     Sizes,
+    TextEncoder,
     UtteranceEncoders,
     guided_losses,
     masked_view,
@@ -39,7 +40,9 @@ EXCLUDED = -1e4
 """Stands for a cosine that is no negative: exp of it is 0, and its gradient is none."""
 
 
-def instance_contrast(first: Tensor, second: Tensor, counted: Tensor, scale: float = SCALE) -> Tensor:
+def instance_contrast(
+    first: Tensor, second: Tensor, counted: Tensor, scale: float | Tensor = SCALE
+) -> Tensor:
     """InfoNCE within the batch, the mean of both directions; the positive is left out of the denominator.
 
         L = -mean_i (s_ii - log sum_{k != i} exp(s_ik)),    s_ik = scale * cos(first_i, second_k)
@@ -68,6 +71,11 @@ class Contrasted(nn.Module):
         """The model that CIF-MMIN starts from."""
 
         contrast_weight: NotNegative = setting(1.0, "of the contrasts between the modalities")
+        learned_scale: Flag = setting(
+            False,
+            "true = what cosines are multiplied by is learnt, e at the start; false = stays e, as in the public code, "
+            "where it is a parameter that no optimiser is given",
+        )
 
     published_training: ClassVar[Mapping[str, Any]] = {**PUBLISHED_FIRST, "decay": 0.25}
 
@@ -80,6 +88,7 @@ class Contrasted(nn.Module):
         self.classifier = classifier(len(self.modalities) * d, d, task.outputs, settings.dropout)
         self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
         self.heads = nn.ModuleDict({m: _head(d) for m in self.modalities})
+        self.log_scale = nn.Parameter(torch.ones(())) if settings.learned_scale else None
 
     def training_losses(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """Recognition, and 0.25 L(t, v) + 0.25 L(t, s) + 0.5 L(v, s)."""
@@ -89,9 +98,10 @@ class Contrasted(nn.Module):
         projected = {
             m: F.normalize(self.heads[m](invariant[:, i]), dim=-1) for i, m in enumerate(self.modalities)
         }
-        place = self.modalities.index
+        place, scale = self.modalities.index, SCALE if self.log_scale is None else self.log_scale.exp()
         pairs = [
-            weight * instance_contrast(projected[n], projected[m], usable[:, place(n)] & usable[:, place(m)])
+            weight
+            * instance_contrast(projected[n], projected[m], usable[:, place(n)] & usable[:, place(m)], scale)
             for (n, m), weight in PAIRS.items()
             if n in projected and m in projected
         ]
@@ -118,6 +128,11 @@ class CIFMMIN(nn.Module):
 
         imagination_weight: NotNegative = setting(8.0, "of the imagined encodings' error")
         invariance_weight: NotNegative = setting(100.0, "of the error of the invariant features H'")
+        invariant_text: Literal["max", "last"] = setting(
+            "max",
+            "what the second set of encoders tells of a text: max = the largest value of each channel, as they learnt "
+            "in the first stage; last = the last word's, as in the public code's second stage",
+        )
 
     first_stage, first_stage_takes, hidden_losses = Contrasted, TAKEN, ("imagination", "invariance")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
@@ -128,7 +143,8 @@ class CIFMMIN(nn.Module):
         self.settings = settings
         d, text_dropout, width = settings.d, settings.text_dropout, len(self.modalities) * settings.d
         self.encoders = utterance_encoders(dims, d, text_dropout)
-        self.invariant = utterance_encoders(dims, d, text_dropout, text="lstm")
+        text: TextEncoder = "last" if settings.invariant_text == "last" else "lstm"
+        self.invariant = utterance_encoders(dims, d, text_dropout, text=text)
         self.cascade = GuidedCascade(width, (2 * d, d, d // 2), settings.blocks, residual=True)
         self.classifier = classifier(width, d, task.outputs, settings.dropout)
         self.first = Frozen[Contrasted]("cif_mmin")

@@ -19,7 +19,7 @@ from cmarr.layers.ragged import Layout, resampling_weights
 from cmarr.losses.bottleneck import bottleneck_divergence, drawn
 from cmarr.losses.recognition import counted_mean, recognition_loss
 from cmarr.methods.branches import heads_fit, in_parts, modalities_of, usable_in
-from cmarr.methods.dicmor import MultimodalTransformer
+from cmarr.methods.dicmor import Dropouts, MultimodalTransformer
 from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
@@ -86,7 +86,9 @@ class CyIN(nn.Module):
             {f"{m}{n}": Translation(b, own.blocks) for m, n in itertools.combinations(names, 2)}
         )
         self.narrow = nn.ModuleDict({m: nn.Conv1d(b, own.d, 3, padding=1, bias=False) for m in names})
-        self.fusion = MultimodalTransformer(names, own.d, own.depth, own.heads, own.dropout, task.outputs)
+        self.fusion = MultimodalTransformer(
+            names, own.d, own.depth, own.heads, Dropouts.one(own.dropout), task.outputs
+        )
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Note whether translations are learnt and used in this epoch."""

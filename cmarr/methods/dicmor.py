@@ -8,7 +8,8 @@ Stage 1 (`Complete`) is the same without flows, trained on complete data.
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import model_validator
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.labelled import labelled
-from cmarr.declaration import Count, NotNegative, Probability, Section, setting
+from cmarr.declaration import Count, Flag, NotNegative, Probability, Section, setting
 from cmarr.layers.attention import Reconstruction, TransformerLayer
 from cmarr.layers.flow import ChannelFlow, Mixing
 from cmarr.layers.ragged import Layout, resampling_weights, worked_rows
@@ -28,19 +29,51 @@ from cmarr.methods.protocol import Prediction
 from cmarr.task import Task
 
 
+@dataclass(frozen=True)
+class Dropouts:
+    """Of a multimodal transformer.
+
+    layers:    behind attention and in the feed-forward networks
+    embedding: of inputs with their positions; output: in the residual network; text: of text's features
+    attention: modality -> of the weights with which it is read; memory: of those of the memories
+    """
+
+    layers: float
+    embedding: float
+    output: float
+    text: float = 0.0
+    attention: Mapping[str, float] = field(default_factory=dict)
+    memory: float = 0.0
+
+    @classmethod
+    def one(cls, dropout: float) -> "Dropouts":
+        """The same for layers, embedding and output."""
+        return cls(dropout, dropout, dropout)
+
+
+PUBLISHED_DROPOUTS = {
+    "dicmor": Dropouts(0.0, 0.2, 0.5, 0.5, {"t": 0.3, "s": 0.2}, 0.3),
+    "dicmor_mosei": Dropouts(0.0, 0.0, 0.2, 0.2, {"t": 0.2}, 0.2),
+    "imder": Dropouts(0.0, 0.2, 0.0, 0.0, {"s": 0.2}),
+}
+"""Those of DiCMoR's public code for MOSI and for MOSEI, and of IMDer's for MOSI."""
+
+
 class Transformer(nn.Module):
     """`depth` layers and a last layer norm, on inputs scaled by sqrt(d) and marked with their positions.
 
     `transformer(x, y)` lets x read y in every layer; `transformer(x)` is self-attention. No step is kept
-    from seeing later ones: an utterance is predicted when it is over.
+    from seeing later ones: an utterance is predicted when it is over. attention: dropout of the attention's weights.
     """
 
-    def __init__(self, d: int, depth: int, heads: int, dropout: float):
+    def __init__(self, d: int, depth: int, heads: int, dropouts: Dropouts, attention: float):
         super().__init__()
         self.scale = math.sqrt(d)
-        self.layers = nn.ModuleList(TransformerLayer(d, heads, dropout) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            TransformerLayer(d, heads, dropouts.layers, attention) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(d)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropouts.embedding)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x (B, L, d), context (B, T, d) -> (B, L, d)."""
@@ -87,7 +120,7 @@ class MultimodalTransformer(nn.Module):
         d: int,
         depth: int,
         heads: int,
-        dropout: float,
+        dropouts: Dropouts,
         outputs: int,
     ):
         super().__init__()
@@ -95,18 +128,18 @@ class MultimodalTransformer(nn.Module):
         others = max(len(modalities) - 1, 1)
         self.crossings = nn.ModuleDict(
             {
-                f"{m}{n}": Transformer(d, depth, heads, dropout)
+                f"{m}{n}": Transformer(d, depth, heads, dropouts, dropouts.attention.get(n, 0.0))
                 for m in modalities
                 for n in modalities
                 if m != n
             }
         )
         self.memories = nn.ModuleDict(
-            {m: Transformer(others * d, max(depth, 3), heads, dropout) for m in modalities}
+            {m: Transformer(others * d, max(depth, 3), heads, dropouts, dropouts.memory) for m in modalities}
         )
         width = len(modalities) * others * d
         self.residual = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropouts.output), nn.Linear(width, width)
         )
         self.classify = nn.Linear(width, outputs)
 
@@ -154,18 +187,21 @@ HIDDEN = 64
 
 
 class Temporal(nn.Module):
-    """Features resampled to `length` steps and, by a convolution without bias, mapped to d channels."""
+    """Features resampled to `length` steps and, by a convolution without bias, mapped to d channels.
 
-    def __init__(self, dim: int, d: int, length: int):
+    dropout: of the features
+    """
+
+    def __init__(self, dim: int, d: int, length: int, dropout: float = 0.0):
         super().__init__()
-        self.length = length
+        self.length, self.dropout = length, nn.Dropout(dropout)
         self.convolution = nn.Conv1d(dim, d, KERNEL, padding=KERNEL // 2, bias=False)
 
     def forward(self, frames: Tensor, lengths: Tensor, longest: int | None = None) -> Tensor:
         """Ragged frames (N, dim) of B utterances with `lengths` (B,) -> (B, L, d); `longest` as for `Layout`."""
         layout = Layout(lengths, len(frames), longest)
         resampled = resampling_weights(lengths, layout.longest, self.length) @ layout.pad(frames)
-        out: Tensor = self.convolution(resampled.transpose(1, 2)).transpose(1, 2)
+        out: Tensor = self.convolution(self.dropout(resampled).transpose(1, 2)).transpose(1, 2)
         return out
 
 
@@ -177,8 +213,18 @@ class Sizes(Section):
     depth: Count = setting(2, "layers of each transformer; the authors' 4")
     heads: Count = setting(4, "attention heads, an even number that divides d; the authors' 8")
     dropout: Probability = setting(0.1, "in the transformers")
+    dropouts: Literal["one", "dicmor", "dicmor_mosei", "imder"] = setting(
+        "one",
+        "one = dropout, in all of the transformers; dicmor, dicmor_mosei, imder = as in public code for MOSI, MOSEI and "
+        "MOSI, where attention, embeddings, text and output have their own, and dropout does nothing",
+    )
 
     _heads_fit = model_validator(mode="after")(heads_fit)
+
+    @property
+    def of_parts(self) -> Dropouts:
+        """The dropouts."""
+        return PUBLISHED_DROPOUTS.get(self.dropouts, Dropouts.one(self.dropout))
 
 
 PUBLISHED: Mapping[str, Any] = {"schedule": "plateau", "plateau": 5, "clip": 0.6, "clip_by": "value"}
@@ -187,12 +233,15 @@ PUBLISHED: Mapping[str, Any] = {"schedule": "plateau", "plateau": 5, "clip": 0.6
 
 def temporal_encoders(dims: Mapping[str, int], sizes: Sizes) -> nn.ModuleDict:
     """A `Temporal` for every modality that the corpus has."""
-    return nn.ModuleDict({m: Temporal(dims[m], sizes.d, sizes.length) for m in modalities_of(dims)})
+    own = {"t": sizes.of_parts.text}
+    return nn.ModuleDict(
+        {m: Temporal(dims[m], sizes.d, sizes.length, own.get(m, 0.0)) for m in modalities_of(dims)}
+    )
 
 
 def fusion_network(modalities: tuple[str, ...], task: Task, sizes: Sizes) -> MultimodalTransformer:
     """The transformer that predicts from the representations of all modalities."""
-    return MultimodalTransformer(modalities, sizes.d, sizes.depth, sizes.heads, sizes.dropout, task.outputs)
+    return MultimodalTransformer(modalities, sizes.d, sizes.depth, sizes.heads, sizes.of_parts, task.outputs)
 
 
 def encoded(encoders: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
@@ -244,11 +293,18 @@ class DiCMoR(nn.Module):
             4, "residual channel-attention blocks of a reconstruction network; the authors' 20"
         )
         likelihood_weight: NotNegative = setting(0.1, "of the flows' likelihood, bits per dimension")
+        likelihood_floor: Flag = setting(
+            False,
+            "true = a modality's bits of a batch count as 0 where they are fewer, as in the public code",
+        )
+        frozen_convolutions: Flag = setting(
+            False, "true = the convolutions stay those of the first stage, as in the public code"
+        )
         recovery_weight: NotNegative = setting(0.1, "of the recovered representations' error")
 
     privileges = ("batch_masks",)
     first_stage = Complete
-    first_stage_takes = ("d", "length", "depth", "heads")
+    first_stage_takes = ("d", "length", "depth", "heads", "dropouts")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
     hidden_losses = ("likelihood", "rec")
 
@@ -257,7 +313,7 @@ class DiCMoR(nn.Module):
         self.task, self.modalities = task, modalities_of(dims)
         self.settings = settings
         d = settings.d
-        self.encoders = temporal_encoders(dims, settings)
+        self.encoders = temporal_encoders(dims, settings).requires_grad_(not settings.frozen_convolutions)
         self.fusion = fusion_network(self.modalities, task, settings)
         self.priors = ClassPriors(3 if task.regression else task.outputs, d)
         self.flows = nn.ModuleDict(
@@ -340,7 +396,8 @@ class DiCMoR(nn.Module):
             latents[m] = z.detach().view_as(x[m])
             bits = self.priors(z.view_as(x[m]), log_determinant.view(size), labels.clamp(min=0))  # (B,)
             counted = available[:, i] & labelled(labels)
-            total = total + torch.where(counted, bits, 0.0).sum() / counted.sum().clamp(min=1)
+            own = torch.where(counted, bits, 0.0).sum() / counted.sum().clamp(min=1)
+            total = total + (own.clamp(min=0) if self.settings.likelihood_floor else own)
         return total, latents
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cmarr.data.batch import Batch
 from cmarr.data.statistics import mean_and_deviation, mean_over_time
-from cmarr.declaration import Count, NotNegative, Probability, Section, setting
+from cmarr.declaration import Count, Flag, NotNegative, Probability, Section, setting
 from cmarr.layers.dialogue import DialogueLayout, NeighbourGraph, Recurrent, by_speaker, by_time, neighbours
 from cmarr.losses.recognition import recognition_loss
 from cmarr.methods.branches import modalities_of, usable_in
@@ -41,6 +41,10 @@ class GCNet(nn.Module):
         dropout: Probability = setting(
             0.3, "between the recurrent layers and before the answer; the authors' 0.5"
         )
+        attention: Flag = setting(
+            False,
+            "true = every utterance reads all of its dialogue before the answer; optional in the public code, too",
+        )
         reconstruction_weight: NotNegative = setting(1.0, "of the error of the hidden features")
 
     in_dialogues = True
@@ -58,7 +62,9 @@ class GCNet(nn.Module):
         graphs = {"time": 3, "speaker": own.speakers**2}
         self.graphs = nn.ModuleDict(
             {
-                name: NeighbourGraph(2 * own.d, own.graph, relations, own.hidden, own.hidden, own.dropout)
+                name: NeighbourGraph(
+                    2 * own.d, own.graph, relations, own.hidden, own.hidden, own.dropout, own.attention
+                )
                 for name, relations in graphs.items()
             }
         )

@@ -94,7 +94,7 @@ class IMDer(nn.Module):
     privileges = ("batch_masks", "sampled_answers")
     samples_answers = False
     first_stage = Complete
-    first_stage_takes = ("d", "length", "depth", "heads")
+    first_stage_takes = ("d", "length", "depth", "heads", "dropouts")
     published_training: ClassVar[Mapping[str, Any]] = PUBLISHED
     hidden_losses = ("score", "rec")
 

@@ -207,11 +207,13 @@ class StageLoop:
         return {**losses, "gradient_norm": norm}
 
     def _validated(self, validation: Store) -> dict[str, float]:
-        trained = self.trained
+        trained, rule = self.trained, self.settings.selection
         conditions = met_conditions(validation.available)
+        if rule in conditions:  # one that decides alone
+            conditions = [rule]
         logits = split_logits(trained.method, trained.normaliser, validation, conditions)
         scores = validation_scores(logits, validation, trained.task)
-        selection = selection_score(scores, self.settings.selection, trained.task)
+        selection = selection_score(scores, rule, trained.task)
         return {f"validation/{name}": value for name, value in scores.items()} | {
             "validation/selection": selection
         }
