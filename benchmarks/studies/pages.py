@@ -24,6 +24,7 @@ from benchmarks.machine import sentence
 from benchmarks.records import RESULTS as FIGURES
 from benchmarks.records import kept
 from benchmarks.studies.plan import RESULTS, ROOT, study
+from benchmarks.studies.printed import printed
 from benchmarks.studies.store import Stored, digest_of, stored
 from cmarr.analyses.results import results_figure, scores_frame, winners
 from cmarr.encoders.face_network import SHIPPED
@@ -261,6 +262,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "claim": lambda page, size: claim(size),
     "field": field,
     "claims": lambda page: field_claims(reached()),
+    "printed": printed,
 }
 
 

@@ -215,8 +215,8 @@ class Sizes(Section):
     dropout: Probability = setting(0.1, "in the transformers")
     dropouts: Literal["one", "dicmor", "dicmor_mosei", "imder"] = setting(
         "one",
-        "one = dropout, in all of the transformers; dicmor, dicmor_mosei, imder = as in public code for MOSI, MOSEI and "
-        "MOSI, where attention, embeddings, text and output have their own, and dropout does nothing",
+        "one = dropout, in all of the transformers; dicmor, dicmor_mosei, imder = as in public code for MOSI, MOSEI "
+        "and MOSI, where attention, embeddings, text and output have their own, and dropout does nothing",
     )
 
     _heads_fit = model_validator(mode="after")(heads_fit)

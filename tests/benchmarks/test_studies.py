@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.studies import pages, publish, store
 from benchmarks.studies.copy import Copy
-from benchmarks.studies.plan import ROOT, Planned, planned, study
+from benchmarks.studies.plan import RESULTS, ROOT, Planned, planned, study
+from benchmarks.studies.printed import PROTOCOL, printed
 from benchmarks.studies.tallies import packed, unpacked
 from cmarr.errors import UserError
 from cmarr.evaluation.comparison import compare_all
@@ -15,7 +16,7 @@ from cmarr.evaluation.resampling import interval, over_seeds, seed_variance
 from cmarr.evaluation.scores import metrics_of
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import resampled, summarise
-from cmarr.methods.registry import method_names
+from cmarr.methods.registry import method_class, method_names
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.task import Task
 from tests.report.studies import predictions
@@ -156,9 +157,11 @@ def test_every_planned_study_is_one_that_params_yaml_can_be(tmp_path):
         params = read_yaml(tmp_path / "params.yaml")
         assert params["workers"] == 1 and own.dataset in params["datasets"]
         assert set(params["methods"]) <= set(method_names())
+        rows = {name: getattr(method_class(name), "privileges", ()) for name in params["methods"]}
         assert {*params["ablate"], *params["clusters"], *params["recovery"]} <= {
             *params["ablations"],
             *params["methods"],
+            *(f"{name}_{row}" for name, taken in rows.items() for row in ("as_published", *taken) if taken),
         }
     settings = load_settings(tmp_path / "params.yaml", ROOT / "presets")
     assert list(settings.seeds) == own.set["seeds"]
@@ -192,3 +195,16 @@ def test_settings_code_and_report_are_told_apart(tmp_path):
     assert second["answers"] == first["answers"] and second["report"] != first["report"]
     (folder / "train/cmarr.json").write_text('{"lr": 1}', encoding="utf-8")
     assert publish.made_of("demo", tmp_path)["answers"] != first["answers"]
+
+
+def test_what_papers_print_stands_with_how_it_was_had_and_nothing_is_made_up():
+    content = read_yaml(RESULTS / "published.yaml")
+    fields = {"method", "corpus", "over", "metric", "printed", "from", "protocol"}
+    assert all(set(row) == fields and row["protocol"] in content["protocols"] for row in content["rows"])
+    assert all(set(own) <= {*PROTOCOL, "folds"} for own in content["protocols"].values())
+    table = printed(ROOT / "docs/rivals.md")
+    (row,) = (line for line in table.splitlines() if "77.43/77.28" in line)
+    assert "best on the test set" in row and "one a condition" in row and "Zhang et al. 2026" in row
+    assert "70.90/71.48" in table and "Table 2" in table  # CM-ARR's own, from the report's file
+    (unknown,) = (line for line in table.splitlines() if "75.56/75.42" in line)
+    assert unknown.split("|")[-6:-1].count(" - ") < 5 and "| -" in unknown

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cmarr.data.batch import visibility
+from cmarr.layers.attention import TransformerLayer
 from cmarr.losses.reconstruction import reconstruction_loss
 from cmarr.methods.asking import predictions, training_losses
 from cmarr.methods.registry import build_method
@@ -129,3 +130,57 @@ def test_stage_one_passes_on_its_convolutions_and_its_transformer(small):
 def test_scores_have_priors_by_their_sign(small):
     assert small.method("dicmor", task=small.scores).priors.mean.shape == (3, 8)
     assert small.method("dicmor").priors.mean.shape == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"dropout": 0.4}, {"st": (0.4, 0.0, 0.4), "t": (0.4, 0.0, 0.4), "text": 0.0, "output": 0.4}),
+        ({"dropouts": "dicmor"}, {"st": (0.0, 0.3, 0.2), "t": (0.0, 0.3, 0.2), "text": 0.5, "output": 0.5}),
+        (
+            {"dropouts": "dicmor_mosei"},
+            {"st": (0.0, 0.2, 0.0), "t": (0.0, 0.2, 0.0), "text": 0.2, "output": 0.2},
+        ),
+        ({"dropouts": "imder"}, {"st": (0.0, 0.0, 0.2), "t": (0.0, 0.0, 0.2), "text": 0.0, "output": 0.0}),
+    ],
+)
+def test_each_part_has_its_dropout(small, own, expected):
+    """Of layers, of the attention on what is read (speech reads text, 'st'), of embeddings; of text and output."""
+    method = small.method("dicmor", **own)
+    for networks, name in ((method.fusion.crossings, "st"), (method.fusion.memories, "t")):
+        layer = networks[name].layers[0]
+        assert (layer.dropout.p, layer.attention_dropout, networks[name].dropout.p) == expected[name]
+    assert method.fusion.crossings["tv"].layers[0].attention_dropout == 0.0
+    assert method.encoders["t"].dropout.p == expected["text"] and method.encoders["s"].dropout.p == 0.0
+    assert method.fusion.residual[2].p == expected["output"]
+
+
+def test_attention_s_weights_are_dropped_in_training_alone():
+    layer, x = TransformerLayer(8, 2, 0.0, 0.5), torch.randn(3, 4, 8)
+    torch.testing.assert_close(layer.eval()(x, x), layer(x, x), rtol=0, atol=0)
+    assert not torch.equal(layer.train()(x, x), layer(x, x))
+
+
+def test_convolutions_may_stay_those_of_the_first_stage(small):
+    batch = small.batch()
+    method = small.method("dicmor", frozen_convolutions=True)
+    before = [p.clone() for p in method.encoders.parameters()]
+    small.train(method, batch, small.masks(batch), 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, method.encoders.parameters(), strict=True))
+    assert all(p.requires_grad for p in small.method("dicmor").encoders.parameters())
+
+
+@pytest.mark.parametrize(
+    ("bits", "floor", "likelihood"), [(-1.0, False, -0.3), (-1.0, True, 0.0), (2.0, True, 0.6)]
+)
+def test_a_likelihood_better_than_no_bits_counts_as_nothing_with_the_floor(
+    small, monkeypatch, bits, floor, likelihood
+):
+    """0.1 times the bits of three modalities."""
+    method, batch = small.method("dicmor", likelihood_floor=floor).eval(), small.batch(absent=0.0)
+    monkeypatch.setattr(
+        method.priors, "forward", lambda z, log_determinant, labels: torch.full((len(z),), bits)
+    )
+    assert training_losses(method, batch, small.masks(batch))["likelihood"].item() == pytest.approx(
+        likelihood
+    )

@@ -30,9 +30,10 @@ DIALOGUES = Dialogues(NUMBER, torch.tensor([4, 0, 1, 3, 0, 0, 1, 9, 1, 0]), torc
 FOUR = Task(("angry", "happy", "neutral", "sad"))
 
 
-@pytest.fixture(params=READERS)
+@pytest.fixture(params=[*READERS.items(), ("gcnet", {"attention": True})], ids=[*READERS, "gcnet, attention"])
 def method(request, small):
-    return small.method(request.param, **READERS[request.param]).eval()
+    name, own = request.param
+    return small.method(name, **own).eval()
 
 
 @pytest.fixture

@@ -202,3 +202,24 @@ def test_cif_mmin_s_invariant_encoders_do_not_collapse(small):
     assert losses["invariance"].item() > 0.1
     small.train(method, batch, small.masks(batch), 15)
     assert all(spread > 0.05 for spread in method.diagnostics(batch).values())
+
+
+def test_cif_mmin_s_invariant_text_may_be_the_last_word(small):
+    """What the encoder tells of an utterance is its state behind the last word, whatever the padding."""
+    batch = small.batch(absent=0.0)
+    last, most = (quiet(small, "cif_mmin", invariant_text=own).invariant["t"] for own in ("last", "max"))
+    last.load_state_dict(most.state_dict())
+    found = last(batch.values["t"], batch.lengths["t"])
+    for frames, vector in zip(batch.values["t"].split(batch.lengths["t"].tolist()), found, strict=True):
+        torch.testing.assert_close(vector, last.lstm(frames[None])[1][0][0, 0])
+    assert not torch.equal(found, most(batch.values["t"], batch.lengths["t"]))
+
+
+def test_cif_mmin_s_scale_is_e_and_may_be_learnt(small):
+    batch, all_of_it = small.batch(absent=0.0), visibility("svt", 10)
+    fixed, learnt = (small.first_stage("cif_mmin", learned_scale=own) for own in (False, True))
+    learnt.load_state_dict(fixed.state_dict(), strict=False)
+    one, two = (training_losses(m.eval(), batch, all_of_it)["contrast"] for m in (fixed, learnt))
+    torch.testing.assert_close(one, two)
+    two.backward()
+    assert learnt.log_scale.grad.abs() > 0 and "log_scale" not in dict(fixed.named_parameters())
