@@ -26,7 +26,6 @@ from cmarr.declaration import (
 )
 from cmarr.folds.privileges import Privilege
 from cmarr.masks.protocols import DICMOR
-from cmarr.methods.registry import method_class
 from cmarr.plugins import METHODS, names
 from cmarr.training.settings import Train
 
@@ -279,6 +278,10 @@ class Settings(Section):
     def _searched(self) -> "Settings":
         """Every method as it is after the search is an ablation that may be asked for; so is it as published, where its
         authors took privileges, and with each of several by itself."""
+        from cmarr.methods.registry import (
+            method_class,
+        )  # which imports torch, and a report knows this file, too
+
         for name in self.methods:
             own = Ablation(label=f"{name}, tuned", method=name, set={TRIALS: self.tune.beside})
             self.ablations.setdefault(f"{name}_tuned", own)
