@@ -100,11 +100,11 @@ def reference(name: str) -> str:
 
 
 def entries(name: str) -> list[str]:
-    """What a page of the reference describes: public names where they are defined, or modules."""
+    """What a page of the reference describes: public names as they are imported, or modules."""
     if name == PUBLIC:
         from cmarr import _HOMES
 
-        return [f"cmarr.{home}.{public}" for public, home in _HOMES.items()]
+        return [f"cmarr.{public}" for public in _HOMES]
     return [
         f"cmarr.{name}.{path.stem}"
         for path in sorted((ROOT / "cmarr" / name).glob("*.py"))

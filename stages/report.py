@@ -2,6 +2,7 @@
 
 from cmarr.analyses.every import ANALYSES
 from cmarr.analyses.study import Study, load_study
+from cmarr.errors import many
 from cmarr.report.page import Page, write_page
 from stages.paths import Paths, corpus_root, media_root
 from stages.stage import run
@@ -21,17 +22,22 @@ def page_of(study: Study) -> Page:
         subtitle="Which method still knows what is felt when speech, face or words are missing, and how sure that is.",
         sections=[analysis.section(study) for analysis in ANALYSES.values()],
         facts=[
-            (f"{meta['utterances']:,}", "test utterances"),
-            *([(str(meta["speakers"]), "speakers")] if meta["speakers"] else []),
+            _fact(meta["utterances"], "test utterance"),
+            *([_fact(meta["speakers"], "speaker")] if meta["speakers"] else []),
             (str(classes), "classes") if classes else ("score", "task"),
             (f"{meta['folds']} × {meta['seeds']}", "folds × seeds"),
-            (str(len(study.summaries)), "methods"),
+            _fact(len(study.summaries), "method"),
         ],
         foot=[
             "Every number on this page comes from the predictions files through one function. Its tables lie under "
             "`tables/` as CSV, LaTeX and Markdown, figures under `figures/` as SVG; MLflow holds both (`make ui`)."
         ],
     )
+
+
+def _fact(count: int, noun: str) -> tuple[str, str]:
+    number, _, what = many(count, noun).partition(" ")
+    return number, what
 
 
 def main(dataset: str) -> None:

@@ -108,7 +108,8 @@ class Opener:
             told = getattr(error, "strerror", None) or str(error) or type(error).__name__
             reason = told.splitlines()[0].removesuffix(".")
             reason = reason.removeprefix(f"Error opening {path!r}: ")
-            return Failure(f"{path} cannot be opened ({reason}); fetch it again")
+            remedy = "give a recording" if reason.startswith("it is ") else "fetch it again"
+            return Failure(f"{path} cannot be opened ({reason}); {remedy}")
 
 
 def _header(path: str) -> Header | Failure:

@@ -37,11 +37,19 @@ def open_media(path: str | Path) -> InputContainer:
     try:
         container = av.open(str(Path(path).absolute()), metadata_errors="ignore", container_options=options)
     except av.error.ArgumentError as error:  # what the list above refuses, too
-        raise av.error.InvalidDataError(error.errno or 0, "it is of no format that is read here") from error
+        raise av.error.InvalidDataError(error.errno or 0, _no_recording(path)) from error
     for stream in container.streams.video:
         if stream.codec_context is not None:
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     return container
+
+
+def _no_recording(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM")) or head[8:] == b"WEBP":
+        return "it is a picture, and only what moves or sounds is read"
+    return "it is of no format that is read here"
 
 
 def video_tracks(container: InputContainer) -> list[Any]:

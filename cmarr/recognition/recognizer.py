@@ -17,7 +17,7 @@ from torch import Tensor
 from cmarr.data.batch import Batch
 from cmarr.data.speakers import Heard
 from cmarr.device import choose_device
-from cmarr.errors import Unreadable, UserError
+from cmarr.errors import Unreadable, UserError, listed
 from cmarr.execution.local import worker_count
 from cmarr.features.shards import FeatureTable
 from cmarr.media.worker_pool import keep_workers
@@ -394,7 +394,8 @@ def _nothing(missing: Mapping[str, str]) -> str:
     tried = {m: reason for m, reason in missing.items() if reason != "not given"}
     if not tried:
         return "it has neither sound nor video nor text"
-    return "; ".join(dict.fromkeys(f"{m}: {reason}" for m, reason in tried.items()))
+    those = {reason: [m for m, why in tried.items() if why == reason] for reason in tried.values()}
+    return "; ".join(f"{listed(names)}: {reason}" for reason, names in those.items())
 
 
 def _batch(readings: Sequence[Reading], dims: Mapping[str, int], device: str) -> Batch:

@@ -66,10 +66,11 @@ class Look:
 
 KNOWN = (
     *("cmarr", "masked", "linear", "late", "gaussian", "recovered", "anchored"),
-    *("gbdt", "mcur", "mmin", "if_mmin", "cif_mmin", "cra", "dicmor", "primd", "cmad"),
+    *("gbdt", "mmin", "if_mmin", "cif_mmin", "cra", "mcur", "dicmor", "primd", "cmad"),
     *("momke", "cyin", "imder", "gcnet"),
 )
-"""Methods with a look of their own, whatever they are drawn with; the first seven have a colour of their own."""
+"""Methods with a look of their own, whatever they are drawn with; the first seven have a colour of their own, and mcur
+shares one with none of those that it is usually drawn with."""
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:

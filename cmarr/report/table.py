@@ -62,8 +62,9 @@ def texts(frame: pd.DataFrame, digits: int = 2) -> tuple[list[str], list[list[st
 
 
 def left_columns(rows: Sequence[Sequence[str]], columns: int) -> set[int]:
-    """Columns set to the left: the first, and those in which no cell begins like a number."""
-    return {i for i in range(columns) if i == 0 or not any(_NUMBER.match(row[i]) for row in rows)}
+    """Columns set to the left: the first, and those in which cells say something and none begins like a number."""
+    cells = [[row[i] for row in rows if row[i].strip("-")] for i in range(columns)]
+    return {i for i, own in enumerate(cells) if i == 0 or (own and not any(map(_NUMBER.match, own)))}
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int], left: set[int]) -> list[str]:

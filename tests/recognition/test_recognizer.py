@@ -345,3 +345,13 @@ def test_a_file_is_called_what_the_caller_calls_it(recognizer, clips, monkeypatc
     assert told.endswith(f"frames of ../{clips.name}/faceless.mp4")
     with pytest.raises(Unreadable, match=r"^speech: silent\.wav is silent"):
         recognizer.predict("silent.wav")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp"])
+def test_a_photo_is_told_that_it_is_one_once(recognizer, tmp_path, ending):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / f"photo.{ending}"), face())
+    told = r"^speech and video: .*photo\.\w+ cannot be opened \(it is a picture, .*\); give a recording$"
+    with pytest.raises(Unreadable, match=told):
+        recognizer.predict(tmp_path / f"photo.{ending}")

@@ -131,6 +131,8 @@ def test_a_method_has_one_look_whoever_it_is_drawn_with():
         found = looks(few)
         assert all(found[name] == every[name] for name in few if name in every)
         assert len({look.colour for look in found.values()}) == len(few)
+    usual = looks(["mcur", "cmarr", "masked", "linear", "late", "gaussian", "anchored"])
+    assert len({look.colour for look in usual.values()}) == len(usual)
     first = [looks([name])[name].colour for name in KNOWN[:7]]
     assert len(set(first)) == 7
 

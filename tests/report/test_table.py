@@ -60,6 +60,10 @@ def test_columns_of_numbers_are_set_to_the_right():
     assert table().left == {0}
     frame = pd.DataFrame({"a": ["x"], "id": ["u1"], "n": ["-0.5 [1, 2]"], "words": ["5 of it"]})
     assert Table("t", "c", frame).left == {0, 1}
+    nobody = pd.DataFrame({"method": ["a", "b"], "v": ["-", "-"], "sv": ["-", ""], "note": ["-", "none"]})
+    assert Table("t", "c", nobody).left == {0, 3}, (
+        "where no utterance meets a condition, it stays a column of numbers"
+    )
 
 
 def test_files_carry_the_tables_name(tmp_path):
