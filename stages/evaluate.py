@@ -108,7 +108,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
             doubts += spread
         frame = pd.concat(parts, ignore_index=True)
         frame.attrs[NORMALISE] = model.normaliser.how
-        frame.attrs |= _marked(model.description.get("privileges", ()))
+        frame.attrs[PRIVILEGES] = " ".join(model.description.get("privileges", ()))
         write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
         everything.append(frame)
         closed_form = isinstance(model.method, ClosedForm)

@@ -126,7 +126,7 @@ def study_result(dataset: str, results: Sequence[Results], data_hash: str, tags:
     )
 
 
-def _metrics(fixed: dict[str, Any], protocols: dict[str, Any], mark: str) -> dict[str, Any]:
+def _metrics(fixed: dict[str, Any], protocols: dict[str, Any], mark: str = "") -> dict[str, Any]:
     """Metric -> row -> cell: the seven conditions and their averages, and each level as 'rate0.3'.
 
     Of the protocol 'unseen' the means alone, as 'unseen' and 'seen': its conditions stand there already. mark: before

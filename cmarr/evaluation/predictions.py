@@ -204,7 +204,7 @@ def read_predictions(path: str | Path, protocol: str | None = FIXED) -> pd.DataF
     if protocol is not None:
         frame = frame[frame["protocol"] == protocol].reset_index(drop=True)
     frame.attrs[NORMALISE] = about.get(NORMALISE, "corpus")
-    frame.attrs |= {PRIVILEGES: about[PRIVILEGES]} if PRIVILEGES in about else {}
+    frame.attrs[PRIVILEGES] = about.get(PRIVILEGES, "")
     if frame.empty:
         raise UserError(
             f"{path}: holds nothing for the protocol {protocol!r}; add it to `protocols` in params.yaml"

@@ -22,8 +22,8 @@ def attend(
         return out
 
     allowed = None if mask is None else mask[:, None, None, :]
-    heads_of = (split(x) for x in (query, key, value))
-    out = F.scaled_dot_product_attention(*heads_of, attn_mask=allowed, dropout_p=dropout)
+    q, k, v = (split(x) for x in (query, key, value))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
     return out.transpose(1, 2).flatten(2)
 
 

@@ -98,7 +98,8 @@ class Contrasted(nn.Module):
         projected = {
             m: F.normalize(self.heads[m](invariant[:, i]), dim=-1) for i, m in enumerate(self.modalities)
         }
-        place, scale = self.modalities.index, SCALE if self.log_scale is None else self.log_scale.exp()
+        place = self.modalities.index
+        scale: float | Tensor = SCALE if self.log_scale is None else self.log_scale.exp()
         pairs = [
             weight
             * instance_contrast(projected[n], projected[m], usable[:, place(n)] & usable[:, place(m)], scale)

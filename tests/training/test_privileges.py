@@ -1,9 +1,11 @@
 """What authors allowed themselves can be measured, and happens to nobody by accident."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,7 +13,13 @@ from cmarr.corpora.manifest import read_manifest, write_manifest
 from cmarr.data.load import by_id, load_store
 from cmarr.errors import UserError
 from cmarr.evaluation.comparison import compare
-from cmarr.evaluation.predictions import PRIVILEGES, privileges_of, read_predictions, write_predictions
+from cmarr.evaluation.predictions import (
+    PRIVILEGES,
+    privileges_of,
+    read_folder,
+    read_predictions,
+    write_predictions,
+)
 from cmarr.features.shards import load_features
 from cmarr.folds.files import read_folds
 from cmarr.folds.privileges import MARK, TOLD, WORD, chosen_on_test
@@ -19,9 +27,13 @@ from cmarr.methods.described import read_description
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import load_model
 from cmarr.modalities import CONDITIONS
+from cmarr.recognition.trained import of_study
+from cmarr.seals import read_json
 from cmarr.task import Task
 from cmarr.training import job as training
 from cmarr.training.job import TrainingJob, run_job
+from stages import evaluate, mirrored, train
+from stages.paths import Paths
 from tests.report.studies import predictions
 from tests.training.conftest import CLASSES, TRAIN
 
@@ -148,3 +160,31 @@ def test_predictions_carry_their_privileges_and_are_compared_with_nothing(tmp_pa
             compare(*pair, task)
     cell = compare([found], [other], task, privileged=True)["UAR"]["avg6"]
     assert np.isfinite(cell["difference"]) and set(privileges_of(found)) <= set(TOLD)
+
+
+def test_every_file_and_line_of_such_a_row_says_so(corpus, capsys):
+    own = {"d": 8, "length": 4, "heads": 2}
+    corpus.settings("masked", own, file="row", privileges=["test_epoch"])
+    train.main("tiny", "row")
+    evaluate.main("tiny", "row")
+    said = capsys.readouterr().out
+    assert f"{MARK} (the epoch is chosen on the test utterances)" in said and f"{WORD} test score" in said
+    folder = corpus.root / "metrics/tiny"
+    (headline,) = json.loads((folder / "row/headline.json").read_text()).values()
+    assert headline and all(metric.startswith(f"{WORD} ") for metric in headline)
+    for file in (folder / "row.csv", folder / "row/folds.csv", folder / "row/calibration.csv"):
+        assert set(pd.read_csv(file)["privileges"]) == {"test_epoch"}, file
+    assert all(name.startswith(WORD) for name in pd.read_csv(folder / "row/curves.csv")["name"])
+    assert json.loads((folder / "row.json").read_text())["meta"]["privileges"] == "test_epoch"
+    cost = read_json(folder / "row/cost.json", "")["trainings"]
+    assert all(one["privileges"] == ["test_epoch"] for one in cost)
+    logged = mirrored._folds(Paths("tiny"), "row", cost, f"{WORD} ")
+    assert all(
+        name.startswith(f"{WORD} ")
+        for fold in logged
+        for name in (*fold.metrics, *(c[1] for c in fold.curves))
+    )
+    (frames,) = [read_folder(corpus.root / "data/tiny/predictions/row")]
+    assert all(privileges_of(frame) == ("test_epoch",) for frame in frames)
+    with pytest.raises(UserError, match="no model to use"):
+        of_study("tiny", "row", root=corpus.root)
