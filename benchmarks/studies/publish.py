@@ -31,7 +31,7 @@ def content(planned: Planned) -> dict[str, Any]:
     """What is kept of a study that has been run in this folder, see `benchmarks.studies.store`."""
     study = study_of(planned.dataset)
     metrics = PRINTED[study.task.regression]
-    every = {**study.frames, **{name: study.predictions(name) for name in study.labels}}
+    every = {**study.frames, **{study.marked(name): study.predictions(name) for name in study.labels}}
     return {
         "study": planned.name,
         "command": planned.command,

@@ -223,7 +223,7 @@ def compared(study: Study) -> dict[str, Ablations]:
     """Full method -> every ablation of it that was trained, and methods that are ablations of it by their design."""
     variants: dict[str, dict[str, Any]] = {}
     for ablation in (
-        a for a in study.settings["ablations"] if TRIALS not in a["set"] and "privileges" not in a
+        a for a in study.settings["ablations"] if TRIALS not in a["set"] and a["name"] not in study.privileged
     ):
         full = ablation["against"]
         if full not in variants:

@@ -46,7 +46,7 @@ class AsPublished:
 
 def privileged(study: Study) -> AsPublished | None:
     """The rows of a study that have privileges; None without any."""
-    asked = [a for a in study.settings["ablations"] if "privileges" in a]
+    asked = [a for a in study.settings["ablations"] if a["name"] in study.privileged]
     if not asked:
         return None
     rows = {a["label"]: (a["against"], tuple(a["privileges"])) for a in asked}

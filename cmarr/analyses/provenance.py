@@ -71,16 +71,15 @@ def hashes(study: Study) -> dict[str, str]:
     found |= {"manifest": file_digest(at.manifest), "folds": file_digest(at.folds)}
     found |= {f"features of {m}": folder_digest(at.features / m) for m in NAMES.values()}
     for name in [*study.settings["methods"], *study.labels]:
-        found[f"predictions of {name}"] = folder_digest(at.predictions(name))
+        found[f"predictions of {study.marked(name)}"] = folder_digest(at.predictions(name))
     return found
 
 
 def section(study: Study) -> Section:
     """Settings and data of this study."""
     own = {k: v for k, v in study.settings.items() if k not in ("made_by", "declared", "corpus", "code")}
-    return provenance_section(
-        {"the study": own, **study.settings["made_by"]}, hashes(study), dataset=study.dataset
-    )
+    made = {study.marked(name): settings for name, settings in study.settings["made_by"].items()}
+    return provenance_section({"the study": own, **made}, hashes(study), dataset=study.dataset)
 
 
 ANALYSIS = Analysis(section)

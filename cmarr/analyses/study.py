@@ -17,6 +17,7 @@ from cmarr.evaluation.summary import summarise
 from cmarr.features.shards import load_features
 from cmarr.folds.files import Fold, read_folds, read_rule
 from cmarr.folds.hygiene import Corpus, hygiene
+from cmarr.folds.privileges import MARK
 from cmarr.masks.protocols import FIXED
 from cmarr.media.clips import Failure
 from cmarr.modalities import LETTERS, MODALITIES, NAMES
@@ -136,6 +137,15 @@ class Study:
     def labels(self) -> dict[str, str]:
         """Ablation -> what tables call it."""
         return {a["name"]: a["label"] for a in self.settings["ablations"]}
+
+    @property
+    def privileged(self) -> set[str]:
+        """The ablations that have privileges."""
+        return {a["name"] for a in self.settings["ablations"] if "privileges" in a}
+
+    def marked(self, name: str) -> str:
+        """A method or ablation, with the mark of one that has privileges."""
+        return f"{name} {MARK}" if name in self.privileged else name
 
     @property
     def changes(self) -> dict[str, str]:
