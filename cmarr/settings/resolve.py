@@ -6,7 +6,7 @@ from typing import Any
 from cmarr.damage.kinds import KINDS
 from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, did_you_mean
-from cmarr.folds.privileges import BATCH_MASKS, TEST_EPOCH
+from cmarr.folds.privileges import BATCH_MASKS, TEST_EPOCH, told
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
@@ -404,9 +404,10 @@ def _clusters(settings: Settings) -> list[str]:
 def _looked_at(settings: Settings, key: str, names: Sequence[str]) -> dict[str, str]:
     """Name -> the method that it is or varies, of trained ones. Raises UserError for any other name."""
     trained = {name: name for name in settings.methods}
-    plain = [name for name in settings.ablate if not settings.ablations[name].privileges]
-    trained |= {name: settings.ablations[name].method for name in plain}
+    trained |= {name: settings.ablations[name].method for name in settings.ablate}
     for name in names:
+        if name in settings.ablations and (taken := settings.ablations[name].privileges):
+            raise UserError(f"{key}: {name!r} is {told(taken)}: its models are looked at for nothing else")
         if name not in trained:
             raise UserError(
                 f"{key}: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"

@@ -246,7 +246,7 @@ def test_one_mask_a_batch_is_a_setting_of_the_loop_and_no_matter_of_a_first_stag
         ([(("tune", "trials"), 3)], "'primd, as published' has privileges and is not searched for"),
         (
             [(("clusters",), ["gcnet_as_published"])],
-            "clusters: 'gcnet_as_published' is neither in methods nor in",
+            "clusters: 'gcnet_as_published' is .*PRIVILEGED .*for nothing else",
         ),
         ([(("ablations", "wo_flow", "privileges"), ["test_epoc"])], "ablations.wo_flow.privileges"),
     ],
