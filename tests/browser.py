@@ -120,6 +120,8 @@ def front_page(url, film, said, path):
         page = visit(context, url)
         answer(page, [film, said])
         page.evaluate("document.getElementById('picture').currentTime = 1")
+        # How long it took tells of the machine that draws.
+        page.evaluate("document.getElementById('status').textContent = ''")
         page.wait_for_timeout(500)
         page.screenshot(path=str(path), full_page=True)
     from PIL import Image

@@ -4,7 +4,7 @@ A table of experiments has a column for each setting that it is given. So it is 
 of all others those that are not as usual.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -101,7 +101,30 @@ def outstanding(settings: Settings, preset: Mapping[str, Any]) -> dict[str, Any]
             value, place = value.get(section, {}), place.setdefault(section, {})
         if key in value:
             place[key] = value[key]
+    if "ablations" in other:  # one column each, whatever it changes
+        every = found["ablations"]
+        other["ablations"] = {name: _in_words(every[name]) for name in other["ablations"]}
     return {key: value for key, value in other.items() if value != {}}
+
+
+def _in_words(ablation: Mapping[str, Any]) -> str:
+    """What an ablation is of and what it sets, in one line.
+
+    >>> _in_words({"method": "mcur", "label": "", "set": {"method.mcur.teacher": "self", "alpha": 1.0}})
+    'mcur, teacher=self, alpha=1.0'
+    """
+    own = f"method.{ablation['method']}."
+    changes = [f"{key.removeprefix(own)}={value}" for key, value in _leaves(ablation.get("set", {}))]
+    privileges = [f"privileges={'+'.join(ablation['privileges'])}"] if ablation.get("privileges") else []
+    return ", ".join([ablation["method"], *changes, *privileges])
+
+
+def _leaves(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def _unusual(model: Any, told: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:

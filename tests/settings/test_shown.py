@@ -50,6 +50,21 @@ def test_what_is_not_as_usual_stands_beside_them(over, key, value):
     assert found(**over) == AS_IT_COMES | {key: value}
 
 
+def test_an_ablation_is_one_column_whatever_it_changes():
+    every = list(read_yaml(PARAMS)["ablations"])
+    told = [key for key in found(ablate=every) if key.startswith("ablations.")]
+    assert len(told) <= len(every)
+    own = {
+        "mine": {
+            "label": "mine",
+            "method": "cmarr",
+            "set": {"method.cmarr.d": 16, "method.cmarr.tau": 0.2, "alpha": 0.5},
+        }
+    }
+    told = found(ablate=["mine"], ablations=own)
+    assert told["ablations.mine"].split(", ") == ["cmarr", "d=16", "tau=0.2", "alpha=0.5"]
+
+
 @pytest.mark.parametrize("over", [{"workers": 3}, {"device": "cpu"}, {"register_model": False}])
 def test_what_changes_no_result_does_not(over):
     assert found(**over) == AS_IT_COMES
