@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import torch
 
 from cmarr.folds.files import read_folds, write_folds
 from tests.training.conftest import TRAIN, make_corpus
+from tests.warm import python
 
 ROOT = Path(__file__).parents[2]
 METHOD = "cmarr"
@@ -37,7 +37,7 @@ class Mortal:
     """The process that forks the children."""
 
     def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-m", "tests.training.mortal"]
+        command = [python(), "-m", "tests.training.mortal"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
