@@ -6,7 +6,7 @@ follows from another beyond the emotion; how often does the face detector find t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 
 from cmarr.errors import percent_text
 from cmarr.extras import extra
-from cmarr.features.shards import FeatureTable
 from cmarr.media.mtcnn import Mtcnn
 from cmarr.modalities import COMPLETE, MODALITIES, NAMES
 from cmarr.utterance import FeatureSequence, Utterance
@@ -51,14 +50,10 @@ class Fairness:
     classes: dict[str, int]
     face_rate: float | None
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return asdict(self)
-
 
 def measure(
     utterances: Sequence[Utterance],
-    features: Mapping[str, FeatureTable | Sequence[FeatureSequence]],
+    features: Mapping[str, Sequence[FeatureSequence]],
     face_rate: float | None = None,
 ) -> Fairness:
     """Measure a corpus from its extracted features, keyed by modality letter.
@@ -140,17 +135,12 @@ def face_rate(utterances: Sequence[Utterance], every: int = 25) -> float:
     return found / looked if looked else 0.0
 
 
-def _pool(features: FeatureTable | Sequence[FeatureSequence], row: Mapping[str, int]) -> np.ndarray:
+def _pool(features: Sequence[FeatureSequence], row: Mapping[str, int]) -> np.ndarray:
     """Mean and standard deviation over time, (N, 2 D); NaN rows for utterances without features."""
-    if isinstance(features, FeatureTable):
-        cuts = zip(features.offsets[:-1], features.offsets[1:], strict=True)
-        items = [(name, features.values[a:b]) for name, (a, b) in zip(features.ids, cuts, strict=True)]
-    else:
-        items = [(s.id, s.frames) for s in features]
-    out = np.full((len(row), 2 * items[0][1].shape[1]), np.nan)
-    for name, frames in items:
-        frames = np.asarray(frames, np.float64)
-        out[row[name]] = np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
+    out = np.full((len(row), 2 * features[0].frames.shape[1]), np.nan)
+    for sequence in features:
+        frames = np.asarray(sequence.frames, np.float64)
+        out[row[sequence.id]] = np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
     return out
 
 

@@ -78,4 +78,3 @@ def test_absent_features_are_counted_and_do_not_end_up_in_the_figures():
     assert "speech       100.0" in text
     assert "Absent: speech 25.0 %, video 0.0 %, text 10.0 %" in text
     assert "finds a face: 97.0 %" in text
-    assert set(found.as_dict()) >= {"war", "shared", "absent", "face_rate"}

@@ -74,7 +74,6 @@ class Take:
     id: str
     speaker: Speaker
     emotion: str
-    topic: str
     pace: float
     reach: float
     doubt: float
@@ -141,7 +140,7 @@ def _take(name: str, speaker: Speaker, emotion: str, absent: frozenset[str], see
         arousal, valence = rng.normal(AFFECT[emotion], blur)
         affect[letter] = (float(arousal), float(valence))
     text = _words(topic, pace, reach, doubt, affect["t"], speaker.habit, rng)
-    return Take(name, speaker, emotion, topic, pace, reach, doubt, affect, text, absent, seed)
+    return Take(name, speaker, emotion, pace, reach, doubt, affect, text, absent, seed)
 
 
 def _words(
