@@ -25,14 +25,14 @@ RUN_BY = {
     r"(curl|printf) .*/invocations": "tests/recognition/test_server.py",
     r"(SERVING_MODEL_CONFIG=.* )?mlflow models serve ": "tests/recognition/test_mlflow_serve.py",
     r"cmarr compare ": "tests/pipeline/test_compare.py",
-    r"dvc exp run (-n half )?-S beta=0\.5": "tests/pipeline/test_pipeline.py",
+    r"dvc exp run (-n half )?-S beta=0\.5": "tests/pipeline/test_experiments.py",
     r"cmarr verify": "tests/pipeline/test_pipeline.py",
     r"cmarr doctor ": "tests/test_documented_commands.py",
     r"dvc exp (save -n|apply) first": "tests/pipeline/test_compare.py",
     r"dvc (repro settings|commit -f)": "tests/pipeline/test_code_of_stages.py",
-    r"dvc queue start": "tests/pipeline/test_pipeline.py",
-    r"dvc (remote|push|pull|repro$|exp (push|pull|apply half))": "tests/pipeline/test_pipeline.py",
-    r"git (push|pull|add|commit)": "tests/pipeline/test_pipeline.py",
+    r"dvc queue start": "tests/pipeline/test_experiments.py",
+    r"dvc (remote|push|pull|repro$|exp (push|pull|apply half))": "tests/pipeline/test_experiments.py",
+    r"git (push|pull|add|commit)": "tests/pipeline/test_experiments.py",
     r"CMARR_PLUGINS=.* python -m pytest .*-k average": "tests/training/test_add_a_method.py",
 }
 """Beginning of a command -> the test that runs it, or the same on other files."""

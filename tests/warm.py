@@ -1,9 +1,10 @@
 """A `python` that has imported already: what is started with it is forked, and imports this project's code alone.
 
 Dozens of commands of the pipeline's tests would each import DVC, torch and MLflow anew, which takes longer than what
-they do. `folder()` has a process import these once, and holds a command `python`: with the folder first on the PATH,
-`python -m MODULE ...` and `python -c CODE ...` are forks of that process. Each has the folder, the environment and the
-open files of who called it, and imports cmarr from where it is called.
+they do. `folder()` has a process import these once, and holds commands `python` and `dvc`: with the folder first on
+the PATH, `python -m MODULE ...` and `python -c CODE ...` are forks of that process, and so is what they start in the
+same way. Each has the folder, the environment and the open files of who called it, and imports cmarr from where it is
+called.
 """
 
 import atexit
@@ -42,8 +43,11 @@ mlflow mlflow.pyfunc mlflow.store.model_registry.sqlalchemy_store mlflow.store.t
 
 CALL = """
 import json, os, signal, socket, sys
+place = sys.argv.pop(1)
+if sys.argv[1:2] not in (["-m"], ["-c"]):
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 server = socket.socket(socket.AF_UNIX)
-server.connect(sys.argv.pop(1))
+server.connect(place)
 socket.send_fds(server, [b"."], [0, 1, 2])
 order = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
 server.sendall(json.dumps(order).encode() + b"\\n")
@@ -109,8 +113,10 @@ def serve(own: Path, outlived: int) -> None:
     listening.listen()
     waiting.register(listening, selectors.EVENT_READ, "a call")
     calling = shlex.join([sys.executable, "-I", "-S", "-c", CALL, str(own / "socket")])
-    (own / "python").write_text(f'#!/bin/sh\nexec {calling} "$@"\n')
-    (own / "python").chmod(0o755)
+    for name, words in (("dvc", "-m dvc "), ("python", "")):
+        (own / name).write_text(f'#!/bin/sh\nexec {calling} {words}"$@"\n')
+        (own / name).chmod(0o755)
+    sys.executable = str(own / "python")  # of the forks
     print("ready", flush=True)
     while "the end" not in (ready := {key.data for key, _ in waiting.select()}):
         for call in ready:
@@ -170,11 +176,11 @@ def run(arguments: Sequence[str], folder: str, environment: dict[str, str]) -> i
         case ["-m", module, *rest]:
             sys.argv, sys.path[:0] = ["-m", *rest], [folder]
             return finished(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
-        case ["-c", code, *rest]:
+        case [_, code, *rest]:
             sys.argv, sys.path[:0] = ["-c", *rest], [""]
             main = sys.modules["__main__"] = ModuleType("__main__")
             return finished(lambda: exec(compile(code, "<string>", "exec"), vars(main)))
-    os.execv(sys.executable, [sys.executable, *arguments])
+    raise AssertionError(f"the command hands on {arguments}")
 
 
 def finished(work: Callable[[], object]) -> int:

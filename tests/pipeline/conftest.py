@@ -23,7 +23,7 @@ def project(tmp_path_factory, worker_id) -> Project:
         project = run(mine)
         unfinished = shared.with_name("unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that ended in the middle
-        copy_of(project, unfinished).root.rename(shared)
+        copy_of(project, unfinished, shared).root.rename(shared)
         return project
 
 

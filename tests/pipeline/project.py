@@ -1,7 +1,9 @@
 """A small copy of this repository in which the real dvc.yaml runs."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 NOTED = ".cmarr/noted"
 """Folder of a copy in which tests/pipeline/noting leaves what its stages imported."""
+
+PATIENCE = 900.0
+"""Seconds that bound a hang, and nothing else."""
 
 SMALL = {
     "epochs: auto": "epochs: 3",
@@ -88,6 +93,12 @@ def copy_of_the_project(target: Path) -> Project:
         if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("tests/"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    for compiled in (
+        *ROOT.glob("cmarr/**/__pycache__"),
+        ROOT / "stages/__pycache__",
+    ):  # or each would be compiled anew
+        if compiled.is_dir():
+            shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     project = Project(target)
     replace(target / "params.yaml", SMALL)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
@@ -95,7 +106,47 @@ def copy_of_the_project(target: Path) -> Project:
     return project
 
 
-def copy_of(project: Project, target: Path) -> Project:
-    """All of a project, what it computed included."""
+def copy_of(project: Project, target: Path, name: Path | None = None) -> Project:
+    """All of a project, what it computed included; its MLflow looks for artifacts in the copy, `name` as it will be."""
     shutil.copytree(project.root, target, symlinks=True, dirs_exist_ok=True)
+    if (database := target / "mlflow.db").exists():
+        before, after = f"{project.root}/", f"{name or target}/"
+        with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+            tables = "select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c where m.type = 'table'"
+            for table, column in opened.execute(tables).fetchall():
+                change = f'update "{table}" set "{column}" = replace("{column}", ?1, ?2) where instr("{column}", ?1)'
+                opened.execute(change, (before, after))
     return Project(target)
+
+
+def ran(output: str) -> list[str]:
+    """Names of the stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+def opened(project: Project) -> contextlib.closing[sqlite3.Connection]:
+    """MLflow's database; whoever writes to it at the moment is waited for."""
+    return contextlib.closing(sqlite3.connect(project.root / "mlflow.db", timeout=PATIENCE))
+
+
+def runs(project: Project) -> list[tuple[str, str]]:
+    """(name, status) of every run in MLflow that is not deleted."""
+    with opened(project) as database:
+        query = "select name, status from runs where lifecycle_stage = 'active'"
+        return sorted(database.execute(query).fetchall())
+
+
+def registered(project: Project) -> list[tuple[str, int]]:
+    """(name, version) of every model in MLflow's registry."""
+    with opened(project) as database:
+        return sorted(database.execute("select name, version from model_versions").fetchall())
+
+
+def metrics(project: Project, method: str) -> bytes:
+    """The scores of a method."""
+    return (project.root / f"metrics/demo/{method}.json").read_bytes()
+
+
+def warnings(output: str) -> list[str]:
+    """Lines of a command's output that warn."""
+    return [line for line in output.splitlines() if "WARNING" in line]

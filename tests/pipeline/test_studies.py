@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.pipeline.project import Project, copy_of
-from tests.pipeline.test_pipeline import ran
+from tests.pipeline.project import Project, copy_of, ran
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # the first also waits for the pipeline
 
