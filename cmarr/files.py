@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmarr import objects
 from cmarr.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     and goes when another process of this machine first writes into the folder.
 
     A link is written through, unless what it leads to is there and read-only to everyone, as files of caches are: then
-    it is replaced. A device or a pipe, such as /dev/null and /dev/stdout, is written to once all is there.
+    it is replaced. A device or a pipe, such as /dev/null and /dev/stdout, is written to once all is there, and so is an
+    object of `cmarr.objects`.
 
     The file gets the permissions that the user's umask gives to new files, whoever writes it.
 
@@ -62,11 +64,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
-        target = _target(path)
+        target = None if objects.is_remote(path) else _target(path)
         if not isinstance(target, Path):
             with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
                 yield (temporary := Path(scratch, path.name or "output"))
-                _pour(temporary, path if target is None else target)
+                if objects.is_remote(path):
+                    objects.put(temporary, path)
+                else:
+                    _pour(temporary, path if target is None else target)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent)
@@ -195,12 +200,16 @@ def _machine() -> str:
     return platform.node().replace(".", "-") or "here"
 
 
-def link(source: Path, target: Path) -> None:
-    """Let a file have a second name, or, on another file system or one without hard links, a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def put_in_place(source: Path, target: Path) -> None:
+    """Let a whole file have a second name, or, where there are no hard links to it, a copy; atomically."""
+    if objects.is_remote(target):
+        objects.copy(source, target)
+        return
+    with atomic(target) as temporary, objects.local(source) as file:
+        try:
+            os.link(file, temporary)
+        except OSError:
+            shutil.copyfile(file, temporary)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -243,13 +252,10 @@ def digest(value: Any) -> str:
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
-    with Path(path).open("rb") as opened:
+    with objects.opened(path) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def folder_digest(folder: str | Path) -> str:
     """SHA-256 (hex) over the relative names and bytes of all files below a folder."""
-    folder = Path(folder)
-    return digest(
-        {str(p.relative_to(folder)): file_digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    )
+    return digest({name: file_digest(path) for name, path in objects.below(folder).items()})

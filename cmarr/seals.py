@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cmarr import objects
 from cmarr.budgets import is_device, plain_json
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.files import atomic, canonical_json, file_digest, write_text
@@ -73,23 +74,28 @@ def require_whole(path: str | Path, again: str, *, rest: bool = True, kind: str 
 
     Raises NotWhole where a bit has changed or there is no seal, NotComputed where there is no file.
     """
-    with _opened(path, again) as opened:
+    with _opened(path, again, rest) as opened:
         _check(opened, Path(path), kind, again, rest)
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, again: str) -> Iterator[BinaryIO]:
+def _opened(path: str | Path, again: str, rest: bool = True) -> Iterator[BinaryIO]:
     """A file, opened. Raises NotComputed where there is none, UserError where something else has its name."""
+    with contextlib.ExitStack() as stack:
+        yield _entered(stack, path, again, rest)
+
+
+def _entered(stack: contextlib.ExitStack, path: str | Path, again: str, rest: bool) -> BinaryIO:
     if is_device(path):
         raise UserError(f"{path} is a pipe or a device and no file; remove it, and {again}")
     try:
-        opened = Path(path).open("rb")  # noqa: SIM115
+        if rest and objects.is_remote(path):
+            return io.BytesIO(objects.read(path))
+        return stack.enter_context(objects.opened(path))
     except FileNotFoundError:
         raise NotComputed(f"{path}: does not exist; {again}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); put that right, or {again}") from error
-    with opened:
-        yield opened
 
 
 def damaged(path: str | Path, again: str) -> NotWhole:
@@ -160,7 +166,8 @@ def read_metadata(path: str | Path, again: str) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     require_whole(path, again, rest=False, kind=".parquet")
-    found = _without_seal(pq.read_schema(path).metadata) or {}
+    with objects.opened(path) as opened:
+        found = _without_seal(pq.read_schema(opened).metadata) or {}
     return {key.decode(): value.decode() for key, value in found.items()}
 
 

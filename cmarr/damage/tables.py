@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from cmarr import objects
 from cmarr.damage.kinds import KINDS
 from cmarr.features.shards import FeatureTable, read_features
 from cmarr.seals import read_json
@@ -44,4 +45,4 @@ def read_damaged(folder: str | Path, features: Mapping[str, FeatureTable]) -> Da
 def read_levels(folder: str | Path) -> Mapping[str, Any]:
     """What `cmarr.damage.levels.extract_levels` says of its outcome; without any level where nothing was asked for."""
     path = Path(folder) / LEVELS
-    return read_json(path, "damage the recordings again") if path.is_file() else {"levels": []}
+    return read_json(path, "damage the recordings again") if objects.is_file(path) else {"levels": []}

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cmarr import objects
 from cmarr.errors import UserError, many
 from cmarr.masks.protocols import ANSWERED, FIXED, MASKED
 from cmarr.modalities import CONDITIONS, visible
@@ -217,7 +218,7 @@ def read_folder(folder: str | Path, protocol: str | None = FIXED) -> list[pd.Dat
 
     Raises UserError where there is none.
     """
-    paths = sorted(Path(folder).glob("fold*-seed*.parquet"))
+    paths = objects.found(folder, "fold*-seed*.parquet")
     frames = [read_predictions(path, protocol) for path in paths]
     if not frames:
         raise UserError(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cmarr import objects
 from cmarr.masks.protocols import FIXED
 from cmarr.seals import read_frame, write_table
 
@@ -66,4 +67,4 @@ def write_spread(path: str | Path, frames: Sequence[pd.DataFrame]) -> None:
 def read_spread(folder: str | Path) -> pd.DataFrame | None:
     """The spreads beside a method's predictions; None where there are none. Raises UserError for a damaged file."""
     path = Path(folder) / SPREAD
-    return read_frame(path, "evaluate the method again") if path.is_file() else None
+    return read_frame(path, "evaluate the method again") if objects.is_file(path) else None

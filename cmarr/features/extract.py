@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from cmarr import objects
 from cmarr.corpora.manifest import write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
 from cmarr.errors import UserError, many
@@ -227,7 +228,7 @@ def on_cluster(build: Callable[[], Encoder], cluster: Cluster, device: str = "cp
                 unit.provenance,
                 unit.inputs.root,
                 unit.inputs.digest(unit.utterances),
-                folder.resolve(),
+                objects.absolute(folder),
             )
             for unit in units
         ]
@@ -253,13 +254,13 @@ def on_cluster(build: Callable[[], Encoder], cluster: Cluster, device: str = "cp
 
 def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + LATE_SECONDS
-    while not path.is_file():
+    while not objects.is_file(path):
         if time.monotonic() > deadline:
             raise UserError(
                 f"{path}: a node has written it, but it does not show here; is the folder shared?"
             )
         time.sleep(0.2)
-        list(path.parent.iterdir())  # makes a network file system look again
+        objects.found(path.parent, path.name)  # makes a network file system look again
 
 
 @lru_cache(maxsize=1)

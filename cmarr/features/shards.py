@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmarr import objects
 from cmarr.errors import UserError
 from cmarr.files import digest
 from cmarr.modalities import NAMES
@@ -209,9 +210,8 @@ def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTabl
             )
         ids += own
         lengths.append(table["n_frames"].to_numpy().astype(np.int64))
-        metadata = read_metadata(path)
-        dtypes.add(np.dtype(metadata["dtype"]).newbyteorder("<"))
-        directions = int(metadata.get(DIRECTIONS, 0))
+        dtypes.add(_dtype(table))
+        directions = int(table.schema.metadata.get(DIRECTIONS.encode(), 0))
     if width is None:
         return None
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
@@ -221,7 +221,7 @@ def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTabl
 
 def _frames(path: Path, table: pa.Table, width: int) -> np.ndarray:
     """All frames of a shard, (rows, width), in its dtype."""
-    dtype = np.dtype(read_metadata(path)["dtype"]).newbyteorder("<")
+    dtype = _dtype(table)
     # The bytes of all utterances lie in one buffer, one after another.
     column = table["frames"].combine_chunks()
     _, offsets, data = column.buffers()
@@ -234,9 +234,13 @@ def _frames(path: Path, table: pa.Table, width: int) -> np.ndarray:
     return np.frombuffer(data, dtype, rows * width, int(first)).reshape(rows, width)
 
 
+def _dtype(table: pa.Table) -> np.dtype:
+    return np.dtype(table.schema.metadata[b"dtype"].decode()).newbyteorder("<")
+
+
 def shards(folder: str | Path) -> list[Path]:
     """The shards of a folder, in order."""
-    return sorted(Path(folder).glob("part-*.parquet"))
+    return objects.found(folder, "part-*.parquet")
 
 
 def _read(path: str | Path) -> pa.Table:
@@ -247,7 +251,7 @@ def _outline_of(path: str | Path) -> pa.Table:
     """The first columns alone, and no more of the file than they and the footer take."""
     said = metadata_of(path, _AGAIN).get(_DIGEST)
     try:
-        table = pq.read_table(path, columns=OUTLINE)
+        table = pq.read_table(objects.source(path), columns=OUTLINE)
         if digest([table[name].to_pylist() for name in OUTLINE]) == said:
             return table
     except (OSError, KeyError, ValueError, pa.ArrowException):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cmarr import objects
 from cmarr.encoders.protocol import STAGE
 from cmarr.errors import UserError
 from cmarr.features.shards import read_ids, read_metadata, shard_path, shards, write_shard
-from cmarr.files import atomic, canonical_json, digest, link
+from cmarr.files import canonical_json, digest, put_in_place
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 ENDS = 1 << 20
@@ -147,7 +148,7 @@ def forget(units: Sequence[Unit], ids: set[str], *folders: Path) -> None:
     for unit in units:
         if any(utterance.id in ids for utterance in unit.utterances):
             for folder in folders:
-                shard_path(folder, unit.number).unlink(missing_ok=True)
+                objects.remove(shard_path(folder, unit.number))
 
 
 def publish(units: Sequence[Unit], work: Path, folder: Path) -> None:
@@ -156,13 +157,12 @@ def publish(units: Sequence[Unit], work: Path, folder: Path) -> None:
     made = [shard_path(work, unit.number) for unit in units]
     if work != folder:
         for source, target in zip(made, wanted, strict=True):
-            if source.exists():
-                with atomic(target) as temporary:
-                    link(source, temporary)
+            if objects.is_file(source):
+                put_in_place(source, target)
     stale = [path for path in shards(folder) if path not in wanted]
-    killed = [path for place in {work, folder} for path in place.glob(".part-*.tmp")]
+    killed = [path for place in {work, folder} for path in objects.found(place, ".part-*.tmp")]
     for path in (*stale, *killed, *(shards(work) if work != folder else ())):
-        path.unlink()
+        objects.remove(path)
 
 
 def checked(result: FeatureSequence | Rejected, dim: int, modality: str) -> FeatureSequence | Rejected:

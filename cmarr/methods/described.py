@@ -1,11 +1,13 @@
 """What the file of a trained model says of itself, read without torch and without the weights."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from cmarr import objects
 from cmarr.budgets import plain_json
 from cmarr.errors import NotComputed, UserError
 from cmarr.folds.privileges import told
@@ -21,11 +23,22 @@ def require_model(path: str | Path, *, rest: bool = True) -> None:
     require_vouched(path, _AGAIN, EXPORTED, rest=rest)
 
 
+@contextlib.contextmanager
+def whole_model(path: str | Path, *, rest: bool = True) -> Iterator[Path]:
+    """A model's file, checked as `require_model` does; of an object a copy, while the block lasts."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(objects.local(path))
+        except FileNotFoundError:
+            raise NotComputed(f"{path}: does not exist; {_AGAIN}") from None
+        require_model(file, rest=rest)
+        yield file
+
+
 def read_description(path: str | Path) -> dict[str, Any]:
     """What a model says of itself; its weights are not read. Raises UserError as `cmarr.methods.model.load_model`."""
-    require_model(path, rest=False)
     try:
-        with safe_open(path, "np") as opened:
+        with whole_model(path, rest=False) as file, safe_open(file, "np") as opened:
             description = described(opened)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None

@@ -18,7 +18,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
 from cmarr.errors import UserError, first_line
 from cmarr.folds.privileges import PER_CONDITION, SAMPLED
-from cmarr.methods.described import described, refuse_privileged, require_model
+from cmarr.methods.described import described, refuse_privileged, whole_model
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.per_condition import PerCondition
 from cmarr.methods.protocol import SizedByData
@@ -72,9 +72,13 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, privileg
     Raises UserError for a file that is missing, damaged or not one of ours; and for one that was trained with
     privileges, unless `privileged` asks to measure what they are worth.
     """
-    require_model(path)
+    with whole_model(path) as file:
+        return _loaded(file, path, device)
+
+
+def _loaded(file: Path, path: str | Path, device: str | torch.device) -> Model:
     try:
-        with safe_open(path, "pt", device="cpu") as opened:
+        with safe_open(file, "pt", device="cpu") as opened:
             description = described(opened)
             if not privileged:
                 refuse_privileged(description)

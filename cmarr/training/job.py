@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import cmarr
+from cmarr import objects
 from cmarr.data.batch import Batch
 from cmarr.data.labelled import labelled
 from cmarr.data.load import by_id, hear, load_store, without_modalities
@@ -134,7 +135,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
     inner = (inner_phase(number) for number in range(2, job.train["selection_folds"] + 1))
     for phase in ("", "refit", *inner, *CONDITIONS):
         _checkpoint(job, phase).clear()
-    _chosen(job).unlink(missing_ok=True)
+    objects.remove(_chosen(job))
     return read_json(result, _AGAIN)  # as a stage finds it that goes on after a kill: names in the same order
 
 

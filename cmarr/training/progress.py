@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cmarr import objects
 from cmarr.seals import require_whole, sealed
 
 Kept = tuple[int, list[float]]
@@ -80,10 +81,11 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The newest state, or None when there is none. Raises UserError for one that is damaged."""
-        if not self.path.is_file():
+        if not objects.is_file(self.path):
             return None
-        require_whole(self.path, "remove it and run again: this training then starts from the beginning")
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        with objects.local(self.path) as file:
+            require_whole(file, "remove it and run again: this training then starts from the beginning")
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         return state
 
     def save(self, state: dict[str, Any]) -> None:
@@ -94,7 +96,7 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Remove the state of a training that has ended."""
-        self.path.unlink(missing_ok=True)
+        objects.remove(self.path)
 
 
 def state_of(

@@ -1,6 +1,5 @@
 """All trainings of one method or ablation: every fold with every seed, after a search where there is one."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from cmarr.execution.jobs import run_jobs
 from cmarr.execution.local import worker_count
 from cmarr.execution.ray import Cluster
 from cmarr.features.shards import load_features, size_of_features
-from cmarr.files import atomic
+from cmarr.files import put_in_place
 from cmarr.folds.files import read_folds
 from cmarr.folds.privileges import PER_CONDITION
 from cmarr.methods.described import require_model
@@ -61,12 +60,10 @@ class Trainings:
                 chosen[fold] = max(own, key=lambda entry: entry["score"])["trial"]
         jobs = [self.job(folder, f, seed, chosen[f]) for seed in self.settings["seeds"] for f in folds]
         outcomes = self.outcomes(jobs)
-        target.mkdir(parents=True, exist_ok=True)
         for done in jobs:  # the folder stays whole until all is in place
             made = done.folder / f"{done.name}.safetensors"
             require_model(made)
-            with atomic(target / made.name) as temporary:
-                shutil.copyfile(made, temporary)
+            put_in_place(made, target / made.name)
         return outcomes, search
 
     @cached_property

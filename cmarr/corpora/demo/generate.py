@@ -22,7 +22,7 @@ from cmarr.errors import UserError
 from cmarr.execution.jobs import run_jobs
 from cmarr.execution.ray import Cluster
 from cmarr.extras import extra
-from cmarr.files import atomic, link, write_bytes, write_text
+from cmarr.files import put_in_place, write_bytes, write_text
 
 with extra("media"):
     import av
@@ -104,8 +104,7 @@ def _render(folder: Path, work: Path, take: Take, tick: Callable[[], None]) -> d
         _write_media(work, take, audio, video, facing=not behind)
     if work != folder:
         for name in media:
-            with atomic(folder / name) as temporary:
-                link(work / name, temporary)
+            put_in_place(work / name, folder / name)
     tick()
     text = "" if "t" in take.absent else take.text
     speaker = take.speaker

@@ -1,0 +1,188 @@
+"""Studies on object storage: whole objects or none, sealed as files are, and the bytes of a local study."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmarr import objects
+from cmarr.corpora.manifest import read_manifest
+from cmarr.errors import NotComputed, NotWhole, UserError
+from cmarr.evaluation.predicting import runs
+from cmarr.evaluation.predictions import predictions_path, read_folder, write_predictions
+from cmarr.features.extract import extract
+from cmarr.features.shards import features_size, load_features, map_features, read_lengths, shard_path
+from cmarr.files import atomic, file_digest, folder_digest, write_bytes, write_text
+from cmarr.folds.files import read_folds, read_rule
+from cmarr.masks.files import read_description as read_masks_description
+from cmarr.methods.described import read_description
+from cmarr.methods.model import load_model
+from cmarr.task import Task
+from cmarr.training.progress import Checkpoint
+from cmarr.training.trainings import Trainings
+from cmarr.utterance import FeatureSequence, Utterance
+from tests.training.conftest import CLASSES, TRAIN, make_corpus
+
+TASK = Task(tuple(CLASSES))
+SETTINGS = {
+    "method": "linear",
+    "settings": {"C": 1.0},
+    "train": TRAIN,
+    "trials": [{}],
+    "seeds": [0],
+    "classes": CLASSES,
+}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """An S3 server of our own, with a bucket."""
+    pytest.importorskip("s3fs", reason="s3fs is an extra: pip install 'cmarr[objects]'")
+    server = pytest.importorskip("moto.server", reason="moto comes with what tests need: cmarr[dev]")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "no_proxy": "127.0.0.1",
+    }.items():
+        patch.setenv(name, value)
+    objects._store.cache_clear()
+    objects._store("s3", os.getpid()).mkdir("bucket")
+    yield Path("s3://bucket")
+    patch.undo()
+    objects._store.cache_clear()
+    running.stop()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request):
+    """A folder that nobody has written to, in either store."""
+    base = Path("memory://bucket") if request.param == "memory" else request.getfixturevalue("s3")
+    return base / request.node.originalname
+
+
+def uploaded(folder: Path, target: Path) -> None:
+    for name, path in objects.below(folder).items():
+        objects.put(path, target / name)
+
+
+def study(root: Path) -> dict[str, bytes]:
+    """Train on what lies there, and predict; the bytes of models and predictions."""
+    data = root / "data/tiny"
+    trainings = Trainings(
+        label="test",
+        settings=SETTINGS,
+        manifest=data / "manifest.parquet",
+        features=data / "features",
+        folds=data / "folds.parquet",
+        workers=1,
+    )
+    trainings.run(data / "unfinished", data / "models")
+    features = load_features(data / "features")
+    folds = read_folds(data / "folds.parquet")
+    about = {"task": TASK, "cluster": "speaker", "masks": {}, "device": "cpu"}
+    for one in runs(data / "models", data / "manifest.parquet", features, folds, [0], **about):
+        write_predictions(
+            predictions_path(data / "predictions", one.fold.number, one.seed), one.parts[0], TASK
+        )
+    assert len(read_folder(data / "predictions")) == 2
+    made = {
+        name: path for top in ("models", "predictions") for name, path in objects.below(data / top).items()
+    }
+    return {
+        name: objects.read(path) if objects.is_remote(path) else path.read_bytes()
+        for name, path in made.items()
+    }
+
+
+def test_a_study_comes_out_to_the_byte_as_in_a_folder(store, tmp_path):
+    make_corpus(tmp_path)
+    uploaded(tmp_path / "data", store / "data")
+    here = study(tmp_path)
+    assert study(store) == here and len(here) == 4
+    data = store / "data/tiny"
+    assert read_manifest(data / "manifest.parquet") == read_manifest(tmp_path / "data/tiny/manifest.parquet")
+    assert read_rule(data / "folds.parquet") == "" and not read_masks_description(data / "masks")["unseen"]
+    assert folder_digest(data / "features") == folder_digest(tmp_path / "data/tiny/features")
+    assert read_description(data / "models/fold1-seed0.safetensors")["fold"] == 1
+    assert not list(Path().glob("s3:*")) and not list(Path().glob("memory:*")), (
+        "nothing lies in a folder of that name"
+    )
+
+    damaged, word = data / "models/fold1-seed0.safetensors", b"cmarr"
+    content = objects.read(damaged)
+    at = content.index(word)
+    write_bytes(damaged, content[:at] + b"d" + content[at + 1 :])
+    with pytest.raises(
+        NotWhole, match=r"fold1-seed0\.safetensors .*(damaged|no seal).*train it again"
+    ) as caught:
+        load_model(damaged)
+    assert str(caught.value).startswith(str(damaged))
+    objects.remove(data / "folds.parquet")
+    with pytest.raises(NotComputed, match=r"folds\.parquet: does not exist; cut the folds again"):
+        study(store)
+
+
+class Letters:
+    """An encoder of texts, a frame a letter."""
+
+    modality, dim = "t", 1
+
+    def describe(self):
+        return {"encoder": "letters"}
+
+    def encode(self, utterances):
+        for one in utterances:
+            frames = np.array([[ord(letter)] for letter in one.text], np.float32)
+            yield FeatureSequence(one.id, frames, np.arange(len(frames), dtype=np.float32))
+
+
+def test_shards_are_made_there_and_found_again(store, tmp_path):
+    utterances = [Utterance(f"{i}", text="letters"[i:]) for i in range(4)]
+    encoder = Letters()
+    extract(utterances, encoder, tmp_path / "here", shard_size=2)
+    first = extract(utterances, encoder, store / "features", shard_size=2, resume=store / "work")
+    assert (first.shards, first.reused) == (2, 0) and not objects.below(store / "work")
+    assert {n: file_digest(p) for n, p in objects.below(store / "features").items()} == {
+        n: file_digest(p) for n, p in objects.below(tmp_path / "here").items()
+    }
+    objects.remove(shard_path(store / "features", 1))
+    again = extract(utterances, encoder, store / "features", shard_size=2, resume=store / "work")
+    assert (again.shards, again.reused) == (2, 1)
+    assert read_lengths(store / "features") == read_lengths(tmp_path / "here")
+    mapped = map_features(store / "features", tmp_path / "unpacked")
+    assert mapped.values.nbytes == features_size(store / "features") > 0
+
+
+def test_a_write_that_fails_leaves_what_was_there(store):
+    place = store / "a/b.txt"
+    write_text(place, "old")
+    with pytest.raises(RuntimeError), atomic(place) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert objects.read(place) == b"old" and [*objects.below(store)] == ["a/b.txt"]
+    state = Checkpoint(store / "x.state")
+    assert state.load() is None
+    state.save({"epoch": 3})
+    assert state.load() == {"epoch": 3}
+    state.clear()
+    state.clear()
+    assert state.load() is None
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(s3):
+    with pytest.raises(UserError, match=r"folds\.parquet: does not exist; cut the folds again"):
+        read_folds("s3://nonesuch-bucket/folds.parquet")
+    with pytest.raises(OSError, match="nonesuch-bucket") as caught:
+        write_text("s3://nonesuch-bucket/a.txt", "x")
+    assert caught.value.filename and caught.value.errno
+    with pytest.raises(UserError, match=r"az:// cannot be used .*what fsspec needs"):
+        objects.read("az://bucket/x")
