@@ -11,7 +11,7 @@ from cmarr.data.load import load_store, without_modalities
 from cmarr.data.store import Store
 from cmarr.features.shards import FeatureTable
 from cmarr.folds.files import Fold
-from cmarr.methods.model import Model, load_model
+from cmarr.methods.model import Model, load_trained
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
@@ -67,7 +67,7 @@ def measure_models(
     for data in every:
         for seed in seeds:
             number = data.fold.number
-            model = load_model(Path(models) / f"fold{number}-seed{seed}.safetensors", data.device)
+            model = load_trained(models, data.fold, seed, data.device)
             rows, drawn = measure(model, data, points is None)
             measured += [frame.assign(fold=number, seed=seed) for frame in rows]
             points = drawn if points is None else points

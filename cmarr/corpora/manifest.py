@@ -186,9 +186,11 @@ def resolved(utterances: Manifest, root: str | Path) -> Manifest:
     return utterances.below(root)
 
 
-def write_quarantine(path: str | Path, rejected: Sequence[Rejected]) -> None:
+def write_quarantine(
+    path: str | Path, rejected: Sequence[Rejected], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write the quarantine list atomically; an empty list gives an empty file with the same columns."""
-    table = pa.Table.from_pylist([asdict(r) for r in rejected], QUARANTINE_SCHEMA)
+    table = pa.Table.from_pylist([asdict(r) for r in rejected], QUARANTINE_SCHEMA.with_metadata(metadata))
     write_table(path, table)
 
 

@@ -22,7 +22,7 @@ from cmarr.masks.files import levels, unpacked
 from cmarr.masks.protocols import STEPS
 from cmarr.methods.asking import in_dialogues
 from cmarr.methods.inference import split_logits, spreads
-from cmarr.methods.model import Model, load_model
+from cmarr.methods.model import Model, load_trained
 from cmarr.modalities import COMPLETE, CONDITIONS, MODALITIES, NAMES, visible
 from cmarr.task import Task
 
@@ -79,7 +79,8 @@ def runs(
     """The models of a method, fold by fold and seed by seed, on the utterances that they have not seen.
 
     models: their folder; cluster: what is resampled for an interval, 'speaker' or 'dialogue'; masks: protocol -> its
-    mask set. Raises UserError for a model that is not there; and for one with privileges, unless `privileged`.
+    mask set. Raises UserError for a model that is not there, or of other folds; and for one with privileges, unless
+    `privileged`.
     """
     utterances = by_id(manifest)
     heard = hear(utterances, features)
@@ -87,8 +88,7 @@ def runs(
         store = load_store(fold.test, utterances, features, task, heard).to(device)
         about = utterance_columns([utterances[i] for i in fold.test], cluster, task)
         for seed in seeds:
-            file = models / f"fold{fold.number}-seed{seed}.safetensors"
-            model = load_model(file, device, privileged=privileged)
+            model = load_trained(models, fold, seed, device, privileged=privileged)
             predict = predictions_of(model, fold.number, seed=seed, **about)
             around = in_dialogues(model.method)
             parts = list(protocol_predictions(predict, store, masks, fold.number, around=around))

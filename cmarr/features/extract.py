@@ -17,7 +17,7 @@ from cmarr.corpora.manifest import write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
 from cmarr.errors import UserError, many
 from cmarr.execution.ray import Cluster, cluster_results
-from cmarr.features.shards import shard_path
+from cmarr.features.shards import QUARANTINE, SHARDS, shard_path, shards_digest
 from cmarr.features.units import Inputs, Unit, cut_units, forget, product_version, publish
 from cmarr.modalities import NAMES
 from cmarr.progress import progress
@@ -98,11 +98,11 @@ def extract(
         # shards of later utterances may be there, too, and failures in them
         known = _failed([r for unit in units for r in unit.find(work, folder) or []])
         forget(units, {r.id for r in known}, work, folder)
-        write_quarantine(folder / "quarantine.parquet", _listed(rejected))
+        write_quarantine(folder / QUARANTINE, _listed(rejected))
         raise _too_many(failed, len(having), max_rejected, encoder.modality, folder, inputs.root)
     publish(units, work, folder)
     listed = _listed(rejected)
-    write_quarantine(folder / "quarantine.parquet", listed)
+    write_quarantine(folder / QUARANTINE, listed, {SHARDS: shards_digest(folder)})
     return Summary(
         modality=encoder.modality,
         encoded=len(having) - len(rejected),
@@ -154,7 +154,7 @@ def _too_many(
     return UserError(
         f"{NAMES[modality]}: {len(failed)} of {of} utterances cannot be encoded, more than "
         f"max_rejected = {allowed:g} allows; put the files right or raise max_rejected. The first "
-        f"{min(len(failed), 3)} (file names in {root}; all so far: {folder / 'quarantine.parquet'}):{first}"
+        f"{min(len(failed), 3)} (file names in {root}; all so far: {folder / QUARANTINE}):{first}"
     )
 
 

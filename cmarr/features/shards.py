@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmarr import objects
-from cmarr.errors import UserError
+from cmarr.errors import NotWhole, UserError
 from cmarr.files import digest
 from cmarr.modalities import NAMES
-from cmarr.seals import damaged, read_table, sealed, whole, write_table
+from cmarr.seals import KEY, damaged, read_table, sealed, whole, write_table
 from cmarr.seals import read_metadata as metadata_of
 from cmarr.utterance import FeatureSequence
 
@@ -44,7 +44,14 @@ OUTLINE = ["id", "n_frames", "dim"]
 _DIGEST = "outline"
 """Key of the metadata with a digest of these columns."""
 
+QUARANTINE = "quarantine.parquet"
+"""File beside shards with what could not be encoded."""
+
+SHARDS = "shards"
+"""Key of its metadata with a digest of what all shards of the folder say of themselves."""
+
 _AGAIN = "remove it and run the extraction again"
+_ALL_AGAIN = "run the extraction again"
 
 
 def shard_path(folder: str | Path, number: int) -> Path:
@@ -105,11 +112,40 @@ def read_lengths(folder: str | Path) -> dict[str, int]:
 
     Raises UserError when a shard is damaged.
     """
+    tables = {path: _outline_of(path) for path in shards(folder)}
+    _require_all(folder, tables)
     lengths: dict[str, int] = {}
-    for path in shards(folder):
-        table = _outline_of(path)
+    for table in tables.values():
         lengths |= zip(table["id"].to_pylist(), table["n_frames"].to_pylist(), strict=True)
     return lengths
+
+
+def shards_digest(folder: str | Path) -> str:
+    """A digest of what all shards of a folder say of themselves: their utterances, inputs, encoder and numbers."""
+    return _digest_of({path: _outline_of(path) for path in shards(folder)})
+
+
+def _digest_of(tables: Mapping[Path, pa.Table]) -> str:
+    return digest(
+        {
+            path.name: {k.decode(): v.decode() for k, v in table.schema.metadata.items() if k != KEY.encode()}
+            for path, table in tables.items()
+        }
+    )
+
+
+def _require_all(folder: str | Path, tables: Mapping[Path, pa.Table]) -> None:
+    """Raise NotWhole unless these are the shards that the extraction left: each may be whole, and one missing."""
+    beside = Path(folder) / QUARANTINE
+    if not objects.is_file(beside):  # of shards that no extraction has made
+        return
+    said = metadata_of(beside, _ALL_AGAIN).get(SHARDS)
+    if said is not None and said != _digest_of(tables):
+        raise NotWhole(
+            folder,
+            f"{folder} does not hold the shards that were put there: one is missing, has changed places or comes from "
+            f"elsewhere; {_ALL_AGAIN}",
+        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,7 @@ def features_size(folder: str | Path) -> int:
 
 def _outline(folder: str | Path, tables: Mapping[Path, pa.Table]) -> FeatureTable | None:
     """What the shards hold, with a view of a single zero in the shape of the values."""
+    _require_all(folder, tables)
     ids: list[str] = []
     lengths: list[np.ndarray] = []
     dtypes = set()

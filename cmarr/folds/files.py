@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from cmarr.files import digest
 from cmarr.seals import read_metadata, read_table, write_table
 
 ROLES = ("train", "validation", "test")
@@ -22,6 +23,11 @@ class Fold:
     train: list[str]
     validation: list[str]
     test: list[str]
+
+    @property
+    def split(self) -> str:
+        """A digest of what a model of this fold may learn from."""
+        return digest([self.train, self.validation])
 
 
 def write_folds(path: str | Path, folds: Sequence[Fold], rule: str = "") -> None:

@@ -1,6 +1,7 @@
 """What the file of a trained model says of itself, read without torch and without the weights."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,15 @@ def whole_model(path: str | Path, *, rest: bool = True) -> Iterator[Path]:
             file = stack.enter_context(objects.local(path))
         except FileNotFoundError:
             raise NotComputed(f"{path}: does not exist; {_AGAIN}") from None
+        before = file.stat() if file.is_file() else None
         require_model(file, rest=rest)
         yield file
+        if before and _looks(before) != _looks(file.stat()):
+            raise UserError(f"{path}: changed while it was read; run again when nothing writes it any more")
+
+
+def _looks(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_description(path: str | Path) -> dict[str, Any]:

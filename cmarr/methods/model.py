@@ -16,7 +16,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from cmarr.data.labelled import labelled
 from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
-from cmarr.errors import UserError, first_line
+from cmarr.errors import NotWhole, UserError, first_line
+from cmarr.folds.files import Fold
 from cmarr.folds.privileges import PER_CONDITION, SAMPLED
 from cmarr.methods.described import described, refuse_privileged, whole_model
 from cmarr.methods.finetuned import with_encoders
@@ -73,10 +74,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, privileg
     privileges, unless `privileged` asks to measure what they are worth.
     """
     with whole_model(path) as file:
-        return _loaded(file, path, device)
+        return _loaded(file, path, device, privileged)
 
 
-def _loaded(file: Path, path: str | Path, device: str | torch.device) -> Model:
+def _loaded(file: Path, path: str | Path, device: str | torch.device, privileged: bool) -> Model:
     try:
         with safe_open(file, "pt", device="cpu") as opened:
             description = described(opened)
@@ -110,6 +111,21 @@ def _loaded(file: Path, path: str | Path, device: str | torch.device) -> Model:
             f"{path}: does not fit this version of {description['method']} ({reason}); train it again"
         ) from None
     return Model(method.to(device).eval(), normaliser.to(device), prior, task, description)
+
+
+def load_trained(
+    folder: str | Path, fold: Fold, seed: int, device: str | torch.device = "cpu", *, privileged: bool = False
+) -> Model:
+    """The model of a fold and seed.
+
+    Raises UserError as `load_model`, and for one that was trained on other utterances than this fold has for it: some
+    of them may be among those that it is to be tested on.
+    """
+    path = Path(folder) / f"fold{fold.number}-seed{seed}.safetensors"
+    model = load_model(path, device, privileged=privileged)
+    if model.description.get("split", fold.split) != fold.split:
+        raise NotWhole(path, f"{path}: was trained on other folds than there are now; train it again")
+    return model
 
 
 _TAMPERED = (

@@ -25,8 +25,7 @@ from cmarr.folds.hygiene import require_balanced_speakers
 from cmarr.folds.privileges import PER_CONDITION, TEST_EPOCH, WORD, chosen_on_test, require_untested, told
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
-from cmarr.methods.model import Model, load_model, save_model, training_prior, with_privileges
-from cmarr.methods.per_condition import PerCondition
+from cmarr.methods.model import Model, load_trained, save_model, training_prior, with_privileges
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method, method_class
 from cmarr.modalities import CONDITIONS
@@ -120,6 +119,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "classes": list(job.task.classes),
         "dims": start.dims,
         "fold": job.fold,
+        "split": _written(job).split,
         "seed": job.seed,
         "epoch": outcome["best_epoch"],
         "score": outcome["best_score"],
@@ -285,8 +285,8 @@ def _start(job: TrainingJob, train: Store) -> _Start:
         method = with_encoders(method, encoders, job.finetune["lr"])
     with_privileges(method, job.privileges).to(job.device)
     if job.starts_from:
-        place = job.starts_from / f"{job.name}.safetensors"
-        first = load_model(place, job.device, privileged=bool(job.privileges))
+        privileged = bool(job.privileges)
+        first = load_trained(job.starts_from, _written(job), job.seed, job.device, privileged=privileged)
         cast(Started, method).start_from(first.method)
     terms = {m: train.dims[m] for m in train.directions}
     frozen = {m: dim for m, dim in dims.items() if m not in encoders}
