@@ -1,6 +1,7 @@
 """The page: everything in one file, every link leads somewhere, other people's words stay words."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cmarr.analyses.summary import summary_section
 from cmarr.evaluation.comparison import METHODS, MODELS
 from cmarr.report.page import Section, render, write_page
 from cmarr.task import Task
+from tests.killed import killed_at
 from tests.report.studies import HOSTILE, page_of, study
 
 
@@ -110,6 +112,22 @@ def test_equal_studies_give_equal_bytes(folder, page, tmp_path):
     again = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     first = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert again == first
+
+
+def test_killed_at_any_moment_it_is_written_to_the_same_bytes(page, tmp_path):
+    short = replace(page, sections=[section for section in page.sections if section.blocks][:1])
+    write_page(tmp_path / "whole", short)
+    expected, moment, kills = contents(tmp_path / "whole"), 1, 0
+    while killed_at(moment, target := tmp_path / str(moment), lambda: write_page(target, short)):
+        assert all(expected[name] == found for name, found in contents(target).items() if name[-4:] != ".tmp")
+        write_page(target, short)
+        assert contents(target) == expected
+        moment, kills = moment + 2, kills + 1
+    assert kills > 3
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_a_method_without_epochs_has_no_learning_curve(page):

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from cmarr.tracking import mirror
 from cmarr.tracking.mirror import Tracked, track
 from cmarr.tracking.results import STUDY, content_hash
 from cmarr.tracking.store import configure
+from tests.killed import killed
 
 PROJECT = Path(__file__).parents[2]
 
@@ -201,6 +203,34 @@ def test_a_half_logged_run_is_replaced(example, root, monkeypatch):
     assert whole.info.status == "FINISHED"
     assert len(all_runs(root, "demo")) == 1 + 2, "the half run's children are gone with it"
     assert not (root / "mlartifacts/demo" / half.info.run_id).exists(), "and what they had logged"
+
+
+@pytest.mark.parametrize("moment", [3, 8, 14])
+def test_killed_at_any_moment_everything_is_there_once_after_the_next_run(moment, example, root, monkeypatch):
+    """What MLflow is asked for is counted; the process dies instead of asking once more."""
+
+    class Mortal:
+        def __init__(self, client):
+            self.client, self.left = client, moment
+
+        def __getattr__(self, name):
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return getattr(self.client, name)
+
+    result, client = example(), mirror._client
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "_client", lambda store: Mortal(client(store)))
+        assert killed(lambda: track(result, root=root))
+    assert track(result, root=root).missed == 0
+    (whole,) = parents(root)
+    runs = all_runs(root, "demo")
+    assert {run.info.status for run in runs} == {"FINISHED"} and len(runs) == 1 + len(children(root, whole))
+    assert whole.data.metrics["UAR/st"] == pytest.approx(0.61)
+    held = {path.name for path in (root / "mlartifacts/demo").iterdir() if any(path.rglob("*.*"))}
+    assert held <= {run.info.run_id for run in runs}
+    assert track(result, root=root) == Tracked(already=1)
 
 
 def test_what_deleted_runs_of_earlier_versions_have_left_goes(example, root, monkeypatch):
