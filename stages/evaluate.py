@@ -7,27 +7,21 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Evaluated
 from cmarr.analyses.every import ANALYSES
-from cmarr.damage.tables import Damaged, read_damaged, read_levels
-from cmarr.data.load import by_id, load_store
+from cmarr.damage.tables import read_levels
 from cmarr.data.masks import drawn_from
-from cmarr.device import choose_device
-from cmarr.evaluation.predicting import damaged_predictions, runs
-from cmarr.evaluation.predictions import NORMALISE, PRIVILEGES, predictions_path, write_predictions
-from cmarr.evaluation.spread import SPREAD, spread_frame, write_spread
+from cmarr.evaluation.predictions import PRIVILEGES
+from cmarr.evaluation.spread import SPREAD, write_spread
 from cmarr.evaluation.summary import headline, long_table
-from cmarr.features.shards import load_features
+from cmarr.evaluation.units import Evaluation
+from cmarr.execution.jobs import device_of
 from cmarr.files import write_csv, write_json
-from cmarr.folds.files import read_folds
 from cmarr.folds.privileges import WORD, told
-from cmarr.masks.files import read_description, read_masks
-from cmarr.masks.protocols import MASKED
-from cmarr.methods.inference import spreads
-from cmarr.methods.protocol import ClosedForm
+from cmarr.masks.files import read_description
 from cmarr.modalities import COMPLETE, CONDITIONS
 from cmarr.report.page import write_files
 from cmarr.seals import LIST, write_list
 from cmarr.task import Task
-from stages.paths import Paths
+from stages.paths import Paths, cluster_of
 from stages.stage import run
 
 
@@ -78,55 +72,41 @@ def _marked(privileges: Sequence[str]) -> dict[str, str]:
 
 def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
     """What every model of a method predicts; written to its predictions, and what they are known by."""
-    task, device = Task(tuple(settings["classes"])), choose_device(settings["device"])
-    utterances, features = by_id(paths.manifest), load_features(paths.features)
-    damaged, described = read_damaged(paths.data / "damaged", features), read_description(paths.masks)
-    masks = {own: read_masks(paths.masks, own) for own in MASKED if own in described["protocols"]}
-    everything, doubts, priors, closed_form = [], [], {}, False
-    for one in runs(
-        paths.models(name),
-        paths.manifest,
-        features,
-        read_folds(paths.folds),
-        settings["seeds"],
+    task, cluster = Task(tuple(settings["classes"])), cluster_of(paths.settings("run"))
+    evaluation = Evaluation(
+        label=f"evaluate-{paths.dataset}-{name}",
+        models=paths.models(name),
+        manifest=paths.manifest,
+        features=paths.features,
+        damaged=paths.data / "damaged",
+        folds=paths.folds,
+        masks=paths.masks,
+        predictions=paths.predictions(name),
         task=task,
-        cluster=settings["cluster"],
-        masks=masks,
-        device=device,
+        seeds=settings["seeds"],
+        resampled=settings["cluster"],
+        device=device_of(settings["device"], cluster),
         privileged=bool(settings.get("privileges")),
-    ):
-        fold, seed, model, parts = one.fold, one.seed, one.model, one.parts
-        priors[fold.number] = model.prior.tolist()
-        if damaged:
-            run_of: dict[str, Any] = {"fold": fold.number, "seed": seed}
-            rows, spread = damaged_predictions(one.predict, model, one.store, damaged, run_of)
-            parts = [*parts, *rows]
-            calm = load_store(fold.validation, utterances, features, task).to(device)
-            for role, clean in (("test", one.store), ("validation", calm)):
-                values = spreads(model.method, model.normaliser, clean)
-                spread.append(spread_frame(clean.ids, values, role, **run_of))
-            doubts += spread
-        frame = pd.concat(parts, ignore_index=True)
-        frame.attrs[NORMALISE] = model.normaliser.how
-        frame.attrs[PRIVILEGES] = " ".join(model.description.get("privileges", ()))
-        write_predictions(predictions_path(paths.predictions(name), fold.number, seed), frame, task)
-        everything.append(frame)
-        closed_form = isinstance(model.method, ClosedForm)
-    if doubts:
+    )
+    described, every = read_description(paths.masks), list(evaluation.answers(cluster))
+    if doubts := [frame for one in every for frame in one.spread]:
         write_spread(paths.predictions(name) / SPREAD, doubts)
+    last = every[-1]
     return Evaluated(
         name,
         task,
-        everything,
-        priors,
+        [one.frame for one in every],
+        {one.fold: one.prior for one in every},
         described,
-        shown_in_training(settings, closed_form) if described["unseen"] else None,
-        realised(paths, described, damaged),
-        list(damaged),
+        shown_in_training(settings, last.closed_form) if described["unseen"] else None,
+        realised(paths, described, last.damaged),
+        last.damaged,
     )
 
 
-def realised(paths: Paths, described: dict[str, Any], damaged: Damaged) -> dict[str, dict[float, float]]:
+def realised(
+    paths: Paths, described: dict[str, Any], damaged: Sequence[str]
+) -> dict[str, dict[float, float]]:
     """Protocol or kind of damage -> level -> what it really came to, where that is known."""
     levels = {protocol: own["levels"] for protocol, own in described["protocols"].items()}
     levels |= {kind: read_levels(paths.damaged(kind))["levels"] for kind in damaged}

@@ -223,6 +223,12 @@ def _check_room(ray: Any, claims: Mapping[str, float], label: str) -> None:
         )
 
 
+def most_cores(cluster: Cluster) -> float:
+    """Cores of the node that has most."""
+    nodes = [node["Resources"] for node in connected(cluster).nodes() if node["Alive"]]
+    return max((node.get("CPU", 0.0) for node in nodes), default=1.0)
+
+
 @contextlib.contextmanager
 def _probe(shared: Path) -> Iterator[tuple[Path, str]]:
     """A file that only nodes see which share the folder, and the word in it."""

@@ -26,6 +26,7 @@ from cmarr.folds.privileges import PER_CONDITION, TEST_EPOCH, WORD, chosen_on_te
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.inference import split_logits
 from cmarr.methods.model import Model, load_trained, save_model, training_prior, with_privileges
+from cmarr.methods.per_condition import PerCondition
 from cmarr.methods.protocol import Calibrated, ClosedForm, Concluded, Grounded, Started
 from cmarr.methods.registry import build_method, method_class
 from cmarr.modalities import CONDITIONS
