@@ -107,7 +107,7 @@ ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 
 # Where there is uv already, the environment need not first become what the old lock says.
 lock: $(if $(wildcard $(VENV)/bin/uv),,env) ## pin every dependency again, with hashes
-	@uv pip compile pyproject.toml --extra all --extra dev --extra opensmile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra all --extra dev --extra opensmile --extra objects --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra all --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		| awk 'FNR == NR { if ($$1 ~ /==/) have[$$1] = 1; next } $$1 ~ /==/ { own = !($$1 in have) } own' requirements.lock - > requirements-cluster.lock
 

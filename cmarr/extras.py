@@ -15,6 +15,7 @@ EXTRAS = {
     "study": ("alembic", "dvc", "dvc_data", "mlflow", "sqlalchemy"),
     "serve": ("fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
     "cluster": ("ray",),
+    "objects": ("s3fs",),
     "opensmile": ("opensmile",),
 }
 """Extra -> what it brings, as imported."""
