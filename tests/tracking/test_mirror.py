@@ -219,7 +219,7 @@ def test_killed_at_any_moment_everything_is_there_once_after_the_next_run(moment
                 os.kill(os.getpid(), signal.SIGKILL)
             return getattr(self.client, name)
 
-    result, client = example(), mirror._client
+    result, client = example(texts={"table2.md": "| a |"}), mirror._client
     with monkeypatch.context() as patch:
         patch.setattr(mirror, "_client", lambda store: Mortal(client(store)))
         assert killed(lambda: track(result, root=root))
@@ -227,8 +227,8 @@ def test_killed_at_any_moment_everything_is_there_once_after_the_next_run(moment
     (whole,) = parents(root)
     runs = all_runs(root, "demo")
     assert {run.info.status for run in runs} == {"FINISHED"} and len(runs) == 1 + len(children(root, whole))
-    assert whole.data.metrics["UAR/st"] == pytest.approx(0.61)
-    held = {path.name for path in (root / "mlartifacts/demo").iterdir() if any(path.rglob("*.*"))}
+    assert whole.data.metrics["UAR/st"] == pytest.approx(0.61) and set(artifacts(whole)) == {"table2.md"}
+    held = {path.name for path in (root / "mlartifacts/demo").glob("*") if any(path.rglob("*.*"))}
     assert held <= {run.info.run_id for run in runs}
     assert track(result, root=root) == Tracked(already=1)
 
