@@ -4,8 +4,6 @@ The front never waits for what happens here: reading JSON and predicting hold Py
 """
 
 import contextlib
-import ctypes
-import gc
 import json
 import logging
 import os
@@ -19,6 +17,7 @@ from typing import Any
 
 from cmarr.errors import UserError
 from cmarr.serving.bodies import Wrong, read_inputs, read_upload
+from cmarr.serving.heap import give_back
 from cmarr.serving.messages import DEFECT, complaint
 from cmarr.serving.service import Service
 from cmarr.serving.turns import Patience, TooLate, Turns
@@ -106,7 +105,7 @@ class Engine:
                     found = self.service.unpack(read_inputs(job.body), scratch)
             finally:
                 if large:
-                    _give_memory_back()
+                    give_back()
         if job.kind == "upload":
             return self.service.look(form, files, scratch, patience)
         return {"predictions": self.service.answer(found, scratch, patience)}
@@ -115,10 +114,3 @@ class Engine:
 def _plain(error: UserError, place: Path) -> str:
     """Where a temporary file lay is nobody's business."""
     return str(error).splitlines()[0].replace(f"{place}{os.sep}", "the given ")
-
-
-def _give_memory_back() -> None:
-    """Of a large body millions of small values may have been made, whose memory the C library would keep."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # where there is no glibc
-        ctypes.CDLL(None).malloc_trim(0)

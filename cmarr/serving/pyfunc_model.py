@@ -47,8 +47,10 @@ class EmotionModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the weights and start the decoders."""
+        from cmarr.serving.heap import keep_small
         from cmarr.serving.service import configured
 
+        keep_small()
         self.service = configured(context.artifacts["model"], dict(context.model_config or {}))
 
     def predict(  # type: ignore[override]

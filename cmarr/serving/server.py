@@ -20,6 +20,7 @@ from cmarr import __version__
 from cmarr.errors import UserError
 from cmarr.serving.budgets import Budgets
 from cmarr.serving.engine import Engine
+from cmarr.serving.heap import keep_small
 from cmarr.serving.messages import About
 from cmarr.serving.service import Service
 
@@ -51,6 +52,7 @@ def serve(
     host, names: what the Host header of a request may say, see `cmarr.serving.policy.allowed`
     """
     logging.basicConfig(format="cmarr serve: %(message)s", stream=sys.stderr)
+    keep_small()
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory(prefix="cmarr-serve-") as scratch, ours:
         told = {

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,6 +82,31 @@ def pings(tight):
     told = get(tight, "/metrics")[1]
     found = re.search(r'cmarr_requests_total{path="/ping",status="200"} (\d+)', told)
     return int(found[1]) if found else 0
+
+
+HOARDING = """
+import ctypes, sys
+from cmarr.serving.heap import keep_small
+
+class Told(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena a b blocks bytes c d used free e".split()]
+
+c = ctypes.CDLL(None)
+c.malloc.restype, c.malloc.argtypes, c.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+c.mallinfo2.restype = Told
+if sys.argv[1] == "small":
+    keep_small()
+c.free(c.malloc(20_000_000))  # from here on glibc would take blocks of that size from its heap
+before = c.mallinfo2().blocks
+c.malloc(4_000_000)
+print(c.mallinfo2().blocks - before)
+"""
+
+
+@pytest.mark.parametrize(("heap", "blocks"), [("small", "1"), ("as it is", "0")])
+def test_large_blocks_come_from_the_system_and_go_back_to_it(heap, blocks):
+    run = subprocess.run([sys.executable, "-c", HOARDING, heap], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == blocks
 
 
 def test_slow_bodies_are_told_so(tight, address):

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,23 @@ def test_the_limits_are_those_that_it_was_told(served, tmp_path):
     soundfile.write(tmp_path / "long.wav", np.full(8000 * 30, 0.1), 8000)
     status, content = send(served[1], {"inputs": [{"audio": encoded(tmp_path / "long.wav")}]})
     assert status == 400 and "lasts 30 s, more than max_seconds = 20 allows" in content["message"]
+
+
+def test_four_clients_at_once_get_what_one_does(served, clips):
+    bodies = [
+        {"inputs": [{"text": "hello"}]},
+        {"inputs": [{"audio": encoded(clips / "a.wav")}]},
+        {"inputs": [{"video": encoded(clips / "a.mp4"), "text": "hello"}]},
+        {"inputs": [{"txet": "hello"}]},
+    ]
+    alone = [send(served[1], body) for body in bodies]
+    with ThreadPoolExecutor(4) as clients:
+        found = list(clients.map(lambda body: send(served[1], body), bodies * 3))
+    assert [status for status, _ in found] == [200, 200, 200, 400] * 3
+    for (_, told), (_, due) in zip(found, alone * 3, strict=True):
+        assert told == due or told["predictions"][0]["probabilities"] == pytest.approx(
+            due["predictions"][0]["probabilities"], abs=1e-6
+        )
 
 
 def test_sigterm_finishes_the_request_that_is_under_way(served, tmp_path):
