@@ -5,7 +5,7 @@
 
 A corpus with three modalities is drawn: four frames of speech and video, a vector of text, a transcript; ten utterances
 a dialogue, fifty a speaker; a tenth lacks a modality. It goes through the stages as `dvc repro` calls them, each in a
-process of its own on one core, with the methods named. `seconds`, `cpu` and `peak` are those of that process, the imports
+process of its own on one core, with the methods named. `seconds`, `cpu` and `peak` are those of that process, imports
 among them: what grows is the difference between two sizes, by utterance. benchmarks/results/scale.json keeps it, beside
 what other sizes came to before. With `--work` a run that was ended goes on, in that folder, where it stopped.
 """
@@ -133,7 +133,7 @@ def scale(
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """A row a stage: at each size seconds of a processor and MB, and from one to the next microseconds and bytes an utterance."""
+    """A row a stage: at each size seconds of a core and MB, and from one to the next microseconds and bytes an utterance."""
     found: Mapping[str, Mapping[str, Mapping[str, float]]] = content["stages"]
     sizes = sorted({int(size) for own in found.values() for size in own})
     steps = list(itertools.pairwise(sizes))
