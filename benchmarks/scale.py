@@ -133,7 +133,7 @@ def scale(
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """A row a stage: at each size seconds of a core and MB, and from one to the next microseconds and bytes an utterance."""
+    """A row a stage: seconds of a core and MB at each size, and microseconds and bytes an utterance between two."""
     found: Mapping[str, Mapping[str, Mapping[str, float]]] = content["stages"]
     sizes = sorted({int(size) for own in found.values() for size in own})
     steps = list(itertools.pairwise(sizes))
