@@ -27,7 +27,7 @@ def entries(values: Any, what: str) -> list[Any]:
     elif hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     elif isinstance(values, np.ma.MaskedArray):
-        values = values.astype(float).filled(np.nan)
+        values = np.ma.filled(values.astype(float), np.nan)
     try:
         if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping):
             return list(values)
@@ -113,15 +113,19 @@ def utterances_of(
             "test; give sessions or splits if speakers need not be kept apart"
         )
     ids = given.pop("id", [f"{i:06d}" for i in range(count)])
-    found = [
-        Utterance(
-            ids[i],
-            label=None if regression else str(label),
-            score=float(label) if regression else None,
-            **{key: names[i] for key, names in given.items()},
+    found = []
+    for i, label in enumerate(labels):
+        own = {key: names[i] for key, names in given.items()}
+        found.append(
+            Utterance(
+                ids[i],
+                label=None if regression else str(label),
+                score=float(label) if regression else None,
+                speaker=own.get("speaker"),
+                session=own.get("session"),
+                split=own.get("split"),
+            )
         )
-        for i, label in enumerate(labels)
-    ]
     return found, speakers
 
 
