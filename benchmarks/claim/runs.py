@@ -64,7 +64,7 @@ def carry_out(corpus: Corpus, methods: Sequence[str], seeds: Sequence[int], out:
     for run in runs(corpus, methods, folds, seeds):
         if not run.answers(out).is_file():
             own = files[run.method]
-            found = _answered(run, place, own, files.get(f"pretrain/{run.method}", {}), out / "work")
+            found = answered(run, place, own, files.get(f"pretrain/{run.method}", {}), out / "work")
             write_json(run.costs(out), found[1])
             write_predictions(run.answers(out), found[0], place.task)
             told = found[1]
@@ -74,9 +74,10 @@ def carry_out(corpus: Corpus, methods: Sequence[str], seeds: Sequence[int], out:
             )
 
 
-def _answered(
+def answered(
     run: Run, place: Prepared, settings: dict[str, Any], first: dict[str, Any], work: Path
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Train in the folder `work`, first what the method starts from, if anything; its answers, and what it took."""
     folder = work / run.corpus.name / run.method
     start, costs = None, dict.fromkeys(("core_seconds", "seconds"), 0.0)
     if settings["starts_from"]:
