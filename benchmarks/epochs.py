@@ -53,7 +53,8 @@ def measured(method: str, place: Prepared, out: Path) -> dict[str, Any]:
 
 
 def _given(settings: Mapping[str, Any], budget: Mapping[str, int]) -> dict[str, Any]:
-    return {**settings, "train": {**settings["train"], **budget}} if settings else {}
+    """A method that starts from nothing has a first stage without a section `train`."""
+    return {**settings, "train": {**settings["train"], **budget}} if "train" in settings else dict(settings)
 
 
 def table(content: Mapping[str, Any]) -> str:
