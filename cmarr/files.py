@@ -253,7 +253,10 @@ def digest(value: Any) -> str:
 def file_digest(path: str | Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with objects.opened(path) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        found = hashlib.sha256()
+        for part in iter(lambda: opened.read(1 << 20), b""):
+            found.update(part)
+        return found.hexdigest()
 
 
 def folder_digest(folder: str | Path) -> str:

@@ -67,9 +67,7 @@ def result_of(dataset: str, name: str, data_hash: str, tags: dict[str, str]) -> 
             "encoders": report["features"],
             **({"privileges": privileges} if privileges else {}),
         },
-        metrics=_metrics(
-            *(_json(path) for path in (paths.metrics / f"{name}.json", folder / "protocols.json")), mark
-        ),
+        metrics=_metrics(_json(paths.metrics / f"{name}.json"), _json(folder / "protocols.json"), mark),
         headline=_json(folder / "headline.json")[name],
         data_hash=data_hash,
         data_path=str(paths.features),

@@ -50,6 +50,7 @@ import numpy as np
 import typer.testing
 import cmarr
 from cmarr.cli import app
+from cmarr import objects
 from cmarr.errors import UserError
 
 here, told = Path.cwd(), {}
@@ -96,6 +97,7 @@ ask("study: registry", lambda: cmarr.Recognizer.from_pretrained("models:/emotion
 ask("study: mirror", lambda: track(Results("demo", "late", {}, [], {}), root=here))
 ask("serve: command", lambda: command("serve", "--port", "0"))
 ask("cluster: ray", lambda: connected(Cluster("local", "auto", "auto", 0, here)))
+ask("objects: store", lambda: objects.read("s3://bucket/model.json"))
 ask("opensmile: egemaps", lambda: build_encoder("egemaps"))
 
 draw = np.random.default_rng(0)

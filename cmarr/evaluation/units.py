@@ -100,7 +100,7 @@ def _answers(of: Evaluation, number: int | None = None) -> Iterator[Answers]:
     for one in runs(of.models, of.manifest, features, folds, of.seeds, **about, privileged=of.privileged):
         parts, spread = one.parts, list[pd.DataFrame]()
         if damaged:
-            run_of = {"fold": one.fold.number, "seed": one.seed}
+            run_of: dict[str, Any] = {"fold": one.fold.number, "seed": one.seed}
             rows, spread = damaged_predictions(one.predict, one.model, one.store, damaged, run_of)
             parts = [*parts, *rows]
             calm = load_store(one.fold.validation, utterances, features, of.task).to(of.device)

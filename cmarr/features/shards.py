@@ -272,7 +272,8 @@ def _frames(path: Path, table: pa.Table, width: int) -> np.ndarray:
 
 
 def _dtype(table: pa.Table) -> np.dtype:
-    return np.dtype(table.schema.metadata[b"dtype"].decode()).newbyteorder("<")
+    found: np.dtype = np.dtype(table.schema.metadata[b"dtype"].decode()).newbyteorder("<")
+    return found
 
 
 def shards(folder: str | Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cmarr.budgets import require_name
 from cmarr.errors import UserError, did_you_mean, first_line
@@ -87,7 +88,7 @@ def push(trained: Trained, repository: str, *, private: bool = False, token: str
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    unreachable = HfHubHTTPError.__mro__[1]  # of httpx, or of what huggingface_hub goes by instead
+    unreachable: Any = HfHubHTTPError.__mro__[1]  # of httpx, or of what huggingface_hub goes by instead
     with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
         folder = write_repository(trained, Path(scratch) / "model")
         api = HfApi(token=token)

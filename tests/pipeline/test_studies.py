@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from cmarr.analyses.sensitivity import read_results
 from tests.pipeline.project import Project, copy_of, ran
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # the first also waits for the pipeline
@@ -68,7 +69,7 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
     write(study, sensitivity={"alpha": [2.0], "beta": [], "lambda": []})
     command = ["python", "-m", "stages.sensitivity"]
     assert "demo: 2 points, 2 to run" in study.run(*command).stdout
-    table = pd.read_csv(study.root / "metrics/demo/sensitivity.csv")
+    table = read_results(study.root / "metrics/demo/sensitivity.csv")
     assert sorted(table["alpha"].unique()) == [1.0, 2.0]
     # the point of params.yaml is the result that is there already
     now = table[(table["alpha"] == 1.0) & (table["metric"] == "UAR") & (table["condition"] == "avg6")]["mean"]
@@ -78,7 +79,7 @@ def test_the_parameter_study_runs_only_what_is_missing(study):
     # what an interrupted run had finished is collected, not run again
     (study.root / "metrics/demo/sensitivity.csv").write_text(",".join(table.columns) + "\n")
     assert "2 points, 0 to run" in study.run(*command).stdout
-    assert pd.read_csv(study.root / "metrics/demo/sensitivity.csv").equals(table)
+    assert read_results(study.root / "metrics/demo/sensitivity.csv").equals(table)
     assert "2 points, 0 to run" in study.run(*command).stdout
 
     assert ran(study.dvc("repro", "report")) == ["settings", "report"]
