@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from cmarr.folds.files import Fold, write_folds
 from cmarr.masks.files import write_description
 from cmarr.modalities import NAMES
 from cmarr.seals import write_json
+from cmarr.task import Task
+from cmarr.training.job import TrainingJob
 from cmarr.utterance import FeatureSequence, Utterance
 
 CLASSES = ["calm", "tense"]
@@ -105,3 +108,22 @@ def make_corpus(tmp_path: Path) -> Corpus:
     write_json(tmp_path / "data/tiny/settings/run.json", MACHINE)
     write_description(tmp_path / "data/tiny/masks", {"protocols": {}, "absent": {}, "unseen": False})
     return Corpus(tmp_path)
+
+
+def job_of(method: str, folder: str | Path, settings: dict[str, Any], **changes: Any) -> TrainingJob:
+    """Fold 1, seed 0 of the corpus in the working directory; the model and its costs go to `folder`."""
+    data = Path("data/tiny")
+    own = {
+        "method": method,
+        "fold": 1,
+        "seed": 0,
+        "settings": settings,
+        "train": TRAIN,
+        "task": Task(tuple(CLASSES)),
+        "device": "cpu",
+        "manifest": data / "manifest.parquet",
+        "features": data / "features",
+        "folds": data / "folds.parquet",
+        "folder": Path(folder),
+    }
+    return TrainingJob(**own | changes)

@@ -15,10 +15,9 @@ from cmarr.features.shards import load_features, read_features, shard_path, writ
 from cmarr.folds.files import read_folds
 from cmarr.methods.model import load_model
 from cmarr.modalities import NAMES
-from cmarr.task import Task
-from cmarr.training.job import TrainingJob, run_job
+from cmarr.training.job import run_job
 from cmarr.utterance import FeatureSequence, Utterance
-from tests.training.conftest import CLASSES, TRAIN
+from tests.training.conftest import CLASSES, job_of
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"d": 8, "length": 4, "heads": 2}
@@ -34,20 +33,8 @@ DATA = Path("data/tiny")
 
 def weights(method: str, folder: str, first_stage: bool = False) -> bytes:
     """The model file of fold 1, trained in the working directory: weights, normalisation, prior, description."""
-    job = TrainingJob(
-        method=method,
-        fold=1,
-        seed=0,
-        settings={"d": 8} if first_stage else METHODS[method],
-        train=TRAIN,
-        task=Task(tuple(CLASSES)),
-        device="cpu",
-        manifest=DATA / "manifest.parquet",
-        features=DATA / "features",
-        folds=DATA / "folds.parquet",
-        folder=Path(folder),
-        first_stage=first_stage,
-    )
+    settings = {"d": 8} if first_stage else METHODS[method]
+    job = job_of(method, folder, settings, first_stage=first_stage)
     run_job(job, lambda: None)
     return (Path(folder) / f"{job.name}.safetensors").read_bytes()
 

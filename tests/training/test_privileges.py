@@ -31,32 +31,20 @@ from cmarr.recognition.trained import of_study
 from cmarr.seals import read_json
 from cmarr.task import Task
 from cmarr.training import job as training
-from cmarr.training.job import TrainingJob, run_job
+from cmarr.training.job import run_job
 from stages import evaluate, mirrored, train
 from stages.paths import Paths
 from tests.report.studies import predictions
-from tests.training.conftest import CLASSES, TRAIN
+from tests.training.conftest import CLASSES, TRAIN, job_of
 
 DATA = Path("data/tiny")
 TASK = Task(tuple(CLASSES))
 
 
 def job(folder, *privileges, method="masked", train=None, **changes):
-    return TrainingJob(
-        method=method,
-        fold=1,
-        seed=0,
-        settings={"d": 8, "length": 4, "heads": 2} if method == "masked" else {},
-        train=TRAIN | (train or {}),
-        task=TASK,
-        device="cpu",
-        manifest=DATA / "manifest.parquet",
-        features=DATA / "features",
-        folds=DATA / "folds.parquet",
-        folder=Path(folder),
-        privileges=privileges,
-        **changes,
-    )
+    settings = {"d": 8, "length": 4, "heads": 2} if method == "masked" else {}
+    changes |= {"train": TRAIN | (train or {}), "privileges": privileges}
+    return job_of(method, folder, settings, **changes)
 
 
 def trained(*given, **changes):
