@@ -253,10 +253,7 @@ def digest(value: Any) -> str:
 def file_digest(path: str | Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with objects.opened(path) as opened:
-        found = hashlib.sha256()
-        for part in iter(lambda: opened.read(1 << 20), b""):
-            found.update(part)
-        return found.hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def folder_digest(folder: str | Path) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from cmarr.errors import UserError, first_line
 
@@ -52,7 +52,7 @@ def read(path: str | Path) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[BinaryIO]:
+def opened(path: str | Path) -> Iterator[io.BufferedReader]:
     """An object or a file, to be read in part. Raises as `read` and `Path.open` do."""
     if not is_remote(path):
         with Path(path).open("rb") as file:

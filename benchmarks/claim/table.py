@@ -61,13 +61,13 @@ def keep(size: str, corpora: Sequence[Corpus], methods: Sequence[str], out: Path
 
 def _trained_on(corpora: Sequence[Corpus], out: Path) -> int:
     """Training utterances of a fold, the mean."""
-    tested = [
+    sizes = [
         len(fold.train)
         for corpus in corpora
         for fold in read_folds(out / "corpora" / corpus.name / "folds.parquet")
         if not corpus.tested or fold.number in corpus.tested
     ]
-    return round(float(np.mean(tested)))
+    return round(float(np.mean(sizes)))
 
 
 def minus(content: Mapping[str, Any], first: str, second: str, row: str) -> dict[str, Any] | None:

@@ -92,9 +92,10 @@ def _answered(job: tuple[Evaluation, int, int], tick: Callable[[], None]) -> Ans
 
 
 def _answers(of: Evaluation, number: int | None = None) -> Iterator[Answers]:
-    utterances, features = by_id(of.manifest), load_features(of.features)
+    features = load_features(of.features)
     damaged, described = read_damaged(of.damaged, features), read_description(of.masks)
     masks = {own: read_masks(of.masks, own) for own in MASKED if own in described["protocols"]}
+    utterances = by_id(of.manifest) if damaged else {}
     folds = [fold for fold in read_folds(of.folds) if number in (None, fold.number)]
     about: dict[str, Any] = {"task": of.task, "cluster": of.resampled, "masks": masks, "device": of.device}
     for one in runs(of.models, of.manifest, features, folds, of.seeds, **about, privileged=of.privileged):

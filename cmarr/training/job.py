@@ -390,7 +390,7 @@ def _written(job: TrainingJob) -> Fold:
 def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Store]:
     """The utterances of 'train', 'validation', or of 'both', but those without any modality; of the job's fold, or of
     another."""
-    fold = fold or _fold(job)
+    fold, written = fold or _fold(job), _written(job)
     utterances, features = by_id(job.manifest), load_features(job.features, job.unpacked)
     ids = {
         "train": fold.train,
@@ -403,7 +403,7 @@ def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Sto
     rows = {"train": len(set(fold.train) - empty), "validation": 0}
     stores = []
     for part in parts:
-        require_untested(_written(job), ids[part], job.privileges if part == "validation" else ())
+        require_untested(written, ids[part], job.privileges if part == "validation" else ())
         loaded = load_store([i for i in ids[part] if i not in empty], utterances, features, job.task, heard)
         own = {key: job.train[key] for key in DATA_KEYS}
         stores.append(scarce(loaded, rows.get(part, rows["train"]), job.fold, job.task, **own))
