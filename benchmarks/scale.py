@@ -13,12 +13,14 @@ what other sizes came to before. With `--work` a run that was ended goes on, in 
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,9 @@ def scale(
         folder = work / str(size)
         if not (folder / "params.yaml").exists():  # the last thing that is written of a project
             shutil.rmtree(folder, ignore_errors=True)
-            draw(folder / "own", size)
+            # in a process of its own: the stages count as their own what the process that starts them has held
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as drawing:
+                drawing.submit(draw, folder / "own", size).result()
             write_project(folder, methods)
         for stage in stages(methods):
             name, done = "@".join(stage), folder / f"{'@'.join(stage)}.json"
