@@ -115,6 +115,17 @@ def require_name(path: str | Path) -> None:
         raise UserError(f"{what} can be the name of no file; correct the path")
 
 
+def expanded(path: str | Path) -> Path:
+    """A path that somebody gave, ~ followed where it is somebody's home. Raises UserError as `require_name`."""
+    require_name(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - which leaves ~ and the name of nobody as it is
+
+
+def real(path: str | Path) -> Path:
+    """A path, absolute, and links followed as far as they lead anywhere; Path.resolve fails of those in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def is_device(path: str | Path) -> bool:
     """Whether a path is there and neither a file nor a folder, so that reading it may never end."""
     try:

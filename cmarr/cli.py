@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from cmarr.budgets import real, require_name
 from cmarr.errors import NotComputed, NotWhole, UserError, many
 from cmarr.files import refusal
 
@@ -22,16 +23,34 @@ from cmarr.files import refusal
 class Commands(TyperGroup):
     """The commands; a file that the system refuses, or has no room for, is one sentence in all of them."""
 
+    asked = ""
+
     def invoke(self, ctx: Any) -> Any:
         """Run what was asked for."""
         try:
             return super().invoke(ctx)
+        finally:
+            self.asked = f" {ctx.invoked_subcommand}" if ctx.invoked_subcommand else ""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """As `invoke`, and what is said of versions and commands before one runs."""
+        try:
+            return super().main(*args, **options)
         except OSError as error:
             told = refusal(error)
             if told is None:
                 raise
-            typer.secho(f"cmarr {ctx.invoked_subcommand}: {told}", err=True, fg="red")
-            raise typer.Exit(1) from None
+            typer.secho(f"cmarr{self.asked}: {told}", err=True, fg="red")
+            _let_go_of_output()
+            sys.exit(1)
+
+
+def _let_go_of_output() -> None:
+    """Let nothing complain at the end, when what could not be printed would be printed once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -64,16 +83,16 @@ def main(
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
 
 
-def _named(path: Path | None) -> Path | None:
-    """An option that is the name of a file or folder, if one can be called so."""
-    from cmarr.budgets import require_name
-
+def _named(text: str | Path) -> Path:
+    """What was given as the name of a file or folder, if one can be called so: '' would be the current folder."""
     try:
-        if path is not None:
-            require_name(path)
+        require_name(text)
     except UserError as error:
         raise typer.BadParameter(str(error)) from None
-    return path
+    return Path(text)
+
+
+_FILE: dict[str, Any] = {"parser": _named, "metavar": "PATH"}
 
 
 @app.command()
@@ -84,9 +103,7 @@ def doctor(
     everything: Annotated[
         bool, typer.Option("--all", help="every dataset whose root exists, the generated demo aside")
     ] = False,
-    params: Annotated[Path, typer.Option(help="the params.yaml to read", callback=_named)] = Path(
-        "params.yaml"
-    ),
+    params: Annotated[Path, typer.Option(help="the params.yaml to read", **_FILE)] = Path("params.yaml"),
 ) -> None:
     """Check a corpus: what was found, what is missing, and what to do about it.
 
@@ -107,7 +124,7 @@ _which = partial(typer.Option, rich_help_panel="Which study, which model")
 _limit = partial(typer.Option, rich_help_panel="Limits")
 
 Study = Annotated[str | None, _which(help="dataset of the study; default: `dataset` of params.yaml")]
-Params = Annotated[Path, _which(help="params.yaml of the study's project", callback=_named)]
+Params = Annotated[Path, _which(help="params.yaml of the study's project", **_FILE)]
 
 
 @dataclass(frozen=True)
@@ -284,7 +301,8 @@ def _answers(project: Path, revision: str, dataset: str, methods: list[str]) -> 
 @app.command()
 def verify(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="files, exported folders or projects; default: this folder")
+        list[Path] | None,
+        typer.Argument(parser=_named, help="files, exported folders or projects; default: this folder"),
     ] = None,
 ) -> None:
     """Check that every file holds what was written: data, features, models, predictions, scores, exports.
@@ -309,7 +327,7 @@ def verify(
 @app.command()
 @_with_options(choice=Choice)
 def export(
-    folder: Annotated[Path, typer.Argument(help="the folder to write", callback=_named)],
+    folder: Annotated[Path, typer.Argument(parser=_named, help="the folder to write")],
     *,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier export in that folder")] = False,
     choice: Choice,
@@ -344,7 +362,9 @@ def predict(
     text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
     transcript: Annotated[
         Path | None,
-        typer.Option(help="a file with what is said: text, or captions (.srt, .vtt, .ass, .sbv, .ttml ...)"),
+        typer.Option(
+            help="a file with what is said: text, or captions (.srt, .vtt, .ass, .sbv, .ttml ...)", **_FILE
+        ),
     ] = None,
     hide: Annotated[
         list[str] | None,
@@ -362,12 +382,16 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="write the predictions to this file; .jsonl and .parquet name the format"
+            "--output",
+            "-o",
+            help="write the predictions to this file; .jsonl and .parquet name the format",
+            **_FILE,
         ),
     ] = None,
     format: Annotated[str | None, typer.Option(help="table, jsonl or parquet; default: a table")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="draw the course of the probabilities: .svg or .png; needs --window")
+        Path | None,
+        typer.Option(help="draw the course of the probabilities: .svg or .png; needs --window", **_FILE),
     ] = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="manifests and links may lead out of their folder")
@@ -409,9 +433,7 @@ def predict(
     except UserError as error:
         _fail("predict", error, 2)
     except BrokenPipeError:  # of `cmarr predict ... | head`
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # nor may the flush at the end complain
+        _let_go_of_output()
         raise typer.Exit(1) from None
     raise typer.Exit(1 if refused else 0)
 
@@ -571,10 +593,10 @@ def _fail(command: str, error: UserError, status: int) -> NoReturn:
 
 def _made_again(paths: list[str]) -> list[str]:
     """The command that makes each file again, which the project's own script knows; '' where it is of no project."""
-    inside = next((p for p in Path(paths[0]).resolve().parents if (p / "dvc.yaml").is_file()), None)
+    inside = next((p for p in real(paths[0]).parents if (p / "dvc.yaml").is_file()), None)
     if inside is None:
         return [""] * len(paths)
-    command = [sys.executable, "-m", "stages.makes", *(str(Path(path).resolve()) for path in paths)]
+    command = [sys.executable, "-m", "stages.makes", *(str(real(path)) for path in paths)]
     done = subprocess.run(command, cwd=inside, capture_output=True, text=True, check=False)
     told = done.stdout.split("\n")[: len(paths)]
     return told if not done.returncode and len(told) == len(paths) else [""] * len(paths)

@@ -120,7 +120,7 @@ def _target(path: Path) -> Path | int | None:
 def _pour(source: Path, device: int | Path) -> None:
     """Write what a file holds to an open file of this process, by its number, or to a device or pipe."""
     opened = os.dup(device) if isinstance(device, int) else os.open(device, os.O_WRONLY)
-    with source.open("rb") as written, os.fdopen(opened, "wb", buffering=0) as out:
+    with source.open("rb") as written, os.fdopen(opened, "wb") as out:  # buffered: it goes on after a part
         shutil.copyfileobj(written, out)
 
 

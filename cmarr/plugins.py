@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import cmarr
+from cmarr.budgets import expanded, real
 from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
 from cmarr.modalities import NAMES
@@ -148,7 +149,7 @@ def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
     plugins: files, absolute or relative to `folder`, or importable modules, instead of those of the last call.
     Raises UserError for one that is not there, is none of the kinds, or has a name that is taken.
     """
-    given = [str(Path(folder, Path(p).expanduser()).resolve()) if is_file(p) else p for p in plugins]
+    given = [str(real(Path(folder, expanded(p)))) if is_file(p) else p for p in plugins]
     for plugin in given:
         if os.pathsep in plugin:
             raise UserError(f"plugins: {plugin} has a {os.pathsep!r} in its path; give it another place")
@@ -160,7 +161,7 @@ def use(plugins: Sequence[str], folder: str | Path = ".") -> None:
 
 def _given() -> tuple[str, ...]:
     named = filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))
-    return tuple(str(Path(plugin).expanduser().resolve()) if is_file(plugin) else plugin for plugin in named)
+    return tuple(str(real(expanded(plugin))) if is_file(plugin) else plugin for plugin in named)
 
 
 def is_file(plugin: str) -> bool:

@@ -53,6 +53,8 @@ LIST = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _BLOCK = 1 << 20
+_LIST_BYTES, _SEALED_BYTES = 1 << 24, 1 << 28
+"""What a list has at most, and the part of a file that holds its seal: more would be read into memory."""
 
 
 @contextlib.contextmanager
@@ -258,7 +260,7 @@ def _found(opened: BinaryIO, suffix: str, rest: bool) -> _Found | str:
     """The seal and what it should be; or, in words, why there is none."""
     size = opened.seek(0, os.SEEK_END)
     span = _SPANS.get(suffix, _last_line)(opened, size)
-    if span is None:
+    if span is None or span[1] - span[0] > _SEALED_BYTES:
         return "is damaged: it is cut off, or no file of its kind"
     start, end = span
     opened.seek(start)
@@ -315,10 +317,12 @@ def write_list(path: str | Path, files: Iterable[str | Path]) -> None:
 
 
 def read_list(path: str | Path) -> dict[str, str]:
-    """Name -> digest, of the lines that are whole."""
+    """Name -> digest, of the lines that are whole; of what is no list of a size that lists have, none."""
     if not os.path.isfile(path) and os.path.exists(path):  # noqa: PTH110, PTH113 - a folder or a pipe
         return {}
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
+    with Path(path).open("rb") as opened:
+        content = opened.read(_LIST_BYTES + 1)
+    lines = content.decode("utf-8", "replace").split("\n") if len(content) <= _LIST_BYTES else []
     return {found[2]: found[1] for line in lines if (found := _LINE.fullmatch(line))}
 
 

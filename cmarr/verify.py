@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cmarr.budgets import is_device, real, require_name
 from cmarr.errors import NotComputed, UserError
 from cmarr.files import file_digest, is_left_over
 from cmarr.seals import LIST, damaged, read_list, require_listed, require_whole
@@ -40,11 +41,13 @@ def verify(paths: Sequence[str | Path]) -> Iterator[Verdict]:
     Files of a list are those it names, a missing one among them; in metrics/ and in exported folders others are left
     alone, being read by nobody or written by hand. Of a corpus its inventory is checked.
 
-    Raises UserError for a path that is not there.
+    Raises UserError for a path that is not there, and for a pipe or a device.
     """
     for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f"{path}: does not exist; name files, exported folders or projects")
+        require_name(path)
+        if not path.exists() or is_device(path):
+            what = "is a pipe or a device" if path.exists() else "does not exist"
+            raise UserError(f"{path}: {what}; name files, exported folders or projects")
         if path.is_file():
             yield _own(path) if not path.name.startswith(LIST) else Verdict(path)
             continue
@@ -62,13 +65,13 @@ def _below(folder: Path) -> Iterator[Verdict]:
             yield Verdict(sums, f"{sums} is damaged: it names no file")
         for name, digest in named.items():
             path = sums.parent / name
-            listed.add(path.resolve())
+            listed.add(real(path))
             yield _tried(path, partial(_as_listed, path, digest))
     for path in sorted(folder.rglob("*")):
         if (
             (path.suffix in SEALED or path.name == _STUDIED)
             and path.is_file()
-            and path.resolve() not in listed
+            and real(path) not in listed
             and _is_ours(path, folder)
         ):
             yield _own(path)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cmarr.budgets import expanded, real
 from cmarr.declaration import (
     AtLeastTwo,
     Count,
@@ -76,7 +77,7 @@ class Settings(Section):
     @property
     def faces(self) -> Path:
         """Where FER+ lies: `root`, if relative then to params.yaml."""
-        return (PARAMS.parent / Path(self.root).expanduser()).resolve()
+        return real(PARAMS.parent / expanded(self.root))
 
 
 def load_settings(params: Path = PARAMS) -> Settings:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmarr import plugins
+from cmarr.budgets import expanded, real
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.files import refusal
 from cmarr.seals import read_json, whole, write_json
@@ -26,10 +27,10 @@ def located(setting: str) -> Path:
     An experiment runs in a temporary copy of the repository: what a stage has put into that copy is
     found there, what lies outside the repository is looked for from the repository itself.
     """
-    given = Path(setting).expanduser()
+    given = expanded(setting)
     here = Path.cwd() / given
-    inside = here.resolve().is_relative_to(Path.cwd().resolve())
-    return (here if inside else root() / given).resolve()
+    inside = real(here).is_relative_to(real(Path.cwd()))
+    return real(here if inside else root() / given)
 
 
 def use_plugins(named: Sequence[str]) -> None:

@@ -126,6 +126,21 @@ def room():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def test_standard_output_that_takes_a_part_only_says_so(tmp_path):
+    """On a disk that fills up the system writes what fits, and says how much that was."""
+    code = (
+        "import resource; from cmarr.files import write_text\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1)); write_text('/dev/stdout', 'text' * 400)"
+    )
+    with (tmp_path / "log").open("ab") as opened:
+        opened.write(bytes(1000))
+        opened.flush()
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=opened, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1 and "/dev/stdout cannot be written (File too large)" in done.stderr
+
+
 WRITTEN = [
     kind for kind in KINDS if kind not in ("scores", "list", "lengths", "description", "levels", "frame")
 ]

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import random
+import resource
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +318,31 @@ def test_a_file_of_an_earlier_version_is_told_from_a_damaged_one(tmp_path):
     (path.parent / LIST).unlink()
     with pytest.raises(NotWhole, match=rf"model\.json is named in no {LIST} beside it: an earlier version"):
         read()
+
+
+@pytest.mark.parametrize("name", ["a list", "a header", "a footer", "a description"])
+def test_what_says_that_it_is_huge_is_not_read_into_memory(tmp_path, name):
+    (tmp_path / "x").write_bytes((2**34).to_bytes(8, "little"))
+    file = {"a list": LIST, "a header": "x.safetensors", "a footer": "x.parquet", "a description": "x.json"}
+    path = (tmp_path / "x").rename(tmp_path / file[name])
+    with path.open("r+b") as opened:
+        os.truncate(opened.fileno(), 2**35)  # holes
+        opened.seek(-8, os.SEEK_END)
+        opened.write(struct.pack("<I4s", 2**32 - 1, b"PAR1"))
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**30, limits[1]))
+    try:
+        (verdict,) = verify([tmp_path])
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert "is damaged" in verdict.fault
+
+
+def test_a_pipe_is_nothing_to_verify(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        list(verify([tmp_path / "x.json"]))
 
 
 def test_equal_content_is_equal_bytes_and_other_programs_read_it(tmp_path):

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cmarr.budgets import read_content, reason
+from cmarr.budgets import read_content, real, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import read_cells
@@ -293,7 +293,7 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _S
         path = _below(manifest, cell.replace("\\", "/"))
     if not os.path.exists(path):  # noqa: PTH110
         path = _as_stored(path, stored)
-    if not allow_outside and not path.resolve().is_relative_to(_real(manifest.parent)):
+    if not allow_outside and not real(path).is_relative_to(_real(manifest.parent)):
         raise UserError(
             f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
             "allow_outside: true under the dataset's options (`cmarr predict`: --allow-outside)"
@@ -302,10 +302,7 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _S
 
 
 def _below(manifest: Path, cell: str) -> Path:
-    try:
-        return manifest.parent / Path(cell).expanduser()
-    except RuntimeError:  # ~ and the name of nobody
-        return manifest.parent / cell
+    return manifest.parent / os.path.expanduser(cell)  # noqa: PTH111 - which leaves the name of nobody as it is
 
 
 def _as_stored(path: Path, stored: _Stored) -> Path:
@@ -336,4 +333,4 @@ def _alike(names: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _real(folder: Path) -> Path:
-    return folder.resolve()
+    return real(folder)

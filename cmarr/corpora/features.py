@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cmarr.budgets import real
 from cmarr.corpora.arrays import (
     ENDINGS,
     Arrays,
@@ -296,7 +297,7 @@ def _places(root: Path, options: Options) -> dict[str, Path]:
                 raise UserError(
                     f"{place} does not exist; options.{NAMES[modality]} names arrays inside the root"
                 )
-            if not place.resolve().is_relative_to(folder.resolve()):
+            if not real(place).is_relative_to(real(folder)):
                 raise UserError(f"options.{NAMES[modality]}: {named} {OUTSIDE}")
             found[modality] = place
             continue

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cmarr.budgets import expanded
 from cmarr.corpora.expected import UNLABELLED, UTTERANCES, Published
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.text_files import finite_numbers, read_text
@@ -162,7 +163,7 @@ def _id(name: str) -> str | None:
 def _listed(root: Path, ids: str | None) -> set[str] | None:
     if ids is None:
         return None
-    path = root / Path(ids).expanduser()
+    path = root / expanded(ids)
     if not path.is_file():
         raise UserError(f"{path} does not exist; options.ids names a text file, one turn a line")
     names = [line.split(".")[0].strip() for line in read_text(path).split("\n") if line.strip()]

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from cmarr.budgets import require_name
+from cmarr.budgets import expanded, real
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import corpus_files, inventory
 from cmarr.corpora.text_files import guessed_encoding
@@ -131,9 +131,8 @@ def _root(root: str | Path, dataset: str) -> Path:
     if not str(root):
         raise UserError(f"datasets.{dataset}.root is empty; set it to the folder that holds the corpus")
     try:
-        require_name(root)
-        path = Path(root).expanduser().resolve()
-    except (UserError, RuntimeError) as error:  # ~ and the name of nobody
+        path = real(expanded(root))
+    except UserError as error:
         raise UserError(f"datasets.{dataset}.root: {error}") from None
     if not path.exists():
         raise UserError(f"datasets.{dataset}.root: {path} does not exist; set it to where the corpus lies")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cmarr.budgets import expanded, real
 from cmarr.corpora.controls import READER as CONTROLS
 from cmarr.corpora.demo.reader import READER as DEMO
 from cmarr.corpora.expected import Finding
@@ -79,7 +80,7 @@ def _everything(settings: Settings, params: Path) -> list[str]:
 
 
 def _root(dataset: Dataset, params: Path) -> Path:
-    return (params.resolve().parent / Path(dataset.root).expanduser()).resolve()
+    return real(real(params).parent / expanded(dataset.root))
 
 
 def _examine(name: str, settings: Settings, params: Path, echo: Print, run: str) -> int:
@@ -119,7 +120,7 @@ def _topics(name: str, settings: Settings, root: Path, params: Path) -> Iterator
     )
     if dataset.features == "encoders":
         yield Topic("encoders", [_weights(m, settings) for m in NAMES.values()])
-    free = shutil.disk_usage(params.resolve().parent).free / 1e9
+    free = shutil.disk_usage(real(params).parent).free / 1e9
     advice = "" if free > 1 else "features, models and their cache need room: free some"
     level: Any = "ok" if free > 1 else "warning"
     told = f"{free:.0f} GB free; an hour of speech or video takes up to {_GIGABYTES_AN_HOUR} GB as features"
@@ -131,7 +132,7 @@ def _source(
 ) -> Source:
     """Where the stage `extract` will take a modality's features from."""
     own, dataset = resolved[NAMES[letter]], resolved["corpus"]["dataset"]
-    base = params.resolve().parent
+    base = real(params).parent
     build = source_of(letter, own, root, dataset=dataset, base=base, workers=workers, device=device)
     if own["source"] == "corpus":
         return Source("features of the corpus", build, own["max_rejected"], whole=True)
@@ -144,7 +145,7 @@ def _source(
 def _here(settings: Mapping[str, Any]) -> bool:
     """Whether a pretrained network that an encoder's settings name lies in a folder or the cache of the model hub."""
     model = settings.get("model")
-    return model is None or Path(model).expanduser().is_dir() or not lacking(settings, Path())
+    return model is None or expanded(model).is_dir() or not lacking(settings, Path())
 
 
 def _faces(
@@ -171,7 +172,7 @@ def _weights(modality: str, settings: Settings) -> Finding:
     model = section.model_dump().get("model")
     if model is None:
         return Finding("ok", f"{modality}: {name}, ready{_better(modality, name, settings)}")
-    if Path(model).expanduser().is_dir():
+    if expanded(model).is_dir():
         return Finding("ok", f"{modality}: {name} from the folder {model}")
     if _here(section.model_dump()):
         return Finding("ok", f"{modality}: {name}, {model} is on this machine")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cmarr.budgets import expanded
+
 BEST = "best"
 """Value of `encoders.<modality>` that stands for the first of `RANKED` that is at hand."""
 
@@ -21,7 +23,7 @@ WEIGHTS = (
 
 def at_hand(model: str, revision: str, base: Path = Path()) -> bool:
     """Whether a network lies in a folder, absolute or below `base`, or, whole, in the cache of the model hub."""
-    place = base / Path(model).expanduser()
+    place = base / expanded(model)
     if not place.is_dir():
         place = hub() / f"models--{model.replace('/', '--')}"
         named = place / "refs" / revision
@@ -34,7 +36,7 @@ def hub() -> Path:
     """The folder in which the model hub's library keeps what it has fetched."""
     own = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(own).expanduser() if own else Path(home).expanduser() / "hub"
+    return expanded(own) if own else expanded(home) / "hub"
 
 
 def chosen(encoders: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
-from cmarr.budgets import plain_json, shown
+from cmarr.budgets import expanded, plain_json, shown
 from cmarr.errors import UserError
 from cmarr.files import atomic, canonical_json, file_digest, write_text
 
@@ -174,7 +174,7 @@ def read_notes(weights: str | Path) -> dict[str, Any]:
 
 def weights_file(weights: str | Path = "") -> Path:
     """The file that a setting names; empty stands for the weights that cmarr brings along."""
-    return Path(weights).expanduser() if weights else SHIPPED
+    return expanded(weights) if weights else SHIPPED
 
 
 def load_denseface(weights: str | Path = "") -> Denseface:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from cmarr.budgets import expanded
 from cmarr.device import choose_device
 from cmarr.errors import UserError
 from cmarr.extras import extra
@@ -67,7 +68,7 @@ def load_checkpoint(
 
     transformers = _transformers()
     key = f"encoders.{encoder}.model"
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if _looks_like_a_folder(model) and not folder.is_dir():
         raise UserError(
             f"{key}: the folder {model} does not exist; give a folder that holds the model, or its id"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cmarr.budgets import expanded
 from cmarr.declaration import PLACE, marked
 from cmarr.encoders.protocol import Encoder
 from cmarr.plugins import ENCODERS, load
@@ -44,6 +45,6 @@ def placed(name: str, settings: Mapping[str, Any], base: Path) -> dict[str, Any]
     """The settings of an encoder, with the files and folders below `base` that they name made absolute."""
     found = dict(settings)
     for key in place_keys(name):
-        if found.get(key) and (path := base / Path(found[key]).expanduser()).exists():
+        if found.get(key) and (path := base / expanded(found[key])).exists():
             found[key] = str(path)
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.budgets import require_name
+from cmarr.budgets import real, require_name
 from cmarr.corpora.captions import ENDINGS, Said, captions_of, holds_captions, read_captions, spoken
 from cmarr.corpora.clips import TABLES, Options
 from cmarr.corpora.clips import read as read_manifest
@@ -337,7 +337,7 @@ def _manifest(path: Path, allow_outside: bool) -> Iterator[Given | Refusal]:
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    return real(path).is_relative_to(real(folder))
 
 
 def check_windows(window: float, hop: float) -> None:

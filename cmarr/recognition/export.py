@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cmarr.budgets import expanded, real
 from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, many
 from cmarr.files import atomic, is_left_over, write_json, write_text
@@ -31,7 +32,7 @@ def export(trained: Trained, folder: str | Path, *, force: bool = False, head: s
     Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set; one that
     holds the models themselves is never replaced; and for models that are damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     try:
         return _write(trained, folder, force, head)
     except OSError as error:
@@ -69,10 +70,7 @@ def _make_room(trained: Trained, folder: Path, force: bool) -> None:
             raise UserError(
                 f"{folder} holds a model already; name another folder, or replace it with --force (force=True)"
             )
-        if any(
-            folder.resolve() in (weights.parent.resolve(), weights.resolve().parent)
-            for weights in trained.weights
-        ):
+        if any(real(folder) in (real(weights.parent), real(weights).parent) for weights in trained.weights):
             raise UserError(
                 f"{folder} holds the model that is to be exported, and replacing it would lose the weights; "
                 "name another folder"

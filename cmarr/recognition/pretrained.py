@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cmarr.budgets import require_name
+from cmarr.budgets import expanded
 from cmarr.errors import UserError, did_you_mean, first_line
 from cmarr.extras import extra
 from cmarr.recognition.export import CARD, export
@@ -45,8 +45,7 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
         return exported(SHIPPED / name)
     if name.startswith(_REGISTRY):
         return exported(_registered(name))
-    require_name(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file() and path.name in (DESCRIPTION, "MLmodel"):
         path = path.parent
     if path.exists():

@@ -1,5 +1,6 @@
 """Trained models, in a folder that `cmarr export` wrote or in the files of a study, and their description."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from cmarr.budgets import PATH_MAX, require_name, shown
+from cmarr.budgets import PATH_MAX, expanded, real, shown
 from cmarr.declaration import Names, Section
 from cmarr.encoders.registry import encoder_class, place_keys
 from cmarr.errors import NotComputed, UserError, did_you_mean
@@ -182,8 +183,7 @@ def exported(folder: str | Path) -> Trained:
 
     Nothing else of an MLflow model is read, and none of its code run. Raises UserError where it is neither.
     """
-    require_name(folder)
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     inside = folder / "artifacts" / "model"  # where `cmarr.serving.register` puts it
     if not (folder / DESCRIPTION).is_file() and (inside / DESCRIPTION).is_file():
         folder = inside
@@ -212,10 +212,10 @@ def of_study(
 
     Raises UserError for a study, method, fold or seed that is not there.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     places = Places(dataset, root)
     data = places.data
-    if not re.fullmatch(r"[\w-]+", dataset) or not (data / "settings").is_dir():
+    if not re.fullmatch(r"[\w-]+", dataset) or not os.path.isdir(data / "settings"):  # noqa: PTH112 - of a long name, too
         others = [path.parent.name for path in (root / "data").glob("*/settings")]
         raise NotComputed(
             f"{data}: there is no study of {dataset!r}{did_you_mean(dataset, others)}; run it first"
@@ -299,8 +299,8 @@ def _encoders(places: Places, dims: Mapping[str, int]) -> dict[str, Any]:
             raise NotComputed(f"{places.features / name}: the features are not there; extract them first")
         own = dict(settings.get("settings", {}))
         for key in place_keys(settings["encoder"]) if own else ():
-            if own.get(key) and (place := places.root / Path(own[key]).expanduser()).exists():
-                own[key] = str(place.resolve())
+            if own.get(key) and (place := places.root / expanded(own[key])).exists():
+                own[key] = str(real(place))
         drop = ("dtype", "inputs", "rejected")
         provenance = {k: v for k, v in read_metadata(made[0]).items() if k not in drop}
         found[name] = {"name": settings.get("encoder"), "settings": own, "provenance": provenance}

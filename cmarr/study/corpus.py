@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from cmarr.budgets import expanded
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
@@ -205,7 +206,7 @@ def load_corpus(
     name = str(settings["dataset"])
     files = resolved(settings)
     prepare, notes = files["prepare"], list[str]()
-    source = Path(prepare["root"]).expanduser().absolute()
+    source = expanded(prepare["root"]).absolute()
     count = worker_count(workers)
     if prepare["kind"] == "demo" and not source.is_dir():
         _generate(source, count, prepare["options"])
@@ -252,7 +253,7 @@ def _settings(
     known = read_yaml(PARAMS)["datasets"]
     name = str(corpus)
     if name not in known:
-        if root is not None or not Path(corpus).expanduser().exists():
+        if root is not None or not expanded(corpus).exists():
             raise UserError(
                 f"{corpus} is neither a table of clips that is there nor one of {', '.join(known)}; "
                 "name a .csv or .parquet file, or one of these and its root"
@@ -260,7 +261,7 @@ def _settings(
         name, root = OWN, corpus
     section = dict(dataset or {})
     if root is not None:
-        section["root"] = str(Path(root).expanduser().absolute())
+        section["root"] = str(expanded(root).absolute())
     elif known[name]["kind"] == "demo":
         section["root"] = str(Places(name, place).corpus)
     over: dict[str, Any] = {"dataset": name, "datasets": {name: section}, "methods": ["linear"]}
@@ -308,7 +309,7 @@ def _write_arrays(
 def _folder(folder: str | Path | None) -> Path:
     """Where a study is kept."""
     if folder is not None:
-        return Path(folder).expanduser().absolute()
+        return expanded(folder).absolute()
     temporary = tempfile.TemporaryDirectory(prefix="cmarr-study-")
     atexit.register(temporary.cleanup)
     return Path(temporary.name)

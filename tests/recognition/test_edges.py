@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
 from cmarr.budgets import plain_json
+from cmarr.cli import app
 from cmarr.errors import UserError
 from cmarr.methods.described import read_description
 from cmarr.methods.model import load_model
@@ -22,8 +24,10 @@ from cmarr.recognition.predict import Request
 from cmarr.recognition.pretrained import SHIPPED, pretrained
 from cmarr.recognition.reading import _wrong_features
 from cmarr.recognition.recognizer import Recognizer
+from cmarr.recognition.trained import of_study
 from cmarr.seals import LIST, write_list
 from cmarr.study.model import _rows
+from cmarr.verify import verify
 from tests.resealed import relisted
 
 NAMES = {
@@ -86,6 +90,20 @@ def test_times_that_cannot_be(times, message):
 def test_samples_that_are_none(tmp_path, sound, message):
     with pytest.raises(UserError, match=message):
         clip_from(None, audio=sound, scratch=tmp_path)
+
+
+def test_links_in_a_circle_and_homes_of_nobody(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.wav").symlink_to("a.wav")
+    Path("folder").symlink_to("folder")
+    Path("m.csv").write_text("id,audio\nx,a.wav\ny,~nobody-at-all/b.wav\nz,folder/c.wav\n")
+    assert [clip.utterance.audio for clip in find_clips(["."])] == ["a.wav"]
+    assert [Path(clip.utterance.audio).name for clip in find_clips(["m.csv"])] == ["a.wav", "b.wav", "c.wav"]
+    for name in ("folder", "./folder/x", "~nobody-at-all/x"):
+        with pytest.raises(UserError, match="is not a folder, and no model"):
+            pretrained(name)
+        with pytest.raises(UserError, match="does not exist"):
+            list(verify([name]))
 
 
 def test_complex_features_are_refused_and_not_halved():
@@ -171,3 +189,31 @@ def test_a_closed_output_is_no_traceback(tmp_path, arguments, status, told):
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1),
     )  # fmt: skip
     assert done.returncode == status and told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["verify", "--help"], ["verify"]])
+def test_a_full_output_is_one_sentence(tmp_path, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cmarr.cli", *arguments],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify"], ["export"], ["doctor", "--params"], ["predict", "--transcript"], ["predict", "--output"],
+        ["predict", "--picture"], ["compare", "a", "--params"],
+    ],
+)  # fmt: skip
+def test_the_empty_path_is_never_the_current_folder(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*arguments, ""])
+    assert done.exit_code == 2 and "the empty path can be the" in done.output
+
+
+def test_a_study_whose_name_is_too_long_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="there is no study"):
+        of_study("a" * 300, root=tmp_path)
