@@ -4,12 +4,14 @@
 
 Voices of RAVDESS, faces of FER+ and sentences of our own make three classifiers, each calibrated, whose probabilities
 are multiplied (`cmarr/methods/late.py`). Nobody in these corpora is seen, heard and understood at once, so what the
-three do together is not measured. The same inputs give the same files.
+three do together is not measured. The same inputs give the same files. Features lie in .cmarr/starter until the models
+are there: a run that was broken off goes on behind the last kind of them.
 """
 
 import argparse
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ import pandas as pd
 import soundfile
 from jinja2 import Environment, StrictUndefined
 
+from cmarr.code_digest import code_digest
 from cmarr.corpora.registry import read_corpus
 from cmarr.encoders.emotions import face_patch
 from cmarr.encoders.registry import build_encoder
 from cmarr.errors import UserError
 from cmarr.evaluation.summary import summarise
+from cmarr.files import atomic, digest
+from cmarr.progress import progress
 from cmarr.recognition.pretrained import SHIPPED, write_repository
 from cmarr.study.corpus import Corpus
 from cmarr.study.model import TrainedMethod, train
@@ -50,6 +55,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "text": {"name": "minilm", "settings": {"rows": "sentence"}},
 }
 
+WORK = Path(".cmarr/starter")
+"""Where features wait until both models are made."""
+
 
 def main() -> None:
     """Make both: with the voices of RAVDESS, and without."""
@@ -58,14 +66,40 @@ def main() -> None:
     parser.add_argument("--ferplus", type=Path, required=True, help="folder of FER+")
     parser.add_argument("--target", type=Path, default=SHIPPED, help="folder that the models are written to")
     given = parser.parse_args()
-    faces, sentences = list(faces_of(given.ferplus)), list(sentences_of())
-    voices = list(voices_of(given.ravdess))
+    faces = kept("video", lambda: faces_of(given.ferplus), given.ferplus)
+    sentences = kept("text", sentences_of, SENTENCES)
+    voices = kept("speech", lambda: voices_of(given.ravdess), given.ravdess)
     make(given.target / "starter", [*voices, *faces, *sentences], "cc-by-nc-sa-4.0")
     make(given.target / "starter-open", [*faces, *sentences], "other")
+    shutil.rmtree(WORK)
 
 
 Row = dict[str, Any]
-"""One utterance: id, label, speaker, session, and the features of the one modality that it has."""
+"""One utterance: id, label, speaker, session, and the features (T, D) of the one modality that it has."""
+
+ABOUT = ("id", "label", "speaker", "session")
+
+
+def kept(modality: str, rows: Callable[[], Iterator[Row]], source: Path, work: Path = WORK) -> list[Row]:
+    """The rows of a modality: those that an earlier run has left in `work`, where files and code are as they were."""
+    files = sorted(path for path in (source, *source.rglob("*")) if path.is_file())
+    stamps = [(str(path.relative_to(source)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    code = code_digest("starter.make", f"cmarr.encoders.{ENCODERS[modality]['name']}")
+    path = work / f"{modality}-{digest([stamps, code])}.npz"
+    if not path.is_file():
+        found = list(progress(rows(), modality, "row"))
+        columns: dict[str, Any] = {name: np.array([row[name] for row in found]) for name in ABOUT}
+        frames = [row[modality] for row in found]
+        columns |= {"lengths": [len(own) for own in frames], "frames": np.concatenate(frames)}
+        with atomic(path) as temporary, temporary.open("wb") as opened:
+            np.savez(opened, **columns)
+        print(f"{modality}: {len(found)} rows")
+    with np.load(path) as read:
+        about = zip(*(read[name].tolist() for name in ABOUT), strict=True)
+        frames = np.split(read["frames"], np.cumsum(read["lengths"])[:-1])
+    return [
+        dict(zip(ABOUT, row, strict=True)) | {modality: own} for row, own in zip(about, frames, strict=True)
+    ]
 
 
 def make(folder: Path, rows: list[Row], licence: str) -> None:
@@ -193,7 +227,7 @@ def faces_of(root: Path) -> Iterator[Row]:
             for number, row in enumerate(rows, first):
                 name = f"face-{part}-{faces.names[number].partition('.')[0]}"
                 emotion = EMOTIONS[int(label(faces.votes[number : number + 1])[0])]
-                yield _row(name, emotion, name, number, video=row)
+                yield _row(name, emotion, name, number, video=row[None])
 
 
 def sentences_of() -> Iterator[Row]:

@@ -303,3 +303,26 @@ def test_a_model_of_mlflows_is_a_folder_or_a_file_of_it(project, tmp_path):
     (tmp_path / "version/MLmodel").write_text("flavors: {}\n")
     for source in (tmp_path / "version", tmp_path / "version/MLmodel", folder / "model.json"):
         assert pretrained(source).weights[0].parent == Path(folder)
+
+
+def test_making_them_goes_on_where_it_was_broken_off(tmp_path):
+    from starter import make
+
+    asked, source = [], tmp_path / "said.tsv"
+    source.write_text("sad\tno\n")
+
+    def rows():
+        asked.append(source.read_text())
+        for number in (1, 2):
+            yield {
+                **dict.fromkeys(make.ABOUT, f"a{number}"),
+                "text": np.full((number, 3), number, np.float32),
+            }
+
+    first, again = (make.kept("text", rows, source, tmp_path / "work") for _ in range(2))
+    assert len(asked) == 1 and [row["id"] for row in again] == ["a1", "a2"]
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one["text"], other["text"]) and one["text"].dtype == other["text"].dtype
+    source.write_text("sad\tno, it is not\n")
+    make.kept("text", rows, source, tmp_path / "work")
+    assert len(asked) == 2, "what it is made of has changed"
