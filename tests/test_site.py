@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests import browser
 from tests.documented import ROOT
 
 
@@ -81,6 +82,16 @@ def test_nothing_is_fetched_from_elsewhere(pages, site):
     for sheet in site.rglob("*.css"):
         text = sheet.read_text(encoding="utf-8")
         assert not re.findall(r"(?:@import\s+|url\()[\"']?(?:https?:)?//", text), sheet.name
+
+
+@pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+def test_it_is_searched_without_a_server(site):
+    with browser.browser() as running:
+        page = running.new_page()
+        page.goto((site / "index.html").as_uri())
+        page.click(".md-search__input")
+        page.keyboard.type("calibrated")
+        page.wait_for_selector(".md-search-result__item", timeout=120_000)
 
 
 def test_it_opens_with_a_clip_an_answer_and_then_the_table(site):
