@@ -5,7 +5,9 @@ ENV PATH=/opt/cmarr/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # First, and by itself: it is most of the image, and changes least.
 RUN pip install --index-url https://download.pytorch.org/whl/cpu torch
 WORKDIR /src
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE params.yaml ./
+# cmarr/study/defaults has links to params.yaml and to these.
+COPY presets ./presets
 COPY cmarr ./cmarr
 RUN pip install '.[media,encoders,serve]'
 

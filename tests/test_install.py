@@ -35,12 +35,13 @@ def copied() -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built as the image builds it: of what it copies, and of nothing else."""
+    """Built as the image builds it: of what it copies, links as links, and of nothing else."""
     folder = tmp_path_factory.mktemp("image")
     for source in copied():
         path = ROOT / source
         if path.is_dir():
-            shutil.copytree(path, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
+            left_out = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, folder / source, symlinks=True, ignore=left_out)
         else:
             shutil.copy(path, folder / source)
     words = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w", "out", "."]
@@ -56,6 +57,7 @@ def test_the_wheel_has_all_that_a_first_answer_takes(wheel):
         "cmarr/encoders/weights/denseface.safetensors",
         "cmarr/recognition/shipped/starter/model.json",
         "cmarr/study/defaults/params.yaml",
+        "cmarr/study/defaults/presets/frozen.yaml",
     ):
         assert needed in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"cmarr"}
