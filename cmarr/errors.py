@@ -1,7 +1,12 @@
 """The errors this package raises on purpose, and the words of which their sentences are made."""
 
 import difflib
+import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+"""What lies below is ours."""
 
 
 class UserError(Exception):
@@ -9,6 +14,13 @@ class UserError(Exception):
 
     A stage prints its message as one sentence and exits with status 1; no traceback.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the user's own line, and the sentence, and not the way through this package."""
+        frames = traceback.extract_tb(self.__traceback__)
+        outside = [f for f in frames if not Path(f.filename).is_relative_to(PACKAGE) and f.line]
+        asked = [f"line {f.lineno}: {f.line}" for f in outside[-1:]]
+        return [*asked, f"{type(self).__name__}: {self}"]
 
 
 class NotComputed(UserError):

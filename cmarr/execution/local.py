@@ -26,8 +26,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def worker_count(setting: str | int, threads: int = 1) -> int:
-    """Processes to use: the setting, or for 'auto' the usable cores divided by the threads of one unit."""
+    """Processes to use: the setting, or for 'auto' the usable cores divided by the threads of one unit.
+
+    Raises UserError for what is neither.
+    """
     if setting != "auto":
+        if not str(setting).isdecimal() or not int(setting):
+            raise UserError(f"workers: must be 1 or more processes, or auto, not {setting!r}")
         return int(setting)
     return max(1, len(os.sched_getaffinity(0)) // threads)
 

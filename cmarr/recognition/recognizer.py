@@ -230,7 +230,8 @@ class Recognizer:
         self, clips: Iterable[Given | Utterance], hides: Sequence[Iterable[str]]
     ) -> Iterator[list[Prediction | Refusal]]:
         """As `predict_all`, with one result for each of `hides`, sets of modalities; every clip is read once."""
-        hidden = [sorted({letter_of(m) for m in hide}) for hide in hides]
+        named = [[hide] if isinstance(hide, str) else hide for hide in hides]
+        hidden = [sorted({letter_of(m) for m in hide}) for hide in named]
         groups = self._read(iter(clips), [m for m in NAMES if all(m in hide for hide in hidden)], len(hidden))
         if not any(model.normaliser.by_speaker for model in self.models):
             for group in groups:

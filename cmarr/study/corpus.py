@@ -14,7 +14,7 @@ from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest, write_quarantine
 from cmarr.corpora.registry import read_corpus
 from cmarr.encoders.registry import build_encoder
-from cmarr.errors import UserError, many
+from cmarr.errors import UserError, did_you_mean, many
 from cmarr.execution.local import worker_count
 from cmarr.features.extract import extract
 from cmarr.features.shards import FeatureTable, load_features, shard_path, write_shard
@@ -95,6 +95,9 @@ class Corpus:
         notes = about_labels(labels, regression)
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
         utterances, people = utterances_of(labels, columns, regression)
+        made_by = _encoders_of(encoders or {})
+        if isinstance(n_folds, bool) or not isinstance(n_folds, int):
+            raise UserError(f"n_folds: must be a whole number, not {n_folds!r}")
         folds = "official" if splits is not None else "session" if sessions is not None else "speaker"
         section = _section(labels, regression, folds, min(n_folds, people) or 1)
         corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: section}}, notes)
@@ -106,7 +109,7 @@ class Corpus:
         own = [u.id for u in utterances]
         for modality, arrays in given.items():
             if arrays is not None:
-                _write_arrays(corpus, modality, own, arrays, dict((encoders or {}).get(modality, {})))
+                _write_arrays(corpus, modality, own, arrays, made_by.get(modality, {}))
         corpus._fold(utterances, files["split"])
         return corpus
 
@@ -256,7 +259,7 @@ def _settings(
         if root is not None or not expanded(corpus).exists():
             raise UserError(
                 f"{corpus} is neither a table of clips that is there nor one of {', '.join(known)}; "
-                "name a .csv or .parquet file, or one of these and its root"
+                f"name a .csv or .parquet file, or one of these and its root{did_you_mean(name, known)}"
             )
         name, root = OWN, corpus
     section = dict(dataset or {})
@@ -284,6 +287,23 @@ def _section(labels: Sequence[Any], regression: bool, folds: str, n_folds: int) 
         "n_folds": n_folds,
         "options": {},
     }
+
+
+def _encoders_of(given: Any) -> dict[str, dict[str, Any]]:
+    """Modality -> name and settings of its encoder. Raises UserError for another modality, or another form."""
+    example = '{"speech": {"name": "logmel", "settings": {}}}'
+    if not isinstance(given, Mapping):
+        raise UserError(f"encoders: must be as {example}, not {given!r}")
+    found = {m: {"name": own} if isinstance(own, str) else own for m, own in given.items()}
+    for modality, own in found.items():
+        if modality not in NAMES.values():
+            known = list(NAMES.values())
+            raise UserError(
+                f"encoders: {modality!r} is none of {', '.join(known)}{did_you_mean(modality, known)}"
+            )
+        if not isinstance(own, Mapping) or not {"name"} <= own.keys() <= {"name", "settings"}:
+            raise UserError(f"encoders.{modality}: must be as in {example}, not {own!r}")
+    return {modality: dict(own) for modality, own in found.items()}
 
 
 def _write_arrays(

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.trained import Trained, of_study
 from cmarr.report.inline import Plot
 from cmarr.seals import LIST, read_json, read_listed_csv, write_json, write_list
-from cmarr.settings.load import merge
+from cmarr.settings.load import NAME, merge
 from cmarr.study.corpus import Corpus
 from cmarr.study.settings import of_method, resolved
 from cmarr.training.costs import write_curves
@@ -148,6 +149,7 @@ def train(
     Raises UserError for a method or a setting that does not exist, and for a training that diverges.
     """
     corpus = _corpus_of(corpus)
+    _require_forms(name, seeds, train)
     over = merge(dict(corpus.settings), of_method(method, settings))
     chosen = {"methods": [method], "seeds": list(seeds), "device": device}
     over |= chosen | ({"normalise": "speaker"} if by_speaker else {})
@@ -194,6 +196,16 @@ def _corpus_of(given: Any) -> Corpus:
         if name not in known:
             raise UserError(f"train: {name!r} is none of {', '.join(known)}{did_you_mean(str(name), known)}")
     return Corpus.from_arrays(**given)
+
+
+def _require_forms(name: Any, seeds: Any, train: Any) -> None:
+    """Raise UserError for what is no name of a file, no list of numbers, no section of settings."""
+    if name is not None and not (isinstance(name, str) and re.fullmatch(NAME, name)):
+        raise UserError(f"name: {name!r} cannot name a training; take letters, digits, _ and -")
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        raise UserError(f"seeds: must be a list of whole numbers, as [0, 1, 2], not {seeds!r}")
+    if train is not None and not isinstance(train, Mapping):
+        raise UserError(f'train: must be keys and values, as {{"epochs": 20}}, not {train!r}')
 
 
 def _trainings(

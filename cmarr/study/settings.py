@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cmarr.errors import UserError
-from cmarr.settings.declared import objective
+from cmarr.errors import UserError, did_you_mean
+from cmarr.settings.declared import method_section, objective
 from cmarr.settings.load import load_settings, merge
 from cmarr.settings.resolve import resolve
 
@@ -36,8 +36,17 @@ def resolved(over: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def of_method(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a method as keywords -> where they stand in params.yaml: weights of an objective lie at the top."""
+    """Settings of a method as keywords -> where they stand in params.yaml: weights of an objective lie at the top.
+
+    Raises UserError for a method that does not exist, and for a setting that it does not have.
+    """
     top = {own: key for key, own in objective(method).items()}
+    section = method_section(method).model_fields
+    known = [*top, *(field.alias or name for name, field in section.items())]
+    for key in settings:
+        if key not in known:
+            near = did_you_mean(key, known) or f"; there are {', '.join(sorted(known))}"
+            raise UserError(f"{method} has no setting {key!r}{near}")
     own = {key: value for key, value in settings.items() if key not in top}
     over: dict[str, Any] = {top[key]: value for key, value in settings.items() if key in top}
     return merge(over, {"method": {method: own}} if own else {})

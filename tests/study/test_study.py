@@ -51,6 +51,7 @@ def test_the_model_predicts_and_is_saved_with_its_scores(model, tmp_path):
     cmarr.evaluate(model)
     given = arrays()
     features = {"speech": given["speech"][0], "text": given["text"][1]}
+    assert model.predict(features=features, hide="text").used == ("speech",)
     prediction = model.predict(features=features)
     assert set(prediction.probabilities) == set(CLASSES) and prediction.used == ("speech", "text")
     folder = model.save(tmp_path / "model")
@@ -82,7 +83,15 @@ def test_settings_are_those_of_params_yaml_and_checked_as_they_are(corpus):
     assert cmarr.train(corpus, shrink=0.9).name == "gaussian-2"
     for wrong, message in (
         ({"method": "gausian"}, "did you mean 'gaussian'"),
-        ({"shrnk": 1.0}, "'method.gaussian.shrnk' does not exist; did you mean 'shrink'"),
+        ({"shrnk": 1.0}, "gaussian has no setting 'shrnk'; did you mean 'shrink'"),
+        ({"method": "cmarr", "betta": 1.0}, "cmarr has no setting 'betta'; did you mean 'beta'"),
+        ({"seeds": 3}, "seeds: must be a list of whole numbers, as [0, 1, 2], not 3"),
+        ({"seeds": "12"}, "seeds: must be a list of whole numbers"),
+        ({"name": "../own"}, "name: '../own' cannot name a training"),
+        ({"name": 3}, "name: 3 cannot name a training"),
+        ({"train": [1]}, "train: must be keys and values"),
+        ({"workers": "many"}, "workers: must be 1 or more processes, or auto, not 'many'"),
+        ({"workers": 0}, "workers: must be 1 or more processes"),
         ({"shrink": 2.0}, "shrink"),
         ({"preset": "frozn"}, "preset: 'frozn' is not one of"),
         ({"train": {"epoch": 3}}, "did you mean 'epochs'"),
@@ -132,6 +141,14 @@ def test_a_mapping_is_taken_for_a_corpus_and_numbers_for_scores():
         ({"labels": np.eye(3)[np.arange(90) % 3]}, "labels: entry 0 has the shape (3,)"),
         ({"speakers": [pd.NA, *arrays()["speakers"][1:]]}, "speakers: entry 0 is missing"),
         ({"speakers": ["a", "b"] * 45}, "speakers: 2 of them, where 3 are the least"),
+        ({"n_folds": "five"}, "n_folds: must be a whole number, not 'five'"),
+        ({"encoders": ["logmel"]}, "encoders: must be as {"),
+        (
+            {"encoders": {"speach": "logmel"}},
+            "'speach' is none of speech, video, text; did you mean 'speech'",
+        ),
+        ({"encoders": {"speech": {"named": "logmel"}}}, "encoders.speech: must be as in {"),
+        ({"encoders": {"speech": "logmell"}}, "did you mean 'logmel'"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, message):
@@ -183,6 +200,13 @@ def test_what_is_no_model_and_no_corpus_is_refused(model, call, message):
         call(model)
 
 
+def test_a_notebook_shows_the_line_and_the_sentence(corpus):
+    with pytest.raises(cmarr.UserError) as caught:
+        cmarr.train(corpus, "gausian")
+    place, told = caught.value._render_traceback_()
+    assert place.endswith('cmarr.train(corpus, "gausian")') and "did you mean 'gaussian'" in told
+
+
 def test_a_table_of_clips_becomes_a_corpus(tmp_path):
     rows = [
         {
@@ -201,6 +225,8 @@ def test_a_table_of_clips_becomes_a_corpus(tmp_path):
     assert model.predict(text="word1 again").winner == "no"
     with pytest.raises(cmarr.UserError, match="neither a table of clips that is there nor one of demo"):
         cmarr.load_corpus("nowhere.csv")
+    with pytest.raises(cmarr.UserError, match="did you mean 'ravdess'"):
+        cmarr.load_corpus("ravdes")
 
 
 def test_evaluating_two_of_one_name_or_of_two_corpora_is_refused(model):
