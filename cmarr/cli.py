@@ -346,7 +346,7 @@ def export(
         _fail("export", error, 1)
     about = trained.about
     files = ", ".join(f"{m.file} (validation score {m.score:.4f})" for m in about.models)
-    typer.echo(f"{folder}: {about.method} on {about.dataset}, {files}")
+    typer.echo(f"{folder}: {about.title}, {files}")
 
 
 @app.command()
@@ -482,7 +482,7 @@ def serve(
             about = recognizer.about
 
             def announce() -> None:
-                typer.echo(f"{about.method} on {about.dataset} answers at {where}invocations")
+                typer.echo(f"{about.title} answers at {where}invocations")
                 typer.echo(f"a page for a browser: {where}")
                 sys.stdout.flush()
 
@@ -533,8 +533,8 @@ def _starter(command: str, why: str, options: dict[str, Any]) -> Any:
     from cmarr.recognition.recognizer import Recognizer
 
     found = Recognizer.from_pretrained(DEFAULT, **options)
-    licence = f"; {found.about.licence}, not for commercial use" if "-nc-" in found.about.licence else ""
-    _note(command, f"{why}, and no --model: {DEFAULT} answers, which is for trying out{licence}")
+    terms = f"; {found.about.terms}" if found.about.terms else ""
+    _note(command, f"{why}, and no --model: {DEFAULT} answers, which is for trying out{terms}")
     return found
 
 

@@ -107,7 +107,7 @@ def model_card(about: About) -> str:
 
 
 def _lines(about: About) -> Iterator[str]:
-    yield f"# {about.dataset}" if about.card else f"# {about.method} on {about.dataset}"
+    yield f"# {about.title}"
     yield ""
     told = f"the classes {', '.join(about.classes)}" if about.classes else "a sentiment score"
     yield f"Trained with cmarr {about.product} to answer with {told}, from whichever of these a clip has:"

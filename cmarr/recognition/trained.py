@@ -91,6 +91,17 @@ class About(Section):
     card: str = ""
     licence: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
 
+    @property
+    def title(self) -> str:
+        """Which model it is: one that has a card of its own has a name, too; others are a method and a corpus."""
+        return self.dataset if self.card else f"{self.method} trained on {self.dataset}"
+
+    @property
+    def terms(self) -> str:
+        """The licence and what it forbids; '' where nobody has named one."""
+        named = self.licence if self.licence != "other" else ""
+        return f"{named}, not for commercial use" if "-nc-" in named else named
+
     def as_dict(self, *without: str) -> dict[str, Any]:
         """Plain values, as a description holds them."""
         empty = [name for name in ("plugins", "card", "licence") if not getattr(self, name)]

@@ -61,7 +61,7 @@ def application(
     app = FastAPI(
         title="cmarr",
         version=__version__,
-        summary=f"{about.method} on {about.dataset}",
+        summary=about.name,
         docs_url=None,
         redoc_url=None,
     )

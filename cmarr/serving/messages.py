@@ -114,8 +114,10 @@ def complaint(code: str, sentence: str) -> dict[str, str]:
 
 
 class About(Section):
-    """The model that answers, and what may be asked of it."""
+    """The model that answers, and what may be asked of it; `name` and `terms` are for people."""
 
+    name: str
+    terms: str
     dataset: str
     method: str
     licence: str

@@ -18,6 +18,7 @@ from typing import Any
 
 from cmarr import __version__
 from cmarr.errors import UserError
+from cmarr.recognition.pretrained import shipped
 from cmarr.serving.budgets import Budgets
 from cmarr.serving.engine import Engine
 from cmarr.serving.heap import keep_small
@@ -115,7 +116,10 @@ def _passing_on(front: subprocess.Popen[bytes]) -> Iterator[None]:
 def _about(service: Service, budgets: Budgets) -> About:
     recognizer = service.recognizer
     about, limits = recognizer.about, recognizer.limits
+    along = ", which comes with cmarr for trying out" if about.card and about.dataset in shipped() else ""
     return About(
+        name=about.title + along,
+        terms=about.terms,
         dataset=about.dataset,
         method=about.method,
         licence=about.licence,

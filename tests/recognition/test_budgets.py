@@ -208,6 +208,7 @@ def test_what_is_told_about_it(tight):
     assert json.loads(get(tight, "/health")[1])["status"] == "ok"
     assert get(tight, "/ping", "HEAD")[1] == get(tight, "/health", "HEAD")[1] == ""
     model = json.loads(get(tight, "/model")[1])
+    assert model["name"] == "cmarr trained on demo" and model["terms"] == ""
     assert model["classes"] == ["calm", "tense", "glad"] and model["limits"]["max_request_megabytes"] == 4
     metrics = get(tight, "/metrics")[1]
     assert (
@@ -232,7 +233,17 @@ class Slow:
 
 def asked(link, budgets, folder, method="POST", path="/invocations", bodies=(b"{}",), clients="abcd"):
     """(status, headers, content) of requests at once, without a server; a body that is long never ends."""
-    about = About(dataset="d", method="m", licence="", version="0", classes=[], modalities=[], limits={})
+    about = About(
+        name="m",
+        terms="",
+        dataset="d",
+        method="m",
+        licence="",
+        version="0",
+        classes=[],
+        modalities=[],
+        limits={},
+    )
     app, _ = application(about, budgets, lambda: link, allowed("127.0.0.1", []), Path(folder))
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {

@@ -85,6 +85,13 @@ def test_it_answers_from_whatever_there_is(starter, clips):
     assert starter.classes == ("angry", "happy", "neutral", "sad")
 
 
+def test_a_model_is_called_so_that_people_know_it(starter):
+    about = starter.about
+    assert (about.title, about.terms) == ("starter", "cc-by-nc-sa-4.0, not for commercial use")
+    own = about.model_copy(update={"card": "", "licence": "other", "dataset": "demo"})
+    assert (own.title, own.terms) == ("late trained on demo", "")
+
+
 def test_it_answers_where_there_is_no_project_and_says_so(tmp_path, monkeypatch, starter):
     monkeypatch.chdir(tmp_path)
 

@@ -34,7 +34,7 @@ def server(exported):
 
 
 def test_it_listens_on_loopback_and_says_where(server):
-    assert server.told.startswith("cmarr on demo answers at http://127.0.0.1:")
+    assert server.told.startswith("cmarr trained on demo answers at http://127.0.0.1:")
     assert server.url.endswith("/invocations")
     with urllib.request.urlopen(server.url.replace("/invocations", "/ping"), timeout=PATIENCE) as answer:
         assert answer.status == 200

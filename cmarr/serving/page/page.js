@@ -17,8 +17,8 @@ function say(sentence, kind = "") {
 // Which model answers; asked again with every question, for the server may have been started anew.
 async function know() {
   model = await (await fetch("/model")).json();
-  const licence = model.licence ? `, ${model.licence}` : "";
-  at("model").textContent = `Answered by ${model.method} on ${model.dataset}${licence}; cmarr ${model.version}.`;
+  const terms = model.terms ? ` (${model.terms})` : "";
+  at("model").textContent = `Answered by ${model.name}${terms}. cmarr ${model.version}.`;
 }
 
 function megabytes(bytes) {
