@@ -95,11 +95,8 @@ class Corpus:
         notes = about_labels(labels, regression)
         columns = {"speaker": speakers, "session": sessions, "split": splits, "id": ids}
         utterances, people = utterances_of(labels, columns, regression)
-        made_by = _encoders_of(encoders or {})
-        if isinstance(n_folds, bool) or not isinstance(n_folds, int):
-            raise UserError(f"n_folds: must be a whole number, not {n_folds!r}")
         folds = "official" if splits is not None else "session" if sessions is not None else "speaker"
-        section = _section(labels, regression, folds, min(n_folds, people) or 1)
+        section = _section(labels, regression, folds, _folds_of(n_folds, people))
         corpus = cls(name, _folder(folder), {"dataset": name, "datasets": {name: section}}, notes)
         files = resolved(corpus.settings)
         given = {"speech": speech, "video": video, "text": text}
@@ -109,7 +106,7 @@ class Corpus:
         own = [u.id for u in utterances]
         for modality, arrays in given.items():
             if arrays is not None:
-                _write_arrays(corpus, modality, own, arrays, made_by.get(modality, {}))
+                _write_arrays(corpus, modality, own, arrays, _encoders_of(encoders or {}).get(modality, {}))
         corpus._fold(utterances, files["split"])
         return corpus
 
@@ -287,6 +284,13 @@ def _section(labels: Sequence[Any], regression: bool, folds: str, n_folds: int) 
         "n_folds": n_folds,
         "options": {},
     }
+
+
+def _folds_of(n_folds: Any, people: int) -> int:
+    """As many as there are people, at most. Raises UserError for what is no number."""
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int):
+        raise UserError(f"n_folds: must be a whole number, not {n_folds!r}")
+    return min(n_folds, people) or 1
 
 
 def _encoders_of(given: Any) -> dict[str, dict[str, Any]]:
