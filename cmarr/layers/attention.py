@@ -47,6 +47,8 @@ class AttentionBlock(nn.Module):
     torch.Size([2, 3, 8])
     """
 
+    part = "fusion"
+
     def __init__(self, d: int, heads: int, dropout: float):
         super().__init__()
         self.heads = heads
@@ -71,15 +73,17 @@ class AttentionBlock(nn.Module):
 class TransformerLayer(nn.Module):
     """Attention and a feed-forward network d -> 4d -> d, each with layer norm before and a residual around.
 
-    attention_dropout: of the attention's weights; dropout: of all else.
+    attention_dropout: of the attention's weights; dropout: of all else; part: of a method, see `training/precision.py`.
 
     >>> TransformerLayer(d=8, heads=2, dropout=0.1)(torch.zeros(2, 3, 8), torch.zeros(2, 5, 8)).shape
     torch.Size([2, 3, 8])
     """
 
-    def __init__(self, d: int, heads: int, dropout: float, attention_dropout: float = 0.0):
+    def __init__(
+        self, d: int, heads: int, dropout: float, attention_dropout: float = 0.0, part: str = "fusion"
+    ):
         super().__init__()
-        self.heads, self.attention_dropout = heads, attention_dropout
+        self.heads, self.attention_dropout, self.part = heads, attention_dropout, part
         self.norm_attention = nn.LayerNorm(d)
         self.query = nn.Linear(d, d)
         self.key_value = nn.Linear(d, 2 * d)
@@ -139,6 +143,8 @@ class Reconstruction(nn.Module):
     >>> bool(Reconstruction(d=16, blocks=1, zero_start=True)(x).any())
     False
     """
+
+    part = "recovery"
 
     def __init__(self, d: int, blocks: int, zero_start: bool = False):
         super().__init__()

@@ -39,6 +39,8 @@ class ResidualCascade(nn.Module):
     (torch.Size([3, 6]), torch.Size([3, 10]))
     """
 
+    part = "recovery"
+
     def __init__(self, width: int, sizes: Sequence[int], blocks: int, transition: bool = True):
         super().__init__()
         self.blocks = nn.ModuleList(CascadeBlock(width, sizes) for _ in range(blocks))
@@ -64,6 +66,8 @@ class GuidedCascade(nn.Module):
     >>> out.shape, latents.shape
     (torch.Size([3, 6]), torch.Size([3, 10]))
     """
+
+    part = "recovery"
 
     def __init__(self, width: int, sizes: Sequence[int], blocks: int, residual: bool):
         super().__init__()

@@ -64,6 +64,8 @@ class UncertaintyModelling(nn.Module):
     (torch.Size([5, 8]), torch.Size([5, 8]))
     """
 
+    part = "encoders"
+
     def __init__(self, dim: int, d: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -197,6 +199,8 @@ class Projection(nn.Module):
     >>> Projection(dim=6, d=8, length=4)(torch.randn(5, 6), torch.tensor([2, 3])).shape
     torch.Size([2, 4, 8])
     """
+
+    part = "encoders"
 
     def __init__(self, dim: int, d: int, length: int):
         super().__init__()

@@ -59,7 +59,7 @@ class Level(nn.Module):
         self.convolution, self.condition = convolution, condition
         self.time = nn.Linear(2 * FREQUENCIES, width)
         self.norm = nn.GroupNorm(groups, width)
-        self.reads = nn.ModuleList(TransformerLayer(width, heads, 0.0) for _ in range(layers))
+        self.reads = nn.ModuleList(TransformerLayer(width, heads, 0.0, part="") for _ in range(layers))
 
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """x and condition (R, C, L), time (R, 256) -> both (R, width, L')."""

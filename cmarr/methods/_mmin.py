@@ -72,6 +72,8 @@ class LSTMEncoder(nn.Module):
     and the maximum leaves it out.
     """
 
+    part = "encoders"
+
     def __init__(self, dim: int, d: int, last: bool = False):
         super().__init__()
         self.last = last
@@ -97,6 +99,8 @@ class TextCNN(nn.Module):
     d channels each; ReLU; dropout; Linear 3d -> d; ReLU (Kim 2014, as MMIN uses it). Only windows inside a
     sequence count; a sequence shorter than a window has one, filled up with zeros.
     """
+
+    part = "encoders"
 
     def __init__(self, dim: int, d: int, dropout: float):
         super().__init__()

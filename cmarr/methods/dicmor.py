@@ -192,6 +192,8 @@ class Temporal(nn.Module):
     dropout: of the features
     """
 
+    part = "encoders"
+
     def __init__(self, dim: int, d: int, length: int, dropout: float = 0.0):
         super().__init__()
         self.length, self.dropout = length, nn.Dropout(dropout)

@@ -93,6 +93,8 @@ class Tokens:
 class TokenEncoder(nn.Module):
     """A sequence to one token: convolution without bias, Perceiver resampler, mean of its queries, layer norm."""
 
+    part = "encoders"
+
     def __init__(self, dim: int, d: int, kernel: int, latents: int, layers: int, heads: int, dropout: float):
         super().__init__()
         self.convolution = nn.Conv1d(dim, d, kernel, padding=kernel // 2, bias=False)

@@ -116,7 +116,7 @@ def run_job(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any]:
         "method": job.method,
         "first_stage": job.first_stage,
         "settings": dict(job.settings),
-        "train": dict(job.train),
+        "train": dict(_alike(job, outcome).train),
         "classes": list(job.task.classes),
         "dims": start.dims,
         "fold": job.fold,
@@ -175,7 +175,14 @@ def _selected(
         "seconds": progress.seconds,
         "core_seconds": progress.core_seconds,
         "kept": progress.kept,
+        **({"precision": progress.precision} if progress.precision else {}),
     }
+
+
+def _alike(job: TrainingJob, outcome: Mapping[str, Any]) -> TrainingJob:
+    """The job with the precision that one of its trainings has measured, where its settings say `auto`."""
+    measured = {"precision": outcome["precision"]} if "precision" in outcome else {}
+    return replace(job, train={**job.train, **measured})
 
 
 def _as_published(job: TrainingJob, tick: Callable[[], None], again: bool) -> tuple[_Start, dict[str, Any]]:
@@ -199,6 +206,7 @@ def _of_all_conditions(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Sta
     for condition in (c for c in CONDITIONS if set(c) <= known):
         own = replace(job, train={**job.train, "mask_conditions": [condition], "selection": condition})
         starts[condition], outcomes[condition] = _selected(own, tick, phase=condition)
+        job = _alike(job, outcomes[condition])
     start = next(iter(starts.values()))
     methods = {condition: one.method for condition, one in starts.items()}
     return replace(start, method=PerCondition(methods)), _over_conditions(outcomes)
@@ -237,7 +245,8 @@ def _on_inner_folds(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any
     if count < 2 or "kept" not in outcome:  # what is fitted in one step has no epoch to choose
         return outcome
     folds = inner_folds(_fold(job), by_id(job.manifest), count)
-    others = [_selected(job, tick, fold, inner_phase(i))[1] for i, fold in enumerate(folds, 2)]
+    alike = _alike(job, outcome)
+    others = [_selected(alike, tick, fold, inner_phase(i))[1] for i, fold in enumerate(folds, 2)]
     every = [outcome, *others]
     return outcome | {
         "kept": over_inner_folds([one["kept"] for one in every]),
@@ -255,6 +264,7 @@ def _refitted(job: TrainingJob, tick: Callable[[], None]) -> tuple[_Start, dict[
     if not whole(_chosen(job)):
         write_json(_chosen(job), _on_inner_folds(job, tick))
     outcome = read_json(_chosen(job), _AGAIN)
+    job = _alike(job, outcome)
     (both,) = _stores(job, "both")
     start = _start(job, both)
     both = both.to(job.device, values=job.unpacked is None)

@@ -1,9 +1,9 @@
 """The training loop: stages, masked batches, Adam, selection on validation data, early stopping, resume."""
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,9 +22,10 @@ from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.inference import split_logits
 from cmarr.methods.protocol import Diagnosed, Method, Paced, Stage, Staged, WarmedUp
 from cmarr.task import Task
+from cmarr.training.precision import in_bf16, what_pays
 from cmarr.training.progress import Checkpoint, Clock, Kept, Progress, restored, state_of
 from cmarr.training.selection import met_conditions, selection_score, validation_scores
-from cmarr.training.settings import Train
+from cmarr.training.settings import Precision, Train
 
 SAVE_EVERY = 2.0
 """Seconds of training, at least, between two saved states: all that a kill can cost, an epoch aside."""
@@ -89,14 +90,19 @@ def fit(
         if state:
             loop.optimiser.load_state_dict(state["optimiser"])
             state = None
-        saved = time.monotonic()
-        while loop.goes_on(progress):
-            loop.run_epoch(progress)
-            progress.seconds, progress.core_seconds = clock.seconds, clock.core_seconds
-            if checkpoint and time.monotonic() - saved > SAVE_EVERY:
+        if own.precision == "auto" and progress.precision is None:
+            progress.precision = loop.measured()
+            if checkpoint:  # what goes on after a kill does not measure again
                 checkpoint.save(state_of(progress, method, loop.optimiser, trained.generator))
-                saved = time.monotonic()
-            on_epoch(progress.epoch)
+        saved = time.monotonic()
+        with loop.rounded(progress.precision):
+            while loop.goes_on(progress):
+                loop.run_epoch(progress)
+                progress.seconds, progress.core_seconds = clock.seconds, clock.core_seconds
+                if checkpoint and time.monotonic() - saved > SAVE_EVERY:
+                    checkpoint.save(state_of(progress, method, loop.optimiser, trained.generator))
+                    saved = time.monotonic()
+                on_epoch(progress.epoch)
         progress.end_stage(method, last=progress.stage + 1 == len(stages))
     return progress
 
@@ -125,6 +131,17 @@ class StageLoop:
             self.losses_of = compiled(self.losses_of, "train.compile", dynamic=True)
         device = trained.train.labels.device.type
         self.autocast = torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16")
+
+    def measured(self) -> Precision:
+        """What `auto` comes to on this machine, for this method."""
+        self._begin(1, [])
+        batches = self._batches(torch.Generator().manual_seed(0))
+        return what_pays(self.trained.method, *next(batches)) or "fp32"
+
+    def rounded(self, measured: Precision | None) -> AbstractContextManager[None]:
+        """Inside, a step has the parts in bf16 that the settings name; where they say `auto`, those `measured`."""
+        parts = measured if self.settings.precision == "auto" else self.settings.precision
+        return in_bf16(self.trained.method, parts if isinstance(parts, list | tuple) else ())
 
     def goes_on(self, progress: Progress) -> bool:
         """Whether there is another epoch: the limit is not reached, nor patience at its end."""
@@ -172,8 +189,17 @@ class StageLoop:
 
     def _steps(self) -> dict[str, float]:
         """Go through the training split once; each loss, and the gradient's norm, averaged over its utterances."""
-        own, train, generator = self.settings, self.trained.train, self.trained.generator
         totals: dict[str, Tensor] = {}
+        for batch, targets in self._batches(self.trained.generator):
+            for name, value in self._step(batch, targets).items():
+                totals[name] = totals.get(name, 0) + value.detach() * len(batch)
+        # The only time an epoch's steps are waited for.
+        sums = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
+        return {f"loss/{name}": value / len(self.trained.train) for name, value in sums.items()}
+
+    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
+        """Those of an epoch, in the order and with the masks that `generator` draws, and their targets."""
+        own, train, normaliser = self.settings, self.trained.train, self.trained.normaliser
         if train.dialogues is not None and in_dialogues(self.trained.method):
             order, sizes = shuffled(train.dialogues, own.batch_size, generator)
         else:
@@ -183,16 +209,10 @@ class StageLoop:
         drawn = draw_epoch(
             train.available[order], sizes, generator, per=own.masks, conditions=own.mask_conditions
         )
-        seen = map(self.trained.normaliser, train.batches(order, sizes, drawn))
-        whole: Iterator[Batch | None] = itertools.repeat(None, len(sizes))
+        seen = map(normaliser, train.batches(order, sizes, drawn))
         if looks_at_hidden(self.trained.method):
-            whole = map(self.trained.normaliser, train.batches(order, sizes))
-        for batch, targets in zip(seen, whole, strict=True):
-            for name, value in self._step(batch, batch if targets is None else targets).items():
-                totals[name] = totals.get(name, 0) + value.detach() * len(batch)
-        # The only time an epoch's steps are waited for.
-        sums = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
-        return {f"loss/{name}": value / len(train) for name, value in sums.items()}
+            return zip(seen, map(normaliser, train.batches(order, sizes)), strict=True)
+        return ((batch, batch) for batch in seen)
 
     def _step(self, batch: Batch, targets: Batch) -> dict[str, Tensor]:
         """One step of the optimiser; the losses that count in this stage, and the gradient's norm."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from cmarr import objects
 from cmarr.seals import require_whole, sealed
+from cmarr.training.settings import Precision
 
 Kept = tuple[int, list[float]]
 """Epochs, and validation scores, of a stage: what a training without validation data repeats."""
@@ -22,7 +23,7 @@ class Progress:
 
     Epochs are counted over all stages, of which number `stage` began after `begin` of them; best_* are those
     of that stage. `kept` holds, of every finished stage, how many of its epochs led to the weights that were kept,
-    and the validation scores of all of them.
+    and the validation scores of all of them. `precision` is what was measured where the settings say `auto`.
     """
 
     stage: int = 0
@@ -35,6 +36,7 @@ class Progress:
     seconds: float = 0.0
     core_seconds: float = 0.0
     kept: list[Kept] = field(default_factory=list)
+    precision: Precision | None = None
 
     @property
     def scores(self) -> list[float]:

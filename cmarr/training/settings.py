@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cmarr.declaration import (
+    MACHINE,
     AtLeastTwo,
     Count,
     CountOrZero,
@@ -15,6 +16,7 @@ from cmarr.declaration import (
     Probability,
     Section,
     Share,
+    distinct,
     setting,
 )
 
@@ -22,6 +24,13 @@ Below = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 Condition = Literal["t", "s", "v", "vt", "sv", "st", "svt"]
 Conditions = Annotated[tuple[Condition, ...], Field(min_length=1)]
+
+Part = Literal["recovery", "fusion", "encoders"]
+Precision = Annotated[
+    Literal["fp32", "bf16", "auto"]
+    | Annotated[tuple[Part, ...], Field(min_length=1), AfterValidator(distinct)],
+    MACHINE,
+]
 
 
 class Train(Section):
@@ -89,10 +98,13 @@ class Train(Section):
         "true = once the epoch is chosen, train anew on training and validation data for as many epochs, with the same "
         "course of the learning rate; the validation scores stay those of the choice. Twice the time",
     )
-    precision: Literal["fp32", "bf16"] = setting(
+    precision: Precision = setting(
         "fp32",
-        "of a training step; predictions are always in fp32. bf16 = half the bits where they are enough, for a GPU: on "
-        "a CPU it is slower (docs/speed.md, which also says what it does to the scores)",
+        "of a training step; predictions, flows and losses are always in fp32. bf16 = half the bits where they are "
+        "enough, for a GPU: on a CPU it is slower (docs/speed.md, which also says what it does to the scores); a list "
+        "of recovery, fusion, encoders = bf16 in these networks alone; auto = [recovery] where a short measurement at "
+        "the start says that it pays, as with large networks on a CPU with instructions for bf16; the model's "
+        "description tells which, and machines may differ",
     )
     compile: Flag = setting(
         False,
