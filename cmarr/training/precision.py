@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map
 
 from cmarr.data.batch import Batch
 from cmarr.methods.protocol import Method
+from cmarr.training.settings import Part
 
 PAYS = 1.1
 """Times that a step has to be faster before bf16 is chosen: less is no use, and would hang on chance."""
@@ -25,7 +26,7 @@ PAYS = 1.1
 MEASURED = 3
 """Steps that are measured either way, after one that is not."""
 
-CHOICE = ("recovery",)
+CHOICE: tuple[Part, ...] = ("recovery",)
 """What `auto` may put in bf16: it is what pays on a CPU with instructions for bf16; all of a step is slower there."""
 
 
@@ -52,7 +53,7 @@ def _forward(module: nn.Module, *inputs: Any, **named: Any) -> Any:
     return tree_map(lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, found)
 
 
-def what_pays(method: nn.Module, batch: Batch, targets: Batch) -> tuple[str, ...]:
+def what_pays(method: nn.Module, batch: Batch, targets: Batch) -> tuple[Part, ...]:
     """The parts of `CHOICE`, if a step is `PAYS` times as fast with them in bf16; else none.
 
     A copy of the method takes a few steps either way, in turns; the method and torch's generators stay as they are.
@@ -60,7 +61,7 @@ def what_pays(method: nn.Module, batch: Batch, targets: Batch) -> tuple[str, ...
     if not any(getattr(module, "part", None) in CHOICE for module in method.modules()):
         return ()
     tried = copy.deepcopy(method).train()
-    times: dict[tuple[str, ...], list[float]] = {(): [], CHOICE: []}
+    times: dict[tuple[Part, ...], list[float]] = {(): [], CHOICE: []}
     on_gpu = batch.labels.device.type == "cuda"
     with torch.random.fork_rng([batch.labels.device] if on_gpu else []):
         for _ in range(MEASURED + 1):
