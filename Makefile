@@ -6,8 +6,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 # uv unpacks side by side, in two thirds of pip's time; pip knows what uv does not, such as an index of pip's own configuration.
 PINNED = --quiet --require-hashes --no-deps -r
-PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile $(PINNED)
-UV = $(VENV)/bin/uv pip install --python $(VENV)/bin/python $(PINNED)
+PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile
+UV = $(VENV)/bin/uv pip install --python $(VENV)/bin/python
 install = $(UV) $(1) || { echo "uv could not; pip tries"; $(PIP) $(1); }
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Dozens of processes import the same packages; with this set, each would compile them anew.
@@ -21,30 +21,35 @@ export DO_NOT_TRACK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: $(VENV)/ready ## make the environment (.venv), pinned and hash-checked
+env: $(VENV)/dev ## make the environment (.venv) with all that tests and linters need, pinned and hash-checked
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "cmarr needs Python 3.11 or 3.12 on the PATH; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@echo "making the environment in $(VENV) (about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@awk '/^uv==/ { own = 1 } own; own && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.lock
-	@$(PIP) $(VENV)/uv.lock
-	@$(call install,requirements.lock)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(VENV)/bin/python -m stages.setup
+	@awk '/^uv==/ { own = 1 } own; own && !/\\$$/ { exit }' requirements-dev.lock > $(VENV)/uv.lock
+	@$(PIP) $(PINNED) $(VENV)/uv.lock
+	@$(call install,$(PINNED) requirements.lock)
+	@$(call install,--quiet --no-deps --no-build-isolation --editable .)
+# What stages import is compiled meanwhile.
+	@$(VENV)/bin/python -m stages.warm $(VENV)/bin/python -m stages.setup
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock $(VENV)/ready
+	@$(call install,$(PINNED) requirements-dev.lock)
 	@touch $@
 
 cluster: $(VENV)/ray ## add Ray to the environment, for executor: ray (docs/cluster.md)
 
 $(VENV)/ray: requirements-cluster.lock $(VENV)/ready
-	@$(call install,requirements-cluster.lock)
+	@$(call install,$(PINNED) requirements-cluster.lock)
 	@touch $@
 
-demo: env ## generate the demo corpus, run the whole pipeline on it, print the table
-	@dvc repro
+demo: $(VENV)/ready ## generate the demo corpus, run the whole pipeline on it, print the table
+	@python -m stages.warm dvc repro
 	@python -m stages.summary
 
-test: cluster ## run the test suite
+test: env cluster ## run the test suite
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 kills: env ## kill a study at 50 random moments; print what was found, and whether it still ends in the same bytes
@@ -105,11 +110,18 @@ site: env ## build these pages, with a reference of the code, and show them (htt
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
 	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
 
+COMPILE = uv pip compile pyproject.toml --extra all --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --quiet
+# What the second lock pins and the first does not.
+BEYOND = awk 'FNR == NR { if ($$1 ~ /==/) have[$$1] = 1; next } $$1 ~ /==/ { own = !($$1 in have) } own'
+
 # Where there is uv already, the environment need not first become what the old lock says.
 lock: $(if $(wildcard $(VENV)/bin/uv),,env) ## pin every dependency again, with hashes
-	@uv pip compile pyproject.toml --extra all --extra dev --extra opensmile --extra objects --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
-	@uv pip compile pyproject.toml --extra all --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
-		| awk 'FNR == NR { if ($$1 ~ /==/) have[$$1] = 1; next } $$1 ~ /==/ { own = !($$1 in have) } own' requirements.lock - > requirements-cluster.lock
+	@cat requirements.lock requirements-dev.lock > $(VENV)/all.lock
+	@$(COMPILE) --extra dev --extra opensmile --extra objects --output-file $(VENV)/all.lock
+	@$(COMPILE) --constraint $(VENV)/all.lock --output-file requirements.lock
+	@$(BEYOND) requirements.lock $(VENV)/all.lock > requirements-dev.lock
+	@$(COMPILE) --extra cluster --constraint $(VENV)/all.lock | $(BEYOND) $(VENV)/all.lock - > requirements-cluster.lock
 
 clean: ## remove the environment and everything computed
 	@rm -rf $(VENV) .cmarr .dvc/cache .dvc/tmp mlflow.db mlartifacts dvc.lock

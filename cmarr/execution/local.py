@@ -148,9 +148,7 @@ def _workers(count: int, function: Callable[[J, Tick], Any], threads: int) -> It
             ours, theirs = context.Pipe()
             connections.append(ours)
             with theirs:
-                process = context.Process(
-                    target=_work, args=(theirs, function, threads, os.getpid()), daemon=True
-                )
+                process = context.Process(target=_work, args=(theirs, function, threads), daemon=True)
                 with _nameless_main(function):
                     process.start()
             processes.append(process)
@@ -179,17 +177,23 @@ def _nameless_main(function: Callable[[J, Tick], Any]) -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int, number: int) -> None:
+def _work(parent: Connection, function: Callable[[J, Tick], Any], threads: int) -> None:
     """Do jobs until the other end closes. Progress is sent as None, the end of a job as (result, error)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != number:  # it died before the call above
-            os._exit(1)
+    # The system names as parent whoever forked this process, which need not be who has asked for it.
+    threading.Thread(target=_die_with_the_parent, daemon=True).start()
     set_threads(threads)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # nobody waits any more
         while True:
             job = parent.recv_bytes()
             parent.send_bytes(_result_of(function, job, lambda: parent.send(None)))
+
+
+def _die_with_the_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _result_of(function: Callable[[J, Tick], Any], job: bytes, tick: Tick) -> bytes:
