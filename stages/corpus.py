@@ -1,5 +1,7 @@
 """Generate the demo corpus, or take stock of the raw corpus that is there."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,7 +52,10 @@ def _generate(paths: Paths, settings: dict[str, Any], root: Path, work: Path) ->
     utterances, _ = read_corpus(kind, root, dataset=paths.dataset, **options)
     names = ", ".join(_name(encoder) for encoder, _ in ENCODERS.values())
     print(f"Measured through {names}, which need no weights:")
-    print(describe(measure(utterances, _encoded(utterances, workers), face_rate(utterances, every=50))))
+    features = _encoded(utterances, workers)
+    with ThreadPoolExecutor(1) as beside:
+        faces = beside.submit(face_rate, utterances, every=50)
+        print(describe(replace(measure(utterances, features), face_rate=faces.result())))
 
 
 def _name(encoder: ModuleType) -> str:
