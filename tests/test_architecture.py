@@ -15,7 +15,18 @@ from cmarr.plugins import METHODS, own_names
 from tests.line_links import LINK, PAGE, with_lines
 
 ROOT = Path(__file__).parents[1]
-AROUND = ("__init__", "stage", "paths", "resume", "setup", "summary", "sensitivity", "experiment", "makes", "warm")
+AROUND = (
+    "__init__",
+    "stage",
+    "paths",
+    "resume",
+    "setup",
+    "summary",
+    "sensitivity",
+    "experiment",
+    "makes",
+    "warm",
+)
 """Files of stages/ that are no stage: what stages share, and what the Makefile and `cmarr compare` run."""
 
 
