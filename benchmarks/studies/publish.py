@@ -64,7 +64,7 @@ def about(study: Study) -> dict[str, Any]:
         "cluster": study.cluster,
         "plain": study.plain,
         "folds": study.fold_rule,
-        "selection": describe_selection(study.settings["selection"], study.task, study.settings["refit"]),
+        "selection": describe_selection(study.settings, study.task),
         "features": study.features,
         "seeds": list(study.settings["seeds"]),
     }
