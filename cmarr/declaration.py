@@ -29,9 +29,11 @@ Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values, for pydantic's AfterValidator. Raises ValueError if one stands there twice."""
+    seen = set()
     for value in values:
-        if values.count(value) > 1:
+        if value in seen:
             raise ValueError(f"{value!r} stands here twice")
+        seen.add(value)
     return values
 
 

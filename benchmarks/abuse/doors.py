@@ -25,7 +25,7 @@ from cmarr.folds.files import read_folds
 from cmarr.media.clips import Clip, Failure
 from cmarr.media.foreign import Foreign
 from cmarr.media.worker_pool import IDLE
-from cmarr.recognition.clips import cut_windows, find_clips
+from cmarr.recognition.clips import cut_windows, find_clips, passed_over
 from cmarr.recognition.prediction import Refusal
 from cmarr.utterance import Rejected
 
@@ -106,6 +106,15 @@ def captions(path):
     for clip in clips:
         if not isinstance(clip, Refusal):
             cut_windows(clip.utterance, {}, 4.0, 2.0)
+
+
+def clip_folder(path):
+    """A folder of clips and the table of some of them, as `cmarr predict` takes both."""
+    passed_over([path])
+    for given in ([path], [path / "clips.csv"]):
+        for clip in find_clips(given):
+            if not isinstance(clip, Refusal):
+                cut_windows(clip.utterance, {}, 4.0, 2.0)
 
 
 def header(path):

@@ -136,6 +136,16 @@ def _written(folder: Path) -> None:
     write_shard(shard_path(folder / "features", 0), made, {"encoder": "none"})
 
 
+def _clips(folder: Path) -> None:
+    folder.mkdir()
+    miniatures.sound(folder / "a.wav", 0.2)
+    (folder / "a.srt").write_text(SRT)
+    (folder / "below").mkdir()
+    miniatures.sound(folder / "below/b.wav", 0.2)
+    (folder / "below/b.txt").write_text("hi")
+    (folder / "clips.csv").write_text("id,audio,text,start,end\n1,a.wav,hi,0,0.1\n2,below/b.wav,,,\n")
+
+
 def _corpus(kind: str, make: Callable[..., Any], **options: Any) -> Kind:
     return Kind(partial(make, **options), partial(doors.corpus, kind), "corpus", folder=True)
 
@@ -157,6 +167,7 @@ KINDS = {
     "captions: ass": Kind(_captions(ASS), doors.captions, "x.ass"),
     "captions: ttml": Kind(_captions(TTML), doors.captions, "x.ttml"),
     "captions: lrc": Kind(_captions("[00:01.00]a\n[00:02.50]b\n"), doors.captions, "x.lrc"),
+    "folder of clips": Kind(_clips, doors.clip_folder, "clips", folder=True),
     "pickle": Kind(lambda p: p.write_bytes(pickle.dumps(_mmsa(), 4)), doors.pickled, "x.pkl"),
     "MMSA corpus": Kind(lambda p: p.write_bytes(pickle.dumps(_mmsa(), 2)), partial(doors.corpus, "mmsa"), "x.pkl"),
     "manifest: csv": Kind(_manifest, doors.manifest, "x.csv"),

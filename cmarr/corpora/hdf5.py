@@ -131,7 +131,7 @@ class Reader:
         found = opened[name]
         if not isinstance(found, self._h5py.Dataset) or found.external or found.is_virtual:
             return None
-        return found
+        return found if found.shape is not None else None  # of nothing, as HDF5 calls it
 
 
 def _claim(dataset: Any) -> str | None:

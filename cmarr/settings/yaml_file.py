@@ -1,5 +1,6 @@
 """YAML as plain containers, of which size, depth and all that its anchors repeat are counted while it is read."""
 
+import re
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -14,6 +15,7 @@ NODES = 20_000
 DEEPEST = 50
 LONGEST_NUMBER = 100
 """Characters of a number."""
+_NO_TEXT = re.compile("[\\0\ud800-\udfff]")
 
 
 class _Counted(Composer):
@@ -46,6 +48,8 @@ class _Counted(Composer):
             raise ComposerError(
                 None, None, f"it holds a number of {len(node.value)} characters", node.start_mark
             )
+        if _NO_TEXT.search(node.value):
+            raise ComposerError(None, None, "it holds a NUL or half a character", node.start_mark)
         return node
 
 

@@ -130,6 +130,7 @@ YAML = {
     "a number of sixties": ("%YAML 1.1\n---\nseed: 1" + ":59" * 200_000, "a number of 600001 characters"),
     "many keys": ("a: 1\n" * 30_000, "more than 20000 values"),
     "a large file": ("#\n" * 600_000, "too much for a file of settings"),
+    "half a character": ('a: "\\ud800"', "a NUL or half a character"),
     "no date": ("a: 2001-99-99", "is not valid YAML"),
 }
 for _name, (_text, _says) in YAML.items():

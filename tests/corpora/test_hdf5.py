@@ -11,6 +11,7 @@ from cmarr.media.clips import Failure
 
 def test_numbers_come_out_as_float32_and_everything_else_stays(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as opened:
+        opened["nothing"] = h5py.Empty("f8")
         opened["half"] = np.ones((2, 3), np.float16)
         opened["whole"] = np.arange(6).reshape(3, 2)
         opened["words"] = ["a", "b"]
