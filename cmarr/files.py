@@ -75,7 +75,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent)
-        temporary = target.with_name(f".{target.name}.{_machine()}.{os.getpid()}.tmp")
+        temporary = target.with_name(f".{_short(target.name)}.{_machine()}.{os.getpid()}.tmp")
         yield temporary
         _open_to_others(temporary)
         with temporary.open("rb") as written:
@@ -93,6 +93,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A file's name, or, of one that leaves no room for more beside it, a digest of it."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) < 150 else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def _target(path: Path) -> Path | int | None:

@@ -34,6 +34,13 @@ def test_weights_can_be_read_by_whom_the_umask_allows(tmp_path):
     assert mode(tmp_path / "weights") == mode(tmp_path / "usual")
 
 
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
+    for name in ("a" * 255, "é" * 127):
+        write_text(tmp_path / name, "text")
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+
+
 def test_a_folder_in_the_place_of_a_file_stays_and_is_named(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError) as caught:

@@ -80,6 +80,10 @@ def clip_from(
     sound = picture = said = None
     if not isinstance(text, str | None):
         raise UserError(f"text: give a str, not {type(text).__name__}")
+    if not isinstance(clip, str | Path | None):
+        raise UserError(
+            f"clip: give a path, not {type(clip).__name__}; audio and video take bytes and samples"
+        )
     for path in (clip, audio, video):
         if isinstance(path, str | Path):
             require_name(path)
@@ -111,9 +115,9 @@ def media_of(path: str | Path) -> tuple[str | None, str | None]:
 
 def sidecar(path: Path) -> Path | None:
     """The transcript beside a media file, under the same name; captions before plain text."""
-    for ending in reversed(TEXTS):
+    for ending in reversed(TEXTS) if path.name else ():  # "/" has none
         found = path.with_suffix(ending)
-        if found != path and found.is_file():
+        if found != path and os.path.isfile(found):  # noqa: PTH113 - it says no to a name that is too long
             return found
     return None
 
@@ -191,7 +195,8 @@ def _media_file(media: Media, kind: str, scratch: Path) -> str:
 def _full_scale(samples: np.ndarray) -> np.ndarray:
     """Samples as float32; whole numbers are brought to full scale 1, as files that hold them are."""
     if samples.dtype.kind not in "iu":
-        return samples.astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, and is refused as such
+            return samples.astype(np.float32)
     half = 2.0 ** (8 * samples.dtype.itemsize - 1)
     centred = samples / half - (1.0 if samples.dtype.kind == "u" else 0.0)
     return centred.astype(np.float32)

@@ -212,6 +212,8 @@ class Recognizer:
             given = clip_from(
                 clip, audio=audio, video=video, text=text, start=start, end=end, scratch=Path(scratch)
             )
+            if not isinstance(features, Mapping | None):
+                raise UserError(f"features: give a mapping of modalities, not {type(features).__name__}")
             found = {letter_of(m): _array(m, values) for m, values in (features or {}).items()}
             (result,) = self.predict_all([replace(given, features=found)], hide)
         told = without_place(result, f"{scratch}{os.sep}", "the given ")

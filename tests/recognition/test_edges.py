@@ -75,6 +75,12 @@ def test_times_that_cannot_be(times, message):
         clip_from("a.wav", **times, scratch=Path())
 
 
+@pytest.mark.parametrize("clip", [3, ["a.wav"], b"RIFF"])
+def test_a_clip_that_is_no_path(clip):
+    with pytest.raises(UserError, match="clip: give a path, not"):
+        clip_from(clip, scratch=Path())
+
+
 @pytest.mark.parametrize(
     ("sound", "message"),
     [
@@ -104,6 +110,15 @@ def test_links_in_a_circle_and_homes_of_nobody(tmp_path, monkeypatch):
             pretrained(name)
         with pytest.raises(UserError, match="does not exist"):
             list(verify([name]))
+
+
+def test_a_clip_whose_transcript_would_have_too_long_a_name(tmp_path):
+    clip = tmp_path / ("a" * 251 + ".wav")
+    clip.touch()
+    assert find_clips([clip])[0].utterance.audio == str(clip)
+    assert clip_from(clip, scratch=tmp_path).utterance.audio == str(clip)
+    assert len(find_clips([tmp_path])) == 1
+    assert clip_from("/", scratch=tmp_path).utterance.audio == "/"
 
 
 def test_complex_features_are_refused_and_not_halved():
