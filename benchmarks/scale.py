@@ -113,6 +113,7 @@ def scale(
     sizes: Sequence[int],
     methods: Sequence[str],
     until: str,
+    only: Sequence[str],
     work: Path,
     told: Callable[[str, int, dict[str, float]], None],
 ) -> None:
@@ -125,7 +126,7 @@ def scale(
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as drawing:
                 drawing.submit(draw, folder / "own", size).result()
             write_project(folder, methods)
-        for stage in stages(methods):
+        for stage in (stage for stage in stages(methods) if not only or stage[0] in only):
             name, done = "@".join(stage), folder / f"{'@'.join(stage)}.json"
             if not done.exists():
                 one = measured(folder, stage)
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--methods", nargs="+", default=["linear", "masked"])
     parser.add_argument("--until", default="", help="the last stage to run: masks, for instance")
+    parser.add_argument("--only", nargs="*", default=[], help="stages to run, where these need no others")
     parser.add_argument("--work", type=Path, help="folder of the projects, which stay there")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
@@ -177,7 +179,9 @@ def main() -> None:
         keep("scale", content, options.results)  # after each one: an interrupted run loses nothing
 
     with tempfile.TemporaryDirectory(prefix="cmarr-scale-") as scratch:
-        scale(options.sizes, options.methods, options.until, options.work or Path(scratch), told)
+        scale(
+            options.sizes, options.methods, options.until, options.only, options.work or Path(scratch), told
+        )
     # late: a process counts as its own what the one that started it held, and torch is large
     from benchmarks.machine import machine
 
