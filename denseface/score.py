@@ -5,7 +5,8 @@ from typing import Any
 
 from cmarr.encoders.face_network import SHIPPED, copy_weights, load_denseface
 from cmarr.errors import UserError
-from cmarr.files import file_digest, read_json, write_json
+from cmarr.files import file_digest
+from cmarr.seals import read_json, write_json
 from cmarr.tracking.mirror import track
 from denseface.card import card_numbers, card_text, write_card
 from denseface.ferplus import read_part
@@ -48,7 +49,7 @@ def _known(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        numbers: dict[str, Any] = read_json(path)
+        numbers = read_json(path, "restore it, or remove it, and the weights are scored anew")
         card_text(numbers)
         _selection(numbers)
     except (ValueError, LookupError, TypeError, AttributeError):

@@ -377,13 +377,19 @@ def test_verify_names_what_is_not_whole(tmp_path):
     write_list(root / f"metrics/tiny/linear/{LIST}.evaluate", [scores])
     collected = root / "metrics/tiny/sensitivity.csv"
     collected.write_text(",".join(COLUMNS) + "\n")  # nothing in it that a bit could change
-    assert [verdict.fault for verdict in verify([root])] == [""] * 6
+    weights = root / "data/tiny/best.safetensors"  # whose digest stands beside them, as that of Denseface's
+    weights.write_bytes(b"numbers")
+    write_list(root / "data/tiny/best.safetensors.sha256", [weights])
+    assert [verdict.fault for verdict in verify([root])] == [""] * 7
+    weights.write_bytes(b"Numbers")
     scores.write_text("{} ")
     collected.write_text(",".join(COLUMNS) + "\nk0,1,0.1,10,UAR,svt,0.5,0.4,0.6\n")
     damaged = root / "data/tiny/folds.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
     wrong = [verdict for verdict in verify([root]) if verdict.fault]
-    assert {verdict.path.name for verdict in wrong} == {"folds.parquet", "linear.json", "sensitivity.csv"}
+    assert {verdict.path.name for verdict in wrong} == {
+        "best.safetensors", "folds.parquet", "linear.json", "sensitivity.csv",
+    }  # fmt: skip
     scores.unlink()
     assert "linear.json is not there" in " ".join(verdict.fault for verdict in verify([root]))
     with pytest.raises(UserError, match="does not exist"):

@@ -1,5 +1,6 @@
 """`make denseface` and `make card` on a FER+ of a few faces: train, score, ship, and not read the test faces twice."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 import denseface.score
 import denseface.train
+from cmarr import seals
 from cmarr.encoders.face_network import load_denseface
 from cmarr.errors import UserError
 from cmarr.files import file_digest, read_json, write_json
@@ -125,7 +127,7 @@ def test_a_training_that_is_not_as_far_replaces_nothing(project):
     denseface.score.main()
     shipped, numbers = file_digest(package / "denseface.safetensors"), read_json(package / "denseface.json")
     numbers["validation"]["plain"]["all"] |= {"accuracy": [1.0, 1.0, 1.0], "UAR": [1.0, 1.0, 1.0]}
-    write_json(package / "denseface.json", numbers)
+    seals.write_json(package / "denseface.json", numbers)
 
     shutil.rmtree(folder / "data/denseface")
     write_recipe(seed=1, epochs=2)
@@ -152,9 +154,16 @@ def test_what_is_shipped_is_checked_before_its_card_is_written(project):
     denseface.score.main()
     shutil.rmtree(folder / "data/denseface")
     text = (package / "denseface.json").read_text()
-    lacking = text.replace('"accuracy": [', '"accuracy": [], "was": [')
-    for damaged in (text[:100], "[]", text.replace('"mirrored"', '"other"'), lacking):
+    for damaged in (text[:100], "[]", text.replace('"mirrored"', '"mirrorec"')):
         (package / "denseface.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"denseface.json (has no seal|is damaged).*; restore it"):
+            denseface.score.main()
+    for lacking in (
+        "{}",
+        text.replace('"mirrored"', '"other"'),
+        text.replace('"accuracy": [', '"accuracy": [], "was": ['),
+    ):
+        seals.write_json(package / "denseface.json", json.loads(lacking))
         with pytest.raises(UserError, match=r"denseface.json: is damaged or of another version; restore it"):
             denseface.score.main()
     (package / "denseface.json").write_text(text)
