@@ -1,6 +1,7 @@
 """The `python` that has imported already does what Python does."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -51,6 +52,16 @@ def test_it_ends_as_python_does(say):
     assert say("import sys; sys.exit(3)").returncode == 3
     assert "ZeroDivisionError" in say("1 / 0").stderr
     assert say("import os; os.kill(os.getpid(), 15)").returncode == -signal.SIGTERM
+
+
+def test_a_fork_ends_with_its_caller(say, tmp_path):
+    command = [tmp_path / "python", "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+        ended = os.pidfd_open(int(caller.stdout.readline()))
+        caller.send_signal(signal.SIGINT)
+        assert caller.wait() == -signal.SIGINT
+    assert select.select([ended], [], [], 120)[0]
+    os.close(ended)
 
 
 def test_a_fork_has_workers_and_without_the_process_that_is_forked_it_is_python(say):

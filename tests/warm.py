@@ -11,7 +11,8 @@ from stages.warm import STAGES, start
 
 MORE = """
 dvc.api dvc.cli.parser dvc.repo.experiments.executor.local dvc.repo.experiments.queue.celery
-mlflow mlflow.pyfunc mlflow.store.model_registry.sqlalchemy_store mlflow.store.tracking.sqlalchemy_store
+sklearn.ensemble av cv2 soundfile mlflow mlflow.pyfunc
+mlflow.store.model_registry.sqlalchemy_store mlflow.store.tracking.sqlalchemy_store
 """
 """What the pipeline imports besides, which would be more than a study has memory to spare for."""
 
