@@ -1,6 +1,7 @@
 """Settings of every test."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,16 @@ FIRST = ["pipeline/test_pipeline.py", "test_cluster.py"]
 """Files that take longest. The first also runs the pipeline, which the others of its folder wait for."""
 
 LONG = {
-    *("test_cli.py", "test_files.py", "test_site.py", "damage/test_stages.py", "denseface/test_card.py"),
-    *("finetuning/test_stages_of_finetuning.py", "study/test_notebooks.py"),
-    *(f"recognition/test_{name}.py" for name in ("budgets", "hostile_files", "server")),
+    *("test_cli.py", "test_code_digest.py", "test_files.py", "test_guides.py", "test_site.py"),
+    *(
+        "damage/test_stages.py",
+        "denseface/test_card.py",
+        "denseface/test_stages.py",
+        "denseface/test_training.py",
+    ),
+    *("finetuning/test_stages_of_finetuning.py", "recognition/test_export.py", "settings/test_manual.py"),
+    *("study/test_notebooks.py", "tracking/test_mirror.py", "training/test_determinism.py"),
+    *(f"recognition/test_{name}.py" for name in ("budgets", "hostile_files", "page", "server")),
 }
 """Of the others, those that take more than five seconds."""
 
@@ -42,14 +50,17 @@ def pytest_collection_modifyitems(items):
     """Long files first: one that is begun last keeps a single process busy while the others are idle.
 
     `make test` keeps xdist from ordering them anew (--no-loadscope-reorder). Of those that need the pipeline, one is
-    the very first, and the others come after what else is slow, when the pipeline has been run.
+    the very first, and the others come after what else is slow, when the pipeline has been run. At the end are the
+    files of fewest tests.
     """
     here = Path(__file__).parent
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    tests = Counter(item.path for item in items)
 
     def place(item):
         name = item.path.relative_to(here).as_posix()
         begun = FIRST.index(name) if name in FIRST else len(FIRST)
-        return item.path not in slow and name not in LONG, begun, name.startswith("pipeline/")
+        long = item.path in slow or name in LONG
+        return not long, begun, name.startswith("pipeline/"), 0 if long else -tests[item.path]
 
     items.sort(key=place)

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import signal
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from cmarr.errors import UserError
 from cmarr.files import atomic, is_left_over, refusal, write_text
 from cmarr.recognition.export import UNFINISHED, export
 from cmarr.recognition.trained import exported
+from tests.killed import killed_at
 from tests.test_seals import KINDS, make
 
 
@@ -199,35 +199,6 @@ def test_no_room_elsewhere_is_a_sentence_too():
         "what was to be written cannot"
     )
     assert refusal(FileNotFoundError(errno.ENOENT, "No such file", "a")) is None
-
-
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
-
-
-def killed_at(moment, folder, action):
-    """Whether a process that does something in a folder dies before its n-th change of a file there; it does, then."""
-    if not (child := os.fork()):
-        seen = []
-
-        def hook(event, arguments):
-            written = (
-                event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-            )
-            if (written or event in CHANGES) and str(arguments[0]).startswith(str(folder)):
-                seen.append(event)
-                if len(seen) == moment:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        status = 70
-        try:
-            sys.addaudithook(hook)
-            action()
-            status = 0
-        finally:
-            os._exit(status)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert ended in (0, -signal.SIGKILL)
-    return ended != 0
 
 
 def content(folder):

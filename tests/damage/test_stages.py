@@ -34,6 +34,7 @@ CHANGES = {
     "dataset: demo ": "dataset: own ",
     "../corpora/own/manifest.csv": "clips/manifest.csv",
     "workers: auto": "workers: 1",
+    "  text: auto ": "  text: hashing ",
     "- masked\n- linear\n- gaussian\n- anchored\n": "- linear\n",
     "epochs: auto": "epochs: 1",
     "d: auto             # width": "d: 8                # width",

@@ -24,12 +24,13 @@ SMALL = {
     "sessions: 5 ": "sessions: 3 ",
     "utterances: 240": "utterances: 24",
     "flow_steps: auto": "flow_steps: 1",
+    "rate: auto      # as in hog. 10.0": "rate: 1.0       # as in hog. 10.0",
     "d: auto             # width": "d: 16             # width",
     "length: auto        # steps": "length: 4        # steps",
     "workers: auto ": "workers: 1 ",
-    "- linear\n- gaussian\n- anchored\n": "- linear\n",
+    "- masked\n- linear\n- gaussian\n- anchored\n": "- linear\n",
 }
-"""Changes of params.yaml that make a study of seconds: three sessions, one of them trains; three methods. A second
+"""Changes of params.yaml that make a study of seconds: three sessions, one of them trains; two methods. A second
 worker would import everything anew; that their number changes nothing is held where each stage's work is tested."""
 
 

@@ -41,8 +41,6 @@ def readable(copy: Project) -> None:
     changed = copy.dvc("metrics", "diff").splitlines()
     assert 2 <= len(changed) <= 40 and all(".cmarr." in f".{line.split()[1]}" for line in changed[1:])
     assert max(map(len, changed)) <= 120
-    assert len(copy.dvc("metrics", "show")) < 3000
-    assert warnings(copy.dvc("status")) == []
 
 
 def test_beta_reruns_cmarr_and_what_hangs_on_it(project, tmp_path):

@@ -68,7 +68,7 @@ def new(root: Path, **train) -> Path:
     root.mkdir(exist_ok=True)
     corpus = make_corpus(root)
     write_folds(root / "data/tiny/folds.parquet", read_folds(root / "data/tiny/folds.parquet")[:1])
-    corpus.settings(METHOD, SMALL, train=TRAIN | {"epochs": 4, "batch_size": 6, "refit": True} | train)
+    corpus.settings(METHOD, SMALL, train=TRAIN | {"epochs": 2, "batch_size": 6, "refit": True} | train)
     return root
 
 
