@@ -107,8 +107,10 @@ experiments: env ## list the experiments: what was changed, and the mean over th
 site: env ## build these pages, with a reference of the code, and show them (http://127.0.0.1:8000)
 	@NO_MKDOCS_2_WARNING=1 mkdocs serve -a 127.0.0.1:8000
 
+# One of its libraries warns of another one.
 ui: env ## compare runs in the MLflow UI (http://127.0.0.1:5000)
-	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
+	@echo "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores"
+	@PYTHONWARNINGS=ignore:starlette.middleware.wsgi mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
 
 COMPILE = uv pip compile pyproject.toml --extra all --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --quiet

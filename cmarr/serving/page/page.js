@@ -18,7 +18,7 @@ function say(sentence, kind = "") {
 async function know() {
   model = await (await fetch("/model")).json();
   const terms = model.terms ? ` (${model.terms})` : "";
-  at("model").textContent = `Answered by ${model.name}${terms}. cmarr ${model.version}.`;
+  at("model").textContent = `The model is ${model.name}${terms}. cmarr ${model.version}.`;
 }
 
 function megabytes(bytes) {
@@ -27,7 +27,7 @@ function megabytes(bytes) {
 
 function clock(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  const whole = Math.round(seconds);
+  const whole = Math.floor(seconds); // as players do
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
