@@ -21,6 +21,8 @@ def choose_device(setting: str) -> str:
         torch.empty(0, device=setting)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].split(". ")[0][:120]
+        if reason.startswith("Expected one of"):  # every device that PyTorch was ever built for
+            reason = "it is the name of none"
         raise UserError(f"device: {setting!r} cannot be used here ({reason}); try auto") from None
     return setting
 

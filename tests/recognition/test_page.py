@@ -17,6 +17,9 @@ pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browse
 LIMIT = 120_000
 """Milliseconds that bound a hang, and nothing else."""
 
+STARTED = "#clock:not(:empty, :has-text('0:00'))"
+"""A second of a recording has gone by, or more."""
+
 
 @pytest.fixture(scope="module")
 def session():
@@ -112,7 +115,7 @@ def test_a_recording_from_the_browser(page, kind):
     page.click(f"#record-{kind}")
     page.wait_for_selector("#stop:not([hidden])")
     assert page.evaluate("document.activeElement.id") == "stop"
-    page.wait_for_selector("#clock:has-text('0:01')")
+    page.wait_for_selector(STARTED)
     page.keyboard.press("Enter")
     page.wait_for_selector("#remove:not([hidden])")
     page.click("#send")
@@ -217,7 +220,7 @@ def test_a_file_is_dropped(page, clips):
     fill = "(data, bytes) => data.items.add(new File([new Uint8Array(bytes)], 'a.wav', {type: 'audio/wav'}))"
     data.evaluate(fill, content)
     page.dispatch_event("#drop", "drop", {"dataTransfer": data})
-    page.wait_for_selector("#clock:has-text('0:01')")
+    page.wait_for_selector(STARTED)
     assert page.inner_text("#name").startswith("a.wav")
 
 

@@ -90,6 +90,7 @@ def test_settings_are_those_of_params_yaml_and_checked_as_they_are(corpus):
         ({"name": "../own"}, "name: '../own' cannot name a training"),
         ({"name": 3}, "name: 3 cannot name a training"),
         ({"train": [1]}, "train: must be keys and values"),
+        ({"device": "gpu"}, "device: 'gpu' cannot be used here (it is the name of none); try auto"),
         ({"workers": "many"}, "workers: must be 1 or more processes, or auto, not 'many'"),
         ({"workers": 0}, "workers: must be 1 or more processes"),
         ({"shrink": 2.0}, "shrink"),
