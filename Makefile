@@ -78,15 +78,15 @@ tables: env ## run the studies behind the tables of README and docs, as far as t
 	@python -m benchmarks.studies pages
 
 ablations: env ## train every ablation (Table 3) and measure recovery (Figure 5) and clusters
-	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
+	@python -m stages.warm dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import runnable; print(",".join(runnable("params.yaml")))')]" \
 		-S 'recovery=[cmarr,plain_flows]' -S 'clusters=[cmarr]'
 
 tuned: env ## give every method the same small search, and set the results beside the main table
-	@dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import searched; print(",".join(searched("params.yaml")))')]"
+	@python -m stages.warm dvc exp run -S "ablate=[$$(python -c 'from cmarr.settings.variants import searched; print(",".join(searched("params.yaml")))')]"
 
 sensitivity: env ## run the points of Figure 4 that are missing, draw the curves
 	@python -m stages.sensitivity
-	@dvc repro
+	@python -m stages.warm dvc repro
 
 denseface: env ## train Denseface on FER+, or go on with it (docs/denseface.md)
 	@python -m denseface.train

@@ -83,7 +83,7 @@ MOST_FILES = 253
 """That one process can give to another at once."""
 
 
-def main(command: Sequence[str]) -> None:
+def main(command: list[str]) -> None:
     """Become the command, with the `python` that has imported first on its PATH."""
     if sys.platform == "linux":
         own = Path(tempfile.mkdtemp(prefix="python-"))
@@ -102,8 +102,11 @@ def start(own: Path, outlived: int, modules: str, named: Sequence[str] = ("pytho
         listening.bind(str(own / "socket"))
         listening.listen(64)
         words = [sys.executable, "-P", __file__, str(listening.fileno()), str(own), str(outlived), modules]
-        apart = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "start_new_session": True}
-        subprocess.Popen(words, pass_fds=[listening.fileno()], **apart).returncode = 0  # nobody waits for it
+        nothing, files = subprocess.DEVNULL, [listening.fileno()]
+        process = subprocess.Popen(
+            words, stdin=nothing, stdout=nothing, pass_fds=files, start_new_session=True
+        )
+        process.returncode = 0  # nobody waits for it
     calling = shlex.join([sys.executable, "-I", "-S", "-c", CALL, str(own / "socket")])
     for name in named:
         (own / name).write_text(
@@ -150,7 +153,8 @@ def bring(names: str) -> None:
     gc.freeze()
     if threading.active_count() > 1:
         raise RuntimeError(f"an import has started threads, which no fork has: {threading.enumerate()}")
-    give_back()
+    with contextlib.suppress(OSError):
+        give_back()
 
 
 def give_back() -> None:
@@ -244,7 +248,7 @@ def finished(work: Callable[[], object]) -> int:
     except BaseException:
         traceback.print_exc()
         status = 1
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at the end of Python
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
