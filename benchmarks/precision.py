@@ -88,7 +88,7 @@ def main() -> None:
     found, before = {}, options.results / "precision.json"
     runs = kept("precision", options.results)["runs"] if before.is_file() else {}
     for name in options.methods:
-        method = read_json(options.data / "settings" / f"{name}.json")
+        method = read_json(options.data / "settings/train" / f"{name}.json")
         set_threads(method["train"]["threads"])
         corpus = Corpus(options.data, Task(tuple(method["classes"])), method["cluster"])
         found[name] = measure(corpus, method, options.ways, options.seeds, options.out)

@@ -6,7 +6,8 @@
 Random features (speech 60 x 130, video 50 x 342, text 22 x 1024), batches of 128, masks drawn as in training, Adam; a
 row with features of other widths says so. A few steps are measured after a warm-up, and the epoch is extrapolated from
 their median: it is not run whole. MB a step: weights, their gradients and Adam's two moments, and what the forward pass
-keeps for the backward one; what lives for a moment comes on top. What the authors' own classes need is measured beside
+keeps for the backward one; what lives for a moment comes on top. Calls a step: operations of torch that its forward and
+backward pass ask for, views among them, whatever the machine. What the authors' own classes need is measured beside
 ours by `python -m benchmarks.peers`. Nothing else should run on the machine meanwhile.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.machine import gflops, machine, sentence
 from benchmarks.records import RESULTS, keep, markdown
@@ -114,6 +116,7 @@ def measure(
         "epoch_seconds": per_sample * UTTERANCES,
         "parameters": sum(p.numel() for p in made.parameters()),
         "bytes": held(made, data, draw_visible(data.available, generator, conditions=conditions)),
+        "calls": calls(made, data, draw_visible(data.available, generator, conditions=conditions)),
         "batch": batch,
         "steps": steps,
     }
@@ -137,6 +140,23 @@ def held(made: nn.Module, data: Batch, visible: Tensor) -> int:
         losses = training_losses(made, data, visible)
     assert losses
     return sum(kept.values()) + 4 * sum(p.nbytes for p in made.parameters() if p.requires_grad)
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that are asked for inside."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def calls(made: nn.Module, data: Batch, visible: Tensor) -> int:
+    """Operations of a forward and a backward pass."""
+    with Counted() as counted:
+        torch.stack(list(training_losses(made, data, visible).values())).sum().backward()
+    return counted.count
 
 
 def shares(method: CMARR, data: Batch, generator: torch.Generator, steps: int) -> dict[str, float]:
@@ -201,11 +221,20 @@ def table(results: dict[str, Any]) -> str:
             f"{run['samples_a_second']:.0f}",
             f"{run['epoch_seconds']:.0f}",
             f"{run['bytes'] / 1e6:.0f}",
+            f"{run['calls']:,}" if "calls" in run else "",
             f"{run['parameters']:,}",
         ]
         for name, run in results["runs"].items()
     ]
-    head = ["method", "batch", "ms an utterance", "utterances a second", "s an epoch", "MB a step"]
+    head = [
+        "method",
+        "batch",
+        "ms an utterance",
+        "utterances a second",
+        "s an epoch",
+        "MB a step",
+        "calls a step",
+    ]
     return markdown([*head, "parameters"], rows)
 
 
