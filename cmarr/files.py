@@ -36,6 +36,8 @@ def refusal(error: OSError) -> str | None:
     place = error.filename2 or error.filename
     if error.errno in FULL:
         return _no_room(place or "what was to be written", error)
+    if place is None and "temporary directory" in str(error):  # tempfile has tried all that it knows
+        return f"{error.strerror}; make room in one of them, or name another in TMPDIR"
     if error.errno not in REFUSED or not place:
         return None
     return (

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cmarr.budgets import real
 from cmarr.errors import UserError, first_line
 
 STORES = ("s3:", "gs:", "az:", "memory:")
@@ -40,7 +41,7 @@ def is_remote(path: str | Path) -> bool:
 
 def absolute(path: Path) -> Path:
     """As `Path.resolve`, which would take an object for a file of the folder that one is in."""
-    return path if is_remote(path) else path.resolve()
+    return path if is_remote(path) else real(path)
 
 
 def read(path: str | Path) -> bytes:

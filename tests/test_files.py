@@ -6,6 +6,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,14 @@ def test_no_room_elsewhere_is_a_sentence_too():
         "what was to be written cannot"
     )
     assert refusal(FileNotFoundError(errno.ENOENT, "No such file", "a")) is None
+
+
+def test_no_room_for_temporary_files_is_one_too(monkeypatch, room):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    room(0)
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()
+    assert "make room in one of them, or name another in TMPDIR" in str(refusal(caught.value))
 
 
 def content(folder):
