@@ -22,7 +22,7 @@ from cmarr.budgets import read_content, real, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import read_cells
-from cmarr.corpora.text_files import cell_text, require_table, separated
+from cmarr.corpora.text_files import LARGEST_TABLE, cell_text, require_table, separated
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
@@ -62,8 +62,6 @@ _NOTHING: dict[str, tuple[str, ...]] = {
     "text": ("nan", "NaN", "<NA>"),  # somebody may well say None
 }
 """Column -> what programs write into its cells where there is nothing."""
-LARGEST = 256 * 2**20
-"""Bytes of a CSV table; of a million rows it has a fifth of this."""
 _DECIMAL = re.compile(r"^([+-]?\d+),(\d+)$")
 """A number as most of Europe writes it."""
 _NOT_HERE = re.compile(
@@ -184,7 +182,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    content, _ = decoded(read_content(path, LARGEST, "a table"))
+    content, _ = decoded(read_content(path, LARGEST_TABLE, "a table"))
     content, delimiter, before = separated(content)
     require_table(path, content)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)

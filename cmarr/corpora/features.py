@@ -348,7 +348,7 @@ def _columns(path: Path) -> list[str]:
     """The headings of a table."""
     if path.suffix.lower() == ".parquet":
         return column_names(path)
-    content, delimiter, _ = separated(read_text(path))
+    content, delimiter, _ = separated(read_text(path, table=True))
     return next(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter), [])
 
 

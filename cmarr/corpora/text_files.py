@@ -16,6 +16,9 @@ from cmarr.media.encodings import decoded
 LARGEST = 64 * 2**20
 """Bytes; a label file or a transcript is a thousand times smaller, so more than this is something else."""
 
+LARGEST_TABLE = 256 * 2**20
+"""Bytes of a table of utterances: a million with their transcripts have 150 MB."""
+
 TEXTS = (".csv", ".tsv", ".txt", ".annotprocessed", ".wdseg")
 """Endings of files that corpora keep text in."""
 
@@ -26,17 +29,22 @@ _WINDOWS = {c: bytes([c]).decode("cp1252", "replace") for c in range(0x80, 0xA0)
 
 
 def read_text(
-    path: str | Path, note: Callable[[str], None] = lambda sentence: None, *, pipes: bool = False
+    path: str | Path,
+    note: Callable[[str], None] = lambda sentence: None,
+    *,
+    pipes: bool = False,
+    table: bool = False,
 ) -> str:
     """The text of a file: UTF-8, what its mark says, else the encoding in which it reads like a language.
 
     Never fails on an encoding; `note` is called with a sentence where it was guessed. Characters that a wrong
     conversion left behind as control codes (the ’ of MELD's and other tables) become what was meant; line ends
     become '\\n', NUL bytes go. Raises Unreadable for a file that cannot be opened or is far too large for
-    text, and for a pipe or a device unless `pipes` are read, too.
+    text, or for a `table`, and for a pipe or a device unless `pipes` are read, too.
     """
     require_whole(path)
-    content = read_content(path, LARGEST, "a text file", pipes=pipes)
+    most, what = (LARGEST_TABLE, "a table") if table else (LARGEST, "a text file")
+    content = read_content(path, most, what, pipes=pipes)
     return text_of(content, str(path), note)
 
 
@@ -92,7 +100,7 @@ def read_table(
 
     Raises UserError, which ends in `advice`, for a table that lacks one of `columns` or is no CSV.
     """
-    content, delimiter, before = separated(read_text(path))
+    content, delimiter, before = separated(read_text(path, table=True))
     require_table(path, content)
     reader = csv.DictReader(io.StringIO(content, newline=""), restval="", delimiter=delimiter)
     try:

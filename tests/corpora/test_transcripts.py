@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmarr.corpora.text_files import read_text
+from cmarr.corpora.text_files import LARGEST, read_table, read_text
 from cmarr.errors import Unreadable
 
 
@@ -31,3 +31,11 @@ def test_what_cannot_be_text_is_refused(tmp_path):
         huge.truncate(100 * 2**20)
     with pytest.raises(Unreadable, match="105 MB, too much for a text file"):
         read_text(tmp_path / "huge.txt")
+
+
+def test_a_table_may_have_a_million_rows(tmp_path):
+    """Which is more than a transcript may have: here of as many bytes, for time's sake in fewer rows."""
+    path = tmp_path / "utterances.csv"
+    path.write_text("id,text\n" + f"a,{'y' * 130_000}\n" * 520)
+    assert path.stat().st_size > LARGEST
+    assert sum(1 for _ in read_table(path, ["id"])) == 520
