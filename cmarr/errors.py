@@ -47,12 +47,17 @@ class Unreadable(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or else its kind.
+    """The first line of what an error says, at most 300 letters of it, or else its kind.
+
+    Libraries quote what they could not read, which may be 64 KB of a damaged archive.
 
     >>> first_line(ValueError("no number\\nin row 3")), first_line(MemoryError())
     ('no number', 'MemoryError')
+    >>> len(first_line(ValueError("x" * 9000)))
+    304
     """
-    return (str(error) or type(error).__name__).splitlines()[0]
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from cmarr.encoders.bert import MODEL, REVISION, word_pieces
 from cmarr.encoders.networks import TEXT_FAMILIES, framing
 from cmarr.encoders.pretrained import load_checkpoint
 from cmarr.encoders.protocol import EMPTY_TEXT, STAGE, libraries
-from cmarr.errors import UserError
+from cmarr.errors import UserError, first_line
 from cmarr.extras import extra
 from cmarr.files import file_digest, write_text
 from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
@@ -91,7 +91,9 @@ def _saved(path: str) -> Callable[[str], list[int]]:
     try:
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # the library raises nothing more special
-        raise UserError(f"{path}: is no tokenizer, or is damaged ({error}); export the model again") from None
+        raise UserError(
+            f"{path}: is no tokenizer, or is damaged ({first_line(error)}); export the model again"
+        ) from None
     return lambda text: tokenizer.encode(readable(text), add_special_tokens=False).ids
 
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from cmarr import objects
 from cmarr.budgets import plain_json
-from cmarr.errors import NotComputed, UserError
+from cmarr.errors import NotComputed, UserError, first_line
 from cmarr.folds.privileges import told
 from cmarr.seals import KEY, require_vouched
 
@@ -49,7 +49,9 @@ def read_description(path: str | Path) -> dict[str, Any]:
         with whole_model(path, rest=False) as file, safe_open(file, "np") as opened:
             description = described(opened)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path}: is not a model of this product, or is damaged ({error})") from None
+        raise UserError(
+            f"{path}: is not a model of this product, or is damaged ({first_line(error)})"
+        ) from None
     try:
         refuse_privileged(description)
     except UserError as error:
