@@ -190,6 +190,7 @@ def test_modules_are_imported_by_a_name_in_the_one_place_that_finds_them():
     """Everywhere else a closure would miss them."""
     places = [p for top in ("cmarr", "stages") for p in (ROOT / top).rglob("*.py")]
     calling = {str(p.relative_to(ROOT)) for p in places if "import_module(" in p.read_text(encoding="utf-8")}
+    calling.remove("stages/warm.py")  # no stage: it runs them, and imports what is others'
     assert calling == {"cmarr/__init__.py", "cmarr/plugins.py"}
     asked = {
         name for p in places for name in re.findall(r"^ *from cmarr import (.+)", p.read_text(), re.MULTILINE)

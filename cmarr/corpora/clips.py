@@ -14,7 +14,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +100,7 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
     rejected: list[Rejected] = []
     lines: dict[str, str] = {}
     stored: _Stored = {}
+    below = None if options.allow_outside else real(path.parent)
     for line, row in _rows(path):
         for column in empty_columns(row, path.parent):
             del row[column]
@@ -116,7 +116,7 @@ def read(root: Path, options: Options) -> tuple[list[Utterance], list[Rejected]]
             rejected.append(Rejected(id, None, "prepare", f"{path.name}, {line}: {wrong}"))
             continue
         cells: dict[str, Any] = {**row}
-        cells |= {k: _media(path, line, row[k], options.allow_outside, stored) for k in _PATHS if k in row}
+        cells |= {k: _media(path, line, row[k], below, stored) for k in _PATHS if k in row}
         cells |= {k: float(row[k]) for k in _NUMBERS if k in row}
         cells |= {k: words[row[k].lower()] for k, words in WORDS.items() if k in row}
         utterances.append(Utterance(**cells))
@@ -283,7 +283,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _Stored) -> str:
+def _media(manifest: Path, line: str, cell: str, below: Path | None, stored: _Stored) -> str:
     if "\0" in cell:
         raise UserError(f"{manifest}, {line}: {cell!r} is not a path")
     path = _below(manifest, cell)
@@ -291,7 +291,7 @@ def _media(manifest: Path, line: str, cell: str, allow_outside: bool, stored: _S
         path = _below(manifest, cell.replace("\\", "/"))
     if not os.path.exists(path):  # noqa: PTH110
         path = _as_stored(path, stored)
-    if not allow_outside and not real(path).is_relative_to(_real(manifest.parent)):
+    if below is not None and not real(path).is_relative_to(below):
         raise UserError(
             f"{manifest}, {line}: {cell} leads out of the manifest's folder; move the file below it, or set "
             "allow_outside: true under the dataset's options (`cmarr predict`: --allow-outside)"
@@ -327,8 +327,3 @@ def _alike(names: Iterable[str]) -> dict[str, str]:
         folded = f"/{composed.casefold()}"
         found |= {composed: name, folded: "" if folded in found else name}
     return found
-
-
-@cache
-def _real(folder: Path) -> Path:
-    return real(folder)
