@@ -105,6 +105,8 @@ def _no_number(word: str) -> float:
 
 def require_name(path: str | Path) -> None:
     """Raise UserError for what no file or folder can be called: nothing at all, or too much, or a NUL."""
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"give a path, not {type(path).__name__}")
     text = str(path)
     try:
         longest, whole = max(map(len, os.fsencode(text).split(b"/"))), len(os.fsencode(text))

@@ -153,11 +153,10 @@ def with_transcript(utterance: Utterance, path: Path, *, pipes: bool = False) ->
 
 def letter_of(modality: str) -> str:
     """'s' of 'speech', and so on; a letter stays. Raises UserError for what is no modality."""
-    letter = LETTERS.get(modality, modality)
+    letter = LETTERS.get(modality, modality) if isinstance(modality, str) else ""
     if letter not in NAMES:
-        raise UserError(
-            f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{did_you_mean(modality, LETTERS)}"
-        )
+        near = did_you_mean(str(modality), LETTERS)
+        raise UserError(f"{modality!r} is not a modality; there are {', '.join(LETTERS)}{near}")
     return letter
 
 

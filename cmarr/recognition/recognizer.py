@@ -232,6 +232,9 @@ class Recognizer:
         self, clips: Iterable[Given | Utterance], hides: Sequence[Iterable[str]]
     ) -> Iterator[list[Prediction | Refusal]]:
         """As `predict_all`, with one result for each of `hides`, sets of modalities; every clip is read once."""
+        for hide in hides:
+            if not isinstance(hide, Iterable):
+                raise UserError(f"hide: give modalities, as ['video'], not {type(hide).__name__}")
         named = [[hide] if isinstance(hide, str) else hide for hide in hides]
         hidden = [sorted({letter_of(m) for m in hide}) for hide in named]
         groups = self._read(iter(clips), [m for m in NAMES if all(m in hide for hide in hidden)], len(hidden))

@@ -1,5 +1,6 @@
 """`Recognizer`: clips in, answers out; what is missing is simply missing."""
 
+import re
 import shutil
 
 import numpy as np
@@ -156,6 +157,21 @@ def test_an_answer_does_not_depend_on_its_neighbours(recognizer, clips):
 def test_an_unknown_modality_is_named(recognizer):
     with pytest.raises(UserError, match=r"'vidoe' is not a modality.*did you mean 'video'"):
         recognizer.predict(text="hello", hide=["vidoe"])
+
+
+@pytest.mark.parametrize(
+    ("hide", "message"),
+    [(5, "give modalities, as ['video'], not int"), ([["video"]], "['video'] is not a modality")],
+)
+def test_what_names_no_modalities_is_refused(recognizer, hide, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        recognizer.predict(text="hello", hide=hide)
+
+
+@pytest.mark.parametrize("source", [3, None, b"starter"])
+def test_a_model_is_named_by_a_path(source):
+    with pytest.raises(UserError, match="give a path, not"):
+        Recognizer.from_pretrained(source)
 
 
 @pytest.mark.parametrize(
