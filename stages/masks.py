@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.corpora.manifest import ById, read_manifest
+from cmarr.corpora.manifest import read_manifest
 from cmarr.features.shards import read_lengths
 from cmarr.folds.files import read_folds
 from cmarr.masks.draw import SIGNS, Tested, draw, sign
@@ -17,7 +17,10 @@ from stages.stage import run
 
 def tested_utterances(paths: Paths, classes: list[str]) -> Tested:
     """The test utterances of all folds: what they have, who speaks, what they are."""
-    utterances = ById(read_manifest(paths.manifest))
+    told = {  # in one pass: rows of the manifest are objects only while looked at
+        u.id: (u.cluster("speaker"), str(u.label) if classes else sign(u.score or 0.0))
+        for u in read_manifest(paths.manifest)
+    }
     rows = [(fold.number, id) for fold in read_folds(paths.folds) for id in fold.test]
     found = {m: read_lengths(paths.features / name) for m, name in NAMES.items()}
     lengths = {
@@ -31,10 +34,8 @@ def tested_utterances(paths: Paths, classes: list[str]) -> Tested:
         ids=[id for _, id in rows],
         available=np.stack([lengths[m] > 0 if m in lengths else absent for m in MODALITIES], axis=1),
         lengths=lengths,
-        groups=[utterances[id].cluster("speaker") for _, id in rows],
-        labels=[
-            str(utterances[id].label) if classes else sign(utterances[id].score or 0.0) for _, id in rows
-        ],
+        groups=[told[id][0] for _, id in rows],
+        labels=[told[id][1] for _, id in rows],
         classes=classes or SIGNS,
     )
 

@@ -60,17 +60,16 @@ def dialogues_of(ids: Sequence[str], corpus: Iterable[Utterance]) -> Dialogues:
     >>> found.number.tolist(), found.position.tolist(), found.speaker.tolist()
     ([0, 0], [2, 0], [0, 0])
     """
-    turns: dict[str, list[Utterance]] = {}
-    for utterance in corpus:
-        turns.setdefault(_dialogue(utterance), []).append(utterance)
+    turns: dict[str, list[tuple[str, float | None, str]]] = {}  # id, start, speaker: the corpus may be large
+    for u in corpus:
+        turns.setdefault(_dialogue(u), []).append((u.id, u.start, u.speaker or ""))
     found: dict[str, tuple[int, int, int]] = {}
     for number, own in enumerate(turns.values()):
-        timed = all(u.start is not None for u in own)
-        own.sort(key=lambda u: (u.start or 0.0 if timed else 0.0, _numbers(u.id)))
+        timed = all(start is not None for _, start, _ in own)
+        own.sort(key=lambda turn: (turn[1] or 0.0 if timed else 0.0, _numbers(turn[0])))
         speakers: dict[str, int] = {}
-        for position, u in enumerate(own):
-            speaker = speakers.setdefault(u.speaker or "", len(speakers))
-            found[u.id] = number, position, speaker
+        for position, (id, _, who) in enumerate(own):
+            found[id] = number, position, speakers.setdefault(who, len(speakers))
     columns = torch.tensor([found[i] for i in ids], dtype=torch.long).view(-1, 3).unbind(1)
     return Dialogues(*(column.contiguous() for column in columns))
 

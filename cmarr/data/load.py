@@ -35,21 +35,20 @@ def load_store(
     classes of the task.
     """
     place = {name: index for index, name in enumerate(task.classes)}
-    labels: list[float] = []
-    for name in ids:
-        if task.regression:
-            score = utterances[name].score
-            labels.append(math.nan if score is None else score)
-            continue
-        label = utterances[name].label
-        if label is not None and label not in place:
-            raise NotComputed(
-                f"utterance {name} has the label {label!r}, not one of {', '.join(task.classes)}; prepare the corpus "
-                "again"
-            )
-        labels.append(UNLABELLED if label is None else place[label])
     heard = heard or hear(utterances, features)
-    speakers = [heard.number[utterances[name].cluster("speaker")] for name in ids]
+    labels: list[float] = []
+    speakers: list[int] = []
+    for one in map(utterances.__getitem__, ids):  # each once: a row of a large table is made an object for it
+        speakers.append(heard.number[one.cluster("speaker")])
+        if task.regression:
+            labels.append(math.nan if one.score is None else one.score)
+            continue
+        if one.label is not None and one.label not in place:
+            raise NotComputed(
+                f"utterance {one.id} has the label {one.label!r}, not one of {', '.join(task.classes)}; prepare the "
+                "corpus again"
+            )
+        labels.append(UNLABELLED if one.label is None else place[one.label])
     return replace(
         build_store(ids, features, labels),
         speakers=torch.tensor(speakers, dtype=torch.long),

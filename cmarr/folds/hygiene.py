@@ -210,7 +210,7 @@ def speakers_with_one_class(corpus: Corpus) -> list[Finding]:
     return [Finding("warning", text, advice)]
 
 
-def require_balanced_speakers(normalise: str, utterances: Sequence[Utterance]) -> None:
+def require_balanced_speakers(normalise: str, utterances: Iterable[Utterance]) -> None:
     """Raise UserError where `normalise: speaker` would take away what is to be recognised.
 
     It lives on speakers who have spoken in several classes (of scores: on both sides of zero), each in several clips.

@@ -72,13 +72,14 @@ def hide_groups(
     to `rate` and takes the last modality from no utterance. Returns (N, M) bool, usable.
     """
     usable = available.copy()
-    names = sorted(set(groups))
-    rows_of = {name: np.flatnonzero(np.asarray(groups) == name) for name in names}
-    pairs = [(name, column) for name in names for column in range(available.shape[1])]
+    number = {name: place for place, name in enumerate(sorted(set(groups)))}
+    of = np.array([number[name] for name in groups])
+    rows_of = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+    pairs = [(group, column) for group in range(len(number)) for column in range(available.shape[1])]
     hidden, target = int((~available).sum()), rate * available.size
     for place in draw.permutation(len(pairs)):
-        name, column = pairs[place]
-        rows = rows_of[name]
+        group, column = pairs[place]
+        rows = rows_of[group]
         gain = int(usable[rows, column].sum())
         last = usable[rows, column] & (usable[rows].sum(1) == 1)
         if gain and not last.any() and hidden + gain / 2 <= target:
@@ -227,11 +228,13 @@ def _cells(tested: Tested, name: str, own: str, settings: Mapping[str, Any], see
 
 
 def _rows(tested: Tested, level: float, usable: np.ndarray, columns: Sequence[int]) -> pd.DataFrame:
-    letters = [MODALITIES[i] for i in columns]
-    conditions = [
-        CONDITION_OF.get(frozenset(m for m, use in zip(letters, row, strict=True) if use), COMPLETE)
-        for row in usable
+    bits = [1 << place for place in range(len(columns))]
+    shown = [
+        frozenset(MODALITIES[i] for i, bit in zip(columns, bits, strict=True) if code & bit)
+        for code in range(2 ** len(bits))
     ]
+    named = np.array([CONDITION_OF.get(letters, COMPLETE) for letters in shown], dtype=object)
+    conditions = named[usable @ np.array(bits)]
     return pd.DataFrame({"fold": tested.folds, "id": tested.ids, "level": level, "condition": conditions})
 
 

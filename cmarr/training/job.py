@@ -408,7 +408,7 @@ def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Sto
         "both": [*fold.train, *fold.validation],
     }
     empty = set(without_modalities([*fold.train, *fold.validation], features))
-    require_balanced_speakers(job.normalise, list(utterances.values()))
+    require_balanced_speakers(job.normalise, utterances.values())
     heard = hear(utterances, features)
     rows = {"train": len(set(fold.train) - empty), "validation": 0}
     stores = []

@@ -2,10 +2,14 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import ById, read_manifest, relative_to, resolved, write_manifest
+from cmarr.corpora.manifest import ById, Manifest, read_manifest, relative_to, resolved, write_manifest
+from cmarr.data.load import hear, load_store
 from cmarr.errors import UserError
+from cmarr.features.shards import FeatureTable
+from cmarr.task import Task
 from cmarr.utterance import Utterance
 
 MANY = [
@@ -53,6 +57,19 @@ def test_one_is_found_by_its_name(manifest):
     assert list(found.values()) == list(manifest) and dict(found.items()) == {u.id: u for u in manifest}
     with pytest.raises(KeyError):
         found["u2500"]
+
+
+def test_a_store_goes_through_a_large_manifest_twice(manifest, monkeypatch):
+    """Once for the dialogues, once for its own: what it takes an utterance does not grow with the corpus."""
+    monkeypatch.setattr("cmarr.corpora.manifest._BLOCK", 20)
+    made, decoded = [], Manifest._decoded
+    monkeypatch.setattr(Manifest, "_decoded", lambda own, number: made.append(number) or decoded(own, number))
+    found = ById(manifest[:])
+    table = FeatureTable(manifest.ids(), np.ones((2500, 2), np.float16), np.arange(2501))
+    heard = hear(found, {"s": table})
+    assert sorted(made) == list(range(125))
+    store = load_store(manifest.ids(), found, {"s": table}, Task(("calm",)), heard)
+    assert sorted(made) == sorted(3 * list(range(125))) and len(store) == 2500
 
 
 def test_two_of_one_name_are_refused(tmp_path):
