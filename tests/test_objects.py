@@ -19,6 +19,10 @@ from cmarr.folds.files import read_folds, read_rule
 from cmarr.masks.files import read_description as read_masks_description
 from cmarr.methods.described import read_description
 from cmarr.methods.model import load_model
+from cmarr.recognition.export import UNFINISHED, export
+from cmarr.recognition.pretrained import pretrained
+from cmarr.recognition.recognizer import Recognizer
+from cmarr.recognition.trained import DESCRIPTION, exported
 from cmarr.task import Task
 from cmarr.training.progress import Checkpoint
 from cmarr.training.trainings import Trainings
@@ -176,6 +180,72 @@ def test_a_write_that_fails_leaves_what_was_there(store):
     state.clear()
     state.clear()
     assert state.load() is None
+
+
+def test_a_model_is_exported_to_a_store_and_answers_from_there(store, tmp_path):
+    model = pretrained("starter-open")
+    export(model, tmp_path / "model")
+    assert export(model, store / "model") == store / "model"
+    here, there = objects.below(tmp_path / "model"), objects.below(store / "model")
+    assert {n: objects.read(p) for n, p in there.items()} == {n: p.read_bytes() for n, p in here.items()}
+    with (
+        Recognizer.from_pretrained(f"{store}/model", keep=0) as one,
+        Recognizer.load(tmp_path / "model", keep=0) as two,
+    ):
+        assert one.predict(text="what a day") == two.predict(text="what a day")
+    assert pretrained(store / "model" / DESCRIPTION).about == model.about
+
+    with pytest.raises(UserError, match="holds a model already"):
+        export(model, store / "model")
+    write_text(store / "model/notes/a.txt", "mine")
+    export(model, store / "model", force=True)
+    assert objects.is_file(store / "model/notes/a.txt")
+    with pytest.raises(UserError, match="holds other things"):
+        export(model, store / "model/notes", force=True)
+
+
+def test_an_export_to_a_store_that_was_killed_is_finished_by_the_same_command(tmp_path, monkeypatch):
+    store, model = Path("memory://bucket/killed"), pretrained("starter-open")
+    put, count = objects.put, 0
+    for kills in range(12):
+
+        def until(file, path, left=kills):
+            nonlocal count
+            count += 1
+            if count > left:
+                raise KeyboardInterrupt
+            put(file, path)
+
+        count = 0
+        monkeypatch.setattr(objects, "put", until)
+        try:
+            export(model, store)
+        except KeyboardInterrupt:
+            with pytest.raises(UserError, match=r"holds no model\.json"):
+                exported(store)
+            continue
+        break
+    assert kills == len(objects.below(store)) + 1 and UNFINISHED not in objects.below(store)
+    assert exported(store).about == model.about
+
+
+def test_a_model_in_a_store_that_is_not_whole_is_named(store):
+    model = pretrained("starter-open")
+    export(model, store)
+    weights = store / model.about.models[0].file
+    for place, match in ((weights, "is damaged"), (store / "README.md", "is damaged")):
+        content = objects.read(place)
+        write_bytes(place, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+        with pytest.raises(NotWhole, match=f"{match}.*export the model again") as caught:
+            pretrained(store)
+        assert str(caught.value).startswith(str(place))
+        write_bytes(place, content)
+    objects.remove(weights)
+    with pytest.raises(NotComputed, match=r"safetensors: does not exist; export the model again") as missing:
+        pretrained(store)
+    assert str(missing.value).startswith(str(weights))
+    with pytest.raises(UserError, match=r"nothing holds no model\.json; put one there with `cmarr export`"):
+        pretrained(store / "nothing")
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(s3):

@@ -1,10 +1,12 @@
 """One folder that holds a trained model whole: weights, description, model card."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cmarr import objects
 from cmarr.budgets import expanded, real
 from cmarr.encoders.registry import encoder_class
 from cmarr.errors import UserError, many
@@ -12,13 +14,13 @@ from cmarr.files import atomic, is_left_over, write_json, write_text
 from cmarr.methods.described import require_model
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.encoding import encoders_for
-from cmarr.recognition.trained import DESCRIPTION, TOKENIZER, About, Trained
+from cmarr.recognition.trained import CARD, DESCRIPTION, PART, TOKENIZER, About, Trained
 from cmarr.seals import LIST, write_list
-
-CARD = "README.md"
 
 UNFINISHED = ".unfinished-export"
 """File of a folder that an export has begun to fill, or to replace: as long as it is there the next one may go on."""
+
+_BEGUN = "`cmarr export` was writing this folder; run it again.\n"
 
 _PLAIN = ("MAE", "Corr")
 """Metrics that are no shares, and are printed as they are."""
@@ -27,14 +29,18 @@ _PLAIN = ("MAE", "Corr")
 def export(trained: Trained, folder: str | Path, *, force: bool = False, head: str = "") -> Path:
     """Write the models into a folder, which `Recognizer.load` reads without DVC, MLflow or the corpus.
 
-    An export that was killed is begun again by the next. `head` stands before the card.
+    It may be one on object storage. An export that was killed is begun again by the next. `head` stands before the
+    card.
 
     Raises UserError for a folder that holds something, unless it is an earlier export and `force` is set; one that
     holds the models themselves is never replaced; and for models that are damaged.
     """
-    folder = expanded(folder)
+    folder = Path(folder) if objects.is_remote(folder) else expanded(folder)
     try:
-        return _write(trained, folder, force, head)
+        if not objects.is_remote(folder):
+            return _write(trained, folder, force, head)
+        with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
+            return _put(_write(trained, Path(scratch), force, head), folder, force)
     except OSError as error:
         raise UserError(
             f"{error.filename or folder} cannot be written ({error.strerror}); name another folder"
@@ -58,25 +64,45 @@ def _write(trained: Trained, folder: Path, force: bool, head: str) -> Path:
     return folder
 
 
+def _put(made: Path, folder: Path, force: bool) -> Path:
+    """Put an export into a folder of object storage, its description last. Raises UserError as `_make_room`."""
+    there = objects.below(folder)
+    if there and UNFINISHED not in there:
+        _require_replaceable(folder, DESCRIPTION in there, force)
+    write_text(folder / UNFINISHED, _BEGUN)
+    files = objects.below(made)
+    for name in (DESCRIPTION, *(there.keys() - files.keys())):  # of an earlier export
+        if PART.fullmatch(name):
+            objects.remove(folder / name)
+    for name in sorted(files, key=lambda name: name == DESCRIPTION):
+        objects.put(files[name], folder / name)
+    objects.remove(folder / UNFINISHED)
+    return folder
+
+
+def _require_replaceable(folder: Path, model: bool, force: bool) -> None:
+    if not model:
+        raise UserError(f"{folder} holds other things; name an empty folder, or a new one")
+    if not force:
+        raise UserError(
+            f"{folder} holds a model already; name another folder, or replace it with --force (force=True)"
+        )
+
+
 def _make_room(trained: Trained, folder: Path, force: bool) -> None:
     """Leave the folder with nothing of an earlier export, and marked as unfinished. Raises UserError."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")
     unfinished = (folder / UNFINISHED).exists()
     if folder.is_dir() and not unfinished and not all(map(is_left_over, folder.iterdir())):
-        if not (folder / DESCRIPTION).is_file():
-            raise UserError(f"{folder} holds other things; name an empty folder, or a new one")
-        if not force:
-            raise UserError(
-                f"{folder} holds a model already; name another folder, or replace it with --force (force=True)"
-            )
+        _require_replaceable(folder, (folder / DESCRIPTION).is_file(), force)
         if any(real(folder) in (real(weights.parent), real(weights).parent) for weights in trained.weights):
             raise UserError(
                 f"{folder} holds the model that is to be exported, and replacing it would lose the weights; "
                 "name another folder"
             )
     if not unfinished:
-        write_text(folder / UNFINISHED, "`cmarr export` was writing this folder; run it again.\n")
+        write_text(folder / UNFINISHED, _BEGUN)
     # First, so that a killed export leaves no description of weights that are gone.
     others = (folder / name for name in (LIST, DESCRIPTION, TOKENIZER))
     for old in (*others, *folder.glob("fold*-seed*.safetensors")):

@@ -5,11 +5,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cmarr import objects
 from cmarr.budgets import expanded
 from cmarr.errors import UserError, did_you_mean, first_line
 from cmarr.extras import extra
-from cmarr.recognition.export import CARD, export
-from cmarr.recognition.trained import DESCRIPTION, Trained, exported
+from cmarr.recognition.export import export
+from cmarr.recognition.trained import CARD, DESCRIPTION, Trained, exported
 from cmarr.seals import LIST
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -45,6 +46,8 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
         return exported(SHIPPED / name)
     if name.startswith(_REGISTRY):
         return exported(_registered(name))
+    if objects.is_remote(name):
+        return exported(name.removesuffix(f"/{DESCRIPTION}"))
     path = expanded(source)
     if path.is_file() and path.name in (DESCRIPTION, "MLmodel"):
         path = path.parent

@@ -1,7 +1,10 @@
 """Trained models, in a folder that `cmarr export` wrote or in the files of a study, and their description."""
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +12,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from cmarr import objects
 from cmarr.budgets import PATH_MAX, expanded, real, shown
 from cmarr.declaration import Names, Section
 from cmarr.encoders.registry import encoder_class, place_keys
-from cmarr.errors import NotComputed, UserError, did_you_mean
+from cmarr.errors import NotComputed, NotWhole, UserError, did_you_mean
 from cmarr.features.shards import read_metadata, shards
+from cmarr.files import file_digest
 from cmarr.methods.described import EXPORTED, read_description
 from cmarr.modalities import NAMES
 from cmarr.places import Places
 from cmarr.plugins import ENCODERS, METHODS, VARIABLE, Kind, file_of, names, own_names
-from cmarr.seals import read_json, read_listed_json
+from cmarr.seals import LIST, read_json, read_list, read_listed_json
 from cmarr.validation import validate
 
 FORMAT = 1
@@ -35,6 +40,14 @@ DIGEST = re.compile("[0-9a-f]{64}")
 
 DESCRIPTION = "model.json"
 """File of an exported folder that says what it holds."""
+
+CARD = "README.md"
+"""File of an exported folder for people."""
+
+PART = re.compile(
+    "|".join([*map(re.escape, (DESCRIPTION, TOKENIZER, CARD, LIST)), r"fold\d+-seed\d+\.safetensors"])
+)
+"""Names of the files of an exported folder."""
 
 
 class EncoderAbout(Section):
@@ -192,9 +205,10 @@ class Trained:
 def exported(folder: str | Path) -> Trained:
     """The models of a folder that `cmarr export` wrote, or of an MLflow model that holds one.
 
-    Nothing else of an MLflow model is read, and none of its code run. Raises UserError where it is neither.
+    Nothing else of an MLflow model is read, and none of its code run. One on object storage is fetched into a temporary
+    folder, which goes when this process ends. Raises UserError where it is neither.
     """
-    folder = expanded(folder)
+    folder = _fetched(Path(folder)) if objects.is_remote(folder) else expanded(folder)
     inside = folder / "artifacts" / "model"  # where `cmarr.serving.register` puts it
     if not (folder / DESCRIPTION).is_file() and (inside / DESCRIPTION).is_file():
         folder = inside
@@ -203,6 +217,32 @@ def exported(folder: str | Path) -> Trained:
         raise UserError(f"{folder} {what}; make one from a finished study with `cmarr export`")
     about = read_about(folder / DESCRIPTION)
     return Trained(about, tuple(folder / member.file for member in about.models))
+
+
+def _fetched(folder: Path) -> Path:
+    """A copy of a model on object storage. It is compared with its list, so that errors name the object."""
+    copy = Path(tempfile.mkdtemp(prefix="cmarr-"))
+    atexit.register(_remove, copy, os.getpid())
+    try:
+        names = [name for name in objects.below(folder) if PART.fullmatch(name)]
+        if DESCRIPTION not in names:
+            raise UserError(f"{folder} holds no {DESCRIPTION}; put one there with `cmarr export`")
+        for name in names:
+            (copy / name).write_bytes(objects.read(folder / name))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); try again") from None
+    known = read_list(copy / LIST) if LIST in names else {}
+    for name in sorted({*known, *names} - {LIST}):
+        if name not in names:
+            raise NotComputed(f"{folder / name}: does not exist; {EXPORTED}")
+        if known.get(name) != file_digest(copy / name):
+            raise NotWhole(folder / name, f"{folder / name} is damaged, or not in its {LIST}; {EXPORTED}")
+    return copy
+
+
+def _remove(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # and not a child of it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def of_study(
