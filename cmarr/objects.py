@@ -39,6 +39,11 @@ def is_remote(path: str | Path) -> bool:
     return bool(parts) and parts[0] in STORES
 
 
+def absence(path: str | Path) -> str:
+    """What to say of a path that is no file here, where files are read and no objects."""
+    return "lies on object storage; copy it here" if is_remote(path) else "does not exist"
+
+
 def absolute(path: Path) -> Path:
     """As `Path.resolve`, which would take an object for a file of the folder that one is in."""
     return path if is_remote(path) else real(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cmarr.budgets import is_device, real, require_name
 from cmarr.errors import NotComputed, UserError
 from cmarr.files import file_digest, is_left_over
+from cmarr.objects import absence
 from cmarr.seals import LIST, damaged, read_list, require_listed, require_whole
 
 SEALED = (".parquet", ".safetensors", ".json", ".state")
@@ -46,7 +47,7 @@ def verify(paths: Sequence[str | Path]) -> Iterator[Verdict]:
     for path in map(Path, paths):
         require_name(path)
         if not path.exists() or is_device(path):
-            what = "is a pipe or a device" if path.exists() else "does not exist"
+            what = "is a pipe or a device" if path.exists() else absence(path)
             raise UserError(f"{path}: {what}; name files, exported folders or projects")
         if path.is_file():
             yield _own(path) if not path.name.startswith(LIST) else Verdict(path)

@@ -12,6 +12,7 @@ from cmarr import plugins
 from cmarr.budgets import expanded, real
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.files import refusal
+from cmarr.objects import is_remote
 from cmarr.seals import read_json, whole, write_json
 from stages import STARTED
 
@@ -28,6 +29,8 @@ def located(setting: str) -> Path:
     found there, what lies outside the repository is looked for from the repository itself.
     """
     given = expanded(setting)
+    if is_remote(given):
+        return given
     here = Path.cwd() / given
     inside = real(here).is_relative_to(real(Path.cwd()))
     return real(here if inside else root() / given)

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 from cmarr import objects
 from cmarr.corpora.manifest import read_manifest
+from cmarr.corpora.registry import read_corpus
 from cmarr.errors import NotComputed, NotWhole, UserError
 from cmarr.evaluation.predicting import runs
 from cmarr.evaluation.predictions import predictions_path, read_folder, write_predictions
@@ -19,6 +23,7 @@ from cmarr.folds.files import read_folds, read_rule
 from cmarr.masks.files import read_description as read_masks_description
 from cmarr.methods.described import read_description
 from cmarr.methods.model import load_model
+from cmarr.recognition.clips import find_clips
 from cmarr.recognition.export import UNFINISHED, export
 from cmarr.recognition.pretrained import pretrained
 from cmarr.recognition.recognizer import Recognizer
@@ -27,6 +32,8 @@ from cmarr.task import Task
 from cmarr.training.progress import Checkpoint
 from cmarr.training.trainings import Trainings
 from cmarr.utterance import FeatureSequence, Utterance
+from cmarr.verify import verify
+from stages.stage import located
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
 
 TASK = Task(tuple(CLASSES))
@@ -254,5 +261,42 @@ def test_a_store_that_does_not_answer_is_one_sentence(s3):
     with pytest.raises(OSError, match="nonesuch-bucket") as caught:
         write_text("s3://nonesuch-bucket/a.txt", "x")
     assert caught.value.filename and caught.value.errno
+    for reads in (
+        lambda path: find_clips([path]),
+        lambda path: list(verify([path])),
+        lambda path: read_corpus("manifest", located(path), dataset="mine"),
+    ):
+        with pytest.raises(UserError, match=r"s3:/bucket/clips:? lies on object storage; copy it here"):
+            reads("s3://bucket/clips")
     with pytest.raises(UserError, match=r"az:// cannot be used .*what fsspec needs"):
         objects.read("az://bucket/x")
+
+
+def test_results_of_a_study_go_to_a_bucket_and_come_back(s3, tmp_path):
+    """As docs/sharing.md says: what a stage leaves is pushed to a remote of DVC's, and pulled from there."""
+    pytest.importorskip("dvc_s3", reason="dvc-s3 is what DVC needs for S3: pip install 'dvc[s3]'")
+    own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DVC_NO_ANALYTICS": "1"}
+    own |= {k: v for k, v in os.environ.items() if k.startswith("AWS_") or k in ("no_proxy", "PYTHONPATH")}
+
+    def dvc(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=tmp_path,
+            env=own,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    make_corpus(tmp_path)
+    features = tmp_path / "data/tiny/features"
+    before = folder_digest(features)
+    dvc("init", "-q", "--no-scm")
+    dvc("remote", "add", "-q", "--default", "team", "s3://bucket/study")
+    dvc("add", "-q", "data/tiny/features")
+    dvc("push", "-q")
+    for folder in (features, tmp_path / ".dvc/cache"):
+        shutil.rmtree(folder)
+    dvc("pull", "-q")
+    assert folder_digest(features) == before and len(read_lengths(features / "speech"))

@@ -18,12 +18,13 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from cmarr.budgets import expanded, real
+from cmarr.budgets import expanded
 from cmarr.corpora.expected import Finding, Published
 from cmarr.corpora.inventory import corpus_files, inventory
 from cmarr.corpora.text_files import guessed_encoding
 from cmarr.declaration import Section
 from cmarr.errors import UserError, did_you_mean
+from cmarr.objects import absence, absolute
 from cmarr.plugins import READERS, module_of
 from cmarr.utterance import Rejected, Utterance, holds_half, readable
 
@@ -131,11 +132,11 @@ def _root(root: str | Path, dataset: str) -> Path:
     if not str(root):
         raise UserError(f"datasets.{dataset}.root is empty; set it to the folder that holds the corpus")
     try:
-        path = real(expanded(root))
+        path = absolute(expanded(root))
     except UserError as error:
         raise UserError(f"datasets.{dataset}.root: {error}") from None
     if not path.exists():
-        raise UserError(f"datasets.{dataset}.root: {path} does not exist; set it to where the corpus lies")
+        raise UserError(f"datasets.{dataset}.root: {path} {absence(path)}; set it to where the corpus lies")
     return path
 
 

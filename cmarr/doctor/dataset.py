@@ -25,6 +25,7 @@ from cmarr.execution.local import worker_count
 from cmarr.extras import extra
 from cmarr.features.source import source_of
 from cmarr.modalities import MODALITIES, NAMES
+from cmarr.objects import is_remote
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Dataset, Settings
@@ -80,7 +81,8 @@ def _everything(settings: Settings, params: Path) -> list[str]:
 
 
 def _root(dataset: Dataset, params: Path) -> Path:
-    return real(real(params).parent / expanded(dataset.root))
+    given = expanded(dataset.root)
+    return given if is_remote(given) else real(real(params).parent / given)
 
 
 def _examine(name: str, settings: Settings, params: Path, echo: Print, run: str) -> int:

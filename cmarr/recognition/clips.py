@@ -21,6 +21,7 @@ from cmarr.extras import extra
 from cmarr.media.clips import RATES, Failure
 from cmarr.media.endings import AUDIO, VIDEO
 from cmarr.modalities import LETTERS, NAMES
+from cmarr.objects import absence
 from cmarr.recognition.prediction import Refusal, printable
 from cmarr.utterance import Utterance, real_numbers
 
@@ -224,7 +225,7 @@ def find_clips(
         require_name(given)
         path = Path(given)
         if not path.exists():
-            raise UserError(f"{printable(path)} does not exist")
+            raise UserError(f"{printable(path)} {absence(path)}")
         if path.is_dir():
             clips += _folder(path, allow_outside)
         elif path.suffix.lower() in TABLES:

@@ -132,9 +132,10 @@ class Recognizer:
 
             Recognizer.from_pretrained().predict("clip.mp4")
 
-        source:   a model that cmarr brings along (`starter`, `starter-open`); a folder that `cmarr export` wrote, or
-                  its `model.json`; a model of MLflow's, as a folder or `models:/NAME/VERSION`; or OWNER/NAME on the
-                  hub, of which safetensors, JSON and the card are fetched and nothing else
+        source:   a model that cmarr brings along (`starter`, `starter-open`); a folder that `cmarr export` wrote, which
+                  may be s3://BUCKET/FOLDER, or its `model.json`; a model of MLflow's, as a folder or
+                  `models:/NAME/VERSION`; or OWNER/NAME on the hub, of which safetensors, JSON and the card are fetched
+                  and nothing else
         revision: of a hub's repository: a branch, a tag or a commit
         options:  those of `load`
 
