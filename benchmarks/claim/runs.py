@@ -1,7 +1,7 @@
 """Every training of the claim, and what it answers; each is kept by itself, so that a run goes on where it stopped."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,21 @@ def carry_out(corpus: Corpus, methods: Sequence[str], seeds: Sequence[int], out:
     place = prepared(corpus, out, workers)
     files = resolve(settings_of(corpus, tuple(methods)))
     folds = list(corpus.tested or [fold.number for fold in read_folds(place.folds)])
-    for run in runs(corpus, methods, folds, seeds):
+    carried_out(runs(corpus, methods, folds, seeds), place, files, out)
+
+
+def carried_out(
+    asked: Iterable[Run], place: Prepared, files: Mapping[str, dict[str, Any]], out: Path
+) -> None:
+    """Train and ask whoever has not answered yet; `files` as `resolve` gives them."""
+    for run in asked:
         if not run.answers(out).is_file():
             own = files[run.method]
-            found = answered(run, place, own, files.get(f"pretrain/{run.method}", {}), out / "work")
-            write_json(run.costs(out), found[1])
-            write_predictions(run.answers(out), found[0], place.task)
-            told = found[1]
-            print(
-                f"{corpus.name} {run.method} fold {run.fold} seed {run.seed}: {told['core_seconds']:.1f} s",
-                flush=True,
-            )
+            frame, told = answered(run, place, own, files.get(f"pretrain/{run.method}", {}), out / "work")
+            write_json(run.costs(out), told)
+            write_predictions(run.answers(out), frame, place.task)
+            where = f"{run.corpus.name} {run.method} fold {run.fold} seed {run.seed}"
+            print(f"{where}: {told['core_seconds']:.1f} s", flush=True)
 
 
 def answered(
