@@ -46,7 +46,8 @@ COLDEST, HOTTEST = 0.05, 5.0
 
 
 class Anchored(nn.Module):
-    """A network and `gaussian` on the same batch. Obeys `Method`, `Grounded`, `Concluded` and `Calibrated`.
+    """A network and `gaussian` on the same batch. Obeys `Method`, `Grounded`, `Concluded`, `Calibrated` and
+    `Acquainted`.
 
     The network is trained, and its epoch chosen, as if it were alone; the closed form is fitted when that is over.
     """
@@ -197,6 +198,10 @@ class Anchored(nn.Module):
     def fused(self, batch: Batch) -> Tensor:
         """The network's vectors."""
         return self.network.fused(batch)
+
+    def unlikeness(self, batch: Batch) -> Tensor:
+        """The closed form's."""
+        return self.gaussian.unlikeness(batch)
 
     def _best_weight(self, closed: Tensor, network: Tensor, truth: Tensor, utterances: int) -> float:
         """The mean of `WEIGHTS`, each as often as it is likely: an utterance counts once, not once a condition.

@@ -52,7 +52,8 @@ class Gaussian(Fitted):
         task: classes, or none for the regression of a score.
         settings: see `Settings`.
 
-    Obeys `ClosedForm` and `Calibrated`. Its recovered representations are standardised pooled features, (B, 1, W).
+    Obeys `ClosedForm`, `Calibrated` and `Acquainted`. Its recovered representations are standardised pooled features,
+    (B, 1, W).
     """
 
     class Settings(Pooling):
@@ -231,14 +232,13 @@ class Gaussian(Fitted):
         return self.features.truths(batch)
 
     def unlikeness(self, batch: Batch) -> Tensor:
-        """(B,) in [0, 1]: the share of utterances of other speakers that lie nearer to the training data under the same
-        condition; close to 1: unlike anything seen in training. NaN where nothing is usable.
-        """
+        """See `Acquainted`; NaN where nothing is usable, or no utterance of other speakers was."""
         z = self.features(batch)
         shares = z.new_full((len(z),), torch.nan)
         for index, condition, rows in by_condition(batch.available):
             far = self._distance(z[rows], condition)
-            shares[rows] = torch.searchsorted(self.distances[index], far).double() / QUANTILES
+            if self.distances[index].any():
+                shares[rows] = torch.searchsorted(self.distances[index].cpu(), far).double() / QUANTILES
         out: Tensor = shares.to(batch.available.device)
         return out
 

@@ -101,6 +101,16 @@ class Spread(Protocol):
 
 
 @runtime_checkable
+class Acquainted(Protocol):
+    """A method that knows how unlike its training data an utterance is."""
+
+    def unlikeness(self, batch: Batch) -> Tensor:
+        """(B,): the share of utterances of other speakers that lie nearer to the training data under the same
+        condition; 1: none was as far. NaN where that is not known."""
+        ...
+
+
+@runtime_checkable
 class Started(Protocol):
     """A method that starts from a model trained on complete data (its class attribute `first_stage`).
 

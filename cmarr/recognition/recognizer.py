@@ -22,6 +22,7 @@ from cmarr.execution.local import worker_count
 from cmarr.features.shards import FeatureTable
 from cmarr.media.worker_pool import keep_workers
 from cmarr.methods.model import Model, load_model
+from cmarr.methods.protocol import Acquainted
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.progress import progress
 from cmarr.recognition.clips import (
@@ -52,6 +53,11 @@ ALONE = (
     "clips of a speaker, named in a table's column `speaker`"
 )
 """Warns of a clip of which a model knows the speaker from nothing else."""
+
+STRANGE = (
+    "it is less like the training recordings than every clip of other speakers that the model was tried on"
+)
+"""Warns of a clip that lies outside of what a model knows."""
 
 
 class Recognizer:
@@ -344,6 +350,7 @@ class Recognizer:
                 own = [heard.number[name] for name, r in zip(who, readings, strict=True) if r.frames]
                 batch = replace(batch, heard=heard, speakers=torch.tensor(own, device=self.device))
             rows = iter(_rows([_predict(model, batch) for model in self.models], bool(self.classes)))
+            strange = iter(_strange(self.models, batch))
         for reading in readings:
             u = reading.utterance
             missing = {NAMES[m]: printable(reason) for m, reason in reading.missing.items()}
@@ -356,6 +363,8 @@ class Recognizer:
                 yield Refusal(u.id, _nothing(missing), **about)
                 continue
             values, doubt, recovered = next(rows)
+            if next(strange):
+                about["warnings"] += (STRANGE,)
             if not np.isfinite(values).all():
                 yield Refusal(u.id, "the model gave NaN or infinity; its weights are damaged", **about)
                 continue
@@ -454,6 +463,14 @@ def _predict(model: Model, batch: Batch) -> tuple[Tensor, Tensor | None, dict[st
     logits = given.logits.double()
     values = logits if model.task.regression else logits.softmax(1)
     return values.cpu(), given.uncertainty, {m: rows.cpu() for m, rows in given.recovered_rows.items()}
+
+
+def _strange(models: Sequence[Model], batch: Batch) -> list[bool]:
+    """(B,) whether every model says that a clip is further from its training data than all that it was tried on."""
+    known = [m.method.unlikeness(m.normaliser(batch)) for m in models if isinstance(m.method, Acquainted)]
+    if len(known) < len(models):
+        return [False] * len(batch.available)
+    return [share == 1 for share in torch.stack(known).min(0).values.tolist()]  # NaN where one does not know
 
 
 def _rows(outputs: Sequence[tuple[Tensor, Tensor | None, dict[str, Tensor]]], classes: bool) -> list[Row]:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ from cmarr.methods.model import Model, load_model, save_model
 from cmarr.recognition.clips import Given
 from cmarr.recognition.prediction import Prediction, Refusal, table, write_parquet
 from cmarr.recognition.reading import Limits
-from cmarr.recognition.recognizer import ALONE
+from cmarr.recognition.recognizer import ALONE, _strange
 from cmarr.recognition.trained import of_study
 from cmarr.utterance import Utterance
 
@@ -114,6 +115,22 @@ def test_doubts_are_told(recognizer, clips, file, warning):
 
     answer = recognizer.predict(clips / file, text="so it is")
     assert [w for w in answer.warnings if re.match(warning, w)], answer.warnings
+
+
+def test_a_clip_is_strange_where_every_model_says_so():
+    def told(*shares):
+        class Method:
+            def unlikeness(self, batch):
+                return torch.tensor(shares)
+
+        return SimpleNamespace(method=Method(), normaliser=lambda batch: batch)
+
+    batch = SimpleNamespace(available=torch.ones(3, 3))
+    sure, other = told(1.0, 1.0, 0.9), told(1.0, 0.9, 1.0)
+    assert _strange([sure], batch) == [True, True, False]
+    assert _strange([sure, other], batch) == [True, False, False]
+    assert _strange([sure, told(torch.nan, 1.0, 1.0)], batch) == [False, True, False]
+    assert _strange([sure, SimpleNamespace(method=object())], batch) == [False] * 3
 
 
 def test_a_blank_transcript_is_told(recognizer, clips):
