@@ -4,7 +4,8 @@ Everything here is marked. A number of such a row is never bold, and stands besi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
 from cmarr.errors import listed
-from cmarr.evaluation.comparison import Comparisons, compare_pairs
+from cmarr.evaluation.comparison import Comparisons, compare_gains, compare_pairs
 from cmarr.evaluation.predictions import PRIVILEGES
 from cmarr.evaluation.scores import ERRORS, primary
 from cmarr.evaluation.sufficient_statistics import ROWS
@@ -36,12 +37,27 @@ class AsPublished:
 
     rows:        label -> (its method, its privileges), in the order of the tables
     summaries:   of the methods and the rows, by name
-    comparisons: (label, method) -> the privileged row minus the method under the rules
+    comparisons: (label, method) -> the privileged row minus the method under the rules, seed by seed: one training's
+                 epochs, or the same first numbers
+    margins:     (method, method), each as its authors have it -> their `Margin`
     """
 
     rows: Mapping[str, tuple[str, Sequence[str]]]
     summaries: Mapping[str, Mapping[str, Any]]
     comparisons: Comparisons
+    margins: Mapping[tuple[str, str], "Margin"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """One method minus another, each as its authors have it, and both under the rules: metric -> row -> cell.
+
+    protocol: the first minus the second, which is what a printed margin owes to protocols
+    """
+
+    published: Mapping[str, Any]
+    ruled: Mapping[str, Any]
+    protocol: Mapping[str, Any]
 
 
 def privileged(study: Study) -> AsPublished | None:
@@ -53,11 +69,23 @@ def privileged(study: Study) -> AsPublished | None:
     frames = {name: study.frames[name] for name, _ in rows.values()}
     frames |= {a["label"]: study.predictions(a["name"]) for a in asked}
     pairs = [(label, name) for label, (name, _) in rows.items()]
+    whole = {a["against"]: a["label"] for a in asked if a["name"] == f"{a['against']}_as_published"}
     return AsPublished(
         rows,
         {name: summarise(own, study.task) for name, own in frames.items()},
-        compare_pairs(frames, pairs, study.task, privileged=True),
+        compare_pairs(frames, pairs, study.task, privileged=True, same_models=True),
+        {
+            (a, b): _margin(frames, (whole[a], a), (whole[b], b), study.task)
+            for a, b in combinations(whole, 2)
+        },
     )
+
+
+def _margin(frames: Mapping[str, Any], one: tuple[str, str], other: tuple[str, str], task: Task) -> Margin:
+    """Of two methods, each with its name as published before its own."""
+    published, ruled = pairs = list(zip(one, other, strict=True))
+    found = compare_pairs(frames, pairs, task, privileged=True)
+    return Margin(found[published], found[ruled], compare_gains(frames, one, other, task))
 
 
 def points_frame(found: AsPublished, metric: str) -> pd.DataFrame:
@@ -82,26 +110,47 @@ def _cells(found: AsPublished, text: Any) -> dict[str, str]:
 
 
 def sentences(found: AsPublished, task: Task, row: str = "avg6") -> list[str]:
-    """A sentence a row: how much of its score is the protocol's, and whether the data carry that."""
-    metric, lines = primary(task), []
+    """A sentence a row: how many points are the protocol's, and which the data carry. One a margin between methods."""
+    metrics, name, lines = shown_metrics(task), row_label(row, found.summaries), []
     for label, (method, privileges) in found.rows.items():
-        cell = found.comparisons[label, method][metric][row]
-        if cell["difference"] is None:
+        cells = {metric: found.comparisons[label, method][metric][row] for metric in metrics}
+        known = {metric: cell for metric, cell in cells.items() if cell["difference"] is not None}
+        if not known:
             continue
-        gained = cell["shown"] == 1
+        gained = [metric for metric, cell in known.items() if cell["shown"] == 1]
+        points = listed([f"{difference_text(metric, cell)} {metric}" for metric, cell in known.items()])
         lines.append(
-            f"{label} {told(privileges)}: {difference_text(metric, cell)} {metric} on "
-            f"{row_label(row, found.summaries)} {'are' if gained else 'would be'} the protocol's, not {method}'s"
-            + ("." if gained else "; the data do not carry that it gains anything.")
+            f"{label} {told(privileges)}: {points} on {name} {'are' if gained else 'would be'} the protocol's, not "
+            f"{method}'s"
+            + (
+                "."
+                if len(gained) == len(known)
+                else f"; the data carry {f'the gain in {listed(gained)} alone' if gained else 'no gain'}."
+            )
+        )
+    for (a, b), margin in found.margins.items():
+        metric = metrics[-1] if task.regression else metrics[0]
+        published, ruled, protocol = (
+            difference_text(metric, cells[metric][row])
+            for cells in (margin.published, margin.ruled, margin.protocol)
+        )
+        lines.append(
+            f"{a} ahead of {b}, each as its authors trained and chose it {MARK}: {published} {metric} on {name}; under "
+            f"the rules {ruled}. Of that margin {protocol} are the protocols'."
         )
     return lines
+
+
+def shown_metrics(task: Task) -> tuple[str, str]:
+    """The metric that chooses, and the other that papers print."""
+    return (primary(task), "WF1") if task.regression else ("UAR", "WAR")
 
 
 def as_published_section(found: AsPublished | None, task: Task, cluster: str) -> Section:
     """What the privileges are worth in words, and a table a metric."""
     if found is None:
         return Section("as-published", TITLE, missing=HOW)
-    metrics = (primary(task), "WF1") if task.regression else ("UAR", "WAR")
+    metrics = shown_metrics(task)
     taken = list(dict.fromkeys(p for _, privileges in found.rows.values() for p in privileges))
     notes = [
         f"{told(taken)}. Everything else is the same: features, folds, training utterances, seeds, sizes.",

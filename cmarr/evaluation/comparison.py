@@ -109,6 +109,37 @@ def compare_pairs(
     )
 
 
+def compare_gains(
+    frames: Mapping[str, Frames], first: tuple[str, str], second: tuple[str, str], task: Task
+) -> dict[str, dict[Any, dict[str, Any]]]:
+    """Metric -> row -> {difference, lo, hi} of (a minus b) minus (c minus d): how much larger one gain is than another.
+
+    first, second: (a, b) and (c, d), names of `frames`, whose seeds belong together in pairs. The interval is that of
+    `compare`; nothing is tested.
+    """
+    sides = {
+        name: _Side(sufficient_statistics(gather(own, task, FIXED), task, SEVEN), RESAMPLES, 0)
+        for name, own in frames.items()
+    }
+    a, b, c, d = (sides[name] for name in (*first, *second))
+    gains = (a.by_seed - b.by_seed, c.by_seed - d.by_seed)
+    drawn = [own.resampled(len(own.statistics.seeds)) for own in (a, b, c, d)]
+    difference = np.subtract(*(own.mean(0) for own in gains))
+    bounds = interval(drawn[0] - drawn[1] - drawn[2] + drawn[3], len(a.statistics.clusters))
+    lo, hi = over_seeds(*bounds, difference, [seed_variance(own) for own in gains])
+    metrics, rows = metrics_of(task), a.statistics.axis.rows
+    found = np.stack((difference, lo, hi), 1).reshape(len(metrics), len(rows), 3)
+    return {
+        metric: {row: _rounded(("difference", "lo", "hi"), own) for row, own in zip(rows, cells, strict=True)}
+        for metric, cells in zip(metrics, found.tolist(), strict=True)
+    }
+
+
+def _rounded(names: Sequence[str], numbers: Sequence[float]) -> dict[str, float | None]:
+    """By their names, None for NaN."""
+    return {name: None if np.isnan(x) else round(x, DIGITS) for name, x in zip(names, numbers, strict=True)}
+
+
 def _normalised_alike(first: Frames, second: Frames) -> None:
     one, other = normalised_by(first), normalised_by(second)
     if one != other:
@@ -236,7 +267,7 @@ class _Numbers(NamedTuple):
 def _cell(metric: str, numbers: _Numbers) -> dict[str, Any]:
     if np.isnan(numbers.difference):
         return dict.fromkeys(_Numbers._fields) | {"shown": 0}
-    found = {k: None if np.isnan(x) else round(x, DIGITS) for k, x in numbers._asdict().items()}
+    found = _rounded(_Numbers._fields, numbers)
     lo, hi, p = (found[k] for k in ("lo", "hi", "p_table"))
     carried = lo is not None and hi is not None and (lo > 0 or hi < 0) and p is not None and p < ALPHA
     better = -np.sign(numbers.difference) if metric in ERRORS else np.sign(numbers.difference)

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from cmarr.folds.files import Fold
 
-Privilege = Literal["test_epoch", "per_condition", "batch_masks", "sampled_answers"]
+Privilege = Literal["test_epoch", "per_condition", "batch_masks", "sampled_answers", "redrawn_masks"]
 """Its name."""
 
-TEST_EPOCH, PER_CONDITION, BATCH_MASKS, SAMPLED = get_args(Privilege)
+TEST_EPOCH, PER_CONDITION, BATCH_MASKS, SAMPLED, REDRAWN = get_args(Privilege)
 
 TOLD = {
     TEST_EPOCH: "the epoch is chosen on the test utterances",
     PER_CONDITION: "one training a condition, asked under that condition alone",
     BATCH_MASKS: "one mask a batch in training",
     SAMPLED: "answers are drawn, anew each time",
+    REDRAWN: "when asked, the other utterances of a dialogue are hidden by draws of their own, anew each time",
 }
 """Privilege -> what it is."""
 

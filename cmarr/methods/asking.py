@@ -6,7 +6,7 @@ as the target of a loss alone, in a batch of its own, and only for a method that
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,25 @@ def training_losses(method: nn.Module, batch: Batch, visible: Tensor) -> dict[st
 
 def predictions(method: nn.Module, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Prediction]:
     """The method's predictions under each named visibility (B, 3). No sequence is read twice."""
-    together = in_dialogues(method)
-    return _side_by_side(cast(Method, method).predict, _part_of_prediction, batch, visible, together)
+    ask, together = cast(Method, method).predict, in_dialogues(method)
+    if drawn := getattr(method, "redraws_masks", 0):
+        cast(Any, method).redraws_masks = drawn + 1
+        return _redrawn(ask, batch, visible, torch.Generator().manual_seed(drawn))
+    return _side_by_side(ask, _part_of_prediction, batch, visible, together)
+
+
+def _redrawn(
+    ask: Callable[[Batch], Prediction], batch: Batch, visible: Mapping[str, Tensor], draws: torch.Generator
+) -> dict[str, Prediction]:
+    """Each utterance is asked once under each of P visibilities, in an order of its own: those around show others."""
+    named = torch.stack(list(visible.values()))  # (P, B, 3)
+    order = (
+        torch.rand(named.shape[:2], generator=draws).argsort(0).to(named.device)
+    )  # (P, B), asked in which copy
+    copies = named.gather(0, order[..., None].expand_as(named))
+    found = ask(side_by_side(batch, list(copies)))
+    rows = order.argsort(0) * len(batch) + torch.arange(len(batch), device=named.device)  # (P, B)
+    return {name: _part_of_prediction(found, rows[p]) for p, name in enumerate(visible)}
 
 
 def fused(method: nn.Module, batch: Batch, visible: Mapping[str, Tensor]) -> dict[str, Tensor]:

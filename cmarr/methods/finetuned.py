@@ -46,6 +46,7 @@ class FineTuned(nn.Module):
         self.method = method
         self.encoders = nn.ModuleDict(encoders)
         self.lr = lr
+        self.redraws_masks = 0
 
     @property
     def hidden_losses(self) -> tuple[str, ...]:

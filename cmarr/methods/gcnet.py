@@ -48,7 +48,8 @@ class GCNet(nn.Module):
         reconstruction_weight: NotNegative = setting(1.0, "of the error of the hidden features")
 
     in_dialogues = True
-    privileges = ("test_epoch",)
+    privileges = ("test_epoch", "redrawn_masks")
+    redraws_masks = 0
     hidden_losses = ("reconstruction",)
     published_training: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-5}
 

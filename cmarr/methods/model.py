@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from cmarr.data.normalise import Normaliser
 from cmarr.encoders.trainable import from_description
 from cmarr.errors import NotWhole, UserError, first_line
 from cmarr.folds.files import Fold
-from cmarr.folds.privileges import PER_CONDITION, SAMPLED
+from cmarr.folds.privileges import PER_CONDITION, REDRAWN, SAMPLED
 from cmarr.methods.described import described, refuse_privileged, whole_model
 from cmarr.methods.finetuned import with_encoders
 from cmarr.methods.per_condition import PerCondition
@@ -158,7 +158,7 @@ def _built(description: Mapping[str, Any], task: Task) -> nn.Module:
     if PER_CONDITION not in privileges:
         return with_privileges(_one(description, task), privileges)
     known = [condition for condition in CONDITIONS if set(condition) <= set(description["dims"])]
-    return PerCondition({c: with_privileges(_one(description, task), privileges) for c in known})
+    return with_privileges(PerCondition({c: _one(description, task) for c in known}), privileges)
 
 
 def _one(description: Mapping[str, Any], task: Task) -> nn.Module:
@@ -174,10 +174,13 @@ def _one(description: Mapping[str, Any], task: Task) -> nn.Module:
 
 
 def with_privileges(method: nn.Module, privileges: Collection[str]) -> nn.Module:
-    """The method, told to draw its answers anew each time if that is among the privileges."""
-    for part in method.modules() if SAMPLED in privileges else ():
-        if hasattr(part, "samples_answers"):
-            cast(Any, part).samples_answers = True
+    """The method, told to draw its answers, or what is hidden around them, anew each time, if it may and knows how."""
+    told = {"samples_answers": SAMPLED, "redraws_masks": REDRAWN}
+    for part in method.modules():
+        for name in (
+            own for own, privilege in told.items() if privilege in privileges and hasattr(part, own)
+        ):
+            setattr(part, name, 1)
     return method
 
 

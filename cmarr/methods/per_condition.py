@@ -21,6 +21,7 @@ class PerCondition(nn.Module):
         super().__init__()
         self.methods = nn.ModuleDict(methods)
         self.in_dialogues = any(map(in_dialogues, methods.values()))
+        self.redraws_masks = max(getattr(method, "redraws_masks", 0) for method in methods.values())
 
     def predict(self, batch: Batch) -> Prediction:
         """The logits (B, K); of rows that show nothing some method's, as of any other."""

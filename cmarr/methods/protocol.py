@@ -46,7 +46,8 @@ class Method(Protocol):
         first_stage_takes:  names of the settings that this model has from the method
         starts(settings):   whether it starts from that model, set as it is; without it, always
         privileges:         what its authors allowed themselves and nobody is allowed here, of `cmarr.folds.privileges`;
-                            one that is among them and `sampled_answers` has `samples_answers`, False, which is set
+                            one with `sampled_answers` among them has `samples_answers`, False, which is set; one
+                            with `redrawn_masks` has `redraws_masks`, 0, which is set to 1 and counts the draws
         published_training: keys of `train` as the authors have them, for the method or its first stage
         objective:          names of settings that stand at the top of params.yaml: weights of the objective, in the
                             order in which the name of a run gives them

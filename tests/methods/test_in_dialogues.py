@@ -17,6 +17,7 @@ from cmarr.methods.asking import in_dialogues, predictions, training_losses
 from cmarr.methods.finetuned import FineTuned
 from cmarr.methods.gcnet import GCNet
 from cmarr.methods.inference import split_logits
+from cmarr.methods.model import with_privileges
 from cmarr.methods.registry import build_method
 from cmarr.modalities import CONDITIONS
 from cmarr.task import Task
@@ -116,6 +117,29 @@ class TestAnswers:
         sum(losses.values()).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
         assert answer(method, batch, visible).isfinite().all()
+
+
+def test_with_that_privilege_alone_those_around_are_hidden_by_draws_of_their_own(small, method, batch):
+    """Each answer is that under one mask of the whole batch in which its own row shows the condition asked about."""
+    masks = {c: visibility(c, 10, "cpu") for c in CONDITIONS}
+    usual = predictions(method, batch, masks)
+    with_privileges(method, ("redrawn_masks",))
+    if not method.privileges.count("redrawn_masks"):  # whose authors did not
+        assert torch.equal(predictions(method, batch, masks)["sv"].logits, usual["sv"].logits)
+        return
+    found, again = (predictions(method, batch, masks) for _ in range(2))
+    order = torch.rand(7, 10, generator=torch.Generator().manual_seed(1)).argsort(0)
+    shown = torch.stack(list(masks.values()))
+    method.redraws_masks = 0
+    for copy in order:
+        alike = answer(method, batch, shown[copy, torch.arange(10)])
+        for row, place in enumerate(copy.tolist()):
+            torch.testing.assert_close(found[CONDITIONS[place]].logits[row], alike[row])
+    alone = NUMBER == 0
+    for name in ("t", "sv"):
+        assert not torch.equal(found[name].logits, again[name].logits)
+        torch.testing.assert_close(found[name].logits[alone], usual[name].logits[alone])
+        assert not torch.allclose(found[name].logits[~alone], usual[name].logits[~alone])
 
 
 def corpus(rows: int = 40) -> Store:

@@ -223,11 +223,12 @@ def test_what_authors_allowed_themselves_is_a_row_that_may_be_asked_for(tmp_path
     rows = ("primd_as_published", "primd_test_epoch", "gcnet_as_published")
     files = resolved(tmp_path, PUBLISHED, ask(*rows))
     assert differing(plain, files) == {name for row in rows for name in (row, f"pretrain/{row}")}
-    both, one = (files[name]["privileges"] for name in rows[:2])
+    both, one, redrawn = (files[name]["privileges"] for name in rows)
     assert list(both) == ["test_epoch", "per_condition"] and list(one) == ["test_epoch"]
+    assert list(redrawn) == ["test_epoch", "redrawn_masks"]
     assert changed(files["primd_as_published"], files["primd"]).keys() == {"privileges", "starts_from"}
     assert list(files["pretrain/primd_as_published"]["privileges"]) == ["test_epoch"]
-    assert [a["privileges"] for a in files["report"]["ablations"]] == [both, one, one]
+    assert [a["privileges"] for a in files["report"]["ablations"]] == [both, one, redrawn]
     assert not any("privileges" in own for name, own in plain.items() if name != "report")
 
 
