@@ -79,7 +79,9 @@ class Late(Fitted):
         unseen = torch.zeros(len(MODALITIES), len(train), self.task.outputs, dtype=torch.float64)
         for m in self.features.modalities:
             there = self.features.available(train, m) & known  # (B,)
-            if not there.any():
+            if not there.any():  # never seen with a label: it says nothing
+                silent = self.prior.new_zeros(self.task.outputs, self.features.widths[m])
+                setattr(self, f"weight_{m}", silent)
                 continue
             rows = train.spread(m, self.features.standard(train, m))[there]  # (n, W)
             basis = rotation(rows)  # (W, r): loses nothing, costs less

@@ -146,13 +146,19 @@ def still(name: str) -> dict[str, Any]:
     return {"dropout": 0.0} if "dropout" in method_class(name).Settings.model_fields else {}
 
 
-def make_method(name: str, dims: Mapping[str, int] = DIMS, task: Task = CLASSES, **settings) -> nn.Module:
-    """A small method, ready to train; one that is solved in closed form is fitted on a batch already."""
+def make_method(
+    name: str,
+    dims: Mapping[str, int] = DIMS,
+    task: Task = CLASSES,
+    training: Batch | None = None,
+    **settings,
+) -> nn.Module:
+    """A small method, ready to train; one that is solved in closed form is fitted on `training` already."""
     torch.manual_seed(0)
     method = build_method(name, dims, task, sizes(name) | settings)
     if hasattr(method_class(name), "first_stage"):
         method.start_from(make_first_stage(name, dims, task))
-    training = make_batch(60, seed=5, dims=dims, regression=task.regression)
+    training = training or make_batch(60, seed=5, dims=dims, regression=task.regression)
     if isinstance(method, ClosedForm):
         method.fit(training, torch.Generator())
     if isinstance(method, Grounded):

@@ -1,12 +1,16 @@
 """What every method promises, whatever it does inside."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from cmarr.data.batch import visibility
+from cmarr.data.labelled import UNLABELLED
 from cmarr.methods.asking import looks_at_hidden, predictions, training_losses
 from cmarr.methods.model import with_privileges
+from cmarr.methods.protocol import Calibrated, ClosedForm
 from cmarr.methods.registry import build_method, method_class, method_names
 from cmarr.modalities import CONDITIONS, INCOMPLETE, MODALITIES
 
@@ -252,3 +256,23 @@ def test_answers_are_drawn_with_that_privilege_alone(small, name):
         method = with_privileges(small.method(name).eval(), privileges)
         one, two = (predictions(method, small.batch(), all_conditions(10))["t"].logits for _ in range(2))
         assert torch.equal(one, two) is same
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_modality_may_be_there_without_any_label(small, name, regression):
+    """As in the corpus `control_recovery`: speech in many utterances, of which none has a label."""
+    task = small.scores if regression else small.classes
+    batch = small.batch(80, seed=3, absent=0.4, regression=regression)
+    labels = batch.labels.clone()
+    labels[batch.available[:, 0]] = torch.nan if regression else UNLABELLED
+    batch = replace(batch, labels=labels)
+    method = small.method(name, task=task, training=batch)
+    if not isinstance(method, ClosedForm):
+        losses = training_losses(method, batch, small.masks(batch))
+        torch.stack(list(losses.values())).sum().backward()
+    method.eval()
+    if isinstance(method, Calibrated):
+        method.calibrate(small.batch(40, seed=4, regression=regression))
+    answers = predictions(method, batch, all_conditions(80))
+    assert all(answer.logits.isfinite().all() for answer in answers.values())
