@@ -92,7 +92,7 @@ class Theirs:
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("theirs.py")), json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
         try:
             self.parameters = self._answer()["parameters"]

@@ -6,16 +6,22 @@ are the user's; their code is run, none of it is kept here.
 """
 
 import contextlib
+import functools
 import importlib
+import importlib.abc
+import importlib.util
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -113,9 +119,10 @@ class Imagining(Network):
         if kind == "if_mmin":
             options = SimpleNamespace(embd_size_a=d, dropout_rate=0.5, run_idx="")
             self.invariant = load("models.networks.shared:SharedEncoder")(options)
-        if kind == "cif_mmin":
+        if kind == "cif_mmin":  # of words the last state in its second stage, whatever the first one learned
+            pooled = {"A": "maxpool", "V": "maxpool", "L": "last"}
             self.invariant = nn.ModuleDict(
-                {n: recurrent(widths[m], d, embd_method="maxpool") for n, m in NAMES.items()}
+                {n: recurrent(widths[m], d, embd_method=pooled[n]) for n, m in NAMES.items()}
             )
 
     def encoded(self, own: nn.Module, data: Data, used: Tensor) -> list[Tensor]:
@@ -166,16 +173,7 @@ class Recovering(Network):
 
     def __init__(self, load: Callable[[str], Any], sizes: Sizes, kind: str):
         super().__init__()
-        module = f"trains.singleTask.model.{kind}"
-        made = load(f"{module}:{kind.upper()}")
-        if kind == "imder":  # it says 'cuda' in two places
-            own = sys.modules[module]
-            sampler = own.Euler_Maruyama_sampler
-
-            def on_processor(*inputs: Any, **named: Any) -> Any:
-                return sampler(*inputs, **{**named, "device": "cpu"})
-
-            own.device, own.Euler_Maruyama_sampler = "cpu", on_processor  # type: ignore[attr-defined]
+        made = load(f"trains.singleTask.model.{kind}:{kind.upper()}")
         widths, kernel = sizes["widths"], sizes["kernel"]
         self.kind = kind
         self.model = made(
@@ -291,7 +289,7 @@ PEERS: dict[str, Peer] = {
     "mmin": Peer("AIM3-RUC/MMIN", of(Imagining, "mmin"), MMIN, "mmin", equal=imagining(5)),
     "if_mmin": Peer(
         "ZhuoYulang/IF-MMIN", of(Imagining, "if_mmin"), MMIN, "if_mmin",
-        equal=(*imagining(5), ("shared", "invariant")),
+        equal=(*imagining(5), ("shared", "invariant")),  # whose blocks are joined otherwise: logits differ
     ),
     "cif_mmin": Peer(
         "ZhuoYulang/CIF-MMIN", of(Imagining, "cif_mmin"), MMIN, "cif_mmin", batch=64,
@@ -352,11 +350,75 @@ def take_over(model: nn.Module, weights: Mapping[str, list[Tensor]]) -> list[str
     return unfit
 
 
+class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """In the place of packages that a checkout imports and this machine has not, or not as it was then: most are asked
+    for by what is not built here. Whoever uses one of them is told which is missing."""
+
+    def __init__(self) -> None:
+        self.names = set[str]()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        own = name.partition(".")[0] in self.names
+        return importlib.util.spec_from_loader(name, self, is_package=True) if own else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return Placeholder(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class Placeholder(ModuleType):
+    """A module of classes that cannot be made, whatever they are called."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        package = self.__name__.partition(".")[0]
+
+        def missing(*_: Any, **__: Any) -> None:
+            raise ModuleNotFoundError(f"No module named '{package}', whose {name} it uses")
+
+        return type(name, (), {"__init__": missing})
+
+
+MAKERS = (
+    "arange", "as_tensor", "empty", "empty_like", "eye", "full", "full_like", "linspace", "load", "ones", "ones_like",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
+)  # fmt: skip
+"""Functions of torch that are told a device."""
+
+
+@contextlib.contextmanager
+def on_processor() -> Iterator[None]:
+    """What is sent to a GPU stays where it is: `.cuda()`, `.to("cuda")`, `device="cuda"`, in constructors or later."""
+
+    def kept(x: Any) -> Any:
+        return "cpu" if isinstance(x, (str, torch.device)) and str(x).startswith("cuda") else x
+
+    def told(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def called(*inputs: Any, **named: Any) -> Any:
+            return call(*map(kept, inputs), **{name: kept(x) for name, x in named.items()})
+
+        return called
+
+    with contextlib.ExitStack() as stack:
+        for owner in (Tensor, nn.Module):
+            stack.enter_context(patch.object(owner, "to", told(owner.to)))
+            stack.enter_context(patch.object(owner, "cuda", lambda own, *_, **__: own))
+        for name in MAKERS:
+            stack.enter_context(patch.object(torch, name, told(getattr(torch, name))))
+        stack.enter_context(patch.object(torch.cuda, "set_device", lambda *_: None))
+        yield
+
+
 class Served:
     """A peer that was built, and what can be asked of it."""
 
     def __init__(self, job: Mapping[str, Any]):
-        self.job = job
+        self.checkout, self.absent = Path(job["checkout"]), Absent()
+        sys.meta_path.insert(0, self.absent)
         self.data = torch.load(job["data"], weights_only=True)
         torch.manual_seed(0)
         self.model = PEERS[job["peer"]].build(self._load, job["sizes"])
@@ -365,10 +427,28 @@ class Served:
         self.optimiser = torch.optim.Adam(trained, lr=1e-4)
         self.parameters = sum(p.numel() for p in trained)
 
-    @staticmethod
-    def _load(name: str) -> Any:
+    def _load(self, name: str) -> Any:
         module, _, own = name.partition(":")
-        return getattr(importlib.import_module(module), own)
+        while True:
+            try:
+                return getattr(importlib.import_module(module), own)
+            except ImportError as error:
+                package = (error.name or "").partition(".")[0]
+                theirs = any((self.checkout / own).exists() for own in (package, f"{package}.py"))
+                if not package or theirs or package in {"torch", "numpy", *self.absent.names}:
+                    raise
+                self.absent.names.add(package)
+                self._forget(package)
+
+    def _forget(self, package: str) -> None:
+        """What was imported of a package, and half of the checkout."""
+        places = {  # a folder without `__init__.py` has a path alone
+            name: getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+            for name, module in sys.modules.items()
+        }
+        for name, place in places.items():
+            if name.partition(".")[0] == package or Path(place).is_relative_to(self.checkout):
+                del sys.modules[name]
 
     def equal(self, weights: str, out: str) -> dict[str, Any]:
         """Take our weights over, and write the logits of complete utterances."""
@@ -400,20 +480,30 @@ def serve(job: Mapping[str, Any], out: Any) -> None:
     torch.set_num_threads(1)
     os.chdir(job["checkout"])
     sys.path.insert(0, job["checkout"])
+    del sys.argv[1:]  # a checkout that reads arguments gets its defaults
     try:
-        served = Served(job)
-        say({"parameters": served.parameters})
-        for line in sys.stdin:
-            asked = json.loads(line)
-            say(getattr(served, asked.pop("do"))(**asked))
+        with on_processor():
+            served = Served(job)
+            say({"parameters": served.parameters})
+            for line in sys.stdin:
+                asked = json.loads(line)
+                say(getattr(served, asked.pop("do"))(**asked))
     except BaseException as error:  # whatever a checkout does, it is a row of the table
         traceback.print_exc()
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         with contextlib.suppress(BrokenPipeError):
-            say({"why": said.splitlines()[0]})
+            say({"why": said.splitlines()[0] + raised_in(error, Path(job["checkout"]))})
+
+
+def raised_in(error: BaseException, checkout: Path) -> str:
+    """Where in a checkout: ' (models/base_model.py:12)'; nothing where that is not known."""
+    steps = traceback.extract_tb(error.__traceback__)
+    own = [step for step in steps if Path(step.filename).is_relative_to(checkout)]
+    return f" ({Path(own[-1].filename).relative_to(checkout)}:{own[-1].lineno})" if own else ""
 
 
 if __name__ == "__main__":
+    job = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a checkout prints is no answer
-    serve(json.loads(sys.argv[1]), answers)
+    serve(job, answers)

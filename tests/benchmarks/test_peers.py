@@ -3,23 +3,26 @@
 import json
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import beside, table
 from benchmarks.peers.beside import measured
-from benchmarks.peers.theirs import PEERS, Served, imagining
+from benchmarks.peers.theirs import PEERS, Served, imagining, on_processor
 
 LSTM = """
 from torch import nn
 class LSTMEncoder(nn.Module):
     def __init__(self, input_size, hidden_size, embd_method="last"):
         super().__init__()
-        assert embd_method == "maxpool"
+        assert embd_method in ("maxpool", "last")
+        self.last = embd_method == "last"
         self.rnn = nn.LSTM(input_size, hidden_size, batch_first=True)
     def forward(self, x):
-        return self.rnn(x)[0].max(1).values
+        found = self.rnn(x)[0]
+        return found[:, -1] if self.last else found.max(1).values
 """
 
 TEXT = """
@@ -92,20 +95,24 @@ RECOVERING = """
 import random
 import torch
 from torch import nn
+from ...subNets import BertTextEncoder
 device = "cuda"
 def Euler_Maruyama_sampler(net, n, device="cuda"):
     return torch.zeros(n, device=device)
 class {name}(nn.Module):
     def __init__(self, args):
         super().__init__()
-        assert not args.use_bert and args.train_mode == "classification"
+        if args.use_bert:
+            self.text_model = BertTextEncoder()
+        assert args.train_mode == "classification"
+        self.near = torch.ones(2, device=torch.device(device)).cuda().to("cuda:0")
         self.out = nn.Linear(sum(args.feature_dims), args.num_classes)
         self.cut = args.conv1d_kernel_size_l
     def forward(self, text, audio, video, {label}num_modal=None):
         print("what a checkout prints")
         assert num_modal in (1, 2) and random.sample([0, 1, 2], num_modal)
         assert text.shape[2] == 9 and audio.shape[2] == 5 and video.shape[2] == 4
-        x = Euler_Maruyama_sampler(None, len(text), device=device) if device == "cpu" else torch.zeros(len(text))
+        x = Euler_Maruyama_sampler(None, len(text), device="cuda") + torch.as_tensor(0.0, device=device)
         m = self.out(torch.cat([text, audio, video], -1).mean(1)) + x[:, None]
         return {{"M": m, "loss_rec": m.pow(2).mean(), "ava_modal_idx": [0]}}
 """
@@ -180,14 +187,36 @@ IMAGINING = {
     "models/networks/shared.py": SHARED,
 }
 MODEL = "trains/singleTask/model"
+AROUND = {  # what is imported on the way to the class, and has no part in it
+    "trains/__init__.py": "from .ATIO import ATIO",
+    "trains/ATIO.py": "from .singleTask import *\nclass ATIO: pass",
+    "trains/singleTask/__init__.py": "from .TRAINER import Trainer",
+    "trains/singleTask/TRAINER.py": "import a_progress_bar\nfrom ..utils import MetricsTop\nclass Trainer: pass",
+    "trains/utils/__init__.py": "from .metricsTop import *",
+    "trains/utils/metricsTop.py": "from some_statistics.metrics import f1_score\nclass MetricsTop: pass",
+    "trains/subNets/__init__.py": "from .BertTextEncoder import BertTextEncoder",
+    "trains/subNets/BertTextEncoder.py": """
+import argparse
+try:
+    from apex import amp
+except ImportError:
+    amp = None
+assert amp is None
+from graphlib import a_name_that_is_gone_now
+from words_of_old import BertModel as Words
+argparse.ArgumentParser().parse_args()
+class BertTextEncoder(Words):
+    pass
+""",
+}
 CHECKOUTS = {
     "mmin": IMAGINING,
     "if_mmin": IMAGINING,
     "cif_mmin": IMAGINING,
-    "dicmor": {f"{MODEL}/dicmor.py": RECOVERING.format(name="DICMOR", label="label=None, ")},
-    "imder": {f"{MODEL}/imder.py": RECOVERING.format(name="IMDER", label="")},
+    "dicmor": {**AROUND, f"{MODEL}/dicmor.py": RECOVERING.format(name="DICMOR", label="label=None, ")},
+    "imder": {**AROUND, f"{MODEL}/imder.py": RECOVERING.format(name="IMDER", label="")},
     "momke": {"MoMKE/model_expert_softmoe.py": MOMKE},
-    "gcnet": {"gcnet/model.py": GCNET},
+    "gcnet": {"gcnet/model.py": GCNET, "gcnet/helpers/__init__.py": ""},
     "primd": {"PriMD/model_primd.py": PRIMD.replace("{order!r}", repr("avt"))},
 }
 SMALL = {"d": 8, "blocks": 2, "heads": 2, "depth": 1, "graph": 4}
@@ -242,16 +271,23 @@ class Near:
         sizes = {**peer.sizes, "widths": widths, "classes": 4, "length": peer.dialogue}
         self.known = set(sys.modules)
         sys.path.insert(0, str(checkout))
-        self.served = Served({"peer": name, "sizes": sizes, "data": str(data)})
+        self.device = on_processor()
+        self.device.__enter__()
+        with patch.object(sys, "argv", sys.argv[:1]):
+            self.served = Served({"peer": name, "sizes": sizes, "data": str(data), "checkout": str(checkout)})
         self.parameters = self.served.parameters
 
     def ask(self, do, **asked):
         return getattr(self.served, do)(**asked)
 
     def close(self):
+        self.device.__exit__(None, None, None)
         sys.path.pop(0)
+        sys.meta_path.remove(self.served.absent)
         for name in set(sys.modules) - self.known:
-            if name.partition(".")[0] in ("models", "trains", "model", "model_expert_softmoe", "model_primd"):
+            if name.partition(".")[0] in {
+                "models", "trains", "model", "model_expert_softmoe", "model_primd", *self.served.absent.names,
+            }:  # fmt: skip
                 del sys.modules[name]
 
 
@@ -285,7 +321,9 @@ def test_answers_that_differ_and_shapes_that_do_are_told(tmp_path):
     ("source", "why"),
     [
         (None, "no checkout: git clone https://github.com/zeroQiaoba/GCNet"),
-        ("import a_package_that_is_not_there", "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"),
+        ("import torch\nfrom not_there.nn import Conv\nclass GraphModel(Conv): pass",
+         "ModuleNotFoundError: No module named 'not_there', whose Conv it uses"),
+        ("import helpers.tools", "ModuleNotFoundError: No module named 'helpers.tools' (model.py:1)"),
         ("import os; os._exit(3)", "its process ended with status 3"),
         ("import time; time.sleep(60)", "no answer in 2 s"),
         (GCNET.replace("(x,) = inputfeats", "raise SystemExit('of a | kind')"), "SystemExit: of a | kind"),
