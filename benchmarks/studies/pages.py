@@ -223,6 +223,15 @@ def benchmark(page: Path, module: str, made: str = "table") -> str:
     return f"{table}\n\n({sentence(content['machine'])})"
 
 
+def drawn(page: Path, module: str) -> str:
+    """The picture that a benchmark draws of what it kept, with what it shows in words."""
+    if not (FIGURES / f"{module}.json").is_file():
+        return f"*Not measured yet: `python -m benchmarks.{module}`.*"
+    content = kept(module)
+    told = importlib.import_module(f"benchmarks.{module}").words(content)
+    return f"![{told}]({module}.png)\n<!-- drawn of {field_digest(content)} -->"
+
+
 def denseface(page: Path) -> str:
     """What is published of FER+ beside what the shipped weights score."""
     quoted, found = (
@@ -258,6 +267,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "picture": picture,
     "table": table,
     "benchmark": benchmark,
+    "drawn": drawn,
     "denseface": denseface,
     "claim": lambda page, size: claim(size),
     "field": field,
@@ -283,6 +293,11 @@ def draw_pictures() -> None:
                     own.summaries, own.task, metric=metric, title=title, cluster=own.cluster
                 )
                 save_figure(place, drawn, dpi=110)
+            if kind == "drawn" and (FIGURES / f"{asked[0]}.json").is_file():
+                content = kept(asked[0])
+                if not _drawn(found, field_digest(content), place):
+                    own = importlib.import_module(f"benchmarks.{asked[0]}")
+                    save_figure(place, own.figure(content), dpi=110)
             sizes = reached() if kind == "field" else {}
             if (
                 sizes

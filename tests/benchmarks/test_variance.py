@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from benchmarks.variance import DEALT, DIETS, TESTED, averaged, dealt, fed, measured, parted
+from benchmarks.variance import DEALT, DIETS, TESTED, dealt, fed, measured, parted
 from tests.evaluation.conftest import EMOTIONS, simulated
 
 
@@ -42,12 +42,17 @@ def test_the_parts_are_those_of_probabilities_worked_by_hand():
     answers = [answer(0, 0, 0.9), answer(0, 1, 0.7), answer(1, 0, 0.5), answer(1, 1, 0.5)]
     k = 1 + 1 / (len(names) - 1)  # |(1 - p, -(1 - p) / (K - 1), ...)|^2 = k (1 - p)^2
     found = parted(answers, EMOTIONS).iloc[0]
-    assert found["brier"] == pytest.approx(k * np.mean([0.1**2, 0.3**2, 0.5**2, 0.5**2]))
+    assert found["loss"] == pytest.approx(k * np.mean([0.1**2, 0.3**2, 0.5**2, 0.5**2]))
     assert found["bias"] == pytest.approx(k * np.mean([0.1 * 0.5, 0.3 * 0.5]))
     assert found["variance"] == pytest.approx(k * np.mean([0.4**2, 0.2**2]) / 2)
     assert found["seed"] == pytest.approx(k * np.mean([0.2**2, 0]) / 2)
-    assert found["brier"] == pytest.approx(found["bias"] + found["variance"])
-    assert averaged(answers, EMOTIONS)[names[0]].item() == pytest.approx(0.65)
+    assert found["loss"] == pytest.approx(found["bias"] + found["variance"])
+    wrong = parted([*answers[:3], answer(1, 1, 0.1)], EMOTIONS, decided=True).iloc[
+        0
+    ]  # the last is another class
+    assert [wrong[key] for key in ("loss", "bias", "variance", "seed")] == pytest.approx(
+        [0.25, 0, 0.25, 0.25]
+    )
 
 
 def test_a_method_that_answers_alike_on_every_set_has_no_variance():
@@ -55,14 +60,14 @@ def test_a_method_that_answers_alike_on_every_set_has_no_variance():
     frames = [noisy[0], noisy[1].assign(fold=5, seed=0)]
     same = [noisy[0], noisy[0].assign(fold=5)]
     found = measured({"linear": frames, "gaussian": same}, {"linear": 1.0, "gaussian": 2.0}, EMOTIONS)
-    assert found["gaussian"]["parts"]["avg6"]["variance"] == 0
+    assert found["gaussian"]["probabilities"]["avg6"]["variance"] == 0
     assert found["gaussian"]["UAR of the average"]["avg6"] == pytest.approx(
         found["gaussian"]["UAR"]["avg6"][0]
     )
-    parts = found["linear"]["parts"]["avg6"]
-    assert parts["brier"] == pytest.approx(parts["bias"] + parts["variance"], abs=2e-5)
+    parts = found["linear"]["probabilities"]["avg6"]
+    assert parts["loss"] == pytest.approx(parts["bias"] + parts["variance"], abs=2e-5)
     assert parts["variance"] > 0
     assert parts["seed"] is None
-    cell = found["gaussian"]["minus"]["variance"]["avg6"]
+    cell = found["gaussian"]["minus"]["probabilities"]["variance"]["avg6"]
     assert cell["difference"] == pytest.approx(-parts["variance"], abs=2e-5)
     assert cell["lo"] <= cell["difference"] <= cell["hi"]
