@@ -196,7 +196,7 @@ def measured(
         if name != AGAINST:  # on the same sets
             other = [f for f in frames[AGAINST] if int(f["fold"].iloc[0]) in sets]
             cells = compare(own, other, task)["UAR"]
-            minus = {"UAR": {row: {key: cells[row][key] for key in CELL} for row in ROWS}}
+            minus: dict[str, Any] = {"UAR": {row: {key: cells[row][key] for key in CELL} for row in ROWS}}
             for kind in KINDS:
                 theirs = parted(other, task, decided=kind == "decisions")
                 minus[kind] = {
@@ -239,7 +239,7 @@ def _of(parts: pd.DataFrame | pd.Series, row: str) -> Any:
     return parts.groupby(level="condition").mean().loc[CONDITIONS_OF[row]].mean()
 
 
-def _paired(parts: pd.Series) -> dict[str, dict[str, float]]:
+def _paired(parts: pd.Series) -> dict[str, dict[str, float | None]]:
     """Of a difference of parts: mean and 95 % interval, test speakers resampled."""
     by = parts.groupby(level=["condition", "cluster"]).agg(["sum", "count"]).unstack("cluster")
     clusters = by["sum"].shape[1]
