@@ -124,8 +124,16 @@ def expanded(path: str | Path) -> Path:
 
 
 def real(path: str | Path) -> Path:
-    """A path, absolute, and links followed as far as they lead anywhere; Path.resolve fails of those in a circle."""
-    return Path(os.path.realpath(path))
+    """A path, absolute, and links followed as far as they lead anywhere; Path.resolve fails of those in a circle.
+
+    Raises UserError for a relative one where the current folder has been removed.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is relative to the current folder, which has been removed; go to another"
+        ) from None
 
 
 def is_device(path: str | Path) -> bool:

@@ -81,6 +81,13 @@ def main(
             getattr(sys, name) is None
         ):  # closed: the next file would take its number, and what is printed with it
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        typer.secho(
+            "cmarr: the folder that this is run in has been removed; go to another", err=True, fg="red"
+        )
+        raise typer.Exit(2) from None
 
 
 def _named(text: str | Path) -> Path:

@@ -110,7 +110,10 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", help="only those whose names begin so")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir(), "abused"))
     parser.add_argument("--no-surroundings", action="store_true")
+    parser.add_argument("--surroundings", nargs="*", choices=SURROUNDINGS, help="only these, and no files")
     arguments = parser.parse_args()
+    if arguments.surroundings:
+        raise SystemExit(any(what != "held" for what in _surroundings(arguments.surroundings).values()))
     draw, begun = random.Random(arguments.seed), time.monotonic()
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes", flush=True)
     chosen = {n: k for n, k in KINDS.items() if n.startswith(tuple(arguments.kinds or [""]))}
@@ -123,7 +126,7 @@ def main() -> None:
                 for sentence in each.abuse(draw, marker, arguments.keep):
                     print(sentence, flush=True)
     print(_table(kept))
-    around = {} if arguments.no_surroundings or arguments.kinds else _surroundings()
+    around = {} if arguments.no_surroundings or arguments.kinds else _surroundings(list(SURROUNDINGS))
     figures = {
         "minutes": arguments.minutes,
         "kinds": {each.name: {"tried": each.counted.total(), **each.counted} for each in kept},
@@ -136,11 +139,11 @@ def main() -> None:
     raise SystemExit(1 if bad else 0)
 
 
-def _surroundings() -> dict[str, str]:
+def _surroundings(names: list[str]) -> dict[str, str]:
     found = {}
-    for name, what in SURROUNDINGS.items():
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="abuse-") as scratch:
-            found[name] = what(Path(scratch))
+            found[name] = SURROUNDINGS[name](Path(scratch))
         print(f"{name}: {found[name]}", flush=True)
     return found
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import miniatures
 
+from benchmarks.scale import DATASET, draw, measured, stages, write_project
+
 ROOT = Path(__file__).parents[2]
 PREDICT = [
     "-m",
@@ -201,6 +203,51 @@ def kills_in_a_study(folder: Path) -> str:
     return f"other files: {', '.join(other[:5])}" if other else HELD
 
 
+def kills_in_the_report(folder: Path) -> str:
+    """The report, killed eight times and begun again, ends in an undisturbed run's bytes."""
+    draw(folder / "own", 300)
+    write_project(folder, ["linear"])
+    took = 0.0
+    for stage in stages(["linear"]):
+        took = measured(folder, stage)["seconds"]
+    report = folder / "metrics" / DATASET / "report"
+    whole, random_times = _bytes(report), random.Random(0)
+    shutil.rmtree(report)
+    command = [sys.executable, "-m", "stages.report", DATASET]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(took * random_times.uniform(0.5, 1.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    measured(folder, ("report",))
+    found = _bytes(report)
+    other = sorted(k for k in whole | found if whole.get(k) != found.get(k))
+    return f"other files: {', '.join(other[:5])}" if other else HELD
+
+
+def unusual_shells(folder: Path) -> str:
+    """Streams closed, no home, another language, names that are no text: the same answer."""
+    expected = _clip(folder)
+    name = os.fsdecode(b"\xff\xfe.wav")
+    shutil.copy(folder / "clip.wav", folder / name)
+    for what, before, environment in (
+        ("input and errors closed", ["sh", "-c", 'exec "$@" <&- 2>&-', "sh"], {}),
+        ("no home", ["env", "-u", "HOME"], {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "COLUMNS": "0"}),
+        ("few files", ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"], {"TZ": "nowhere", "TERM": ""}),
+    ):
+        done = _run(folder, PREDICT, *before, environment=environment)
+        if done.stdout != expected:
+            return f"{what}: another answer: {done.stdout[:200]}{done.stderr[-200:]}"
+    strange = [name if word == "clip.wav" else word for word in PREDICT]
+    done = _run(folder, strange, environment={"LC_ALL": "C"})
+    return _judged(done)
+
+
 def _bytes(folder: Path) -> dict[str, bytes]:
     """All files but for the figures of cost, and what a kill has left that goes at the next run."""
     files = [p for p in folder.rglob("*") if p.is_file() and p.name not in TIMED and p.suffix != ".tmp"]
@@ -222,4 +269,6 @@ SURROUNDINGS: dict[str, Callable[[Path], str]] = {
     "an ordinary user without permission": no_permission,
     "Ctrl-C while a file is read": ctrl_c,
     "kills in extraction, training and evaluation": kills_in_a_study,
+    "kills in the report": kills_in_the_report,
+    "unusual shells": unusual_shells,
 }

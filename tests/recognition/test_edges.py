@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from cmarr.budgets import plain_json
+from cmarr.budgets import plain_json, real
 from cmarr.cli import app
 from cmarr.errors import UserError
 from cmarr.methods.described import read_description
@@ -204,6 +204,17 @@ def test_a_closed_output_is_no_traceback(tmp_path, arguments, status, told):
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1),
     )  # fmt: skip
     assert done.returncode == status and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (["predict", "--text", "hi"], ["verify"]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2 and "the folder that this is run in has been removed" in done.output
+    with pytest.raises(UserError, match="the current folder, which has been removed"):
+        real("a/b")
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["verify", "--help"], ["verify"]])
