@@ -12,6 +12,7 @@ import json
 import pickle
 import random
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -143,7 +144,10 @@ def _surroundings(names: list[str]) -> dict[str, str]:
     found = {}
     for name in names:
         with tempfile.TemporaryDirectory(prefix="abuse-") as scratch:
-            found[name] = SURROUNDINGS[name](Path(scratch))
+            try:
+                found[name] = SURROUNDINGS[name](Path(scratch))
+            except subprocess.TimeoutExpired as error:
+                found[name] = f"took longer than {error.timeout:g} s"
         print(f"{name}: {found[name]}", flush=True)
     return found
 

@@ -35,7 +35,7 @@ def _run(
     arguments: list[str],
     *before: str,
     environment: dict[str, str] | None = None,
-    seconds: float = 240,
+    seconds: float = 600,
 ) -> subprocess.CompletedProcess[str]:
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     return subprocess.run(

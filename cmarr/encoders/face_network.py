@@ -177,6 +177,10 @@ def weights_file(weights: str | Path = "") -> Path:
     return expanded(weights) if weights else SHIPPED
 
 
+_LINE = 4096
+"""Letters of a checksum's file that are read: it holds one line."""
+
+
 def load_denseface(weights: str | Path = "") -> Denseface:
     """The network with its weights, in evaluation mode; an empty `weights` stands for those that cmarr brings along.
 
@@ -195,7 +199,9 @@ def load_denseface(weights: str | Path = "") -> Denseface:
     checksum = _checksum_file(path)
     if not checksum.is_file():
         raise UserError(f"{key}: {checksum} is missing; put the file's SHA-256 there (sha256sum writes it)")
-    if checksum.read_text(errors="replace").lower().split()[:1] != [file_digest(path)]:
+    with checksum.open(errors="replace") as opened:
+        said = opened.read(_LINE).lower().split()[:1]
+    if said != [file_digest(path)]:
         raise UserError(f"{key}: {path} does not have the SHA-256 that {checksum.name} names; fetch it again")
     network = Denseface()
     try:
