@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.claim.corpora import Corpus
-from benchmarks.claim.plan import DETERMINISTIC, OURS
+from benchmarks.claim.plan import CONFIRMING, DETERMINISTIC, METHODS, OURS
 from benchmarks.claim.runs import answers, costs
 from benchmarks.machine import machine, sentence
 from cmarr.errors import many
@@ -84,7 +84,7 @@ def table(content: Mapping[str, Any]) -> str:
     rows = []
     for method, own in content["methods"].items():
         row = {"method": method, "seeds": own["seeds"]}
-        row |= {f"{content['metric']} {name}": _told(own[name], points) for name in ROWS}
+        row |= {f"{content['metric']} {name}": score(own[name], points) for name in ROWS}
         for name in ROWS:
             cell = minus(content, OURS, method, name)
             row[f"{OURS} minus it, {name}"] = "" if cell is None else difference(cell, points)
@@ -93,7 +93,10 @@ def table(content: Mapping[str, Any]) -> str:
     return markdown_table(pd.DataFrame(rows))
 
 
-def _told(value: float, points: bool) -> str:
+def score(value: float | None, points: bool) -> str:
+    """A score in percent, or an error as it is; '-' where there is none."""
+    if value is None:
+        return "-"
     return f"{100 * value:.1f}" if points else f"{value:.3f}"
 
 
@@ -120,15 +123,65 @@ def claim(name: str) -> str:
 
 def reached(content: Mapping[str, Any]) -> str:
     """What stands behind a table: how many corpora, clusters and seeds, and what one seed can say."""
-    seeds = {own["seeds"] for name, own in content["methods"].items() if name not in DETERMINISTIC}
     metric = content["metric"] + (" in %" if content["metric"] == "UAR" else "")
-    corpora = many(len(content["corpora"]), "corpus", "corpora")
     words = [
-        f"{metric} of {corpora} ({', '.join(content['corpora'])}), {content['clusters']} clusters "
-        "[95 % interval]; core-s and MB of one training"
+        f"{metric} [95 % interval], {content['clusters']} clusters of {', '.join(content['corpora'])}: "
+        f"{part(content)}; core-s and MB of one training"
     ]
     if "trained_on" in content:
-        words.append(f" on {content['trained_on']} utterances")
-    if min(seeds) == 1:
-        words.append(". With one seed a difference is one of these trained models, not of the methods")
+        words.append(f" on {content['trained_on']:,} utterances")
+    if 1 in _seeds(content).values():
+        words.append(
+            ". Of a method with one seed a difference is one of this trained model, not of the method"
+        )
     return f"{''.join(words)}. ({sentence(content['machine'])})"
+
+
+def part(content: Mapping[str, Any]) -> str:
+    """Which corpora, seeds and methods of the plan have a part in a size's numbers.
+
+    >>> own = {"cmarr": {"seeds": 2}, "masked": {"seeds": 1}, "linear": {"seeds": 1}}
+    >>> part({"size": "240", "corpora": ["240-41"], "methods": own})
+    '1 of 5 corpora, 2 seeds (1 of masked; closed forms have one), 3 of 21 methods (linear, masked, cmarr)'
+    """
+    seeds = _seeds(content)
+    most = max(seeds.values(), default=1)
+    fewer = [
+        f"{n} of {', '.join(m for m, own in seeds.items() if own == n)}"
+        for n in sorted({*seeds.values()} - {most})
+    ]
+    told = "; ".join([*fewer, *(["closed forms have one"] if most > 1 else [])])
+    absent = [m for m in METHODS if m not in content["methods"]]
+    among = [m for m in METHODS if m not in absent]
+    methods = f"{len(among)} of {len(METHODS)} methods"
+    methods += f", without {', '.join(absent)}" if len(absent) < len(among) else f" ({', '.join(among)})"
+    return ", ".join(
+        [
+            _corpora(content),
+            many(most, "seed") + (f" ({told})" if told else ""),
+            methods if absent else f"all {len(METHODS)} methods",
+        ]
+    )
+
+
+def in_short(content: Mapping[str, Any]) -> str:
+    """The same as a heading: how many of each.
+
+    >>> own = {"cmarr": {"seeds": 2}, "masked": {"seeds": 1}, "linear": {"seeds": 1}}
+    >>> in_short({"size": "240", "corpora": ["240-41"], "methods": own})
+    '1 of 5 corpora, 1 to 2 seeds, 3 of 21 methods'
+    """
+    seeds = sorted({*_seeds(content).values()} or {1})
+    told = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else many(seeds[0], "seed")
+    here = sum(m in content["methods"] for m in METHODS)
+    return f"{_corpora(content)}, {told}, {here} of {len(METHODS)} methods"
+
+
+def _corpora(content: Mapping[str, Any]) -> str:
+    here, planned = len(content["corpora"]), len(CONFIRMING.get(content["size"], ()))
+    return f"{here} of {planned} corpora" if here < planned else many(here, "corpus", "corpora")
+
+
+def _seeds(content: Mapping[str, Any]) -> dict[str, int]:
+    """Method -> its seeds; a closed form is the same with every one."""
+    return {name: own["seeds"] for name, own in content["methods"].items() if name not in DETERMINISTIC}

@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks import arithmetic as moves
 from benchmarks.claim.figures import FIGURES as FIELD
 from benchmarks.claim.figures import digest_of as field_digest
-from benchmarks.claim.figures import field_claims, reached
+from benchmarks.claim.figures import field_claims, field_costs, reached
 from benchmarks.claim.table import claim
 from benchmarks.machine import sentence
 from benchmarks.records import RESULTS as FIGURES
@@ -272,6 +272,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "claim": lambda page, size: claim(size),
     "field": field,
     "claims": lambda page: field_claims(reached()),
+    "field_costs": lambda page: field_costs(reached()),
     "printed": printed,
 }
 

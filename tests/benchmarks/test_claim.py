@@ -3,10 +3,10 @@
 import pytest
 
 from benchmarks.claim.corpora import Corpus, settings_of
-from benchmarks.claim.figures import FIGURES, cost_figure, curve_figure, digest_of, field_claims
+from benchmarks.claim.figures import FIGURES, cost_figure, curve_figure, digest_of, field_claims, field_costs
 from benchmarks.claim.plan import CONFIRMING, DETERMINISTIC, FIELD_CLAIMS, METHODS, SEEN, TUNING
 from benchmarks.claim.runs import answers, carry_out, runs
-from benchmarks.claim.table import claim, minus, table
+from benchmarks.claim.table import claim, in_short, minus, part, table
 from benchmarks.claim.table import keep as kept
 from cmarr.evaluation.comparison import turned
 from cmarr.evaluation.predictions import predictions_path, write_predictions
@@ -100,7 +100,7 @@ def test_what_was_found_is_kept_and_becomes_a_table(tmp_path, monkeypatch, capsy
     assert minus(content, "masked", "anchored", "avg6")["difference"] == -ours["difference"]
     assert content["trained_on"] == 3
     assert table(content) in capsys.readouterr().out
-    assert claim("some").startswith(table(content)) and "these trained models" in claim("some")
+    assert claim("some").startswith(table(content)) and "this trained model" in claim("some")
     assert "benchmarks.claim run --size other" in claim("other")
 
 
@@ -127,11 +127,12 @@ def test_a_cell_by_hand():
 
 def content(size, trained_on, difference, metric="UAR"):
     """What is kept of a size: two methods and their difference."""
-    own = {"avg6": 0.75, "intervals": {"avg6": [0.7, 0.8]}, "core_seconds": 2.0}
+    own = {"seeds": 1, "avg6": 0.75, "intervals": {"avg6": [0.7, 0.8]}, "core_seconds": 2.0}
     cell = {"difference": difference, "lo": difference - 0.01, "hi": difference + 0.01, "shown": 1}
     return {
         "size": size,
         "metric": metric,
+        "corpora": [f"{size}-{n}" for n in range(2)],
         "trained_on": trained_on,
         "methods": {"linear": own, "gaussian": own | {"avg6": 0.75 + difference, "core_seconds": 1.0}},
         "pairs": {"linear/gaussian": {"avg6": turned(cell)}},
@@ -148,7 +149,8 @@ def test_the_curves_are_drawn_at_what_was_trained_on_and_without_mosi():
     (line,) = [drawn for drawn in axes.lines if drawn.get_label() == "gaussian"]
     assert list(line.get_xdata()) == [144, 864]
     assert list(line.get_ydata()) == pytest.approx([2.0, -1.0])
-    assert FIGURES["curves"].alt(found).endswith("144, 864 utterances")
+    told = FIGURES["curves"].alt(found)
+    assert told.startswith("UAR of gaussian minus linear") and "144 (2 of 5 corpora, 1 seed, 2 of 21" in told
 
 
 def test_a_panel_has_every_method_at_its_cost_and_errors_point_down():
@@ -159,11 +161,47 @@ def test_a_panel_has_every_method_at_its_cost_and_errors_point_down():
         "gaussian": (1.0, 77.0),
     }
     assert errors.yaxis_inverted() and not points.yaxis_inverted()
-    assert FIGURES["field"].alt(found).endswith("240 utterances: best is gaussian; CMU-MOSI: best is linear")
+    told = FIGURES["field"].alt(found)
+    assert told.endswith("240 utterances (2 methods): best is gaussian; CMU-MOSI (2 methods): best is linear")
     assert digest_of(found) != digest_of({"240": found["240"]})
 
 
 def test_a_printed_order_is_asked_of_every_size():
-    told = field_claims({"240": content("240", 144, 0.02)})
-    assert "cmarr ahead of dicmor" in told
-    assert len(told.splitlines()) == 2 + len(FIELD_CLAIMS)
+    one, two = content("240", 144, 0.02), content("1440", 864, 0.01)
+    two["methods"] = {**one["methods"], "primd": one["methods"]["linear"], "momke": one["methods"]["linear"]}
+    two["pairs"] = {**two["pairs"], "momke/primd": {"avg6": turned(CELL)}}
+    told = field_claims({"240": one, "1440": two})
+    assert "cmarr ahead of dicmor" in told and "240 utterances, UAR in %" in told
+    (asked,) = [line for line in told.splitlines() if "primd ahead of momke" in line]
+    assert asked.count("not run") == 1 and "+2.1 [+1.0, +3.0], better" in asked
+    assert f"240 utterances: of {len(FIELD_CLAIMS)} printed orders {len(FIELD_CLAIMS)} not run." in told
+    assert (
+        f"printed orders 1 came again, {len(FIELD_CLAIMS) - 1} not run. 2 of 5 corpora, 1 seed, 4 of" in told
+    )
+
+
+def test_sizes_with_other_methods_stand_in_one_table_and_one_legend():
+    few, more = content("240", 144, 0.02), content("mosi", 1150, 0.1, "MAE")
+    more["methods"]["imder"] = more["methods"]["linear"] | {"avg6": None, "intervals": {"avg6": [None, None]}}
+    more["methods"]["primd"] = more["methods"]["linear"] | {"intervals": {"avg6": [None, None]}}
+    found = {"240": few, "mosi": more}
+    rows = {line.split("|")[1].strip(): line for line in field_costs(found).splitlines() if "|" in line}
+    assert list(rows)[2:] == [m for m in METHODS if m in more["methods"]]
+    assert [rows["primd"].split("|")[n].strip() for n in (2, 4, 5)] == ["not run", "0.750", "2.0"]
+    assert rows["imder"].split("|")[4].strip() == "-"
+    assert (
+        "CMU-MOSI, trained on 1,150: 2 corpora, 1 seed, 4 of 21 methods (gaussian, linear, primd, imder)."
+        in field_costs(found)
+    )
+    (legend,) = cost_figure(found).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["gaussian", "linear", "primd"]
+
+
+def test_what_a_part_of_the_plan_is():
+    own = content("5000", 3000, 0.02)
+    own["methods"] |= {"cmarr": {"seeds": 5}, "mcur": {"seeds": 3}, "cyin": {"seeds": 3}}
+    said = "2 of 5 corpora, 5 seeds (3 of mcur, cyin; closed forms have one), 5 of 21 methods (gaussian, linear, cmarr,"
+    assert part(own).startswith(said) and in_short(own) == "2 of 5 corpora, 3 to 5 seeds, 5 of 21 methods"
+    own["methods"] = {name: {"seeds": 5} for name in METHODS}
+    own["corpora"] = list("abcde")
+    assert part(own) == "5 corpora, 5 seeds (closed forms have one), all 21 methods"
