@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -63,7 +64,7 @@ def cost_figure(found: Mapping[str, Mapping[str, Any]]) -> Figure:
             _name_score(axes, content)
         for axes in panels:  # one more than there are sizes
             axes.set_axis_off()
-        shown = {}
+        shown = dict[str, Artist]()
         for axes in drawn.axes:
             shown |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
         names = [m for m in METHODS if m in shown] + [m for m in shown if m not in METHODS]
