@@ -7,7 +7,6 @@ itself on another processor is chosen for it here. A run goes on where the last 
 the same. results/arithmetic.json holds every score; a page shows `table`, how far they lie from the first's.
 """
 
-import argparse
 import datetime
 import os
 import shutil
@@ -17,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import keep, kept, markdown
+from benchmarks.records import command_line, keep, kept, markdown
 from benchmarks.studies.copy import Copy
 from benchmarks.studies.plan import RESULTS, ROOT, study
 from benchmarks.studies.publish import machine
@@ -173,9 +172,7 @@ def sentence(content: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure what has not been measured yet; print and keep."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--nice", type=int, default=10, help="as of nice(1)")
     parser.add_argument("--methods", nargs="*", default=["cmarr", "masked", "linear"])
     parser.add_argument("--out", type=Path, default=Path(".cmarr/arithmetic"), help="folder of the answers")

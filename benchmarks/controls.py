@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import cmarr
+from benchmarks.records import markdown
 from cmarr.corpora.controls import CLASSES, Options, best_rates, frames, read
 from cmarr.data.load import load_store
 from cmarr.data.normalise import Normaliser
@@ -154,13 +155,12 @@ def best_rows(control: str) -> list[dict[str, Any]]:
 
 def table(path: Path = RESULTS) -> str:
     """Mean UAR of the six incomplete conditions, a row a method and the best possible, a column a control."""
-    found = means(path)
-    lines = ["| method | recovers | `control_recovery` | `control_nothing` |", "|---|---|---|---|"]
+    found, rows = means(path), []
     for method in (BEST, *ROWS):
         recovers = "yes" if method in ROWS and ROWS[method][2] else ""
         cells = [" ".join(f"{100 * value:.2f} %" for value in found[c].get(method, ())) for c in found]
-        lines.append(f"| {method} | {recovers} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([method, recovers, *cells])
+    return markdown(["method", "recovers", "`control_recovery`", "`control_nothing`"], rows)
 
 
 def keep(rows: list[dict[str, Any]], command: str) -> None:

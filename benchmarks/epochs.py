@@ -7,7 +7,6 @@ On a tuning corpus (`benchmarks/claim/plan.py`), five folds and one seed, what a
 on where the last one stopped. benchmarks/results/epochs.json holds the scores; docs/rivals.md shows the table.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from benchmarks.claim.plan import DETERMINISTIC, METHODS, TUNING
 from benchmarks.claim.runs import Run, answered
 from benchmarks.claim.table import difference
 from benchmarks.machine import machine
-from benchmarks.records import RESULTS, keep, kept, markdown
+from benchmarks.records import RESULTS, command_line, keep, kept, markdown
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.summary import summarise
 from cmarr.folds.files import read_folds
@@ -34,11 +33,11 @@ NAME = "epochs"
 
 def measured(method: str, place: Prepared, out: Path) -> dict[str, Any]:
     """Scores, epochs and cost of both budgets, and many epochs minus few, of a method on all folds of a corpus."""
-    files = resolve(settings_of(place.corpus, (method,)))
+    files = resolve(settings_of(place.of, (method,)))
     frames, found = {}, {}
     for name, budget in BUDGETS.items():
         own, first = _given(files[method], budget), _given(files.get(f"pretrain/{method}", {}), budget)
-        runs = [Run(place.corpus, method, fold.number, 0) for fold in read_folds(place.folds)]
+        runs = [Run(place.of, method, fold.number, 0) for fold in read_folds(place.folds)]
         told = [answered(run, place, own, first, out / "work" / name) for run in runs]
         frames[name] = [frame for frame, _ in told]
         scores = summarise(frames[name], place.task)["UAR"]
@@ -80,9 +79,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure what has not been measured, method by method; print and keep."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--method", action="append", help="(may be repeated; all that have epochs)")
     parser.add_argument("--out", type=Path, default=Path(".cmarr/epochs"), help="folder of the corpus")
     asked = parser.parse_args()
@@ -91,7 +88,7 @@ def main() -> None:
     for method in asked.method or [m for m in METHODS if m not in ONE_PASS]:
         if method not in content["methods"]:
             content["methods"][method] = measured(method, place, asked.out)
-            keep(NAME, {**content, "corpus": place.corpus.name, "machine": machine()})
+            keep(NAME, {**content, "corpus": place.of.name, "machine": machine()})
             print(method, content["methods"][method], flush=True)
     print(table(content))
 

@@ -18,7 +18,6 @@ the utterances, asking the method, making the rows of the predictions. The three
 is printed; they are CPU seconds of one thread, so that whatever else runs on the machine does not count.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +30,8 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from benchmarks.machine import machine
-from benchmarks.records import RESULTS, keep
+from benchmarks.records import RESULTS, command_line, keep, markdown
+from benchmarks.sizes import DIMS, SHAPES, TASK
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
 from cmarr.evaluation.predicting import predictions_of, protocol_predictions
@@ -42,14 +42,8 @@ from cmarr.methods.registry import build_method, method_names
 from cmarr.modalities import CONDITIONS
 from cmarr.settings.load import load_settings, read_yaml
 from cmarr.settings.resolve import resolve
-from cmarr.task import Task
 
 ROOT = Path(__file__).parents[1]
-SHAPES = {"s": (60, 130), "v": (50, 342), "t": (22, 1024)}
-"""Modality -> frames and width."""
-
-DIMS = {m: width for m, (_, width) in SHAPES.items()}
-TASK = Task(("angry", "happy", "neutral", "sad"))
 FITTED = 128
 """Utterances that closed forms are fitted on."""
 
@@ -140,25 +134,18 @@ def measure(model: Model, store: Store, masks: dict[str, pd.DataFrame], repeats:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
+    told = (
         f"Preset `{results['preset']}`, {results['utterances']} utterances, {results['absent']:g} of the modalities "
-        f"absent, CPU seconds of one thread, the fastest of {results['repeats']}.",
-        "",
-        "| method | seven separate passes | the seven in one | share | and 8 rates | times the seven |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for name, run in results["runs"].items():
-        lines.append(
-            f"| {name} | {run['separate']:.2f} | {run['seven']:.2f} | {run['seven_of_separate']:.2f} | "
-            f"{run['rates']:.2f} | {run['rates_of_seven']:.2f} |"
-        )
-    return "\n".join(lines)
+        f"absent, CPU seconds of one thread, the fastest of {results['repeats']}."
+    )
+    head = ["method", "seven separate passes", "the seven in one", "share", "and 8 rates", "times the seven"]
+    keys = ("separate", "seven", "seven_of_separate", "rates", "rates_of_seven")
+    rows = [[name, *(f"{run[key]:.2f}" for key in keys)] for name, run in results["runs"].items()]
+    return f"{told}\n\n{markdown(head, rows)}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--preset", default="frozen", help="whose sizes the methods take")
     parser.add_argument("--absent", type=float, default=0.1, help="share of modalities that are not there")
     parser.add_argument("--utterances", type=int, default=512)

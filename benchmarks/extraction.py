@@ -80,6 +80,28 @@ def lengths(count: int, seconds: float, seed: int = 0) -> np.ndarray:
     return np.clip(drawn * seconds / drawn.mean(), 0.6, 20.0)
 
 
+def against_plain(
+    plain: Callable[[str, list[Utterance], str], list[np.ndarray]],
+    encoder: type[Any],
+    model: str,
+    utterances: list[Utterance],
+    device: str,
+) -> dict[str, Any]:
+    """The plain loop, and the encoder in fp32 and bf16."""
+    own = [encoder.Settings(model=model, precision=p) for p in ("fp32", "bf16")]
+    encoders = {s.precision: encoder(s, device=device, workers=CORES) for s in own}
+    plain_seconds, rows = timed(lambda: plain(model, utterances, device))
+    result = {"utterances": len(utterances), "plain_seconds": plain_seconds, "device": device}
+    for precision, made in encoders.items():
+        seconds, ours = timed(lambda made=made: list(made.encode(utterances)))
+        result[precision] = {
+            "seconds": seconds,
+            "speedup": plain_seconds / seconds,
+            "largest_difference": worst(ours, rows),
+        }
+    return result
+
+
 # ── Speech ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -121,17 +143,7 @@ def plain_speech(folder: str, utterances: list[Utterance], device: str) -> list[
 def measure_speech(scratch: Path, count: int, device: str) -> dict[str, Any]:
     """Plain, fp32, bf16; the share of decoding."""
     model, utterances = speech_model(scratch / "speech"), speech_corpus(scratch / "wav", count)
-    own = [Wav2vec2.Settings(model=model, precision=p) for p in ("fp32", "bf16")]
-    encoders = {s.precision: Wav2vec2(s, device=device, workers=CORES) for s in own}
-    plain_seconds, plain = timed(lambda: plain_speech(model, utterances, device))
-    result = {"utterances": count, "plain_seconds": plain_seconds, "device": device}
-    for precision, encoder in encoders.items():
-        seconds, rows = timed(lambda encoder=encoder: list(encoder.encode(utterances)))
-        result[precision] = {
-            "seconds": seconds,
-            "speedup": plain_seconds / seconds,
-            "largest_difference": worst(rows, plain),
-        }
+    result = against_plain(plain_speech, Wav2vec2, model, utterances, device)
     decoding, _ = timed(lambda: [read_audio(Clip(u.audio)) for u in utterances])
     result["seconds_alone"] = {
         "decoding": decoding,
@@ -174,19 +186,7 @@ def plain_text(folder: str, utterances: list[Utterance], device: str) -> list[np
 
 def measure_text(scratch: Path, count: int, device: str) -> dict[str, Any]:
     """Plain, fp32, bf16."""
-    model, utterances = text_model(scratch / "text"), text_corpus(count)
-    own = [Bert.Settings(model=model, precision=p) for p in ("fp32", "bf16")]
-    encoders = {s.precision: Bert(s, device=device, workers=CORES) for s in own}
-    plain_seconds, plain = timed(lambda: plain_text(model, utterances, device))
-    result = {"utterances": count, "plain_seconds": plain_seconds, "device": device}
-    for precision, encoder in encoders.items():
-        seconds, rows = timed(lambda encoder=encoder: list(encoder.encode(utterances)))
-        result[precision] = {
-            "seconds": seconds,
-            "speedup": plain_seconds / seconds,
-            "largest_difference": worst(rows, plain),
-        }
-    return result
+    return against_plain(plain_text, Bert, text_model(scratch / "text"), text_corpus(count), device)
 
 
 # ── Video ─────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,6 @@ held         share of the 95 % intervals (of a method's score, of a difference) 
 power        a method three points better than its equals: share of the comparisons in avg6 in which that is shown
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -29,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import machine
-from benchmarks.records import keep
+from benchmarks.records import command_line, keep
 from cmarr.evaluation.comparison import ALPHA, compare_statistics
 from cmarr.evaluation.max_t import own_p, swapped_t
 from cmarr.evaluation.resampling import interval, over_seeds, seed_variance, swaps
@@ -253,9 +252,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Print the three tables, and keep them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--studies", type=int, default=400, help="a row")
     parser.add_argument("--resamples", type=int, default=500, help="of an interval")
     asked = parser.parse_args()

@@ -18,7 +18,6 @@ Each part is a process of its own with a budget in seconds; one that fails or ta
 What is done is kept after every part.
 """
 
-import argparse
 import contextlib
 import multiprocessing
 import os
@@ -35,8 +34,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from benchmarks.engine.stores import random_store
 from benchmarks.machine import machine, sentence
-from benchmarks.records import RESULTS, keep, markdown
+from benchmarks.records import RESULTS, command_line, keep, markdown
 from benchmarks.sizes import DIMS, FULL, SHAPES, TASK, build
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
@@ -51,16 +51,9 @@ Row = tuple[str, str]
 """What was measured, and what came out."""
 
 
-def random_store(rows: int, tiny: bool) -> Store:
-    """Features of the MMIN family's sizes, every length up to twice its mean."""
-    generator = torch.Generator().manual_seed(0)
-    values, starts, lengths = {}, {}, {}
-    for m, (mean, width) in SHAPES.items():
-        lengths[m] = torch.randint(1, 4 if tiny else 2 * mean, (rows,), generator=generator)
-        starts[m] = lengths[m].cumsum(0) - lengths[m]
-        values[m] = torch.randn(int(lengths[m].sum()), width, generator=generator).half()
-    labels = torch.randint(TASK.outputs, (rows,), generator=generator)
-    return Store(tuple(map(str, range(rows))), values, starts, lengths, labels)
+def store(rows: int, tiny: bool) -> Store:
+    """Features of the MMIN family's widths, and of its lengths, or of two frames an utterance."""
+    return random_store(rows, {m: (2, width) for m, width in DIMS.items()} if tiny else SHAPES)
 
 
 def trained(
@@ -72,8 +65,8 @@ def trained(
     progress = fit(
         method.to(device),
         Normaliser(DIMS).to(device),
-        random_store(rows, tiny).to(device),
-        random_store(validation, tiny).to(device) if validation else None,
+        store(rows, tiny).to(device),
+        store(validation, tiny).to(device) if validation else None,
         task=TASK,
         seed=0,
         on_epoch=lambda epoch: ends.append(time.perf_counter()),
@@ -341,9 +334,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the parts in turn; keep and print what they found."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS), metavar="PART")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, at tiny sizes")

@@ -14,7 +14,6 @@ have to be padded to the longest. Every figure is milliseconds an utterance and 
 trainings. In the sizes of the preset `frozen`, batches of 64, features of the MMIN family's widths.
 """
 
-import argparse
 import multiprocessing
 import statistics
 import time
@@ -29,7 +28,7 @@ from torch.func import functional_call, stack_module_state
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.machine import machine, sentence
-from benchmarks.records import keep, markdown
+from benchmarks.records import command_line, keep, markdown
 from benchmarks.sizes import FROZEN, SHAPES, build
 from benchmarks.training import random_batch
 from cmarr.data.batch import Batch
@@ -178,9 +177,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--jobs", type=int, default=5, help="trainings that are stacked")
     parser.add_argument("--workers", type=int, default=2, help="processes, and threads of the stacked one")
     parser.add_argument("--steps", type=int, default=8)

@@ -12,7 +12,6 @@ What is answered is kept below the folder `--out`, and a run goes on where the l
 take another folder. A table of all datasets that were looked at, and benchmarks/results/precision.json.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.machine import machine, sentence
-from benchmarks.records import RESULTS, keep, kept, markdown
+from benchmarks.records import RESULTS, command_line, keep, kept, markdown
 from benchmarks.scarcity import Corpus, answered
 from cmarr.evaluation.comparison import compare
 from cmarr.evaluation.scores import ERRORS, primary
@@ -73,9 +72,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Train what has not been trained yet; compare, print and keep."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of a prepared dataset")
     parser.add_argument("--methods", nargs="*", default=METHODS)
     parser.add_argument(

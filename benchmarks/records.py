@@ -1,5 +1,6 @@
-"""Where the results of benchmarks are kept, and the tables that are printed of them."""
+"""What benchmarks share: their command line, where their results are kept, the tables that are printed of them."""
 
+import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Any
 from cmarr.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def command_line(about: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is a module's docstring as it stands."""
+    return argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def keep(name: str, found: Mapping[str, Any], folder: Path = RESULTS) -> None:

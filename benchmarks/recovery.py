@@ -13,7 +13,6 @@ Rows are added to recovery.csv in the folder `--out` as they are found, and a ru
 recovery.png beside it shows each method's mean UAR minus that of `masked`, the fusion network trained with masks alone.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import recall_score
 
+from benchmarks.records import command_line
 from cmarr.corpora.demo.content import AFFECT, BLUR
 from cmarr.data.normalise import Normaliser
 from cmarr.data.store import Store
@@ -200,9 +200,7 @@ def figure(found: pd.DataFrame, centre: dict[str, float]) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument(
         "--axis", choices=list(AXES), action="append", help="only this axis (may be repeated)"
     )
@@ -219,11 +217,10 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     table = asked.out / "recovery.csv"
     results = pd.read_csv(table) if table.is_file() else pd.DataFrame()
-    known = (
-        {Trial(**row) for row in results[list(Trial.__dataclass_fields__)].to_dict("records")}
-        if len(results)
-        else set()
-    )
+    known = {
+        Trial(**{name: row[name] for name in Trial.__dataclass_fields__})
+        for row in results.to_dict("records")
+    }
     for trial in trials(asked.axis or list(AXES), asked.replicates, asked.epochs, asked.train):
         if trial in known:
             continue

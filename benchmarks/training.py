@@ -11,7 +11,6 @@ backward pass ask for, views among them, whatever the machine. What the authors'
 ours by `python -m benchmarks.peers`. Nothing else should run on the machine meanwhile.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.machine import gflops, machine, sentence
-from benchmarks.records import RESULTS, keep, markdown
+from benchmarks.records import RESULTS, command_line, keep, markdown
 from benchmarks.sizes import FULL, SHAPES, TASK, build
 from cmarr.data.batch import Batch, hide
 from cmarr.data.masks import draw_visible
@@ -247,9 +246,7 @@ def shares_table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--steps", type=int, default=5, help="steps measured a method")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS), help="rows of the table")

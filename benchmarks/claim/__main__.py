@@ -9,20 +9,18 @@ themselves: a run may be killed at any moment and goes on where it stopped. Firs
 seed 1, and so on, so that a run that has to stop leaves whole tables. After a change of code take another folder.
 """
 
-import argparse
 from pathlib import Path
 
 from benchmarks.claim.plan import CONFIRMING, METHODS, SEEDS, TUNING
 from benchmarks.claim.runs import carry_out
 from benchmarks.claim.table import keep
+from benchmarks.records import command_line
 
 
 def main() -> None:
     """Read the command line and do it."""
     sizes = {**CONFIRMING, "tuning": TUNING}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("command", choices=("run", "keep"))
     parser.add_argument(
         "--size", choices=sizes, action="append", help="of the corpora (may be repeated; all)"

@@ -2,26 +2,26 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.demo.reader import LABELS
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, resolved, write_manifest
-from cmarr.corpora.registry import corpus_features, read_corpus
-from cmarr.encoders.registry import build_encoder
+from cmarr.corpora.registry import read_corpus
 from cmarr.features.extract import extract
+from cmarr.features.source import source_of
 from cmarr.files import read_json, write_json
 from cmarr.folds.files import write_folds
 from cmarr.folds.split import split
-from cmarr.modalities import LETTERS, NAMES
+from cmarr.modalities import NAMES
+from cmarr.places import Places
 from cmarr.settings.load import load_settings
 from cmarr.settings.resolve import resolve
 from cmarr.settings.schema import Settings
 from cmarr.task import Task
+from stages.paths import media_root
 
 
 @dataclass(frozen=True)
@@ -41,29 +41,18 @@ class Corpus:
     tested: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Where what is computed from a corpus lies, and what its labels are."""
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Places):
+    """Where what is computed `of` a corpus lies, all in `root`, and what its labels are."""
 
-    corpus: Corpus
-    folder: Path
+    of: Corpus
     task: Task
     cluster: str
 
     @property
-    def manifest(self) -> Path:
-        """One row an utterance."""
-        return self.folder / "manifest.parquet"
-
-    @property
-    def features(self) -> Path:
-        """One folder of shards a modality."""
-        return self.folder / "features"
-
-    @property
-    def folds(self) -> Path:
-        """Which utterance plays which part in which fold."""
-        return self.folder / "folds.parquet"
+    def data(self) -> Path:
+        """Everything computed."""
+        return self.root
 
 
 def settings_of(corpus: Corpus, methods: tuple[str, ...]) -> Settings:
@@ -91,7 +80,8 @@ def prepared(corpus: Corpus, out: Path, workers: int) -> Prepared:
     """Make what is not there yet; a broken-off run goes on where it stopped."""
     files = resolve(settings_of(corpus, ("linear",)))
     folder, own = out / "corpora" / corpus.name, files["linear"]
-    found = Prepared(corpus, folder, Task(tuple(own["classes"])), own["cluster"])
+    task = Task(tuple(own["classes"]))
+    found = Prepared(corpus.dataset, folder, of=corpus, task=task, cluster=own["cluster"])
     described = {stage: files[stage] for stage in ("prepare", *NAMES.values(), "split")}
     described = json.loads(json.dumps(described))
     done = folder / "done.json"
@@ -101,44 +91,24 @@ def prepared(corpus: Corpus, out: Path, workers: int) -> Prepared:
     if corpus.options and not (media / LABELS).is_file():
         generate(media, workers=workers, **files["corpus"]["options"])
     root = media if corpus.options else Path(files["prepare"]["root"]).resolve()
-    _read(files["prepare"], root, found)
-    for modality in NAMES.values():
-        _extract(files[modality], root, found, modality, workers)
+    how = files["prepare"]
+    utterances, _ = read_corpus(how["kind"], root, dataset=how["dataset"], **how["options"])
+    kept, _ = select_labels(utterances, how["classes"], how["merge"])
+    write_manifest(found.manifest, relative_to(kept, media_root(root)))
+    for letter, modality in NAMES.items():
+        own, of = files[modality], corpus.dataset
+        build = source_of(letter, own, root, dataset=of, base=Path.cwd(), workers=workers, device="cpu")
+        extract(
+            resolved(read_manifest(found.manifest), media_root(root)),
+            build(),
+            found.features / modality,
+            shard_size=own["shard_size"],
+            max_rejected=own["max_rejected"],
+            label=f"{corpus.name}, {modality}",
+        )
     how = files["split"]
     folds = split(read_manifest(found.manifest), how["folds"], how["n_folds"], classes=how["classes"])
     write_folds(found.folds, folds)
     write_json(done, described)
     shutil.rmtree(media, ignore_errors=True)  # nothing reads them again
     return found
-
-
-def _read(settings: Mapping[str, Any], root: Path, found: Prepared) -> None:
-    utterances, _ = read_corpus(settings["kind"], root, dataset=settings["dataset"], **settings["options"])
-    kept, _ = select_labels(utterances, settings["classes"], settings["merge"])
-    write_manifest(found.manifest, relative_to(kept, root if root.is_dir() else root.parent))
-
-
-def _extract(settings: Mapping[str, Any], root: Path, found: Prepared, modality: str, workers: int) -> None:
-    if settings["source"] == "corpus":
-        of = found.corpus.dataset
-        encoder = corpus_features(
-            settings["kind"], root, LETTERS[modality], dataset=of, **settings["options"]
-        )
-    else:
-        encoder = build_encoder(
-            settings["encoder"],
-            settings["settings"],
-            workers=workers,
-            seconds=settings["time_limit"],
-            device="cpu",
-            window=settings["shard_size"],
-        )
-    utterances = resolved(read_manifest(found.manifest), root if root.is_dir() else root.parent)
-    extract(
-        utterances,
-        encoder,
-        found.features / modality,
-        shard_size=settings["shard_size"],
-        max_rejected=settings["max_rejected"],
-        label=f"{found.corpus.name}, {modality}",
-    )

@@ -13,7 +13,6 @@ against  a step of an earlier revision and one of the working tree, method by me
 Nothing else should run on the machine meanwhile.
 """
 
-import argparse
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import torch
 
 from benchmarks.engine import against, eager, phases, size, startup, study
 from benchmarks.machine import machine, sentence
-from benchmarks.records import RESULTS, keep
+from benchmarks.records import RESULTS, command_line, keep
 
 PARTS = {
     "eager": eager,
@@ -35,9 +34,7 @@ PARTS = {
 
 def main() -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("parts", nargs="*", help=f"parts to run, of {', '.join(PARTS)} (default: all)")
     parser.add_argument(
         "--steps", type=int, default=10, help="steps measured of `eager`, `phases`, `against`"

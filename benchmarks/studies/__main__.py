@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.records import command_line
 from benchmarks.studies.copy import COPY, Copy
 from benchmarks.studies.grid import run_points
 from benchmarks.studies.plan import RESULTS, ROOT, Planned, planned, study
@@ -28,9 +29,7 @@ from cmarr.files import read_json
 
 def main() -> None:
     """Read the command line and do it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     commands = parser.add_subparsers(dest="command")
     run = commands.add_parser("run", help="run and keep the studies that are out of date")
     run.add_argument("names", nargs="*", help="studies of results/studies.yaml (default: all)")
