@@ -112,31 +112,17 @@ def verdicts(ablations: Ablations, task: Task, row: str = "avg6") -> list[str]:
 
 def ablations_table(ablations: Ablations | None, task: Task) -> pd.DataFrame:
     """Everything as rows: what `summarise` and `compare` say of a variant, metric and condition."""
-    names = [
-        "variant",
-        "metric",
-        "condition",
-        "mean",
-        "std",
-        "std_seeds",
-        "lo",
-        "hi",
-        "difference",
-        "difference_lo",
-        "difference_hi",
-        "p",
-        "p_table",
-    ]
+    scored, differing = ("mean", "std", "std_seeds", "lo", "hi"), ("difference", "lo", "hi", "p", "p_table")
     rows: list[Sequence[Any]] = []
     for label, summary in (ablations.summaries if ablations else {}).items():
         compared = ablations.comparisons.get(label) if ablations else None
         for metric in metrics_of(task):
             for row in ROWS:
                 cell, other = summary[metric][row], compared[metric][row] if compared else {}
-                numbers = [cell[k] for k in ("mean", "std", "std_seeds", "lo", "hi")]
-                numbers += [other.get(k) for k in ("difference", "lo", "hi", "p", "p_table")]
+                numbers = [cell[k] for k in scored] + [other.get(k) for k in differing]
                 rows.append((label, metric, row, *numbers))
-    return pd.DataFrame(rows, columns=names)
+    changed = [f"difference_{k}" if k in scored else k for k in differing]
+    return pd.DataFrame(rows, columns=["variant", "metric", "condition", *scored, *changed])
 
 
 def _named(ablations: Ablations, cells: Mapping[str, str]) -> dict[str, str]:

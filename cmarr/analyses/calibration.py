@@ -42,7 +42,7 @@ BINS = 15
 MEASURES = ("ECE", "Brier", "NLL")
 
 
-def calibration(frames: Frames, task: Task, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def calibration(frames: Frames, task: Task, *, resamples: int = RESAMPLES) -> pd.DataFrame:
     """One row a measure and a condition or average; without rows for a score, which has no probabilities.
 
     metric, condition  as in the tables of scores; an average is that of the conditions in `covers`
@@ -57,7 +57,7 @@ def calibration(frames: Frames, task: Task, *, resamples: int = RESAMPLES, seed:
         return pd.DataFrame(columns=list(COLUMNS))
     frame = gather(frames, task)
     values, full = _values(counted(frame), task), _values(counted(frame, everyone=True), task)
-    bounds = _intervals(counted(frame), task, resamples, seed)
+    bounds = _intervals(counted(frame), task, resamples)
     expected = {("ECE", c): value for c, value in _if_calibrated(counted(frame), task).items()}
     return measure_table(MEASURES, values, full, utterances(frame), bounds=bounds, calibrated=expected)
 
@@ -73,7 +73,9 @@ def reliability(frames: Frames, task: Task) -> pd.DataFrame:
         return pd.DataFrame(columns=names)
     rows = []
     for condition, part in by_condition(counted(gather(frames, task))):
-        n, confidence, hits = _bins(part, task)
+        probabilities = part[columns(task)].to_numpy(np.float64)
+        right = probabilities.argmax(1) == truth_of(part, task)
+        n, confidence, hits = _binned(probabilities.max(1), right, BINS)
         with np.errstate(invalid="ignore"):
             means = np.round(confidence / n, DIGITS), np.round(hits / n, DIGITS)
         for b in range(BINS):
@@ -119,9 +121,7 @@ def _values(rows: pd.DataFrame, task: Task) -> dict[tuple[str, str], float]:
     return found
 
 
-def _intervals(
-    rows: pd.DataFrame, task: Task, resamples: int, seed: int
-) -> dict[tuple[str, str], tuple[float, float]]:
+def _intervals(rows: pd.DataFrame, task: Task, resamples: int) -> dict[tuple[str, str], tuple[float, float]]:
     """(measure, row) -> interval of Brier and NLL: means over utterances, so that sums a cluster suffice."""
     probabilities, truth = rows[columns(task)].to_numpy(np.float64), truth_of(rows, task)
     chosen = probabilities[np.arange(len(rows)), truth]
@@ -130,11 +130,8 @@ def _intervals(
         "NLL": -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1.0)),
     }
     conditions = [condition for condition, _ in by_condition(rows)]
-    place, seeds, clusters = (
-        pd.Categorical(rows["condition"], categories=conditions),
-        pd.Categorical(rows["seed"]),
-        pd.Categorical(rows["cluster"]),
-    )
+    place = pd.Categorical(rows["condition"], categories=conditions)
+    seeds, clusters = pd.Categorical(rows["seed"]), pd.Categorical(rows["cluster"])
     shape = len(seeds.categories), len(conditions), len(clusters.categories)
     cell = np.ravel_multi_index([c.codes.astype(np.int64) for c in (seeds, place, clusters)], shape)
     n, *sums = (
@@ -149,7 +146,7 @@ def _intervals(
             ]
         return np.concatenate([rows_of(mean_of_known(x, 1), conditions) for x in drawn], axis=1)
 
-    lo, hi = bootstrap_interval(means, shape[-1], resamples=resamples, seed=seed)
+    lo, hi = bootstrap_interval(means, shape[-1], resamples=resamples)
     keys = [(measure, row) for measure in terms for row in ROWS]
     return {key: (float(lo[i]), float(hi[i])) for i, key in enumerate(keys)}
 
@@ -169,11 +166,6 @@ def _if_calibrated(rows: pd.DataFrame, task: Task) -> dict[str, float]:
             per_seed.append(np.sqrt(2 / np.pi * variance).sum() / len(run))
         found[condition] = float(np.mean(per_seed))
     return found
-
-
-def _bins(rows: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    probabilities = rows[columns(task)].to_numpy(np.float64)
-    return _binned(probabilities.max(1), probabilities.argmax(1) == truth_of(rows, task), BINS)
 
 
 def _binned(

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_samples
-from threadpoolctl import threadpool_limits
 
 from cmarr.analyses.analysis import Analysis
+from cmarr.analyses.recovery import embed
 from cmarr.analyses.study import Study
-from cmarr.evaluation.resampling import mean_interval
+from cmarr.evaluation.resampling import mean_interval, paired_difference
 from cmarr.modalities import CONDITIONS, visible
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.picture import picture
@@ -66,17 +65,8 @@ def silhouette_table(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def silhouette_difference(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float] | None:
-    """Mean silhouette of the first minus the second, utterance by utterance and condition by condition.
-
-    Returns difference, lo, hi (95 %, clusters resampled), or None where the two share none.
-    """
-    keys = ["condition", "fold", "seed", "id"]
-    joined = first.merge(second, on=keys, suffixes=("", "_second"))
-    if joined.empty:
-        return None
-    change = joined["silhouette"] - joined["silhouette_second"]
-    lo, hi = mean_interval(change, joined["cluster"])
-    return {"difference": float(change.mean()), "lo": lo, "hi": hi}
+    """Mean silhouette of the first minus the second, see `paired_difference`, condition by condition."""
+    return paired_difference(first, second, "silhouette", ["condition", "fold", "seed", "id"])
 
 
 MEASURED = (
@@ -84,17 +74,6 @@ MEASURED = (
     "0 between two, below 0 nearer to another. Mean over the utterances of a fold, then folds and seeds [95 % "
     "interval]; classes of scores are their signs. An utterance counts under a condition that it has all modalities of."
 )
-
-
-def place(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE at cosine distances, (R, d) -> (R, 2); the same points whatever the number of threads."""
-    perplexity = min(30.0, (len(vectors) - 1) / 3)
-    with threadpool_limits(1):  # sums in another order would move every point
-        drawn = TSNE(
-            perplexity=perplexity, init="pca", random_state=seed, method="exact", metric="cosine"
-        ).fit_transform(vectors.astype(np.float64))
-    result: np.ndarray = drawn
-    return result
 
 
 def silhouettes_frame(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -239,7 +218,7 @@ def _points(
     everything = np.concatenate([found[c][own] for c, own in rows.items()])
     if len(everything) < 4:
         return pd.DataFrame(columns=["condition", "id", "label", "x", "y"])
-    xy = place(everything)
+    xy = embed(everything, "cosine")
     about = [(c, ids[i], labels[i]) for c, own in rows.items() for i in own]
     return pd.DataFrame(about, columns=["condition", "id", "label"]).assign(x=xy[:, 0], y=xy[:, 1])
 

@@ -31,6 +31,7 @@ from cmarr.evaluation.resampling import RESAMPLES
 from cmarr.evaluation.scores import ERRORS, can_be_met, primary
 from cmarr.evaluation.spread import read_spread
 from cmarr.evaluation.sufficient_statistics import levels as by_level
+from cmarr.evaluation.sufficient_statistics import together
 from cmarr.evaluation.summary import Frames, summarise
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import CONDITIONS, NAMES
@@ -174,19 +175,12 @@ def examine(
     spread: pd.DataFrame | None = None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Finding | None:
     """Compare the choices; None where nothing was answered under this kind of damage. Arguments as for `choices`."""
-    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
-    found = predictions_by_policy(frame, task, kind, spread)
+    found = predictions_by_policy(together(frames), task, kind, spread)
     if found is None:
         return None
-    options: dict[str, Any] = {
-        "protocol": kind,
-        "axis": by_level(found.levels),
-        "resamples": resamples,
-        "seed": seed,
-    }
+    options: dict[str, Any] = {"protocol": kind, "axis": by_level(found.levels), "resamples": resamples}
     scores = {name: summarise(rows, task, **options) for name, rows in found.predictions.items()}
     pairs = [("use", "hide"), *((name, other) for name in DECIDED for other in ("use", "hide"))]
     given = [(a, b) for a, b in pairs if a in found.predictions and b in found.predictions]
@@ -339,15 +333,12 @@ def _verdict(kind: str, modality: str, finding: Finding, verdict: Verdict) -> st
     if verdict.gone:
         said += f". Nearly nothing of the {modality} is left {_at(kind, verdict.gone, finding)}: it is hidden anyway"
     for name, cost in verdict.cost.items():
-        behind = f"at most {_difference_text(finding, cost)} behind the better of the two"
+        told = f"{cost:.3f}" if "MAE" in finding.scores["use"] else f"{100 * cost:.1f} points"
+        behind = f"at most {told} behind the better of the two"
         said += f". Deciding by {name} is {behind if cost > 0 else 'never behind either'}"
         if worse := verdict.worse_than[name]:
             said += f", and shown to be worse than it {_at(kind, worse, finding)}"
     return said + "."
-
-
-def _difference_text(finding: Finding, difference: float) -> str:
-    return f"{difference:.3f}" if "MAE" in finding.scores["use"] else f"{100 * difference:.1f} points"
 
 
 def _from(kind: str, level: float) -> str:
@@ -482,16 +473,7 @@ def _draw(axes: Axes, kind: str, finding: Finding, metric: str) -> None:
         look = LOOKS[word]
         if name == "use":
             axes.fill_between(x, low, high, color=look.colour, alpha=0.13, linewidth=0)
-        axes.plot(
-            x,
-            mean,
-            color=look.colour,
-            marker=look.marker,
-            markersize=4.5,
-            linewidth=1.7,
-            dashes=look.dashes or (None, None),
-            label=word,
-        )
+        look.line(axes, x, mean, markersize=4.5, linewidth=1.7, label=word)
     compared = finding.differences.get(("use", "hide"), {}).get(metric, {})
     for at, level in zip(x, levels, strict=True):
         if shown := compared.get(level, {}).get("shown", 0):

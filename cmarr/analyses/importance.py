@@ -20,7 +20,7 @@ from cmarr.evaluation.scores import metrics_of, primary
 from cmarr.evaluation.sufficient_statistics import ROWS, gather, sufficient_statistics
 from cmarr.evaluation.summary import DIGITS, Frames
 from cmarr.modalities import CONDITION_OF, MODALITIES, NAMES
-from cmarr.report.numbers import value_text
+from cmarr.report.numbers import RAW, value_text
 from cmarr.report.page import Block, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, Look, horizontal_grid, looks, small_axes, style
@@ -31,12 +31,7 @@ COLUMNS = ("metric", "modality", "value", "lo", "hi", "prior", "complete", "cove
 
 
 def importance(
-    frames: Frames,
-    task: Task,
-    priors: Mapping[int, Sequence[float]],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    frames: Frames, task: Task, priors: Mapping[int, Sequence[float]], *, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
     """One row a metric and modality, in the metric's own unit (of MAE less is better, so a gain is negative).
 
@@ -57,9 +52,10 @@ def importance(
         rows = [(metric, m, *(np.nan,) * 5, players) for metric in names for m in MODALITIES]
         return pd.DataFrame(rows, columns=list(COLUMNS))
     complete = CONDITION_OF[frozenset(players)]
-    empty = sufficient_statistics(
-        _predicted_by_prior(frame[frame["condition"] == complete], task, priors), task
-    )
+    whole = frame[frame["condition"] == complete]
+    answers = np.array([priors[fold] for fold in whole["fold"]], np.float64).reshape(len(whole), -1)
+    by_prior = whole.assign(**dict(zip(columns(task), answers.T, strict=True)))
+    empty = sufficient_statistics(by_prior, task)
 
     def worth(weights: np.ndarray) -> dict[frozenset[str], np.ndarray]:
         """Set -> (B, metrics)."""
@@ -74,16 +70,16 @@ def importance(
     found = values(once).reshape(len(names), -1)
     lo, hi = (
         bound.reshape(found.shape)
-        for bound in bootstrap_interval(values, len(sums.clusters), resamples=resamples, seed=seed)
+        for bound in bootstrap_interval(values, len(sums.clusters), resamples=resamples)
     )
     ends = worth(once)
     rows = []
     for i, metric in enumerate(names):
-        whole = [float(ends[frozenset(s)][0, i]) for s in ("", players)]
+        around = [float(ends[frozenset(s)][0, i]) for s in ("", players)]
         for m in MODALITIES:
             at = players.find(m)
             own = [float(x[i, at]) if at >= 0 else np.nan for x in (found, lo, hi)]
-            rows.append((metric, m, *np.round([*own, *whole], DIGITS), players))
+            rows.append((metric, m, *np.round([*own, *around], DIGITS), players))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -126,14 +122,6 @@ def _sets(players: str) -> list[frozenset[str]]:
     return [frozenset(s) for size in range(len(players) + 1) for s in combinations(players, size)]
 
 
-def _predicted_by_prior(
-    rows: pd.DataFrame, task: Task, priors: Mapping[int, Sequence[float]]
-) -> pd.DataFrame:
-    """The rows with every prediction replaced by that of the fold's training prior."""
-    answers = np.array([priors[fold] for fold in rows["fold"]], np.float64).reshape(len(rows), -1)
-    return rows.assign(**dict(zip(columns(task), answers.T, strict=True)))
-
-
 TITLE = "What each modality contributes"
 HOW = "No modality importance was measured: evaluate the `methods` again."
 
@@ -149,8 +137,7 @@ def importance_section(importance: Mapping[str, pd.DataFrame], task: Task) -> Se
     if not found:
         return Section("importance", TITLE, missing=HOW)
     known = looks(found)
-    raw = metric in ("MAE", "Corr")
-    unit = "" if raw else ", points"
+    unit = "" if metric in RAW else ", points"
     frame = pd.DataFrame([_row(method, rows, metric) for method, rows in found.items()])
     lead = (
         f"A modality's value is what it adds to {metric}, averaged over all orders in which the modalities can arrive; "
@@ -174,7 +161,7 @@ def importance_figure(
     importance: Mapping[str, pd.DataFrame], metric: str, known: Mapping[str, Look]
 ) -> Figure:
     """A dot with its interval a modality and method."""
-    scale = 1 if metric in ("MAE", "Corr") else 100
+    scale = 1 if metric in RAW else 100
     present = [m for m in MODALITIES if any(m in set(rows["modality"]) for rows in importance.values())]
     step = min(0.16, 0.7 / len(importance))
     with style():
@@ -188,18 +175,8 @@ def importance_figure(
                     continue
                 x = at + (place - (len(importance) - 1) / 2) * step
                 lo, value, hi = (scale * own.loc[m, c] for c in ("lo", "value", "hi"))
-                axes.plot(
-                    [x, x], [lo, hi], color=look.colour, linewidth=1.8, alpha=0.55, solid_capstyle="butt"
-                )
-                axes.plot(
-                    [x],
-                    [value],
-                    look.marker,
-                    color=look.colour,
-                    markersize=6.5,
-                    markeredgecolor="white",
-                    markeredgewidth=0.7,
-                )
+                look.bar(axes, x, lo, hi)
+                look.dots(axes, [x], [value])
         axes.set_xticks(range(len(present)), [NAMES[m] for m in present])
         axes.set_xlim(-0.5, len(present) - 0.5)
         axes.set_ylabel(metric + ("" if scale == 1 else ", points"))
@@ -234,7 +211,7 @@ def _row(method: str, rows: pd.DataFrame, metric: str) -> dict[str, str]:
 
 
 def _signed(metric: str, value: float) -> str:
-    return value_text(metric, value, digits=2 if metric in ("MAE", "Corr") else 1, sign=True)
+    return value_text(metric, value, digits=2 if metric in RAW else 1, sign=True)
 
 
 ANALYSIS = Analysis(

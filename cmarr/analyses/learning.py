@@ -25,8 +25,7 @@ def curves_figure(curves: pd.DataFrame, *, title: str, method: str = "", score: 
             'validation/selection', the number that selection maximises.
         score: what the validation scores are ('UAR' or 'MAE').
     """
-    losses = sorted({name for name in curves["name"] if name.startswith(LOSS)}, key=_loss_order)
-    colour = looks([method])[method].colour
+    losses, colour = _losses(curves), looks([method])[method].colour
     with style():
         columns = max(len(losses), 1)
         height = 2.3 * bool(losses) + 3.2
@@ -54,9 +53,7 @@ def curve_panels(
     curves: pd.DataFrame, *, method: str = "", score: str = "UAR"
 ) -> list[tuple[str, str, Figure]]:
     """The same as (name, heading, small figure): a loss each, the selection score, the conditions."""
-    losses = sorted({name for name in curves["name"] if name.startswith(LOSS)}, key=_loss_order)
-    colour = looks([method])[method].colour
-    out = []
+    losses, colour, out = _losses(curves), looks([method])[method].colour, []
     with style():
         for name in losses:
             figure, axes = small_axes()
@@ -75,8 +72,10 @@ def curve_panels(
     return out
 
 
-def _loss_order(name: str) -> tuple[bool, str]:
-    return name.endswith("gradient_norm"), name  # the norm is no loss: it comes last
+def _losses(curves: pd.DataFrame) -> list[str]:
+    """Names of the losses; the norm of the gradient, which is none, comes last."""
+    found = {name for name in curves["name"] if name.startswith(LOSS)}
+    return sorted(found, key=lambda name: (name.endswith("gradient_norm"), name))
 
 
 def _runs(axes: Axes, curves: pd.DataFrame, colour: str, *, best: bool = False) -> None:
@@ -163,7 +162,7 @@ def learning_picture(method: str, curves: pd.DataFrame, score: str) -> Picture:
     """Every loss, the selection score with the epochs kept, and the validation scores by condition."""
     drawn = curve_panels(curves, method=method, score=score)
     last = int(curves["epoch"].max())
-    losses = sum(name.startswith(LOSS) for name in set(curves["name"]))
+    losses = len(_losses(curves))
     return Picture(
         f"curves-{method}",
         f"Training of {method}. Dots: the epoch that was kept; letters at the right: the condition.",

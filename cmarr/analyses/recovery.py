@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
-from cmarr.evaluation.resampling import mean_interval
+from cmarr.evaluation.resampling import paired_difference
 from cmarr.modalities import NAMES
 from cmarr.report.page import Block, Points, Section
 from cmarr.report.picture import picture
@@ -115,24 +115,9 @@ def recovery_table(measured: pd.DataFrame) -> pd.DataFrame:
     return table.assign(n=n).reset_index()
 
 
-def paired_difference(
-    measured: pd.DataFrame, first: tuple[str, str], second: tuple[str, str], measure: str
-) -> dict[str, float] | None:
-    """A measure of the recovery `first` = (sources, missing) minus that of `second`, utterance by utterance.
-
-    Returns difference, lo, hi (95 %, clusters resampled), or None where the two share no utterance.
-    """
-    run = ["fold", "seed", "id"]
-    sides = []
-    for sources, missing in (first, second):
-        rows = measured[(measured["sources"] == sources) & (measured["missing"] == missing)]
-        sides.append(rows.set_index(run)[[measure, "cluster"]])
-    joined = sides[0].join(sides[1][[measure]].set_axis(["second"], axis=1), how="inner")
-    if joined.empty:
-        return None
-    change = (joined[measure] - joined["second"]).to_numpy()
-    lo, hi = mean_interval(change, joined["cluster"])
-    return {"difference": float(change.mean()), "lo": lo, "hi": hi}
+def of_case(measured: pd.DataFrame, sources: str, missing: str) -> pd.DataFrame:
+    """The rows of one modality recovered from others."""
+    return measured[(measured["sources"] == sources) & (measured["missing"] == missing)]
 
 
 CLAIM = ("s", "t"), ("t", "s")
@@ -163,24 +148,13 @@ MEASURED = (
 )
 
 
-def embed(recovered: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """t-SNE of recovered and true vectors together: (R, d) twice -> (2, R, 2), the recovered first.
-
-    The same points whatever the number of threads.
-    """
-    both = np.concatenate([recovered, truth]).astype(np.float64)
-    perplexity = min(30.0, (len(both) - 1) / 3)
+def embed(vectors: np.ndarray, metric: str = "euclidean") -> np.ndarray:
+    """t-SNE, (R, d) -> (R, 2); the same points whatever the number of threads. metric: of the distances."""
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    drawn = TSNE(perplexity=perplexity, init="pca", random_state=0, method="exact", metric=metric)
     with threadpool_limits(1):  # sums in another order would move every point
-        points = TSNE(perplexity=perplexity, init="pca", random_state=0, method="exact").fit_transform(both)
-    result: np.ndarray = points.reshape(2, len(truth), 2)
-    return result
-
-
-def numbers_frame(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a missing modality and its sources, with the measures under the names that a person reads."""
-    table = recovery_table(rows)[list(HEADINGS)].rename(columns=HEADINGS)
-    table["utterances"] = table["utterances"].astype(int)
-    return table
+        points: np.ndarray = drawn.fit_transform(vectors.astype(np.float64))
+    return points
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:
@@ -189,8 +163,9 @@ def sentences(rows: pd.DataFrame) -> list[str]:
     table = recovery_table(rows)
     better = int((table["unexplained"] < table["unexplained_ridge"]).sum())
     lines.append(f"Explains more of the truth than ridge regression in {better} of {len(table)} cases.")
+    one, other = (of_case(rows, *case) for case in CLAIM)
     for measure, what in (("unexplained", "unexplained variance"), ("rank", "rank")):
-        found = paired_difference(rows, *CLAIM, measure)
+        found = paired_difference(one, other, measure, ["fold", "seed", "id"])
         if found is None:
             continue
         lo, hi = found["lo"], found["hi"]
@@ -281,7 +256,7 @@ def recovery_section(
             Table(
                 f"recovery-{files[name]}",
                 f"Recovered against true representations, {told}.",
-                numbers_frame(rows),
+                recovery_table(rows)[list(HEADINGS)].rename(columns=HEADINGS).astype({"utterances": int}),
                 [MEASURED] if name == next(iter(measured)) else (),
                 digits=3,
             ),
@@ -332,8 +307,8 @@ def _points(test: "Recoveries", ids: Sequence[str]) -> list[pd.DataFrame]:
         rows = test.rows(sources, missing)
         if len(sources) + 1 < len(test.truths) or missing not in DRAWN or len(rows) < 4:
             continue
-        placed = embed(recovered[rows].mean(1), test.truths[missing][rows].mean(1))
-        for kind, xy in zip(("recovered", "true"), placed, strict=True):
+        both = np.concatenate([recovered[rows].mean(1), test.truths[missing][rows].mean(1)])
+        for kind, xy in zip(("recovered", "true"), embed(both).reshape(2, len(rows), 2), strict=True):
             frames.append(
                 pd.DataFrame(
                     {

@@ -44,7 +44,7 @@ from cmarr.report.numbers import (
 from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import picture
 from cmarr.report.published import Published, table_2, with_avg7
-from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style
+from cmarr.report.style import FAINT, GRID, Look, horizontal_grid, looks, style
 from cmarr.report.table import NOTHING, Table, markdown_table, plain_table
 from cmarr.task import Task
 
@@ -54,9 +54,9 @@ def results_text(summaries: Summaries, task: Task, *, title: str, cluster: str =
     frame = results_frame(summaries, task, spread="none", bold=False)
     clusters = next(iter(summaries.values()))["meta"]["clusters"]
     few = nothing_can_be_shown(clusters, cluster) if len(summaries) > 1 else []
-    unit = "MAE and Corr as they are, the rest in %" if task.regression else "WAR / UAR in %"
+    units = "MAE and Corr as they are, the rest in %" if task.regression else "WAR / UAR in %"
     return (
-        f"{title}\n{unit}, mean over folds and seeds; '-': no utterance can meet the condition\n\n"
+        f"{title}\n{units}, mean over folds and seeds; '-': no utterance can meet the condition\n\n"
         + plain_table(frame)
         + "".join(f"\n{line.replace('**', '')}\n" for line in few)
     )
@@ -92,8 +92,7 @@ def results_figure(
             )
         shift = np.linspace(-1, 1, len(summaries)) * min(0.3, 0.13 * (len(summaries) - 1))
         for (method, look), offset in zip(looks(summaries).items(), shift, strict=True):
-            cells = summaries[method][metric]
-            _method(axes, cells, positions, offset, scale, look.colour, look.marker, method)
+            _method(axes, summaries[method][metric], positions, offset, scale, look, method)
         if metric == "UAR":
             _guessing(axes, 100 / len(task.classes), positions["avg7"] + 0.6)
         _frame(axes, summaries, positions, metric)
@@ -156,8 +155,7 @@ def _method(
     positions: Mapping[str, float],
     offset: float,
     scale: int,
-    colour: str,
-    marker: str,
+    look: Look,
     name: str,
 ) -> None:
     known = [row for row in ROWS if cells[row]["mean"] is not None]
@@ -165,26 +163,8 @@ def _method(
     y = np.array([cells[row]["mean"] for row in known]) * scale
     for at, row in zip(x, known, strict=True):
         if cells[row]["lo"] is not None:
-            axes.plot(
-                [at, at],
-                [scale * cells[row]["lo"], scale * cells[row]["hi"]],
-                color=colour,
-                linewidth=1.8,
-                alpha=0.55,
-                solid_capstyle="butt",
-                zorder=2,
-            )
-    axes.plot(
-        x,
-        y,
-        marker,
-        color=colour,
-        markersize=6.5,
-        markeredgecolor="white",
-        markeredgewidth=0.7,
-        label=name,
-        zorder=3,
-    )
+            look.bar(axes, at, scale * cells[row]["lo"], scale * cells[row]["hi"])
+    look.dots(axes, x, y, label=name, zorder=3)
 
 
 def _frame(axes: Axes, summaries: Summaries, positions: Mapping[str, float], metric: str) -> None:
@@ -199,8 +179,7 @@ def _frame(axes: Axes, summaries: Summaries, positions: Mapping[str, float], met
         tick.set_fontweight("bold" if row in AVERAGES else "normal")
     axes.set_xlim(-0.6, positions["avg7"] + 0.6)
     axes.spines["left"].set_visible(False)
-    unit = "" if metric in RAW else ", %"
-    axes.set_ylabel(f"{metric}{unit}" + (" (less is better)" if metric in ERRORS else ""))
+    axes.set_ylabel(metric + unit(metric) + (" (less is better)" if metric in ERRORS else ""))
     first = next(iter(summaries.values()))[metric]
     for row in ROWS:
         if first[row]["mean"] is None:
@@ -234,7 +213,7 @@ def results_section(
             png=True,
         )
     ]
-    for metric in _metrics(task):
+    for metric in ("MAE", "Corr", "WF1", "Acc2", "Acc7") if task.regression else ("UAR", "WAR", "WF1"):
         blocks.append(
             Table(
                 f"results-{metric.lower()}",
@@ -354,10 +333,6 @@ def better(found: Mapping[str, Any], one: str, other: str) -> str | None:
 def of_models(study: Study) -> bool:
     """Whether some verdict is about the models of a single seed."""
     return any(found["meta"]["of"] == MODELS for found in study.comparisons.values())
-
-
-def _metrics(task: Task) -> tuple[str, ...]:
-    return ("MAE", "Corr", "WF1", "Acc2", "Acc7") if task.regression else ("UAR", "WAR", "WF1")
 
 
 def _alt(summaries: Summaries, metric: str) -> str:

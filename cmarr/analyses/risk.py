@@ -43,20 +43,15 @@ STEPS = 200
 """At most so many risks are averaged in a resample; beyond two hundred utterances the area hardly sees more."""
 
 
-def selective(frames: Frames, task: Task, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def selective(frames: Frames, task: Task, *, resamples: int = RESAMPLES) -> pd.DataFrame:
     """AURC in the columns of `cmarr.analyses.calibration.calibration`; no rows where no uncertainty is known."""
     frame = gather(frames, task)
     if frame["uncertainty"].isna().any():
         return pd.DataFrame(columns=list(COLUMNS))
     rows = counted(frame)
-    bounds = _intervals(rows, task, resamples, seed)
-    return measure_table(
-        ("AURC",),
-        _areas(rows, task),
-        _areas(counted(frame, everyone=True), task),
-        utterances(frame),
-        bounds=bounds,
-    )
+    areas, everyone = _areas(rows, task), _areas(counted(frame, everyone=True), task)
+    bounds = _intervals(rows, task, resamples)
+    return measure_table(("AURC",), areas, everyone, utterances(frame), bounds=bounds)
 
 
 def risk_coverage(frames: Frames, task: Task) -> pd.DataFrame:
@@ -118,9 +113,7 @@ def _areas(rows: pd.DataFrame, task: Task) -> dict[tuple[str, str], float]:
     }
 
 
-def _intervals(
-    rows: pd.DataFrame, task: Task, resamples: int, seed: int
-) -> dict[tuple[str, str], tuple[float, float]]:
+def _intervals(rows: pd.DataFrame, task: Task, resamples: int) -> dict[tuple[str, str], tuple[float, float]]:
     names, codes = np.unique(rows["cluster"].to_numpy(str), return_inverse=True)
     rows = rows.assign(cluster=codes)
     parts = list(by_condition(rows))
@@ -134,7 +127,7 @@ def _intervals(
         )  # (P, S, B)
         return rows_of(mean_of_known(drawn, 1).T, [condition for condition, _ in parts])
 
-    lo, hi = bootstrap_interval(areas, len(names), resamples=resamples, seed=seed)
+    lo, hi = bootstrap_interval(areas, len(names), resamples=resamples)
     return {("AURC", row): (float(lo[r]), float(hi[r])) for r, row in enumerate(ROWS)}
 
 
@@ -192,19 +185,8 @@ def risk_figure(risk: Mapping[str, pd.DataFrame], condition: str, known: Mapping
         horizontal_grid(axes)
         for method, frame in risk.items():
             own = frame[frame["condition"] == condition].sort_values("coverage")
-            look = known[method]
-            axes.plot(
-                own["coverage"],
-                own["risk"],
-                color=look.colour,
-                linewidth=1.6,
-                dashes=look.dashes or (None, None),
-                marker=look.marker,
-                markersize=4.5,
-                markevery=4,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-            )
+            marks = {"markersize": 4.5, "markevery": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
+            known[method].line(axes, own["coverage"], own["risk"], linewidth=1.6, **marks)
         axes.set_xlim(0, 1.03)
         axes.set_ylim(bottom=0)
         axes.set_xticks([0, 0.5, 1])

@@ -31,11 +31,11 @@ from matplotlib.figure import Figure
 from cmarr.analyses.analysis import Analysis, Evaluated
 from cmarr.analyses.study import Study
 from cmarr.evaluation.scores import ERRORS, primary
-from cmarr.evaluation.sufficient_statistics import Axis, levels
+from cmarr.evaluation.sufficient_statistics import Axis, levels, together
 from cmarr.evaluation.summary import Frames, long_table, summarise
 from cmarr.masks.protocols import FIXED, MASKED, UNSEEN
 from cmarr.modalities import CONDITIONS
-from cmarr.report.numbers import score_text, value_text
+from cmarr.report.numbers import RAW, score_text, unit, value_text
 from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import Look, horizontal_grid, looks, small_axes, style
@@ -45,23 +45,8 @@ from cmarr.task import Task
 MIXED = "mixed"
 """Condition of a level at which each utterance may use something else."""
 
-COLUMNS = (
-    "method",
-    "protocol",
-    "level",
-    "realised",
-    "condition",
-    "metric",
-    "mean",
-    "std",
-    "std_seeds",
-    "lo",
-    "hi",
-    "n",
-    "all",
-    "n_all",
-    "covers",
-)
+NUMBERS = ("mean", "std", "std_seeds", "lo", "hi", "n", "all", "n_all")
+COLUMNS = ("method", "protocol", "level", "realised", "condition", "metric", *NUMBERS, "covers")
 
 
 def protocol_summaries(
@@ -72,8 +57,7 @@ def protocol_summaries(
     names: the protocols with levels. shown: the conditions that the method was trained on, for the protocol
     'unseen', which is left out where it saw them all; None leaves it out.
     """
-    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
-    out = {}
+    frame, out = together(frames), {}
     for name in names:
         own = frame[frame["protocol"] == name]
         axis = levels(sorted(own["level"].unique()))
@@ -88,8 +72,7 @@ def damage_summaries(
     frames: Frames, task: Task, kinds: Iterable[str], **options: Any
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """(Kind of damage, condition) -> its summary, rows being levels; of all kinds that stand in the predictions."""
-    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
-    out = {}
+    frame, out = together(frames), {}
     for kind in kinds:
         damaged = frame[frame["protocol"] == kind]
         for condition in (c for c in CONDITIONS if c in set(damaged["condition"])):
@@ -193,7 +176,8 @@ AXIS = {
 def robustness_section(protocols: Mapping[str, pd.DataFrame], task: Task) -> Section:
     """Curves with 95 % bands; `protocols`: method -> its protocols.csv (the module's docstring)."""
     metric = primary(task)
-    rows = _rows(protocols, metric)
+    parts = [frame[frame["metric"] == metric].assign(method=method) for method, frame in protocols.items()]
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["protocol"])
     names = [name for name in HEADINGS if name in set(rows["protocol"])] if len(rows) else []
     if not names:
         return Section("robustness", TITLE, missing=HOW)
@@ -227,7 +211,7 @@ def robustness_section(protocols: Mapping[str, pd.DataFrame], task: Task) -> Sec
 
 def curve_figure(rows: pd.DataFrame, protocol: str, metric: str, known: Mapping[str, Look]) -> Figure:
     """One protocol: a line with a band for every method."""
-    scale = 1 if metric in ("MAE", "Corr") else 100
+    scale = 1 if metric in RAW else 100
     part = rows[rows["protocol"] == protocol]
     shade = 0.4 / max(3, len(known))  # many bands on top of one another must not hide the lines
     with style():
@@ -239,21 +223,10 @@ def curve_figure(rows: pd.DataFrame, protocol: str, metric: str, known: Mapping[
                 continue
             x, y, lo, hi = (own[c].to_numpy(np.float64) for c in ("level", "mean", "lo", "hi"))
             axes.fill_between(x, scale * lo, scale * hi, color=look.colour, alpha=shade, linewidth=0)
-            axes.plot(
-                x,
-                scale * y,
-                color=look.colour,
-                marker=look.marker,
-                markersize=5,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-                linewidth=1.8,
-                dashes=look.dashes or (None, None),
-            )
+            edge = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+            look.line(axes, x, scale * y, markersize=5, linewidth=1.8, **edge)
         axes.set_xlabel(AXIS.get(protocol, "missing rate"))
-        axes.set_ylabel(
-            metric + ("" if scale == 1 else ", %") + (" (less is better)" if metric in ERRORS else "")
-        )
+        axes.set_ylabel(metric + unit(metric) + (" (less is better)" if metric in ERRORS else ""))
     return figure
 
 
@@ -271,10 +244,9 @@ def levels_table(rows: pd.DataFrame, protocol: str, metric: str) -> Table:
         if share == share and abs(share - level) > 5e-3
     ]
     notes = [f"Really missing, where it is not the level: {', '.join(off)}."] if off else []
-    unit = "" if metric in ("MAE", "Corr") else ", %"
     return Table(
         f"robustness-{protocol.replace('_', '-')}",
-        f"{metric}{unit} [95 % interval] by level: {HEADINGS[protocol]}.",
+        f"{metric}{unit(metric)} [95 % interval] by level: {HEADINGS[protocol]}.",
         pd.DataFrame(out).fillna(NOTHING),
         notes,
     )
@@ -291,11 +263,6 @@ def unseen_table(protocols: Mapping[str, pd.DataFrame], metric: str) -> Table | 
         return None
     caption = "Conditions that training never showed, their mean (unseen), and the mean of the others (seen)."
     return Table("robustness-unseen", caption, pd.DataFrame(out))
-
-
-def _rows(protocols: Mapping[str, pd.DataFrame], metric: str) -> pd.DataFrame:
-    parts = [frame[frame["metric"] == metric].assign(method=method) for method, frame in protocols.items()]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["protocol"])
 
 
 def _alt(rows: pd.DataFrame, names: list[str], metric: str) -> str:

@@ -26,11 +26,8 @@ from cmarr.seals import read_frame, read_json, read_listed_csv
 from cmarr.task import Task
 from cmarr.utterance import Utterance
 
-_TRAIN, _EVALUATE, _MEASURE = (
-    "train the method again",
-    "evaluate the method again",
-    "measure the models again",
-)
+_TRAIN, _EVALUATE = "train the method again", "evaluate the method again"
+_MEASURE = "measure the models again"
 
 
 @dataclass(frozen=True)
@@ -151,9 +148,7 @@ class Study:
     def changes(self) -> dict[str, str]:
         """Label of an ablation -> what it changes, in words."""
         return {
-            a[
-                "label"
-            ]: f"{a['method']} with {', '.join(f'{key} = {value}' for key, value in a['set'].items())}"
+            a["label"]: f"{a['method']} with {', '.join(f'{k} = {v}' for k, v in a['set'].items())}"
             for a in self.settings["ablations"]
         }
 

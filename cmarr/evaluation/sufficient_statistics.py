@@ -192,12 +192,17 @@ def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
         return result
 
 
+def together(frames: Sequence[pd.DataFrame] | pd.DataFrame) -> pd.DataFrame:
+    """Predictions in one frame, that of every fold and seed."""
+    return frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
+
+
 def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: str = FIXED) -> pd.DataFrame:
     """All rows of one protocol in one frame.
 
     Raises UserError unless every fold has every seed: a mean over half of the runs would pass for the whole.
     """
-    frame = frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
+    frame = together(frames)
     frame = frame[frame["protocol"] == protocol]
     if frame.empty:
         raise UserError(

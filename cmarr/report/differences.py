@@ -13,7 +13,7 @@ from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
 from cmarr.folds.privileges import MARK, told
 from cmarr.report.notes import FEW, ONE_SEED, OUTCOMES, nothing_can_be_shown, shown_means
-from cmarr.report.numbers import deviations_text, interval_text, row_label, value_text
+from cmarr.report.numbers import RAW, deviations_text, interval_text, row_label, value_text
 from cmarr.report.table import NOTHING, plain_table
 from cmarr.task import Task
 
@@ -117,7 +117,7 @@ def _score(metric: str, cell: Mapping[str, Any]) -> str:
 
 
 def _about(metric: str, meta: Mapping[str, Any]) -> str:
-    unit = "" if metric in ("MAE", "Corr") else " in %"
+    unit = "" if metric in RAW else " in %"
     n = int(meta["clusters"])
     how = "every way to swap them" if meta["exact"] else "random swaps"
     few = (

@@ -63,6 +63,20 @@ class Look:
     marker: str
     dashes: tuple[float, ...]
 
+    def line(self, axes: Axes, x: Any, y: Any, **options: Any) -> None:
+        """A line with its markers."""
+        dashes = self.dashes or (None, None)
+        axes.plot(x, y, color=self.colour, marker=self.marker, dashes=dashes, **options)
+
+    def bar(self, axes: Axes, x: float, lo: float, hi: float) -> None:
+        """The interval of a dot."""
+        axes.plot([x, x], [lo, hi], color=self.colour, linewidth=1.8, alpha=0.55, solid_capstyle="butt")
+
+    def dots(self, axes: Axes, x: Any, y: Any, **options: Any) -> None:
+        """Markers without a line."""
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+        axes.plot(x, y, self.marker, color=self.colour, markersize=6.5, **edge, **options)
+
 
 KNOWN = (
     *("cmarr", "masked", "linear", "late", "gaussian", "recovered", "anchored"),

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmarr.analyses.recovery import Pair, measure, paired_difference, recovery_table, ridge_prediction
+from cmarr.analyses.recovery import Pair, measure, recovery_table, ridge_prediction
+from cmarr.evaluation.resampling import paired_difference
 
 TRUTH = np.array([[[3.0, 0.0]], [[0.0, 3.0]], [[-3.0, 0.0]]])  # three utterances, one step, two channels
 
@@ -79,8 +80,8 @@ def test_the_table_is_the_mean_over_folds_of_the_mean_over_utterances():
 def test_two_recoveries_are_compared_utterance_by_utterance():
     draws = np.random.default_rng(1)
     base = draws.uniform(size=40)
-    rows = pd.concat([frame("s", "t", base), frame("t", "s", base + 0.1 + 0.01 * draws.normal(size=40))])
-    found = paired_difference(rows, ("s", "t"), ("t", "s"), "rank")
+    one, other = frame("s", "t", base), frame("t", "s", base + 0.1 + 0.01 * draws.normal(size=40))
+    found = paired_difference(one, other, "rank", ["fold", "seed", "id"])
     assert found["difference"] == pytest.approx(-0.1, abs=0.01)
     assert -0.12 < found["lo"] < found["hi"] < -0.08
-    assert paired_difference(rows, ("s", "t"), ("v", "s"), "rank") is None
+    assert paired_difference(one, other[:0], "rank", ["fold", "seed", "id"]) is None

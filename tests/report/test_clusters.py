@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.analyses.clusters import clusters_figure, clusters_section, place
+from cmarr.analyses.clusters import clusters_figure, clusters_section
+from cmarr.analyses.recovery import embed
 
 
 def rows(level: float) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def test_a_variant_says_what_it_changes_and_nothing_measured_says_so():
 def test_points_are_placed_the_same_way_every_time_and_alike_lie_together():
     draws = np.random.default_rng(0)
     vectors = np.repeat(np.eye(4)[:2] + 0.01, 15, axis=0) + 0.01 * draws.normal(size=(30, 4))
-    first, second = place(vectors), place(vectors)
+    first, second = embed(vectors, "cosine"), embed(vectors, "cosine")
     assert np.array_equal(first, second)
     centres = first.reshape(2, 15, 2).mean(1)
     assert np.linalg.norm(centres[0] - centres[1]) > np.linalg.norm(first[:15] - centres[0], axis=1).mean()
