@@ -79,11 +79,11 @@ def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
             here["msg"] = f"{joined[place]['msg']}, or {here['msg'].removeprefix(_START)}"
         joined[place] = here
     # A list one of whose values is wrong is meant to be a list: what else the key may be is of no interest.
-    return [p for place, p in joined.items() if not any(_below(other, place) for other in joined)]
-
-
-def _below(place: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
-    return len(place) > len(above) and place[: len(above)] == above
+    return [
+        problem
+        for above, problem in joined.items()
+        if not any(place[: len(above)] == above for place in joined if place != above)
+    ]
 
 
 def _plain(problem: ErrorDetails) -> str:
@@ -110,7 +110,8 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        siblings = _fields_at(model, path[:-1])
+        _, section = _descended(model, path[:-1])
+        siblings = [field.alias or name for name, field in getattr(section, "model_fields", {}).items()]
         return f"the key {key!r} does not exist{did_you_mean(path[-1], siblings)}"
     if problem["type"] == "missing":
         if isinstance(problem["loc"][-1], int):  # of a list with a fixed number of values
@@ -123,6 +124,11 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
 
 def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
     """The field of a model, or of a section below it, that a key belongs to; None where anything may stand."""
+    return _descended(model, path)[0]
+
+
+def _descended(model: type[BaseModel], path: Sequence[str]) -> tuple[FieldInfo | None, Any]:
+    """The field at a path, if it is one, and the type of what stands there."""
     current: Any = model
     field = None
     for part in path:
@@ -131,16 +137,4 @@ def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
             continue  # dict[str, Section]: one level deeper is the section
         field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
         current = field.annotation if field else None
-    return field
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    current: Any = model
-    for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            current = current.model_fields[part].annotation
-        else:  # dict[str, Section]: one level deeper is the section
-            current = get_args(current)[-1] if get_args(current) else current
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [field.alias or name for name, field in current.model_fields.items()]
-    return []
+    return field, current

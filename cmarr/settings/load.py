@@ -102,17 +102,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         found = loaded(content)
     except YAMLError as error:
-        raise UserError(f"{shown(path)}: is not valid YAML: {_told(error)}") from error
+        told = " ".join(str(error).split()).replace('in "<byte string>", ', "in ")
+        raise UserError(f"{shown(path)}: is not valid YAML: {told}") from error
     except Exception as error:  # of values that are none: a number, a date, a key that is a list
         raise UserError(f"{shown(path)}: is not valid YAML: {reason(error)}; correct it") from error
     if not isinstance(found, dict):
         raise UserError(f"{shown(path)}: must hold keys and values")
     refuse_what_json_lacks(found, str(path))
     return found
-
-
-def _told(error: YAMLError) -> str:
-    return " ".join(str(error).split()).replace('in "<byte string>", ', "in ")
 
 
 def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -154,9 +151,9 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
-    known = {path for path, _ in _leaves(raw)}
+    known = {path for path, _ in leaves(raw)}
     methods = raw.get("method")
-    for path, _ in _leaves(preset):
+    for path, _ in leaves(preset):
         # A params.yaml of before a method was there has no section of it: that method is as it is declared.
         younger = path[0] == "method" and isinstance(methods, Mapping) and path[1] not in methods
         if path not in known and not younger:
@@ -190,9 +187,10 @@ def _fill_level(
     return out
 
 
-def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The keys of nested sections, from above, each with its value."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*path, key))
+            yield from leaves(value, (*path, key))
         else:
             yield (*path, key), value

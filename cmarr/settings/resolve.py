@@ -1,6 +1,5 @@
 """One small settings file a stage, a method and a modality: a change re-runs exactly what it concerns."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from cmarr.damage.kinds import KINDS
@@ -129,8 +128,8 @@ def _report(settings: Settings, files: dict[str, dict[str, Any]]) -> dict[str, A
             | ({"privileges": list(own.privileges)} if own.privileges else {})
             for name, own in ((name, settings.ablations[name]) for name in settings.ablate)
         ],
-        "recovery": _recovery(settings),
-        "clusters": _clusters(settings),
+        "recovery": _looked_at(settings, "recovery", "truths"),
+        "clusters": _looked_at(settings, "clusters", "fused"),
         "sensitivity": {k: list(v) for k, v in settings.sensitivity.model_dump(by_alias=True).items()},
         "seeds": list(settings.seeds),
         "selection": settings.train.selection,
@@ -370,42 +369,25 @@ def _declared(settings: Settings) -> dict[str, dict[str, Any]]:
                 list(pair) for pair in objective(name).items()
             ],  # in its order, which a section would lose
         }
-        if _in_dialogues(made, own_settings(settings, name)):
+        asked = getattr(made, "reads_dialogues", None)
+        if asked(own_settings(settings, name)) if asked else getattr(made, "in_dialogues", False):
             found[name]["in_dialogues"] = True
     return found
 
 
-def _in_dialogues(made: Any, own: Any) -> bool:
-    """Whether a method reads dialogues, set as it is."""
-    asked = getattr(made, "reads_dialogues", None)
-    return bool(asked(own) if asked else getattr(made, "in_dialogues", False))
+_LACKS = {
+    "truths": ("recovers nothing", "it"),
+    "fused": ("has no single vector that it answers from", "them"),
+}
+"""What a class without that function cannot, in words."""
 
 
-def _recovery(settings: Settings) -> list[str]:
-    """The methods and variants whose recovery is looked at; each must be trained, and recover."""
-    for name, method in _looked_at(settings, "recovery", settings.recovery).items():
-        if not hasattr(method_class(method), "truths"):
-            able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), "truths"))
-            raise UserError(f"recovery: {name!r} recovers nothing; take {able} or an ablation of it")
-    return list(settings.recovery)
-
-
-def _clusters(settings: Settings) -> list[str]:
-    """The methods and variants whose clusters are looked at; each must be trained, and have one vector."""
-    for name, method in _looked_at(settings, "clusters", settings.clusters).items():
-        if not hasattr(method_class(method), "fused"):
-            able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), "fused"))
-            raise UserError(
-                f"clusters: {name!r} has no single vector that it answers from; take {able} or an ablation of them"
-            )
-    return list(settings.clusters)
-
-
-def _looked_at(settings: Settings, key: str, names: Sequence[str]) -> dict[str, str]:
-    """Name -> the method that it is or varies, of trained ones. Raises UserError for any other name."""
+def _looked_at(settings: Settings, key: str, needs: str) -> list[str]:
+    """The methods and variants that `key` names. Raises UserError unless each is trained, and has the function."""
     trained = {name: name for name in settings.methods}
     trained |= {name: settings.ablations[name].method for name in settings.ablate}
-    for name in names:
+    looked_at = list(getattr(settings, key))
+    for name in looked_at:
         if name in settings.ablations and (taken := settings.ablations[name].privileges):
             raise UserError(f"{key}: {name!r} is {told(taken)}: its models are looked at for nothing else")
         if name not in trained:
@@ -413,4 +395,9 @@ def _looked_at(settings: Settings, key: str, names: Sequence[str]) -> dict[str, 
                 f"{key}: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
                 f"{did_you_mean(name, trained)}"
             )
-    return {name: trained[name] for name in names}
+    for name in looked_at:
+        if not hasattr(method_class(trained[name]), needs):
+            able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), needs))
+            lacks, those = _LACKS[needs]
+            raise UserError(f"{key}: {name!r} {lacks}; take {able} or an ablation of {those}")
+    return looked_at

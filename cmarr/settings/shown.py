@@ -4,27 +4,17 @@ A table of experiments has a column for each setting that it is given. So it is 
 of all others those that are not as usual.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from cmarr.corpora.registry import reader_options
-from cmarr.modalities import NAMES
-from cmarr.settings.load import merge
+from cmarr.modalities import LETTERS, NAMES
+from cmarr.settings.load import leaves, merge
 from cmarr.settings.schema import Settings
 
-ALWAYS = (
-    "preset",
-    "seeds",
-    "encoders.speech",
-    "encoders.video",
-    "encoders.text",
-    "alpha",
-    "beta",
-    "lambda",
-    "train.epochs",
-)
+ALWAYS = ("preset", "seeds", *(f"encoders.{m}" for m in LETTERS), "alpha", "beta", "lambda", "train.epochs")
 """Keys that stand in every table of experiments."""
 
 NEVER = ("dataset", "device", "executor", "memory", "methods", "plugins", "register_model", "workers")
@@ -114,17 +104,9 @@ def _in_words(ablation: Mapping[str, Any]) -> str:
     'mcur, teacher=self, alpha=1.0'
     """
     own = f"method.{ablation['method']}."
-    changes = [f"{key.removeprefix(own)}={value}" for key, value in _leaves(ablation.get("set", {}))]
+    changes = [f"{'.'.join(p).removeprefix(own)}={value}" for p, value in leaves(ablation.get("set", {}))]
     privileges = [f"privileges={'+'.join(ablation['privileges'])}"] if ablation.get("privileges") else []
     return ", ".join([ablation["method"], *changes, *privileges])
-
-
-def _leaves(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
 
 
 def _unusual(model: Any, told: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,12 +128,8 @@ def _unusual(model: Any, told: Mapping[str, Any], usual: Mapping[str, Any]) -> d
         elif field is None or field.is_required():
             same = value in ([], {})
         else:
-            same = value == _plain(field.get_default(call_default_factory=True))
+            default = field.get_default(call_default_factory=True)
+            same = value == (list(default) if isinstance(default, tuple) else default)  # as JSON has it
         if not same:
             found[key] = value
     return found
-
-
-def _plain(value: Any) -> Any:
-    """A default as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value

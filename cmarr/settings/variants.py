@@ -35,18 +35,12 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
             raise UserError(f"ablations: {name!r} names files and stages; use letters, digits and '_'")
         if name in reserved:
             raise UserError(f"ablations.{name}: {name!r} is the name of a method or a stage; choose another")
-        if ablation.method not in names(METHODS):
-            known = names(METHODS)
-            raise UserError(
-                f"ablations.{name}.method: {ablation.method!r} is not a method; there are {', '.join(known)}"
-                f"{did_you_mean(ablation.method, known)}"
-            )
-        if ablation.full not in names(METHODS):
-            known = names(METHODS)
-            raise UserError(
-                f"ablations.{name}.against: {ablation.full!r} is not a method; there are {', '.join(known)}"
-                f"{did_you_mean(ablation.full, known)}"
-            )
+        for key, method in (("method", ablation.method), ("against", ablation.full)):
+            if method not in (known := names(METHODS)):
+                raise UserError(
+                    f"ablations.{name}.{key}: {method!r} is not a method; there are {', '.join(known)}"
+                    f"{did_you_mean(method, known)}"
+                )
         varied(settings, name)
     for name in settings.ablate:
         if name not in settings.ablations:
