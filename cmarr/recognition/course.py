@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmarr.errors import UserError
+from cmarr.modalities import NAMES
 from cmarr.recognition.prediction import Prediction, Refusal
 from cmarr.report.style import COLOURS, FAINT, GRID, horizontal_grid, save_figure, style
 
 MOST = 12
 """Recordings in one picture; more would be too small to read."""
-
-MODALITIES = ("speech", "video", "text")
 
 
 def draw_course(path: str | Path, results: Sequence[Prediction | Refusal], classes: Sequence[str]) -> None:
@@ -65,12 +64,12 @@ def _curves(axes: Axes, course: Sequence[Prediction | Refusal], classes: Sequenc
 
 
 def _modalities(axes: Axes, course: Sequence[Prediction | Refusal]) -> None:
-    for row, name in enumerate(MODALITIES):
+    for row, name in enumerate(NAMES.values()):
         for result in course:
             used = isinstance(result, Prediction) and name in result.used
             begin, width = _hop(result, course)
             axes.broken_barh([(begin, width)], (2.1 - row, 0.8), color=COLOURS[0] if used else GRID)
-    axes.set_yticks([2.5, 1.5, 0.5], MODALITIES)
+    axes.set_yticks([2.5, 1.5, 0.5], NAMES.values())
     axes.tick_params(axis="both", length=0)
     for side in axes.spines.values():
         side.set_visible(False)

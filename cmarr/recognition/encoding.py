@@ -79,7 +79,7 @@ def encoders_for(
         build = partial(_built, modality, about, settings, machine)
         letter = LETTERS[modality]
         if letter in waiting:
-            found[letter] = Waiting(letter, waiting[letter], partial(_first, build))
+            found[letter] = Waiting(letter, waiting[letter], lambda build=build: build()[0])  # type: ignore[misc]
         else:
             found[letter], told = build()
             notes += told
@@ -131,7 +131,3 @@ def _differences(modality: str, about: EncoderAbout, encoder: Encoder) -> list[s
             "predictions may differ a little"
         ]
     return []
-
-
-def _first(build: Callable[[], tuple[Encoder, list[str]]]) -> Encoder:
-    return build()[0]

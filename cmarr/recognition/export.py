@@ -15,15 +15,13 @@ from cmarr.methods.described import require_model
 from cmarr.modalities import CONDITIONS
 from cmarr.recognition.encoding import encoders_for
 from cmarr.recognition.trained import CARD, DESCRIPTION, PART, TOKENIZER, About, Trained
+from cmarr.report.numbers import RAW
 from cmarr.seals import LIST, write_list
 
 UNFINISHED = ".unfinished-export"
 """File of a folder that an export has begun to fill, or to replace: as long as it is there the next one may go on."""
 
 _BEGUN = "`cmarr export` was writing this folder; run it again.\n"
-
-_PLAIN = ("MAE", "Corr")
-"""Metrics that are no shares, and are printed as they are."""
 
 
 def export(trained: Trained, folder: str | Path, *, force: bool = False, head: str = "") -> Path:
@@ -129,100 +127,88 @@ def _with_inputs(about: About, source: Path, folder: Path) -> About:
 
 def model_card(about: About) -> str:
     """Markdown; test scores are the whole method's, over all folds and seeds, as the study's report has them."""
-    return "\n".join(_lines(about)) + "\n"
+    return "\n\n".join(_parts(about)) + "\n"
 
 
-def _lines(about: About) -> Iterator[str]:
+USED = """```python
+from cmarr import Recognizer
+
+recognizer = Recognizer.load("this folder")
+print(recognizer.predict("clip.mp4", text="what is said in it"))
+```"""
+
+
+def _parts(about: About) -> Iterator[str]:
+    """The card's headings, paragraphs, tables and lists."""
     yield f"# {about.title}"
-    yield ""
     told = f"the classes {', '.join(about.classes)}" if about.classes else "a sentiment score"
     yield f"Trained with cmarr {about.product} to answer with {told}, from whichever of these a clip has:"
-    yield ""
-    yield "| modality | encoder | revision | settings |"
-    yield "|---|---|---|---|"
+    rows = ["| modality | encoder | revision | settings |", "|---|---|---|---|"]
     for modality, encoder in about.encoders.items():
         made = encoder.provenance
         which = " ".join(x for x in (encoder.name or "features of the corpus", made.get("model")) if x)
-        yield f"| {modality} | {which} | {made.get('revision', '-')} | {made.get('parameters', '-')} |"
-    yield ""
-    yield "```python"
-    yield "from cmarr import Recognizer"
-    yield ""
-    yield 'recognizer = Recognizer.load("this folder")'
-    yield 'print(recognizer.predict("clip.mp4", text="what is said in it"))'
-    yield "```"
-    yield ""
+        rows.append(f"| {modality} | {which} | {made.get('revision', '-')} | {made.get('parameters', '-')} |")
+    yield "\n".join(rows)
+    yield USED
     if about.card:
-        yield from about.card.strip().splitlines()
+        yield "\n".join(about.card.strip().splitlines())
     else:
         yield from _training(about)
-    yield ""
     yield "## Before you use it"
-    yield ""
-    yield (
-        "- It has learnt how the speakers of this corpus express what the corpus' annotators call these classes. On "
+    warnings = [
+        "It has learnt how the speakers of this corpus express what the corpus' annotators call these classes. On "
         "other people, languages, rooms and cameras it does worse than the table says, by how much nobody knows."
-    )
+    ]
     if not about.card:
-        yield "- A probability is not the share of such clips in which it is right: nothing here was calibrated."
-    yield (
-        "- It judges expression, not feeling. It must not decide about people: the European Union's AI Act, for one, "
-        "forbids emotion recognition at work and in schools."
-    )
-    yield "- The corpus' licence binds the model, too; see where the corpus comes from."
+        warnings.append(
+            "A probability is not the share of such clips in which it is right: nothing here was calibrated."
+        )
+    warnings += [
+        "It judges expression, not feeling. It must not decide about people: the European Union's AI Act, for one, "
+        "forbids emotion recognition at work and in schools.",
+        "The corpus' licence binds the model, too; see where the corpus comes from.",
+    ]
     if about.plugins:
         files = ", ".join(f"{plugin.file} ({plugin.kind} {plugin.name})" for plugin in about.plugins)
-        yield f"- It needs code that is not part of cmarr: {files}. Without it the model is not loaded."
-    yield "- The exact settings stand in model.json."
+        warnings.append(
+            f"It needs code that is not part of cmarr: {files}. Without it the model is not loaded."
+        )
+    yield "\n".join(f"- {warning}" for warning in [*warnings, "The exact settings stand in model.json."])
 
 
 def _training(about: About) -> Iterator[str]:
     """Which of a study's trainings these are, and what the study has measured."""
-    many = len(about.models) > 1
     yield "## Which training this is"
-    yield ""
     yield (
         "The probabilities of all these models are averaged:"
-        if many
+        if len(about.models) > 1
         else "Of the folds and seeds of the study the one with the best validation score, unless one was asked for:"
     )
-    yield ""
-    yield "| file | fold | seed | epoch | validation score |"
-    yield "|---|--:|--:|--:|--:|"
-    for m in about.models:
-        yield f"| {m.file} | {m.fold} | {m.seed} | {m.epoch} | {m.score:.4f} |"
-    yield ""
-    yield (
-        "The validation score is the mean UAR over the conditions that choose the epoch."
-        if about.classes
-        else "The validation score is minus the mean MAE over the conditions that choose the epoch."
-    )
-    yield ""
+    rows = [f"| {m.file} | {m.fold} | {m.seed} | {m.epoch} | {m.score:.4f} |" for m in about.models]
+    head = ["| file | fold | seed | epoch | validation score |", "|---|--:|--:|--:|--:|"]
+    yield "\n".join([*head, *rows])
+    score = "the mean UAR" if about.classes else "minus the mean MAE"
+    yield f"The validation score is {score} over the conditions that choose the epoch."
     yield "## Test scores of the method"
-    yield ""
-    yield from _scores(about.metrics)
-
-
-def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
-    names = [name for name in metrics if name != "meta"]
+    names = [name for name in about.metrics if name != "meta"]
     if not names:
         yield "The study's scores were not at hand when this was written."
         return
+    meta = about.metrics["meta"]
     yield (
         "By the modalities that were available (s speech, v video, t text; avg6 is the mean of the incomplete six), "
-        f"over {many(metrics['meta']['folds'], 'fold')} and {many(metrics['meta']['seeds'], 'seed')}; "
-        "95 % intervals in brackets."
+        f"over {many(meta['folds'], 'fold')} and {many(meta['seeds'], 'seed')}; 95 % intervals in brackets."
     )
-    yield ""
-    yield f"| available | {' | '.join(names)} |"
-    yield f"|---|{'--:|' * len(names)}"
+    rows = [f"| available | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
     for row in (*CONDITIONS, "avg6", "avg7"):
-        yield f"| {row} | {' | '.join(_cell(metrics[name].get(row, {}), name) for name in names)} |"
+        cells = (_cell(about.metrics[name].get(row, {}), name) for name in names)
+        rows.append(f"| {row} | {' | '.join(cells)} |")
+    yield "\n".join(rows)
 
 
 def _cell(cell: Mapping[str, Any], name: str) -> str:
     numbers = [cell.get(key) for key in ("mean", "lo", "hi")]
-    factor, digits = (1, 3) if name in _PLAIN else (100, 1)
+    factor, digits = (1, 3) if name in RAW else (100, 1)
     told = [f"{number * factor:.{digits}f}" for number in numbers if number is not None]
     if numbers[0] is None:
         return "-"

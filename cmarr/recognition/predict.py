@@ -1,5 +1,6 @@
 """One run of `cmarr predict`: find the clips, predict, write the predictions."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from cmarr.recognition.prediction import (
     FORMATS,
     Prediction,
     Refusal,
-    json_lines,
     printable,
     table,
     write_parquet,
@@ -121,19 +121,13 @@ def _write(
 ) -> None:
     if request.written_as == "parquet" and request.output is not None:
         write_parquet(request.output, results, recognizer.classes)
-    elif request.output is not None:
-        write_text(request.output, _text(request, recognizer, results, reasons))
+        return
+    if request.written_as == "jsonl":  # ASCII only, so that no reader can trip over it
+        text = "".join(json.dumps(result.as_dict(), allow_nan=False) + "\n" for result in results)
     else:
-        out.write(_text(request, recognizer, results, reasons))
+        text = "\n? ".join([table(results, recognizer.classes), *map(printable, reasons)]) + "\n"
+    if request.output is not None:
+        write_text(request.output, text)
+    else:
+        out.write(text)
         out.flush()
-
-
-def _text(
-    request: Request,
-    recognizer: Recognizer,
-    results: Sequence[Prediction | Refusal],
-    reasons: Sequence[str],
-) -> str:
-    if request.written_as == "jsonl":
-        return "".join(f"{line}\n" for line in json_lines(results))
-    return "\n? ".join([table(results, recognizer.classes), *map(printable, reasons)]) + "\n"

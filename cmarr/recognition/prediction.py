@@ -1,11 +1,11 @@
 """What is predicted for a clip, or why nothing is, and how that is written: a table, JSON Lines, Parquet."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cmarr.modalities import NAMES
 from cmarr.seals import write_table
 from cmarr.utterance import holds_half
 
@@ -118,12 +118,6 @@ def printable(path: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def json_lines(results: Iterable[Prediction | Refusal]) -> Iterator[str]:
-    """One line a clip, ASCII only, so that no reader can trip over it."""
-    for result in results:
-        yield json.dumps(result.as_dict(), allow_nan=False)
-
-
 def table(results: Sequence[Prediction | Refusal], classes: Sequence[str]) -> str:
     """Columns lined up, one row a clip; warnings and refusals below, once each.
 
@@ -185,7 +179,7 @@ def _cells(result: Prediction | Refusal, classes: Sequence[str]) -> list[str]:
     what = result.winner if classes else f"{result.score:.3f}"
     doubt = "" if result.uncertainty is None else f"{result.uncertainty:.2f}"
     marks = [
-        name[0] if name in result.used else "~" if name in result.recovered else "-"
-        for name in ("speech", "video", "text")
+        letter if name in result.used else "~" if name in result.recovered else "-"
+        for letter, name in NAMES.items()
     ]
     return [str(what), *(f"{result.probabilities[name]:.2f}" for name in classes), doubt, " ".join(marks)]

@@ -67,18 +67,11 @@ def write_repository(trained: Trained, folder: str | Path, *, force: bool = Fals
 
     Raises UserError as `export` does.
     """
-    about = trained.about
-    head = ["---", "library_name: cmarr", *([f"license: {about.licence}"] if about.licence else [])]
-    head += [
-        "tags:",
-        "- emotion-recognition",
-        "- multimodal",
-        "- missing-modalities",
-        f"- {about.method}",
-        "---",
-        "",
-    ]
-    return export(trained, folder, force=force, head="\n".join([*head, ""]))
+    licence = trained.about.licence
+    head = ["---", "library_name: cmarr", *([f"license: {licence}"] if licence else []), "tags:"]
+    tags = ("emotion-recognition", "multimodal", "missing-modalities", trained.about.method)
+    head += [*(f"- {tag}" for tag in tags), "---", "", ""]
+    return export(trained, folder, force=force, head="\n".join(head))
 
 
 def push(trained: Trained, repository: str, *, private: bool = False, token: str | None = None) -> str:

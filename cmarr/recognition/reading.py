@@ -167,22 +167,13 @@ class Reader:
     def read(self, clips: Sequence[Given], hide: Sequence[str] = ()) -> list[Reading]:
         """One reading a clip, in order; modalities (letters) in `hide` are not looked at."""
         placed = [absolute(clip.utterance) for clip in clips]
+        hidden: dict[str, Any] = {{"s": "audio", "v": "video", "t": "text"}[m]: None for m in hide}
         # Encoders tell clips apart by their id, and ids that users give may be equal.
-        own = [replace(utterance, id=str(i)) for i, utterance in enumerate(placed)]
-        shown = [
-            replace(
-                u,
-                audio=None if "s" in hide else u.audio,
-                video=None if "v" in hide else u.video,
-                text=None if "t" in hide else u.text,
-            )
-            for u in own
-        ]
+        shown = [replace(utterance, id=str(i), **hidden) for i, utterance in enumerate(placed)]
         headers = self.headers(shown)
-        told = [clip.warnings if "t" not in hide else () for clip in clips]
         readings = [
-            Reading(utterance, warnings=[("t", sentence) for sentence in own])
-            for utterance, own in zip(placed, told, strict=True)
+            Reading(utterance, warnings=[("t", told) for told in clip.warnings if "t" not in hide])
+            for utterance, clip in zip(placed, clips, strict=True)
         ]
         wanted: dict[str, list[Utterance]] = {m: [] for m in MODALITIES}
         for clip, utterance, reading in zip(clips, shown, readings, strict=True):
@@ -237,9 +228,7 @@ class Reader:
         readings: Sequence[Reading],
     ) -> None:
         """Every modality, and the look at the sound, in a thread of its own: each waits for other processes."""
-        bounded = {
-            m: [u if m == "t" else self._bounded(u) for u in utterances] for m, utterances in wanted.items()
-        }
+        bounded = {m: [self._bounded(u, m) for u in utterances] for m, utterances in wanted.items()}
         with ThreadPoolExecutor(len(MODALITIES) + 1, thread_name_prefix="reading") as pool:
             futures = {m: pool.submit(self._predictions, m, us, headers) for m, us in bounded.items() if us}
             heard = pool.submit(self._levels, bounded["s"], headers)
@@ -257,9 +246,9 @@ class Reader:
                     length = header.used("s", *reading.utterance.span("s"), found.track)
                     reading.warnings += [("s", sentence) for sentence in _about_sound(found, length)]
 
-    def _bounded(self, utterance: Utterance) -> Utterance:
+    def _bounded(self, utterance: Utterance, modality: str) -> Utterance:
         """The utterance with an end: a header that tells nothing, or lies, must not open an endless file."""
-        if utterance.end is not None:
+        if utterance.end is not None or modality == "t":
             return utterance
         return replace(utterance, end=(utterance.start or 0.0) + self.limits.max_seconds)
 

@@ -281,8 +281,7 @@ def of_study(
         )
     files = _models(places.models(method))
     chosen = _chosen(places.models(method), files, fold, seed, ensemble)
-    settings = _settings(places, f"train/{method}")
-    first = files[chosen[0]]
+    first, scores = files[chosen[0]], places.metrics / f"{method}.json"
     about = {
         "format": FORMAT,
         "product": first["version"],
@@ -295,8 +294,8 @@ def of_study(
         ],
         "encoders": _encoders(places, first["dims"]),
         "settings": first["settings"],
-        "train": settings["train"],
-        "metrics": _metrics(places.metrics / f"{method}.json"),
+        "train": _settings(places, f"train/{method}")["train"],
+        "metrics": read_listed_json(scores, "evaluate the method again") if scores.is_file() else {},
     }
     return Trained(_with_plugins(check_about(about, str(data))), tuple(chosen))
 
@@ -363,7 +362,3 @@ def _settings(places: Places, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise NotComputed(f"{path} does not exist; run the study, with {name} among what params.yaml runs")
     return read_json(path, "resolve the settings again")
-
-
-def _metrics(path: Path) -> dict[str, Any]:
-    return read_listed_json(path, "evaluate the method again") if path.is_file() else {}
