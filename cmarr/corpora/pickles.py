@@ -251,6 +251,26 @@ _HASHING: dict[tuple[str, str], Any] = {
 """Those that look for keys, and are given what checks them."""
 
 
+_KEYS = {
+    pickle.SETITEM: slice(-2, -1),
+    pickle.SETITEMS: slice(None, None, 2),
+    pickle.DICT: slice(None, None, 2),
+    pickle.ADDITEMS: slice(None),
+    pickle.FROZENSET: slice(None),
+}
+"""What hashes something -> which of the stack that is."""
+
+
+def _checking(code: int, keys: slice) -> Any:
+    """What unpickling does at a code, the keys checked before."""
+
+    def load(unpickler: Any) -> None:
+        unpickler._checked(unpickler.stack[keys])
+        pickle._Unpickler.dispatch[code](unpickler)
+
+    return load
+
+
 # The Python implementation, not the C one: there a false memo index alone takes tens of gigabytes, and
 # feature files have few, large items, so that the interpreter is no slower at reading them.
 class _Restricted(pickle._Unpickler):
@@ -273,35 +293,11 @@ class _Restricted(pickle._Unpickler):
                 raise ValueError(f"more than {_MOST_KEYS} keys in it are neither text nor ordinary numbers")
             _require_small(key)
 
-    def _set_item(self) -> None:
-        self._checked(self.stack[-2:-1])  # type: ignore[attr-defined]
-        pickle._Unpickler.load_setitem(self)  # type: ignore[attr-defined]
-
-    def _set_items(self) -> None:
-        self._checked(self.stack[::2])  # type: ignore[attr-defined]
-        pickle._Unpickler.load_setitems(self)  # type: ignore[attr-defined]
-
-    def _dict(self) -> None:
-        self._checked(self.stack[::2])  # type: ignore[attr-defined]
-        pickle._Unpickler.load_dict(self)  # type: ignore[attr-defined]
-
-    def _add_items(self) -> None:
-        self._checked(self.stack)  # type: ignore[attr-defined]
-        pickle._Unpickler.load_additems(self)  # type: ignore[attr-defined]
-
-    def _frozen_set(self) -> None:
-        self._checked(self.stack)  # type: ignore[attr-defined]
-        pickle._Unpickler.load_frozenset(self)  # type: ignore[attr-defined]
-
     # the original fills memory with zeros for whatever length the file claims, and reads then
     dispatch = {  # noqa: RUF012
         **pickle._Unpickler.dispatch,
         pickle.BYTEARRAY8[0]: _read_bytearray,  # type: ignore[dict-item]
-        pickle.SETITEM[0]: _set_item,  # type: ignore[dict-item]
-        pickle.SETITEMS[0]: _set_items,  # type: ignore[dict-item]
-        pickle.DICT[0]: _dict,  # type: ignore[dict-item]
-        pickle.ADDITEMS[0]: _add_items,  # type: ignore[dict-item]
-        pickle.FROZENSET[0]: _frozen_set,  # type: ignore[dict-item]
+        **{code[0]: _checking(code[0], keys) for code, keys in _KEYS.items()},
     }
 
     def find_class(self, module: str, name: str) -> Any:
