@@ -55,8 +55,8 @@ class Places:
         """What each protocol hides from the test utterances."""
         return self.data / "masks"
 
-    def damaged(self, kind: str) -> Path:
-        """The features of test utterances with one kind of damage: one folder of shards a level."""
+    def damaged(self, kind: str = "") -> Path:
+        """The features of test utterances with one kind of damage, or of all: one folder of shards a level."""
         return self.data / "damaged" / kind
 
     def settings_file(self, name: str) -> Path:

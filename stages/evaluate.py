@@ -78,7 +78,7 @@ def predicted(paths: Paths, settings: dict[str, Any], name: str) -> Evaluated:
         models=paths.models(name),
         manifest=paths.manifest,
         features=paths.features,
-        damaged=paths.data / "damaged",
+        damaged=paths.damaged(),
         folds=paths.folds,
         masks=paths.masks,
         predictions=paths.predictions(name),

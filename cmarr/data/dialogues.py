@@ -62,7 +62,9 @@ def dialogues_of(ids: Sequence[str], corpus: Iterable[Utterance]) -> Dialogues:
     """
     turns: dict[str, list[tuple[str, float | None, str]]] = {}  # id, start, speaker: the corpus may be large
     for u in corpus:
-        turns.setdefault(_dialogue(u), []).append((u.id, u.start, u.speaker or ""))
+        # No name of a dialogue is the key of an utterance without one.
+        key = f"dialogue {u.dialogue}" if u.dialogue else f"utterance {u.id}"
+        turns.setdefault(key, []).append((u.id, u.start, u.speaker or ""))
     found: dict[str, tuple[int, int, int]] = {}
     for number, own in enumerate(turns.values()):
         timed = all(start is not None for _, start, _ in own)
@@ -112,11 +114,6 @@ def undivided(dialogues: Dialogues, size: int) -> list[int]:
     if not ends or ends[-1] < len(numbers):
         ends.append(len(numbers))
     return [end - begin for begin, end in itertools.pairwise([0, *ends])]
-
-
-def _dialogue(utterance: Utterance) -> str:
-    """A key of its dialogue; no name of a dialogue is the key of an utterance without one."""
-    return f"dialogue {utterance.dialogue}" if utterance.dialogue else f"utterance {utterance.id}"
 
 
 def _numbers(id: str) -> tuple[list[int], str]:

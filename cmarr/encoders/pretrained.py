@@ -69,7 +69,8 @@ def load_checkpoint(
     transformers = _transformers()
     key = f"encoders.{encoder}.model"
     folder = expanded(model)
-    if _looks_like_a_folder(model) and not folder.is_dir():
+    names_a_folder = model.startswith(("/", ".", "~")) or model.count("/") > 1
+    if names_a_folder and not folder.is_dir():
         raise UserError(
             f"{key}: the folder {model} does not exist; give a folder that holds the model, or its id"
         )
@@ -129,10 +130,6 @@ def _transformers() -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return transformers
-
-
-def _looks_like_a_folder(model: str) -> bool:
-    return model.startswith(("/", ".", "~")) or model.count("/") > 1
 
 
 def _reason(error: Exception, model: str, revision: str, local: bool, preparation: str) -> str:

@@ -346,7 +346,8 @@ def out_of_range(corpus: Corpus) -> list[Finding]:
         beyond = [(value, id) for value, id in found if not least <= value <= most]
         if not beyond:
             continue
-        shown = ", ".join(f"{value:g} of {id}" for value, id in sorted(beyond, key=_from_zero)[:SHOWN])
+        farthest = sorted(beyond, key=lambda found: -abs(found[0]))[:SHOWN]
+        shown = ", ".join(f"{value:g} of {id}" for value, id in farthest)
         scale = f"the corpus' {least:g} to {most:g}" if known else "what the others are"
         text = f"{many(len(beyond), 'value')} of {name} far from {scale} ({shown})"
         if known:
@@ -354,10 +355,6 @@ def out_of_range(corpus: Corpus) -> list[Finding]:
         advice = "a sentinel for 'none', or another scale? Leave such cells empty"
         findings.append(Finding("warning", text, advice))
     return findings
-
-
-def _from_zero(found: tuple[float, str]) -> float:
-    return -abs(found[0])
 
 
 def _usual(values: Sequence[float]) -> tuple[float, float]:

@@ -126,7 +126,7 @@ def _speakers(utterances: Sequence[Utterance], n_folds: int, seed: int) -> dict[
     for u in utterances:
         if u.speaker is None:
             raise UserError(f"folds: utterance {u.id} has no speaker; fill it in, or set folds: official")
-        labels[u.speaker][_label(u)] += 1
+        labels[u.speaker][u.label or ""] += 1
         sex = u.sex or "unknown"
         if sexes.setdefault(u.speaker, sex) != sex:
             raise UserError(f"folds: speaker {u.speaker} is {sexes[u.speaker]} and {sex} (utterance {u.id})")
@@ -176,10 +176,6 @@ def _official(utterances: Sequence[Utterance]) -> Fold:
             )
         parts[u.split].append(u.id)
     return Fold(1, parts["train"], parts["valid"], parts["test"])
-
-
-def _label(utterance: Utterance) -> str:
-    return utterance.label or ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -1,7 +1,7 @@
 """Video files to gray frames at a chosen rate, each file decoded once for all clips in it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -126,7 +126,8 @@ def timed_frames(container: InputContainer, path: str, seek: float | None) -> It
     step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
     if seek is not None:
         container.seek(int((seek + origin) * av.time_base))
-    aspect = _aspect(stream)
+    told = float(stream.sample_aspect_ratio or 1)
+    aspect = told if 1 / WIDEST <= told <= WIDEST else 1.0
     last = None if seek is not None else -step
     for frame in decoded_frames(container, stream):
         time = None if frame.time is None else frame.time - origin
@@ -144,11 +145,6 @@ def _seen(frame: Shown, clip: Clip, time: float) -> np.ndarray:
 
 WIDEST = 4.0
 """How much wider than high, or higher than wide, pixels may be; a header that claims more is damaged."""
-
-
-def _aspect(stream: Any) -> float:
-    aspect = float(stream.sample_aspect_ratio or 1)
-    return aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
 
 
 def _gray(shown: Shown, crop: str | None) -> np.ndarray:

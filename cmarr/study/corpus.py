@@ -226,11 +226,11 @@ def load_corpus(
             kept,
             build(),
             made.places.features / modality,
-            shard_size=files[modality]["shard_size"],
-            max_rejected=files[modality]["max_rejected"],
+            shard_size=own["shard_size"],
+            max_rejected=own["max_rejected"],
         )
         notes += str(summary).splitlines()[1:]
-        write_json(made.places.settings_file(f"extract/{modality}"), files[modality])
+        write_json(made.places.settings_file(f"extract/{modality}"), own)
     made._fold(kept, files["split"])
     return Corpus(name, place, settings, tuple(notes))
 
@@ -300,11 +300,9 @@ def _encoders_of(given: Any) -> dict[str, dict[str, Any]]:
         raise UserError(f"encoders: must be as {example}, not {given!r}")
     found = {m: {"name": own} if isinstance(own, str) else own for m, own in given.items()}
     for modality, own in found.items():
-        if modality not in NAMES.values():
-            known = list(NAMES.values())
-            raise UserError(
-                f"encoders: {modality!r} is none of {', '.join(known)}{did_you_mean(modality, known)}"
-            )
+        if modality not in LETTERS:
+            near = did_you_mean(modality, LETTERS)
+            raise UserError(f"encoders: {modality!r} is none of {', '.join(LETTERS)}{near}")
         if not isinstance(own, Mapping) or not {"name"} <= own.keys() <= {"name", "settings"}:
             raise UserError(f"encoders.{modality}: must be as in {example}, not {own!r}")
     return {modality: dict(own) for modality, own in found.items()}
@@ -318,13 +316,9 @@ def _write_arrays(
     about: dict[str, Any] = {"source": "corpus"}
     made = {"encoder": "arrays"}
     if encoder:
-        built = build_encoder(encoder["name"], encoder.get("settings", {}))
-        made = built.describe()
-        about = {
-            "source": "encoder",
-            "encoder": encoder["name"],
-            "settings": dict(encoder.get("settings", {})),
-        }
+        name, settings = encoder["name"], dict(encoder.get("settings", {}))
+        made = build_encoder(name, settings).describe()
+        about = {"source": "encoder", "encoder": name, "settings": settings}
     write_json(corpus.places.settings_file(f"extract/{modality}"), about)
     shard = shard_path(corpus.places.features / modality, 0)
     write_shard(shard, sequences, {**made, "modality": LETTERS[modality]})

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cmarr.analyses.learning import curves_figure
@@ -71,7 +72,10 @@ class TrainedMethod:
         model.predict("clip.mp4", text="I did not expect that")
         model.predict(features={"speech": vector})
         """
-        features = {m: _rows(values) for m, values in (given.pop("features", None) or {}).items()}
+        features = {
+            m: np.atleast_2d(real_numbers(values, "features"))  # one vector (D,) is a sequence of one frame
+            for m, values in (given.pop("features", None) or {}).items()
+        }
         return self.recognizer.predict(clip, features=features, **given)
 
     def save(self, folder: str | Path, *, force: bool = False, ensemble: bool = False) -> Path:
@@ -239,10 +243,3 @@ def _free(corpus: Corpus, method: str, settings: Mapping[str, Any]) -> str:
         ):
             return name
     raise UserError(f"name: a thousand trainings of {method} have a name already; give this one a name")
-
-
-def _rows(values: Any) -> Any:
-    """One vector (D,) as a sequence of one frame (1, D)."""
-    import numpy as np
-
-    return np.atleast_2d(real_numbers(values, "features"))

@@ -244,7 +244,7 @@ def _on_inner_folds(job: TrainingJob, tick: Callable[[], None]) -> dict[str, Any
     outcome = _selected(job, tick)[1]
     if count < 2 or "kept" not in outcome:  # what is fitted in one step has no epoch to choose
         return outcome
-    folds = inner_folds(_fold(job), by_id(job.manifest), count)
+    folds = inner_folds(_written(job), by_id(job.manifest), count)
     alike = _alike(job, outcome)
     others = [_selected(alike, tick, fold, inner_phase(i))[1] for i, fold in enumerate(folds, 2)]
     every = [outcome, *others]
@@ -388,11 +388,6 @@ def _learns_from_both(job: TrainingJob) -> bool:
     return getattr(own, "learn_from", "training") == "both"
 
 
-def _fold(job: TrainingJob) -> Fold:
-    fold = _written(job)
-    return chosen_on_test(fold, job.privileges) if TEST_EPOCH in job.privileges else fold
-
-
 def _written(job: TrainingJob) -> Fold:
     return next(f for f in read_folds(job.folds) if f.number == job.fold)
 
@@ -400,14 +395,11 @@ def _written(job: TrainingJob) -> Fold:
 def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Store]:
     """The utterances of 'train', 'validation', or of 'both', but those without any modality; of the job's fold, or of
     another."""
-    fold, written = fold or _fold(job), _written(job)
+    written = _written(job)
+    fold = fold or (chosen_on_test(written, job.privileges) if TEST_EPOCH in job.privileges else written)
     utterances, features = by_id(job.manifest), load_features(job.features, job.unpacked)
-    ids = {
-        "train": fold.train,
-        "validation": fold.validation,
-        "both": [*fold.train, *fold.validation],
-    }
-    empty = set(without_modalities([*fold.train, *fold.validation], features))
+    ids = {"train": fold.train, "validation": fold.validation, "both": [*fold.train, *fold.validation]}
+    empty = set(without_modalities(ids["both"], features))
     require_balanced_speakers(job.normalise, utterances.values())
     heard = hear(utterances, features)
     rows = {"train": len(set(fold.train) - empty), "validation": 0}

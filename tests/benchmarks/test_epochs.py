@@ -25,7 +25,7 @@ def test_the_budgets_are_what_is_trained_with_and_the_difference_is_many_minus_f
         return frame, {"best_epoch": 7, "core_seconds": 2.0}
 
     class Place:
-        corpus, folds, task = SMALL, None, EMOTIONS
+        of, folds, task = SMALL, None, EMOTIONS
 
     class Fold:
         def __init__(self, number):
