@@ -14,6 +14,8 @@ from cmarr.utterance import FeatureSequence, Rejected, Utterance, readable
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """A word, with its inner apostrophes, or one punctuation mark."""
+SHORTEST, LONGEST = 2, 4
+"""Letters of the n-grams."""
 
 
 class Hashing:
@@ -32,8 +34,8 @@ class Hashing:
 
     modality = "t"
 
-    def __init__(self, settings: Settings, *, shortest: int = 2, longest: int = 4):
-        self.dim, self.shortest, self.longest = settings.dim, shortest, longest
+    def __init__(self, settings: Settings):
+        self.dim = settings.dim
 
     @cached_property
     def hasher(self) -> Any:
@@ -48,7 +50,7 @@ class Hashing:
             "encoder": "hashing",
             "revision": "1",
             "libraries": libraries("scikit-learn"),
-            "parameters": f"dim={self.dim} ngrams={self.shortest}-{self.longest}",
+            "parameters": f"dim={self.dim} ngrams={SHORTEST}-{LONGEST}",
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
@@ -65,11 +67,8 @@ class Hashing:
 
     def _parts(self, token: str) -> dict[str, float]:
         marked = f"<{token}>"
-        grams = [
-            marked[i : i + n]
-            for n in range(self.shortest, self.longest + 1)
-            for i in range(len(marked) - n + 1)
-        ]
+        lengths = range(SHORTEST, LONGEST + 1)
+        grams = [marked[i : i + n] for n in lengths for i in range(len(marked) - n + 1)]
         parts = dict.fromkeys(grams, 1 / math.sqrt(len(grams)) if grams else 0.0)
         return {f"g {gram}": weight for gram, weight in parts.items()} | {f"w {token}": 1.0}
 

@@ -6,16 +6,17 @@ from functools import partial
 from cmarr.encoders.decoding import clip_features
 from cmarr.encoders.faces import FaceSection, FaceSettings
 from cmarr.encoders.protocol import libraries
-from cmarr.errors import UserError
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
+
+CELL, BLOCK = 16, 2
 
 
 class Hog:
     """One row a face (Dalal and Triggs 2005), `rate` faces a second, of the face followed through the clip.
 
-    The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; `cell`
-    is the side of a cell in pixels, a block holds `block` x `block` cells, nine directions each. A frame
-    without a face gives no row; without any face in the clip the video is not available.
+    The box is widened by `margin` of its size on each side and scaled to 64 x 64 gray, equalised; a block holds
+    `BLOCK` x `BLOCK` cells of `CELL` pixels each way, nine directions each. A frame without a face gives no row;
+    without any face in the clip the video is not available.
     """
 
     class Settings(FaceSection):
@@ -23,28 +24,13 @@ class Hog:
 
     modality = "v"
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        cell: int = 16,
-        block: int = 2,
-        workers: int = 2,
-        seconds: float = 60.0,
-    ):
-        from cmarr.media.faces import SIZE
+    def __init__(self, settings: Settings, *, workers: int = 2, seconds: float = 60.0):
         from cmarr.media.gradients import FaceGradients, width
 
-        if SIZE % cell or not 1 <= block <= SIZE // cell:
-            raise UserError(
-                f"hog: cells of {cell} pixels in blocks of {block} do not fit a face of {SIZE} pixels; "
-                f"choose a `cell` that divides {SIZE} and a `block` of at most {SIZE} / cell"
-            )
         self.faces = FaceSettings(settings)
-        self.cell, self.block = cell, block
         self.workers, self.seconds = workers, seconds
-        self.dim = width(cell, block)
-        self.reader = partial(FaceGradients, self.faces.reader, cell, block)
+        self.dim = width(CELL, BLOCK)
+        self.reader = partial(FaceGradients, self.faces.reader, CELL, BLOCK)
 
     def describe(self) -> dict[str, str]:
         """Name, revision, libraries and parameters."""
@@ -52,7 +38,7 @@ class Hog:
             "encoder": "hog",
             "revision": "1",
             "libraries": libraries("opencv-python", "av"),
-            "parameters": f"{self.faces} cell={self.cell} block={self.block}",
+            "parameters": f"{self.faces} cell={CELL} block={BLOCK}",
         }
 
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:

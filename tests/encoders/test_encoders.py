@@ -2,7 +2,6 @@
 
 import pytest
 
-from cmarr.encoders.hog import Hog
 from cmarr.encoders.protocol import Encoder
 from cmarr.encoders.registry import build_encoder, encoder_class
 from cmarr.errors import UserError
@@ -11,8 +10,8 @@ from cmarr.plugins import ENCODERS, names
 OTHER = {
     "logmel": [{"bands": 40}, {"pool": 2}, {"trim": 0.0}],
     "egemaps": [{"level": "lld"}, {"pool": 2}, {"trim": 0.0}],
-    "hashing": [{"dim": 64}, {"shortest": 3}, {"longest": 3}],
-    "hog": [{"rate": 5.0}, {"margin": 0.3}, {"cell": 32}, {"block": 1}],
+    "hashing": [{"dim": 64}],
+    "hog": [{"rate": 5.0}, {"margin": 0.3}],
     "wav2vec2": [{"layers": [1]}, {"layers": "all"}, {"pool": 2}, {"precision": "bf16"}, {"longest": 9.0}],
     "bert": [{"layers": [1, 2]}, {"layers": "all"}, {"precision": "bf16"}],
     "denseface": [{"rate": 5.0}, {"margin": 0.3}, {"precision": "bf16"}],
@@ -89,10 +88,3 @@ def test_what_changes_the_speed_only_is_not_in_it(name, build):
 def test_an_unknown_encoder_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"'logmell' is not an encoder; .*; did you mean 'logmel'"):
         build_encoder("logmell")
-
-
-def test_cells_that_do_not_fit_the_face_are_refused():
-    with pytest.raises(UserError, match="cells of 24 pixels"):
-        Hog(Hog.Settings(), cell=24)
-    with pytest.raises(UserError, match="blocks of 5"):
-        Hog(Hog.Settings(), block=5)
