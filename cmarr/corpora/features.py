@@ -30,7 +30,7 @@ from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import column_names, read_cells
 from cmarr.corpora.text_files import cell_text, read_table, read_text, separated
 from cmarr.declaration import Number, Section, setting
-from cmarr.encoders.protocol import NOTHING, STAGE
+from cmarr.encoders.protocol import NOTHING, answered
 from cmarr.errors import UserError, many
 from cmarr.media.clips import Failure, require_whole
 from cmarr.modalities import MODALITIES, NAMES
@@ -241,10 +241,7 @@ class ArrayFeatures:
         arrays = self.arrays.read(fits) if self.arrays else iter(())
         for utterance in utterances:
             result = self._misfit(utterance.id) or self._frames(utterance.id, next(arrays))
-            if isinstance(result, str):
-                yield Rejected(utterance.id, self.modality, STAGE, result)
-            else:
-                yield result
+            yield answered(utterance.id, self.modality, result)
 
     def _misfit(self, id: str) -> str | None:
         name = self.place.name if self.place else "the corpus"

@@ -29,9 +29,7 @@ MANIFEST_SCHEMA = pa.schema(
 )
 
 
-def write_manifest(
-    path: str | Path, utterances: Sequence[Utterance], metadata: dict[str, str] | None = None
-) -> None:
+def write_manifest(path: str | Path, utterances: Sequence[Utterance]) -> None:
     """Write a manifest atomically, rows in the given order.
 
     Raises UserError when two utterances share an id.
@@ -45,7 +43,7 @@ def write_manifest(
         pa.array((_packed(u, field.name) for u in utterances), field.type, size=len(utterances))
         for field in MANIFEST_SCHEMA
     ]
-    write_table(path, pa.Table.from_arrays(columns, schema=MANIFEST_SCHEMA.with_metadata(metadata or {})))
+    write_table(path, pa.Table.from_arrays(columns, schema=MANIFEST_SCHEMA.with_metadata({})))
 
 
 def _packed(utterance: Utterance, column: str) -> Any:

@@ -22,7 +22,7 @@ from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
 from cmarr.corpora.inventory import corpus_files
 from cmarr.declaration import Section, setting
-from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
+from cmarr.encoders.protocol import NO_FACE, NOTHING, answered
 from cmarr.errors import UserError, first_line, many
 from cmarr.files import file_digest
 from cmarr.media.clips import Failure, require_whole
@@ -81,11 +81,7 @@ class TreeFeatures:
         wanted = [u.id for u in utterances if u.id in self.shapes and self.fits(u.id)]
         arrays = read_datasets(self._path, wanted)
         for utterance in utterances:
-            result = self._frames(utterance.id, arrays)
-            if isinstance(result, str):
-                yield Rejected(utterance.id, self.modality, STAGE, result)
-            else:
-                yield result
+            yield answered(utterance.id, self.modality, self._frames(utterance.id, arrays))
 
     def _frames(self, id: str, arrays: Iterator[np.ndarray | Failure]) -> FeatureSequence | str:
         if id not in self.shapes:

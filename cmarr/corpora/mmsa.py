@@ -17,7 +17,7 @@ from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.labels import sentiment
 from cmarr.corpora.pickles import unpickled
 from cmarr.declaration import Section, setting
-from cmarr.encoders.protocol import NO_FACE, NOTHING, STAGE
+from cmarr.encoders.protocol import NO_FACE, NOTHING, answered
 from cmarr.errors import UserError
 from cmarr.files import file_digest
 from cmarr.media.foreign import read_foreign
@@ -166,11 +166,9 @@ class PickledFeatures:
         self,
         path: str | Path,
         modality: str,
-        nonfinite: Literal["zero", "reject"] = "zero",
-        zeros: Literal["absent", "error"] = "absent",
+        nonfinite: Literal["zero", "reject"],
+        zeros: Literal["absent", "error"],
     ) -> None:
-        if nonfinite not in ("zero", "reject"):
-            raise UserError(f"options.nonfinite: {nonfinite!r} is neither 'zero' nor 'reject'")
         self.modality = modality
         self.replaced: dict[str, int] = {}
         self._path = Path(path)
@@ -201,11 +199,7 @@ class PickledFeatures:
     def encode(self, utterances: Sequence[Utterance]) -> Iterator[FeatureSequence | Rejected]:
         """One result an utterance, in order: its frames (T, D) float32, or why there are none."""
         for utterance in utterances:
-            result = self._frames(utterance.id)
-            if isinstance(result, str):
-                yield Rejected(utterance.id, self.modality, STAGE, result)
-            else:
-                yield result
+            yield answered(utterance.id, self.modality, self._frames(utterance.id))
 
     def _frames(self, id: str) -> FeatureSequence | str:
         split, row = self._rows.get(id, (None, 0))

@@ -50,7 +50,6 @@ def examine(
     *,
     sources: Mapping[str, Source],
     workers: int = 1,
-    seconds: float = 10.0,
     normalise: str = "corpus",
     faces: Callable[[Sequence[Utterance]], list[Finding]] | None = None,
 ) -> Iterator[Topic]:
@@ -58,8 +57,7 @@ def examine(
 
     `dataset` is the section `name` of params.yaml; the corpus lies at `root`. `sources` are those of the modalities'
     features, letter by letter; none where the settings do not say. `workers` processes open the headers of the
-    media, each file within `seconds`. `normalise` is that of params.yaml. `faces` looks for faces in the videos of
-    some of the utterances.
+    media. `normalise` is that of params.yaml. `faces` looks for faces in the videos of some of the utterances.
     """
     kind, options = dataset.kind, dataset.options
     if kind == "demo" and not Path(root).exists():
@@ -82,7 +80,7 @@ def examine(
     found = corpus_findings(kind, root, utterances, dataset=name, **options)
     headers: dict[str, Header | Failure] = {}
     if dataset.features == "encoders":
-        headers = read_headers(sorted({p for u in kept for p in (u.audio, u.video) if p}), workers, seconds)
+        headers = read_headers(sorted({p for u in kept for p in (u.audio, u.video) if p}), workers)
         yield Topic("media", [*found, *media_findings(kept, headers)])
         if seen := faces(kept) if faces else []:
             yield Topic("faces", seen)

@@ -25,6 +25,11 @@ def is_absence(rejected: Rejected) -> bool:
     return rejected.reason == EMPTY_TEXT or rejected.reason.startswith((NO_FACE, NOTHING))
 
 
+def answered(id: str, modality: str, found: FeatureSequence | str) -> FeatureSequence | Rejected:
+    """The features of an utterance, or its rejection where a reason stands in their place."""
+    return Rejected(id, modality, STAGE, found) if isinstance(found, str) else found
+
+
 def libraries(*names: str) -> str:
     """'torch 2.11.0 transformers 5.23.0 ...': the versions that a shard's metadata names."""
     return " ".join(f"{name} {version(name)}" for name in names)
