@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cmarr.files import digest, file_digest
-from cmarr.modalities import LETTERS
+from cmarr.modalities import NAMES
 from cmarr.recognition.export import export, model_card
 from cmarr.recognition.trained import Trained, widths
 from cmarr.serving.messages import EXAMPLE
@@ -92,8 +92,7 @@ def example(trained: Trained) -> dict[str, Any]:
     if text is not None and text.name is not None:
         return EXAMPLE
     letter, width = next(iter(widths(trained).items()))
-    name = next(name for name, own in LETTERS.items() if own == letter)
-    return {"id": "zeros", "features": {name: [[0.0] * width]}}
+    return {"id": "zeros", "features": {NAMES[letter]: [[0.0] * width]}}
 
 
 def _metadata(trained: Trained) -> dict[str, Any]:
@@ -131,11 +130,6 @@ class Registered:
     new: bool
 
 
-def registered_name(dataset: str) -> str:
-    """Under which the best models of a dataset are registered."""
-    return f"cmarr-{dataset}"
-
-
 def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, str]) -> Registered:
     """Log a model to the MLflow store of `root` and register it, unless it is there already.
 
@@ -144,7 +138,7 @@ def register(trained: Trained, *, root: Path, result: str, tags: Mapping[str, st
 
     No result depends on MLflow: a store that cannot be reached or used costs one logged warning.
     """
-    store, name, key = configure(root), registered_name(trained.about.dataset), fingerprint(trained)
+    store, name, key = configure(root), f"cmarr-{trained.about.dataset}", fingerprint(trained)
     if known := selected(store, KNOWN, name, key):
         return Registered(name, int(known[0][0]), new=False)
     try:
@@ -175,6 +169,7 @@ def _register(
     result: str,
     tags: Mapping[str, str],
 ) -> int:
+    from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
 
     about = trained.about
@@ -202,7 +197,7 @@ def _register(
         write_mlflow_model(trained, folder, model_id=logged.model_id, run_id=run)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
-    _link(client, run, logged.model_id)
+    client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])  # shows it on the page of its run
     with contextlib.suppress(MlflowException):  # there already
         client.create_registered_model(name, description=f"The best models of studies on {about.dataset}.")
     made = client.create_model_version(
@@ -214,10 +209,3 @@ def _register(
         model_id=logged.model_id,
     )
     return int(made.version)
-
-
-def _link(client: "MlflowClient", run: str, model: str) -> Any:
-    """Show the model on the page of its run."""
-    from mlflow.entities import LoggedModelOutput
-
-    return client.log_outputs(run, [LoggedModelOutput(model, step=0)])

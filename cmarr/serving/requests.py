@@ -70,9 +70,8 @@ def read_clips(inputs: object, most: int) -> list[Clip]:
                 letter_of(modality)
         except UserError as error:
             sentence = str(error).splitlines()[0]
-            raise UserError(
-                _short(sentence if sentence.startswith(place) else f"{place}: {sentence}")
-            ) from None
+            told = sentence if sentence.startswith(place) else f"{place}: {sentence}"
+            raise UserError(told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…") from None
         clips.append(clip)
     return clips
 
@@ -135,7 +134,3 @@ def _array(modality: str, rows: Sequence[Sequence[float]], limits: Limits) -> np
     if len({len(row) for row in rows}) > 1:
         raise UserError(f"features.{modality}: its rows are of different lengths")
     return np.asarray(rows, np.float32)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

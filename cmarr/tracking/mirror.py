@@ -41,8 +41,6 @@ from cmarr.tracking.store import (
 )
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
