@@ -53,15 +53,14 @@ Asked = list[tuple[str, int, float]]
 def requests(model: str, folder: Path, seconds: float) -> list[tuple[str, list[dict[str, Any]]]]:
     """(kind, clips) of the requests that are sent in turn."""
     # Here, for the processes of `phase` import this file, and need none of it.
-    from benchmarks.predict import make_clips
+    from cmarr.modalities import NAMES
     from cmarr.recognition.pretrained import pretrained
     from cmarr.recognition.trained import widths
 
-    made = make_clips(folder, 4, seconds)
-    coded = [{kind: encoded(getattr(clip, kind)) for kind in ("audio", "video")} for clip in made]
+    coded = [media(folder, seed, seconds) for seed in range(4)]
     text = {"text": "well, that is a surprise"}
     letter, width = next(iter(widths(pretrained(model)).items()))
-    features = {"features": {{"s": "speech", "v": "video", "t": "text"}[letter]: [[0.1] * width] * 50}}
+    features = {"features": {NAMES[letter]: [[0.1] * width] * 50}}
     return [
         ("text", [text]),
         ("sound", [{"audio": coded[0]["audio"]}]),
@@ -74,9 +73,20 @@ def requests(model: str, folder: Path, seconds: float) -> list[tuple[str, list[d
     ]
 
 
-def encoded(path: str) -> str:
-    """The bytes of a file in base64."""
-    return base64.b64encode(Path(path).read_bytes()).decode()
+def media(folder: Path, seed: int, seconds: float) -> dict[str, str]:
+    """Noise, and a moving face of 640 x 480 pixels at 25 frames/s, in base64."""
+    import numpy as np
+    import soundfile
+
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "media"))
+    from recordings import face, write_video
+
+    paths = {"audio": folder / "sound.wav", "video": folder / "face.mp4"}
+    noise = 0.1 * np.random.default_rng(seed).normal(size=round(16_000 * seconds))
+    soundfile.write(paths["audio"], noise, 16_000)
+    places = [320 + 40 * np.sin(i / 8) for i in range(round(25 * seconds))]
+    write_video(paths["video"], [face(640, 480, place, 240, 110) for place in places])
+    return {kind: base64.b64encode(path.read_bytes()).decode() for kind, path in paths.items()}
 
 
 def send(url: str, body: bytes) -> int:
