@@ -26,13 +26,13 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def bootstrap_interval(
-    statistic: Statistic, n_clusters: int, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+    statistic: Statistic, n_clusters: int, *, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval (lo, hi), each (V,), of a statistic when clusters are drawn with replacement, over all folds.
 
     See `interval`. NaN throughout for fewer than two clusters.
     """
-    return interval(bootstrap(statistic, n_clusters, resamples=resamples, seed=seed), n_clusters, level=level)
+    return interval(bootstrap(statistic, n_clusters, resamples=resamples), n_clusters)
 
 
 def bootstrap(
@@ -64,7 +64,7 @@ def bootstrap(
         return result
 
 
-def interval(drawn: np.ndarray, n_clusters: int, *, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def interval(drawn: np.ndarray, n_clusters: int) -> tuple[np.ndarray, np.ndarray]:
     """Bounds (lo, hi), each (V,), of what `bootstrap` gave.
 
     Percentiles, taken further out the fewer clusters there are (`tail`): the plain ones are too narrow then.
@@ -73,14 +73,14 @@ def interval(drawn: np.ndarray, n_clusters: int, *, level: float = LEVEL) -> tup
     lo, hi = np.full((2, len(drawn)), np.nan)
     if n_clusters < 2:
         return lo, hi
-    out = 100 * tail(n_clusters, level)
+    out = 100 * tail(n_clusters)
     known = ~np.isnan(drawn).all(1)
     percentile = np.nanpercentile if np.isnan(drawn[known]).any() else np.percentile  # a tenth of the time
     lo[known], hi[known] = percentile(drawn[known], [out, 100 - out], axis=1)
     return lo, hi
 
 
-def tail(n_clusters: int, level: float = LEVEL) -> float:
+def tail(n_clusters: int) -> float:
     """Share of the resamples beyond each bound: the expanded percentile interval of Hesterberg (2015).
 
     A bootstrap of n draws has a variance too small by (n - 1) / n and normal instead of Student's tails; both are put
@@ -89,7 +89,7 @@ def tail(n_clusters: int, level: float = LEVEL) -> float:
     >>> round(tail(10), 4), round(tail(1000), 3)
     (0.0086, 0.025)
     """
-    student = stats.t.ppf((1 + level) / 2, n_clusters - 1)
+    student = stats.t.ppf((1 + LEVEL) / 2, n_clusters - 1)
     return float(stats.norm.sf(student * (n_clusters / (n_clusters - 1)) ** 0.5))
 
 
@@ -165,7 +165,7 @@ def seed_variance(by_seed: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def over_seeds(
-    lo: np.ndarray, hi: np.ndarray, value: np.ndarray, seeds: Seeds, *, level: float = LEVEL
+    lo: np.ndarray, hi: np.ndarray, value: np.ndarray, seeds: Seeds
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds (V,) of a value over clusters -> over clusters and seeds, crossed.
 
@@ -178,7 +178,7 @@ def over_seeds(
     ([0.586], [0.814])
     """
     more = sum(
-        (stats.t.ppf((1 + level) / 2, count - 1) ** 2 * own for own, count in seeds if count > 1),
+        (stats.t.ppf((1 + LEVEL) / 2, count - 1) ** 2 * own for own, count in seeds if count > 1),
         start=0 * value,
     )
     return value - np.sqrt((value - lo) ** 2 + more), value + np.sqrt((hi - value) ** 2 + more)
