@@ -39,12 +39,15 @@ NARROW |= {"NPY_DISABLE_CPU_FEATURES": f"AVX2 FMA3 {AVX2['NPY_DISABLE_CPU_FEATUR
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "as it comes": {},
     "once more": {},
-    "two threads": {"threads": "2"},
     "MKL_CBWR=COMPATIBLE": {"MKL_CBWR": "COMPATIBLE"},
     "OpenBLAS for AVX-512": {"OPENBLAS_CORETYPE": "SkylakeX"},
     "a processor without AVX-512": AVX2,
     "a processor without AVX": NARROW,
     "products of bf16": {"matmul": "medium"},
+    "two threads": {
+        "threads": "2",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    },  # a thread that waits leaves its core to others
 }
 """Name -> variables of the environment; `threads` of a training and `matmul`, torch's precision of products, beside."""
 LINKED = ("corpus", "manifest.parquet", "quarantine.parquet", "folds.parquet", "masks", "damaged")
@@ -73,7 +76,7 @@ def measure(root: Path, methods: Sequence[str], out: Path) -> dict[str, Any]:
             others = sum(
                 int((a.argmax(1) != b.argmax(1)).sum()) for a, b in zip(answers, first[method], strict=True)
             )
-            summary = summarise(frames, task, resamples=1)
+            summary = summarise(frames, task, resamples=2)
             own[method] = {
                 "scores": {
                     metric: {row: summary[metric][row]["mean"] for row in ROWS} for metric in ("UAR", "WAR")

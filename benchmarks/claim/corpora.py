@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmarr.corpora.demo.generate import generate
-from cmarr.corpora.demo.reader import LABELS
+from cmarr.corpora.demo.reader import LABELS, READER
 from cmarr.corpora.labels import select_labels
 from cmarr.corpora.manifest import read_manifest, relative_to, resolved, write_manifest
 from cmarr.corpora.registry import read_corpus
@@ -88,12 +88,13 @@ def prepared(corpus: Corpus, out: Path, workers: int) -> Prepared:
     if done.is_file() and read_json(done) == described:
         return found
     media = folder / "media"
-    if corpus.options and not (media / LABELS).is_file():
+    generated = bool(corpus.options) and files["prepare"]["kind"] == READER
+    if generated and not (media / LABELS).is_file():
         generate(media, workers=workers, **files["corpus"]["options"])
-    root = media if corpus.options else Path(files["prepare"]["root"]).resolve()
+    root = media if generated else Path(files["prepare"]["root"]).resolve()
     how = files["prepare"]
     utterances, _ = read_corpus(how["kind"], root, dataset=how["dataset"], **how["options"])
-    kept, _ = select_labels(utterances, how["classes"], how["merge"])
+    kept, _ = select_labels(utterances, *(how[key] for key in ("classes", "merge", "unlabelled")))
     write_manifest(found.manifest, relative_to(kept, media_root(root)))
     for letter, modality in NAMES.items():
         own, of = files[modality], corpus.dataset

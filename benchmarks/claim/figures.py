@@ -18,6 +18,8 @@ from cmarr.report.style import Look, horizontal_grid, looks, style
 from cmarr.report.table import markdown_table
 
 TITLES = {"240": "240 utterances", "1440": "1,440 utterances", "5000": "5,000 utterances", "mosi": "CMU-MOSI"}
+FIRST = {size: corpora[0].name for size, corpora in CONFIRMING.items() if len(corpora) > 1}
+TITLES |= {name: f"{TITLES[size]}, one corpus" for size, name in FIRST.items()}
 AGAINST = "linear"
 """What the curves are drawn against: one model a condition, nothing recovered."""
 CURVES = (
@@ -37,10 +39,9 @@ CURVES = (
 
 
 def reached(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Size -> what was kept of it, in the order of the protocol; only those that were run."""
-    return {
-        size: read_json(folder / f"{size}.json") for size in CONFIRMING if (folder / f"{size}.json").is_file()
-    }
+    """Size, or the first corpus of one -> what was kept of it, in the order of the protocol; only what was run."""
+    names = [name for size in CONFIRMING for name in (size, FIRST.get(size)) if name]
+    return {name: read_json(folder / f"{name}.json") for name in names if (folder / f"{name}.json").is_file()}
 
 
 def cost_figure(found: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -51,7 +52,7 @@ def cost_figure(found: Mapping[str, Mapping[str, Any]]) -> Figure:
         rows = -(-len(found) // columns)
         drawn = Figure(figsize=(1.6 + 4.4 * columns, 0.3 + 4.2 * rows), layout="constrained")
         panels = drawn.subplots(rows, columns, squeeze=False).flat
-        for axes, (size, content) in zip(panels, found.items(), strict=False):
+        for (size, content), axes in zip(found.items(), panels, strict=False):  # takes no panel too many
             horizontal_grid(axes)
             for method, own in content["methods"].items():
                 _point(axes, own, _scale(content), look[method], method)
@@ -202,8 +203,9 @@ def _name_score(axes: Axes, content: Mapping[str, Any]) -> None:
 
 
 def _generated(found: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The sizes of one generator, which a curve may join."""
-    return [content for size, content in found.items() if size != "mosi"]
+    """The sizes of one generator, which a curve may join: all corpora that were reached, or the first."""
+    kept = [found.get(size) or found.get(first) for size, first in FIRST.items()]
+    return [content for content in kept if content]
 
 
 def digest_of(found: Mapping[str, Any]) -> str:
@@ -238,12 +240,15 @@ def _curves_in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture of a page: how it is drawn, what it shows in words, how many sizes it needs."""
+    """A picture of a page: how it is drawn, what it shows in words, whether enough was kept for it."""
 
     draw: Callable[[Mapping[str, Mapping[str, Any]]], Figure]
     alt: Callable[[Mapping[str, Mapping[str, Any]]], str]
-    needs: int = 1
+    ready: Callable[[Mapping[str, Mapping[str, Any]]], bool] = bool
 
 
-FIGURES = {"field": Drawn(cost_figure, _costs_in_words), "curves": Drawn(curve_figure, _curves_in_words, 2)}
+FIGURES = {
+    "field": Drawn(cost_figure, _costs_in_words),
+    "curves": Drawn(curve_figure, _curves_in_words, lambda found: len(_generated(found)) > 1),
+}
 """Name -> the picture; docs/<name>.png."""

@@ -25,7 +25,7 @@ ROWS = ("avg6", "svt")
 
 
 def keep(size: str, corpora: Sequence[Corpus], methods: Sequence[str], out: Path) -> None:
-    """Score and compare what was answered so far, and write it to results/."""
+    """Score and compare what was answered so far, and write it to results/; one corpus of several by its own name."""
     found = answers(corpora, methods, out)
     whole = max(len({int(f["fold"].iloc[0]) for f in frames}) for frames in found.values())
     found = {m: own for m, own in found.items() if len({int(f["fold"].iloc[0]) for f in own}) == whole}
@@ -55,7 +55,8 @@ def keep(size: str, corpora: Sequence[Corpus], methods: Sequence[str], out: Path
         for pair, cells in compare_all(found, task, deterministic=DETERMINISTIC).items()
     }
     content["machine"] = machine()
-    write_json(RESULTS / f"{size}.json", content)
+    alone = len(corpora) == 1 < len(CONFIRMING.get(size, ()))
+    write_json(RESULTS / f"{corpora[0].name if alone else size}.json", content)
     print(table(content))
 
 
@@ -124,12 +125,11 @@ def claim(name: str) -> str:
 def reached(content: Mapping[str, Any]) -> str:
     """What stands behind a table: how many corpora, clusters and seeds, and what one seed can say."""
     metric = content["metric"] + (" in %" if content["metric"] == "UAR" else "")
+    on = f" on {content['trained_on']:,} utterances" if "trained_on" in content else ""
     words = [
         f"{metric} [95 % interval], {content['clusters']} clusters of {', '.join(content['corpora'])}: "
-        f"{part(content)}; core-s and MB of one training"
+        f"{part(content)}; core-s of one training{on}; MB: the most that the process held by its end, others before it"
     ]
-    if "trained_on" in content:
-        words.append(f" on {content['trained_on']:,} utterances")
     if 1 in _seeds(content).values():
         words.append(
             ". Of a method with one seed a difference is one of this trained model, not of the method"

@@ -200,7 +200,7 @@ def picture(page: Path, name: str) -> str:
 def field(page: Path, name: str) -> str:
     """A picture of every method on the corpora of the claim, with what it shows in words."""
     found = reached()
-    if len(found) < FIELD[name].needs:
+    if not FIELD[name].ready(found):
         return "*Not run yet: `python -m benchmarks.claim run`.*"
     return f"![{FIELD[name].alt(found)}]({name}.png)\n<!-- drawn of {field_digest(found)} -->"
 
@@ -300,11 +300,7 @@ def draw_pictures() -> None:
                     own = importlib.import_module(f"benchmarks.{asked[0]}")
                     save_figure(place, own.figure(content), dpi=110)
             sizes = reached() if kind == "field" else {}
-            if (
-                sizes
-                and len(sizes) >= FIELD[asked[0]].needs
-                and not _drawn(found, field_digest(sizes), place)
-            ):
+            if sizes and FIELD[asked[0]].ready(sizes) and not _drawn(found, field_digest(sizes), place):
                 save_figure(place, FIELD[asked[0]].draw(sizes), dpi=110)
 
 
