@@ -100,7 +100,7 @@ DIETS = (
 def pooled(out: Path, workers: int) -> tuple[Prepared, dict[Diet, list[Fold]]]:
     """All corpora as one, below `out`, and the folds of each diet: its disjoint training sets."""
     parts = [prepared(corpus, out, workers) for corpus in (LARGE, *TUNING)]
-    place = replace(parts[0], corpus=ALL, folder=out / "corpora" / ALL.name)
+    place = replace(parts[0], of=ALL, root=out / "corpora" / ALL.name)
     own = [_named(part, read_manifest(part.manifest)) for part in parts]
     folds = dealt([{u.id: u.speaker or u.id for u in some} for some in (own[0], chain(*own[1:]))])
     write_folds(place.folds, [fold for some in folds.values() for fold in some])
@@ -113,7 +113,7 @@ def pooled(out: Path, workers: int) -> tuple[Prepared, dict[Diet, list[Fold]]]:
 
 
 def _named(part: Prepared, utterances: Sequence[Utterance]) -> list[Utterance]:
-    name = part.corpus.name
+    name = part.of.name
     return [replace(u, id=f"{name}-{u.id}", speaker=f"{name}-{u.speaker}") for u in utterances]
 
 
@@ -122,7 +122,7 @@ def _copy(part: Prepared, modality: str, place: Path) -> None:
     assert table is not None  # the generator gives every modality to nearly all
     frames = np.split(table.values.astype(np.float32), table.offsets[1:-1])
     own = zip(table.ids, frames, strict=True)
-    write_shard(place, [FeatureSequence(f"{part.corpus.name}-{i}", x, np.zeros(len(x))) for i, x in own], {})
+    write_shard(place, [FeatureSequence(f"{part.of.name}-{i}", x, np.zeros(len(x))) for i, x in own], {})
 
 
 def dealt(speaker_of: Sequence[Mapping[str, str]]) -> dict[Diet, list[Fold]]:
