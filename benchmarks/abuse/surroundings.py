@@ -235,11 +235,12 @@ def unusual_shells(folder: Path) -> str:
     expected = _clip(folder)
     name = os.fsdecode(b"\xff\xfe.wav")
     shutil.copy(folder / "clip.wav", folder / name)
-    for what, before, environment in (
+    shells: list[tuple[str, list[str], dict[str, str]]] = [
         ("input and errors closed", ["sh", "-c", 'exec "$@" <&- 2>&-', "sh"], {}),
         ("no home", ["env", "-u", "HOME"], {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "COLUMNS": "0"}),
         ("few files", ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"], {"TZ": "nowhere", "TERM": ""}),
-    ):
+    ]
+    for what, before, environment in shells:
         done = _run(folder, PREDICT, *before, environment=environment)
         if done.stdout != expected:
             return f"{what}: another answer: {done.stdout[:200]}{done.stderr[-200:]}"
