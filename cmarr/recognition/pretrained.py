@@ -62,7 +62,7 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
     )
 
 
-def write_repository(trained: Trained, folder: str | Path) -> Path:
+def write_repository(trained: Trained, folder: str | Path, *, force: bool = False) -> Path:
     """Write the layout of a repository on a hub: an export, and before its card what a hub reads.
 
     Raises UserError as `export` does.
@@ -71,7 +71,7 @@ def write_repository(trained: Trained, folder: str | Path) -> Path:
     head = ["---", "library_name: cmarr", *([f"license: {licence}"] if licence else []), "tags:"]
     tags = ("emotion-recognition", "multimodal", "missing-modalities", trained.about.method)
     head += [*(f"- {tag}" for tag in tags), "---", "", ""]
-    return export(trained, folder, head="\n".join(head))
+    return export(trained, folder, force=force, head="\n".join(head))
 
 
 def push(trained: Trained, repository: str, *, private: bool = False, token: str | None = None) -> str:

@@ -74,7 +74,7 @@ class Look:
 
     def dots(self, axes: Axes, x: Any, y: Any, **options: Any) -> None:
         """Markers without a line."""
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.7}
         axes.plot(x, y, self.marker, color=self.colour, markersize=6.5, **edge, **options)
 
 
