@@ -51,9 +51,18 @@ from cmarr.task import Task
 from cmarr.utterance import FeatureSequence, Utterance
 
 NAME = "variance"
-ZEROS = "recovered_zeros"
-"""`recovered` with `fill: zeros`: the same classifier, and nothing recovered."""
-METHODS = ("gaussian", "recovered", ZEROS, "linear", "late", "masked", "anchored", "cmarr", "gbdt", "dicmor")
+METHODS = (
+    "gaussian",
+    "recovered",
+    "recovered_zeros",
+    "linear",
+    "late",
+    "masked",
+    "anchored",
+    "cmarr",
+    "gbdt",
+    "dicmor",
+)
 AGAINST = "linear"
 """What recovers nothing and fits one model a condition: every other method is told minus it."""
 
@@ -158,13 +167,6 @@ def dealt(speaker_of: Sequence[Mapping[str, str]]) -> dict[Diet, list[Fold]]:
 def _halves(diet: Diet) -> tuple[tuple[int, int], tuple[int, int]]:
     counts = DEALT[diet.utterances]
     return counts[:2], counts[2:]
-
-
-def settings() -> dict[str, dict[str, Any]]:
-    """Of every method, and of what it starts from, as `resolve` gives them."""
-    files = resolve(settings_of(LARGE, tuple(m for m in METHODS if m != ZEROS)))
-    own = files["recovered"]
-    return {**files, ZEROS: {**own, "settings": {**own["settings"], "fill": "zeros"}}}
 
 
 def fed(settings: Mapping[str, Any], diet: Diet) -> dict[str, Any]:
@@ -430,7 +432,7 @@ def main() -> None:
     if asked.command == "keep":
         keep_all(place, folds, asked.out)
         return
-    files = settings()
+    files = resolve(settings_of(LARGE, METHODS))
     for seed in SEEDS[: asked.seeds]:
         for diet in [d for d in DIETS if str(d) in (asked.diet or map(str, DIETS))]:
             numbers = [fold.number for fold in folds[diet]]
