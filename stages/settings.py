@@ -4,6 +4,7 @@ All that a stage depends on besides data stands in its file: settings, and what 
 runs whenever the pipeline does, because any code may have changed; the files that come out equal leave the rest alone.
 """
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,4 +146,5 @@ def _source(settings: Mapping[str, Any]) -> Start:
 
 
 if __name__ == "__main__":
+    gc.disable()  # syntax trees are a million objects that stay: looking for garbage takes longer than making them
     run(main)

@@ -1,5 +1,6 @@
 """Settings of every test."""
 
+import gc
 import os
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,17 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Ray looks once in the life of a process whether a token is wanted, whichever test asks it first.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+
+
+# What is imported while tests are collected stays: looking for garbage in it is a third of the time that imports take.
+gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # libraries that tests import are as large
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,7 @@
-"""Workers that stay from one test to the next, so that their libraries are imported once."""
+"""Workers that stay from one test to the next, and are forked, so that their libraries are imported once."""
 
+import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ import pytest
 
 from cmarr.media import worker_pool
 from cmarr.media.worker_pool import IdleWorkers
+from tests.warm import python
 
 MOST = 6
 """Idle processes at a time, of about 100 MB each; those that were used last stay."""
@@ -50,8 +53,10 @@ class Standing(IdleWorkers):
 
 @contextmanager
 def standing_workers() -> Iterator[None]:
-    """While this is open, `decode` finds the workers of earlier calls."""
+    """While this is open, `decode` finds the workers of earlier calls, and new processes are forked."""
     kept = Standing()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # for the tests of a file or two it would not pay
+        multiprocessing.set_executable(python())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker_pool, "IDLE", kept)
         yield

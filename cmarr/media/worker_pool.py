@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from multiprocessing.spawn import get_executable
 from typing import Any
 
 from cmarr.errors import UserError
@@ -132,7 +133,7 @@ class _Worker:
         path = os.pathsep.join(entry for entry in sys.path if entry)
         with theirs, _signals_wait():
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cmarr.media.worker", str(theirs.fileno())],
+                [get_executable(), "-P", "-m", "cmarr.media.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **single, "PYTHONPATH": path},

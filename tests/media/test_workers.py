@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True, scope="module")
 def none_stays():
-    """As outside the tests, where workers end with their results."""
+    """As outside the tests, where workers are Python's own processes and end with their results."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker_pool, "IDLE", IdleWorkers())
+        patched.setattr(worker_pool, "get_executable", lambda: sys.executable)
         yield
 
 

@@ -9,6 +9,7 @@ with `full`, no file takes another byte from that moment on, as if the disk were
 """
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -113,6 +114,7 @@ def child(order: dict) -> dict:
 def main() -> None:
     """Answer orders until there are no more. The first is lived here: what it imports is there for all children."""
     live(json.loads(sys.stdin.readline()))
+    gc.freeze()  # or each child would look for garbage in what they share, and have a copy of its own
     for line in sys.stdin:
         print(json.dumps(child(json.loads(line))), flush=True)
 
