@@ -6,6 +6,7 @@ code: whoever knows the name gives it as one more start.
 """
 
 import ast
+import gc
 import hashlib
 import os
 import sys
@@ -48,9 +49,16 @@ def code_digest(*starts: Start, idle: bool = False) -> str:
 def package_digest() -> str:
     """That of the whole package `cmarr`, as it is on the first call: do two processes run the same code?"""
     files = sorted((ROOT / "cmarr").rglob("*.py"))
-    return code_digest(
-        *(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files if p.stem != "__init__")
-    )
+    collects = gc.isenabled()
+    gc.disable()  # syntax trees are a million objects: looking for garbage takes longer than making them
+    try:
+        return code_digest(
+            *(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files if p.stem != "__init__")
+        )
+    finally:
+        _tree.cache_clear()
+        if collects:
+            gc.enable()
 
 
 def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:

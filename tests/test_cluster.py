@@ -60,6 +60,7 @@ def nodes():
         "health_check_initial_delay_ms": 0,
         "health_check_timeout_ms": 120_000,
         "worker_register_timeout_seconds": 240,
+        "idle_worker_killing_time_threshold_ms": 600_000,  # one test after the other finds them
         # Whatever else runs on this machine, no unit is ended for want of memory or disk.
         "memory_monitor_refresh_ms": 0,
         "local_fs_capacity_threshold": 1.0,
@@ -103,13 +104,13 @@ def test_results_come_in_order_with_the_threads_and_the_folder_of_a_local_run(cl
 
 class SlowCounter(cmarr.execution.ray._Counter):
     def begin(self, index):
-        time.sleep(3)  # another worker could start meanwhile
+        time.sleep(1)  # another worker could begin meanwhile
         super().begin(index)
 
 
 def alone(place, tick):
     (place / "busy").mkdir()  # there while another is at it: an error
-    time.sleep(7)
+    time.sleep(3)
     (place / "busy").rmdir()
 
 
