@@ -35,8 +35,11 @@ from pathlib import Path
 from types import ModuleType
 
 STAGES = """
-torch torch._dynamo safetensors.torch nflows.transforms pandas pyarrow.parquet
-scipy.optimize scipy.stats sklearn.linear_model sklearn.manifold threadpoolctl
+torch torch._dynamo safetensors.torch nflows.transforms nflows.flows
+pandas pandas.io.formats.csvs pyarrow.parquet pyarrow.dataset pyarrow.pandas_compat
+scipy.optimize scipy.signal scipy.stats threadpoolctl
+sklearn.feature_extraction.text sklearn.linear_model sklearn.manifold narwhals.stable.v2 narwhals._pandas_like.dataframe
+email.contentmanager email.headerregistry email.policy
 matplotlib.backends.backend_svg matplotlib.figure jinja2 filelock pydantic ruamel.yaml
 """
 """Modules of others that most stages import, or that take long. One that is not there, or no longer, costs time and

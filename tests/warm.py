@@ -10,7 +10,10 @@ from pathlib import Path
 from stages.warm import STAGES, start
 
 MORE = """
-dvc.api dvc.cli.parser dvc.repo.experiments.executor.local dvc.repo.experiments.queue.celery
+dvc.api dvc.cli.parser dvc.repo.experiments.executor.local dvc.repo.experiments.queue.celery dvc.cachemgr dvc.data_cloud
+dvc.repo.artifacts dvc.repo.datasets dvc.repo.graph dvc.repo.plots dvc.repo.stage dvc_data.hashfile.status networkx
+dvc_task.proc.manager dulwich.porcelain pygit2 hydra.core.override_parser.overrides_parser celery.bin.celery
+celery.apps.worker celery.backends.filesystem git typer.main typer.completion alembic.command
 sklearn.ensemble av cv2 soundfile mlflow mlflow.pyfunc
 mlflow.store.model_registry.sqlalchemy_store mlflow.store.tracking.sqlalchemy_store
 """

@@ -56,7 +56,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study, monkeypatch):
     datasets = YAML(typ="safe", pure=True).load(study.root / "params.yaml")["datasets"]
     datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 24}
     asked = {"recovery": ["cmarr"], "clusters": ["cmarr"], "cross": ["demo_other"]}
-    ablations = ["w_point", "linear_tuned"]
+    ablations = ["w_point", "cmarr_tuned"]
     write(study, ablate=ablations, datasets=datasets, **asked)
     stages = {
         f"{way}@{name}" for name in ablations for way in ("pretrain_ablation", "ablate", "evaluate_ablation")
@@ -69,7 +69,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study, monkeypatch):
     assert "| cmarr " in (report / "clusters.md").read_text()
     assert set(pd.read_csv(report / "ablations.csv")["variant"]) == {"full", "w/ point"}
     tuned = (report / "tuned.md").read_text()
-    assert all(f"| {label} " in tuned for label in ("linear", "linear, tuned"))
+    assert all(f"| {label} " in tuned for label in ("cmarr", "cmarr, tuned"))
     assert "6 trials with the first seed" in tuned
     assert "2 of the 2 points of the grids have been run" in (report / "sensitivity.md").read_text()
     figures = {f"figures/{name}.svg" for name in ("recovery", "clusters", "sensitivity")}
