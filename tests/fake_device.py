@@ -111,9 +111,12 @@ class Device(TorchDispatchMode):
             return value
         if func is PACK:
             return _placed(value[0]), value[1]
-        if not there or _asks(func, args, given):
-            return tree_map(_placed, value)
-        return _paired(func(*args, **given), value)
+        shared = [found.alias_info for found in func._schema.returns if found.alias_info is not None]
+        if any(of.is_write for of in shared) or (shared and torch.is_inference_mode_enabled()):
+            return _paired(
+                func(*args, **given), value
+            )  # a tensor that was there before, or counts its changes
+        return tree_map(_placed, value)
 
     def _refuse(self, func: Any, args: Any, given: Any, leaves: list[Any]) -> None:
         tensors = [x for x in leaves if isinstance(x, Tensor)]
@@ -129,11 +132,14 @@ class Device(TorchDispatchMode):
 
 
 def _placed(value: Any) -> Any:
-    """A tensor of the host, on the device; called inside its mode."""
+    """A tensor of the host, on the device. Its shape is that of the value: torch would take long to find it anew."""
     if not isinstance(value, Tensor):
         return value
-    how = {"dtype": value.dtype, "device": "cuda"}
-    return _paired(aten.empty_strided.default(value.shape, value.stride(), **how), value)
+    with unset_fake_temporarily():
+        shape = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    fake = FakeTensor(_fake_mode(), shape, torch.device("cuda:0"))
+    fake.value = value
+    return fake
 
 
 @functools.cache
