@@ -1,6 +1,8 @@
 """YAML as plain containers, of which size, depth and all that its anchors repeat are counted while it is read."""
 
 import re
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -58,6 +60,11 @@ def loaded(content: bytes) -> Any:
 
     Raises YAMLError for what is no YAML, or too much of it, and whatever constructing a false value raises.
     """
+    return deepcopy(_read(content))
+
+
+@lru_cache(maxsize=16)
+def _read(content: bytes) -> Any:
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _Counted
     return yaml.load(content)
