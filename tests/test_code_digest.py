@@ -1,7 +1,7 @@
 """What a digest of code depends on, and that a closure misses nothing that is imported."""
 
+import ast
 import json
-import re
 import subprocess
 from pathlib import Path
 
@@ -193,7 +193,11 @@ def test_modules_are_imported_by_a_name_in_the_one_place_that_finds_them():
     calling.remove("stages/warm.py")  # no stage: it runs them, and imports what is others'
     assert calling == {"cmarr/__init__.py", "cmarr/plugins.py"}
     asked = {
-        name for p in places for name in re.findall(r"^ *from cmarr import (.+)", p.read_text(), re.MULTILINE)
+        alias.name
+        for p in places
+        for node in ast.walk(ast.parse(p.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "cmarr"
+        for alias in node.names
     }
     assert all((ROOT / "cmarr" / f"{name}.py").is_file() for name in asked - {"__version__"}), (
         "what `cmarr.__getattr__` hands out"

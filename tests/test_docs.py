@@ -75,6 +75,7 @@ NOT_HERE = {
     "export": "sets a variable; tests/test_cluster.py starts its nodes with the same one",
     "sbatch": "needs SLURM; the script itself is checked below",
     "squeue": "needs SLURM",
+    "cmarr": "tests/recognition/test_documented_commands.py types it",
 }
 """Commands of docs/cluster.md that nothing checks word by word, and why. The others' words are given to the parsers of
 Ray and DVC; what they do is run by tests/test_cluster.py and tests/pipeline."""

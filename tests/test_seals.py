@@ -151,7 +151,7 @@ def make(kind: str, folder: Path) -> tuple[Path, object]:
     match kind:
         case "manifest":
             said = [Utterance(f"u{i}", text="a word", label="calm", ratings={"x": "calm"}) for i in range(9)]
-            write_manifest(path, said, {"from": "a test"})
+            write_manifest(path, said)
             return path, lambda: read_manifest(path)
         case "quarantine":
             write_quarantine(path, [Rejected("u", "s", "reading", "nothing there")])

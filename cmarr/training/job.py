@@ -388,6 +388,11 @@ def _learns_from_both(job: TrainingJob) -> bool:
     return getattr(own, "learn_from", "training") == "both"
 
 
+def _fold(job: TrainingJob) -> Fold:
+    fold = _written(job)
+    return chosen_on_test(fold, job.privileges) if TEST_EPOCH in job.privileges else fold
+
+
 def _written(job: TrainingJob) -> Fold:
     return next(f for f in read_folds(job.folds) if f.number == job.fold)
 
@@ -395,8 +400,7 @@ def _written(job: TrainingJob) -> Fold:
 def _stores(job: TrainingJob, *parts: str, fold: Fold | None = None) -> list[Store]:
     """The utterances of 'train', 'validation', or of 'both', but those without any modality; of the job's fold, or of
     another."""
-    written = _written(job)
-    fold = fold or (chosen_on_test(written, job.privileges) if TEST_EPOCH in job.privileges else written)
+    fold, written = fold or _fold(job), _written(job)
     utterances, features = by_id(job.manifest), load_features(job.features, job.unpacked)
     ids = {"train": fold.train, "validation": fold.validation, "both": [*fold.train, *fold.validation]}
     empty = set(without_modalities(ids["both"], features))

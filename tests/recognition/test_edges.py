@@ -26,7 +26,7 @@ from cmarr.recognition.reading import _wrong_features
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.trained import of_study
 from cmarr.seals import LIST, write_list
-from cmarr.study.model import _rows
+from cmarr.utterance import real_numbers
 from cmarr.verify import verify
 from tests.resealed import relisted
 
@@ -124,7 +124,7 @@ def test_a_clip_whose_transcript_would_have_too_long_a_name(tmp_path):
 def test_complex_features_are_refused_and_not_halved():
     assert "no real numbers" in _wrong_features(np.ones((3, 2), complex), 2)
     with pytest.raises(UserError, match="features holds complex64"):
-        _rows(np.ones(3, np.complex64))
+        real_numbers(np.ones(3, np.complex64), "features")
 
 
 @pytest.mark.parametrize(
