@@ -65,7 +65,12 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
             yield file
         return
     store, key = _located(path)
-    with _plain(path), store.open(key, "rb", block_size=PART) as part:
+    with _plain(path):
+        part = store.open(key, "rb", block_size=PART)
+    with (
+        part,
+        _plain(path, (UserError, ValueError)),
+    ):  # what the reader finds wrong with the content is its own
         yield part
 
 
@@ -174,10 +179,12 @@ def _store(scheme: str, process: int) -> Any:
 
 
 @contextlib.contextmanager
-def _plain(path: str | Path) -> Iterator[None]:
-    """Whatever a store's library raises is an OSError with the object's name."""
+def _plain(path: str | Path, passed: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Whatever a store's library raises is an OSError with the object's name; errors `passed` stay as they are."""
     try:
         yield
+    except passed:
+        raise
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         number = error.errno or {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}.get(
             type(error)

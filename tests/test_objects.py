@@ -173,6 +173,16 @@ def test_shards_are_made_there_and_found_again(store, tmp_path):
     assert mapped.values.nbytes == features_size(store / "features") > 0
 
 
+def test_what_a_reader_says_of_an_object_is_not_laid_to_the_store():
+    path = "memory://bucket/part.txt"
+    write_text(path, "words")
+    for said in (UserError("a sentence of ours"), ValueError("no number")):
+        with pytest.raises(type(said), match=f"^{said}$"), objects.opened(path):
+            raise said
+    with pytest.raises(OSError, match=r"part\.txt"), objects.opened(path):
+        raise RuntimeError("the store hung up")
+
+
 def test_a_write_that_fails_leaves_what_was_there(store):
     place = store / "a/b.txt"
     write_text(place, "old")
