@@ -1,6 +1,7 @@
 """The errors this package raises on purpose, and the words of which their sentences are made."""
 
 import difflib
+import re
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,11 +10,18 @@ PACKAGE = Path(__file__).parent
 """What lies below is ours."""
 
 
+_LONG = re.compile(r"\S{500,}")
+
+
 class UserError(Exception):
     """Something the user can put right: what is wrong, where (file, utterance, key), and what to do.
 
     A stage prints its message as one sentence and exits with status 1; no traceback.
     """
+
+    def __str__(self) -> str:
+        """The sentence; of a word of many letters, which a file may hold, its beginning and its end."""
+        return _LONG.sub(lambda found: f"{found[0][:300]}...{found[0][-75:]}", super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the user's own line, and the sentence, and not the way through this package."""

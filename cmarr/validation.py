@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from cmarr.budgets import shown
 from cmarr.errors import UserError, did_you_mean, many
 
 M = TypeVar("M", bound=BaseModel)
@@ -65,7 +66,8 @@ def _odd(value: Any, path: tuple[str, ...], above: tuple[int, ...]) -> Iterator[
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{key}: input should be a finite number, not {value}"
     elif not isinstance(value, str | int | float | None):
-        yield f"{key}: input should be text, a number, true or false, or a list or section of them, not {value!r}"
+        told = "input should be text, a number, true or false, or a list or section of them"
+        yield f"{key}: {told}, not {shown(repr(value))}"
 
 
 def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -115,11 +117,11 @@ def _sentence(model: type[BaseModel], problem: ErrorDetails) -> str:
         return f"the key {key!r} does not exist{did_you_mean(path[-1], siblings)}"
     if problem["type"] == "missing":
         if isinstance(problem["loc"][-1], int):  # of a list with a fixed number of values
-            return f"{'.'.join(path[:-1])}: the list {problem['input']!r} has too few values"
+            return f"{'.'.join(path[:-1])}: the list {shown(repr(problem['input']))} has too few values"
         return f"the key {key!r} is missing"
     if problem["type"] == "value_error":  # one of our own, which says what is wrong with what
         return f"{key}: {problem['msg']}" if key else problem["msg"]
-    return f"{key}: {problem['msg']}, not {problem['input']!r}"
+    return f"{key}: {problem['msg']}, not {shown(repr(problem['input']))}"
 
 
 def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:

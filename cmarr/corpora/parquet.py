@@ -95,6 +95,7 @@ def _read(path: Path, opened: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
     require_unpacked(path, max(8 * about.num_rows * len(names), sum(parts)), size)
     try:
         table = opened.read(columns=names, use_threads=False)
+        table.validate(full=True)  # text that is no UTF-8, lists that end behind their values
     except pa.ArrowMemoryError as error:
         raise MemoryError from error
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -132,13 +132,12 @@ def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> d
 
 
 def _own(name: str, folder: str | Path) -> dict[str, Any]:
-    path = Path(folder) / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in Path(folder).glob("*.yaml"))
+    known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
+    if name not in known:
         raise UserError(
             f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/){did_you_mean(name, known)}"
         )
-    return read_yaml(path)
+    return read_yaml(Path(folder) / f"{name}.yaml")
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cmarr.corpora import features
+from cmarr.corpora.parquet import read_cells, read_columns
 from cmarr.corpora.registry import corpus_features, corpus_findings, corpus_inventory, read_corpus
 from cmarr.encoders.protocol import is_absence
 from cmarr.errors import UserError
@@ -341,3 +344,14 @@ def test_numbers_of_a_spreadsheet(tmp_path, separator, point):
     path.write_text(path.read_text().replace(",", separator).replace(".", point))
     _, results = encode(tmp_path, "s")
     assert [r.frames.tolist() for r in results] == [ARRAYS[name].tolist() for name in IDS]
+
+
+def test_a_table_whose_text_is_no_utf8_is_refused(tmp_path):
+    offsets = np.array([0, 3, 5], np.int64).tobytes()
+    said = pa.Array.from_buffers(
+        pa.large_string(), 2, [None, pa.py_buffer(offsets), pa.py_buffer(b"a\x80bcd")]
+    )
+    pq.write_table(pa.table({"id": said, "x": [1.0, 2.0]}), tmp_path / "speech.parquet")
+    for read in (read_columns, lambda path: read_cells(path, {"id"})):
+        with pytest.raises(UserError, match=r"speech\.parquet .*UTF8"):
+            read(tmp_path / "speech.parquet")

@@ -53,6 +53,27 @@ def test_what_the_user_typed_wins_over_the_preset(tmp_path):
     assert load_settings(paper, PRESETS).beta == 0.1
 
 
+LONG = 5000 * "m"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("preset: auto ", f"preset: {LONG} "),
+        ("preset: auto ", f"preset: auto+{LONG} "),
+        ("dataset: demo", f"dataset: {LONG}"),
+        ("- cmarr\n", f"- {LONG}\n"),
+        ("    folds: session", f"    folds: {LONG}"),
+        ("    task: classification", f"    task: {LONG}"),
+    ],
+    ids=lambda change: change[0].strip(),
+)
+def test_a_sentence_stays_one_whatever_the_length_of_what_was_typed(tmp_path, change):
+    with pytest.raises(UserError) as refused:
+        resolve(load_settings(edited(tmp_path, change), PRESETS))
+    assert "mmm" in str(refused.value) and len(str(refused.value)) < 700
+
+
 def test_a_preset_fills_what_its_base_leaves_open():
     demo, frozen = read_preset("demo", PRESETS), read_preset("frozen", PRESETS)
     assert demo["beta"] == frozen["beta"]
