@@ -31,6 +31,9 @@ _MOST_KEYS = 2_000
 """Keys of dictionaries and members of sets, in all, that are neither text nor ordinary numbers. Others can be made to
 collide, so that each takes as long as there are others."""
 
+_MOST_VALUES, _VALUES_A_BYTE = 1_000_000, 10
+"""Values that lists may stand for, beside those for every byte of the file: a list in several places counts in each."""
+
 _ORDINARY = 2**61 - 1
 """Whole numbers below this have hashes of their own."""
 
@@ -50,7 +53,13 @@ def unpickled(path: Path) -> Any:
     require_whole(path)
     try:
         with path.open("rb") as opened:
-            return _resolve(_Restricted(path, _Bounded(opened, path.stat().st_size)).load(), {}, 0)
+            size = path.stat().st_size
+            content = _resolve(_Restricted(path, _Bounded(opened, size)).load(), {}, 0)
+        if _values(content, {}) > _MOST_VALUES + _VALUES_A_BYTE * size:
+            raise ValueError(
+                "lists in it hold one another, so that they stand for more values than memory does"
+            )
+        return content
     except (UserError, MemoryError):
         raise
     except OSError as error:
@@ -338,6 +347,22 @@ def _resolve(value: Any, seen: dict[int, Any], depth: int) -> Any:
     else:
         raise ValueError("it holds a function or a type where data should be")
     return seen[id(value)]
+
+
+def _values(value: Any, counted: dict[int, float]) -> float:
+    """How many values there are where lists are gone through as often as they stand; infinite for one within itself."""
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        inner = value.flat
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    else:
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = math.inf
+        counted[id(value)] = sum(_values(part, counted) for part in inner)
+    return counted[id(value)]
 
 
 def _plain(key: Any) -> Any:

@@ -104,7 +104,7 @@ def _(path):
     path.write_bytes(b"\x80\x02(c__builtin__\nbytearray\nq\x01" + content + b"\x85q\x02" + copies + b"l.")
 
 
-@bomb("a list of the same list, and so on", mmsa_corpus, "x.pkl", "x.pkl")
+@bomb("a list of the same list, and so on", mmsa_corpus, "hold one another", "x.pkl")
 def _(path):
     column = [1.0]
     for _ in range(45):

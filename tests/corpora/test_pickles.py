@@ -83,13 +83,44 @@ def test_both_module_paths_of_numpy_are_known(tmp_path):
         assert load_pickle(path).tolist() == [0.0, 1.0, 2.0]
 
 
-def test_shared_and_cyclic_containers_are_visited_once(tmp_path):
+def test_a_list_in_several_places_comes_back_as_one(tmp_path):
+    row = [np.float64(1)]
+    loaded = load_pickle(save(tmp_path, {"train": [row, row], "test": (row,)}))
+    assert loaded["train"][0] is loaded["train"][1] is loaded["test"][0]
+
+
+def doubled(times):
     level = [np.float64(1)]
-    for _ in range(40):
-        level = [level, level]  # 2**40 paths, 41 lists
+    for _ in range(times):
+        level = [level, level]  # 2**times paths, times + 1 lists
+    return level
+
+
+def objects(element):
+    array = np.empty(1, object)
+    array[0] = element  # numpy would go through a list that it is given
+    return array
+
+
+def within_itself():
+    level = [1.0]
     level[0] = level
-    loaded = load_pickle(save(tmp_path, level))
-    assert loaded[0] is loaded
+    return level
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        doubled(40),
+        (doubled(23),),
+        {"train": within_itself()},
+        objects(doubled(30)),
+    ],
+    ids=["lists", "a tuple of lists", "a list within itself", "an object array"],
+)
+def test_lists_that_stand_for_more_values_than_memory_does_are_refused(tmp_path, value):
+    with pytest.raises(UserError, match="lists in it hold one another"):
+        load_pickle(save(tmp_path, value))
 
 
 HOSTILE = {
