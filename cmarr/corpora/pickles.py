@@ -351,6 +351,7 @@ def _resolve(value: Any, seen: dict[int, Any], depth: int) -> Any:
 
 def _values(value: Any, counted: dict[int, float]) -> float:
     """How many values there are where lists are gone through as often as they stand; infinite for one within itself."""
+    inner: Iterable[Any]
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         inner = value.flat
     elif isinstance(value, dict):
