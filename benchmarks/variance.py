@@ -197,7 +197,7 @@ def measured(
         }
         if name != AGAINST:  # on the same sets
             other = [f for f in frames[AGAINST] if int(f["fold"].iloc[0]) in sets]
-            cells = compare(own, other, task)["UAR"]
+            cells = compare(*_beside(own, other), task)["UAR"]
             minus: dict[str, Any] = {"UAR": {row: {key: cells[row][key] for key in CELL} for row in ROWS}}
             for kind in KINDS:
                 theirs = parted(other, task, decided=kind == "decisions")
@@ -206,6 +206,20 @@ def measured(
                 }
             found[name]["minus"] = minus
     return found
+
+
+def _beside(
+    own: Sequence[pd.DataFrame], other: Sequence[pd.DataFrame]
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """Each training of `own`, and the first of `other` on its set, as folds of one study: speakers alone are chance.
+
+    Two seeds of one method would widen its interval by Student's quantile of a single difference, and stand in a
+    column with methods of one.
+    """
+    by_set = {int(f["fold"].iloc[0]): f for f in reversed(other)}
+    pairs = [(f, by_set[int(f["fold"].iloc[0])]) for f in own]
+    one, two = ([f.assign(fold=k, seed=0) for k, f in enumerate(side)] for side in zip(*pairs, strict=True))
+    return one, two
 
 
 def parted(frames: Sequence[pd.DataFrame], task: Task, *, decided: bool = False) -> pd.DataFrame:

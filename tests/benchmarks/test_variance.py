@@ -71,3 +71,19 @@ def test_a_method_that_answers_alike_on_every_set_has_no_variance():
     cell = found["gaussian"]["minus"]["probabilities"]["variance"]["avg6"]
     assert cell["difference"] == pytest.approx(-parts["variance"], abs=2e-5)
     assert cell["lo"] <= cell["difference"] <= cell["hi"]
+
+
+def test_speakers_alone_are_resampled_however_many_seeds_there_are():
+    """Two seeds on each of two sets have the interval of the same two answers, one a set."""
+    first, second = simulated(strength=0.5, folds=1, seeds=(0, 1))
+    linear = simulated(folds=1, seeds=(0,))[0]
+    linears = [linear, linear.assign(fold=5)]
+    twice = [first, second, first.assign(fold=5), second.assign(fold=5)]
+    once = [first, second.assign(seed=0, fold=5)]
+    costs = {"linear": 1.0, "masked": 1.0}
+    two, one = (
+        measured({"linear": linears, "masked": own}, costs, EMOTIONS)["masked"]["minus"]["UAR"]
+        for own in (twice, once)
+    )
+    assert two == one
+    assert one["avg6"]["lo"] < one["avg6"]["hi"]
