@@ -21,6 +21,9 @@ TASK = Task(("angry", "happy", "neutral", "sad"))
 FULL = {"d": 128, "length": 50, "flow_steps": 8, "blocks": 4, "heads": 4}
 """CM-ARR in the sizes of its paper."""
 
+PUBLISHED_DICMOR = {"d": 32, "length": 50, "depth": 4, "heads": 8, "flow_steps": 32, "blocks": 20}
+"""DiCMoR+ in its authors' sizes; their features are 768/5/20 wide."""
+
 FROZEN = {"d": 64, "length": 16, "flow_steps": 4, "blocks": 2, "heads": 4}
 """CM-ARR in the sizes of the preset `frozen`."""
 

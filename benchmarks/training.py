@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.machine import gflops, machine, sentence
 from benchmarks.records import RESULTS, command_line, keep, markdown
-from benchmarks.sizes import FULL, SHAPES, TASK, build
+from benchmarks.sizes import FULL, PUBLISHED_DICMOR, SHAPES, TASK, build
 from cmarr.data.batch import Batch, hide
 from cmarr.data.masks import draw_visible
 from cmarr.layers.representation import stacked_gaussians
@@ -52,9 +52,20 @@ RUNS: dict[str, dict[str, Any]] = {
     "if_mmin, stage 1": {"method": "if_mmin", "first_stage": True, "clip_by": "part"},
     "cif_mmin": {"method": "cif_mmin", "clip_by": "part"},
     "cif_mmin, stage 1": {"method": "cif_mmin", "first_stage": True, "clip_by": "part"},
-    "dicmor": {"method": "dicmor", "clip_by": "value"},
-    "dicmor (768/5/20)": {"method": "dicmor", "clip_by": "value", "batch": 32, "shapes": DICMOR},
-    "dicmor, stage 1": {"method": "dicmor", "first_stage": True, "clip_by": "value"},
+    "dicmor": {"method": "dicmor", "settings": PUBLISHED_DICMOR, "clip_by": "value"},
+    "dicmor (768/5/20)": {
+        "method": "dicmor",
+        "settings": PUBLISHED_DICMOR,
+        "clip_by": "value",
+        "batch": 32,
+        "shapes": DICMOR,
+    },
+    "dicmor, stage 1": {
+        "method": "dicmor",
+        "settings": PUBLISHED_DICMOR,
+        "first_stage": True,
+        "clip_by": "value",
+    },
     "cmarr, full": {"method": "cmarr", "settings": FULL},
     "cmarr, full, permutation": {"method": "cmarr", "settings": FULL | {"mixing": "permutation"}},
     "cmarr, dicmor": {"method": "cmarr", "settings": LIKE_DICMOR},

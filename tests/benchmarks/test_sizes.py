@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from benchmarks.sizes import RUNS, build
+from benchmarks import training
+from benchmarks.records import RESULTS
+from benchmarks.sizes import RUNS, SHAPES, build
+from cmarr.files import read_json
 from cmarr.methods.protocol import Started
 
 
@@ -23,3 +26,14 @@ def test_a_teacher_takes_of_a_method_s_settings_what_it_has(own):
     student, teacher = build("mcur", sizes), build("mcur", sizes, first_stage=True)
     assert student.first.model.recogniser.backbone.join[0].weight.shape == (96, 288)
     assert teacher.recogniser.backbone.join[0].weight.shape == (96, 288)
+
+
+def test_the_parameters_that_docs_speed_shows_are_those_of_the_networks_that_are_timed():
+    kept = read_json(RESULTS / "training.json")["runs"]
+    assert "dicmor (768/5/20)" in kept
+    for name, found in kept.items():
+        run = {"settings": {}, "first_stage": False, "shapes": SHAPES} | training.RUNS[name]
+        widths = {m: width for m, (_, width) in run["shapes"].items()}
+        with torch.device("meta"):
+            made = build(run["method"], run["settings"], run["first_stage"], widths)
+        assert sum(p.numel() for p in made.parameters()) == found["parameters"], name
