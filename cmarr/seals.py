@@ -48,6 +48,8 @@ _BOTH = _ONE + 1 + _DIGEST
 BLANK = f"{_MARK.decode()}{_ZEROS}.{_ZEROS}"
 """What stands for the seal until the file is hashed."""
 
+_TRAILER = f"\n{BLANK}\n".encode()
+
 LIST = "SHA256SUMS"
 """Name, or how it begins, of a list of files and their digests."""
 
@@ -83,21 +85,21 @@ def require_whole(path: str | Path, again: str, *, rest: bool = True, kind: str 
 @contextlib.contextmanager
 def _opened(path: str | Path, again: str, rest: bool = True) -> Iterator[BinaryIO]:
     """A file, opened. Raises NotComputed where there is none, UserError where something else has its name."""
-    with contextlib.ExitStack() as stack:
-        yield _entered(stack, path, again, rest)
-
-
-def _entered(stack: contextlib.ExitStack, path: str | Path, again: str, rest: bool) -> BinaryIO:
     if is_device(path):
         raise UserError(f"{path} is a pipe or a device and no file; remove it, and {again}")
-    try:
-        if rest and objects.is_remote(path):
-            return io.BytesIO(objects.read(path))
-        return stack.enter_context(objects.opened(path))
-    except FileNotFoundError:
-        raise NotComputed(f"{path}: does not exist; {again}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); put that right, or {again}") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            if rest and objects.is_remote(path):
+                opened: BinaryIO = io.BytesIO(objects.read(path))
+            else:
+                opened = stack.enter_context(objects.opened(path))
+        except FileNotFoundError:
+            raise NotComputed(f"{path}: does not exist; {again}") from None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}); put that right, or {again}"
+            ) from error
+        yield opened
 
 
 def damaged(path: str | Path, again: str) -> NotWhole:
@@ -124,7 +126,7 @@ def read_whole(path: str | Path, again: str, kind: str = "") -> bytes:
 
 def read_lines(path: str | Path, again: str) -> bytes:
     """The bytes of a file that is sealed in a last line, without that. Raises as `require_whole`."""
-    return read_whole(path, again)[: -len(_trailer())]
+    return read_whole(path, again)[: -len(_TRAILER)]
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
@@ -235,16 +237,12 @@ def _seal(path: Path, suffix: str) -> None:
     with path.open("r+b") as opened:
         if suffix not in _SPANS:
             opened.seek(0, os.SEEK_END)
-            opened.write(_trailer())
+            opened.write(_TRAILER)
         found = _found(opened, suffix, True)
         if isinstance(found, str):
             raise UserError(f"{path.name}: cannot be sealed: {found}")
         opened.seek(found.place)
         opened.write(found.due)
-
-
-def _trailer() -> bytes:
-    return f"\n{BLANK}\n".encode()
 
 
 def _check(opened: BinaryIO, path: Path, kind: str, again: str, rest: bool) -> None:
@@ -299,7 +297,7 @@ def _everything(opened: BinaryIO, size: int) -> tuple[int, int] | None:
 
 
 def _last_line(opened: BinaryIO, size: int) -> tuple[int, int] | None:
-    return (size - len(_trailer()), size) if size >= len(_trailer()) else None
+    return (size - len(_TRAILER), size) if size >= len(_TRAILER) else None
 
 
 _SPANS = {".parquet": _parquet_footer, ".safetensors": _safetensors_header, ".json": _everything}

@@ -36,7 +36,7 @@ from cmarr.evaluation.summary import Frames, summarise
 from cmarr.masks.protocols import FIXED
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.notes import FEW, ONE_SEED, nothing_can_be_shown, shown_means
-from cmarr.report.numbers import score_text, value_text
+from cmarr.report.numbers import RAW, score_text, signed_interval, value_text
 from cmarr.report.page import Files, Folded, Points, Section
 from cmarr.report.picture import Panel, Picture
 from cmarr.report.style import FAINT, Look, horizontal_grid, looks, small_axes, style
@@ -395,10 +395,9 @@ def level_frame(kind: str, finding: Finding, realised: Mapping[float, float], ta
 def _difference(metric: str, cell: Mapping[str, float | None]) -> str:
     if cell["difference"] is None:
         return NOTHING
-    scale, digits = (1, 3) if metric in ERRORS else (100, 1)
-    text = f"{scale * cell['difference']:+.{digits}f}"
-    if cell["lo"] is not None and cell["hi"] is not None:
-        text += f" [{scale * cell['lo']:+.{digits}f}, {scale * cell['hi']:+.{digits}f}]"
+    digits = 3 if metric in RAW else 1
+    size = value_text(metric, cell["difference"], digits=digits, sign=True)
+    text = f"{size} {signed_interval(metric, cell['lo'], cell['hi'], digits, none='')}".strip()
     return f"**{text}**" if cell["shown"] else text
 
 

@@ -441,11 +441,8 @@ def winners(summaries: Summaries, comparisons: Comparisons) -> dict[tuple[str, s
 
 def shown(comparisons: Comparisons, method: str, other: str, metric: str, row: str) -> int:
     """1 when `method` is shown to be better than `other`, -1 when worse, 0 when neither is shown or compared."""
-    if (method, other) in comparisons:
-        return int(comparisons[method, other][metric][row]["shown"])
-    if (other, method) in comparisons:
-        return int(-comparisons[other, method][metric][row]["shown"])
-    return 0
+    cell = difference(comparisons, method, other, metric, row)
+    return 0 if cell is None else int(cell["shown"])
 
 
 _PAIR = ("WAR", "UAR")

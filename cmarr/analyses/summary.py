@@ -35,14 +35,14 @@ def summary_section(
     """The first section."""
     lines = [winner_sentence(study, row) for row in ("avg6", "svt") if _met(study, row)]
     lines += [conditions_sentence(study), *carried(study)]
-    meta = next(iter(study.summaries.values()))["meta"]
-    if meta["clusters"] < FEW:
+    clusters = study.meta["clusters"]
+    if clusters < FEW:
         lines.append(
-            f"Only {many(meta['clusters'], cluster)} in the test data: the intervals are too narrow rather than "
+            f"Only {many(clusters, cluster)} in the test data: the intervals are too narrow rather than "
             "too wide, and small differences cannot be told from luck."
         )
     if len(study.summaries) > 1:
-        lines += nothing_can_be_shown(meta["clusters"], cluster)
+        lines += nothing_can_be_shown(clusters, cluster)
         lines += [ONE_SEED] if of_models(study) else []
     return Section(
         "summary",
@@ -54,7 +54,7 @@ def summary_section(
 
 def trained(study: Study, features: Mapping[str, str]) -> str:
     """What was trained on what, and what it was asked."""
-    meta = next(iter(study.summaries.values()))["meta"]
+    meta = study.meta
     speakers = f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else ""
     seeds = sorted({s["meta"]["seeds"] for s in study.summaries.values()})
     told = many(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
-from cmarr.analyses.results import beside_frame
+from cmarr.analyses.results import HEADLINE, beside_frame
 from cmarr.analyses.study import Study, deterministic
 from cmarr.errors import many
 from cmarr.evaluation.comparison import MODELS, Comparisons, compare_pairs
@@ -26,7 +26,6 @@ HOW = (
     "No method was tuned: `make tuned` gives each the same small search on validation data (the section `tune` of "
     "params.yaml), and shows it here beside the method as it stands."
 )
-DIFFERENCES = ("avg6", "svt", "avg7")
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def gains_frame(found: Tuned, metric: str) -> pd.DataFrame:
     for name, label in found.names.items():
         cells = found.comparisons[label, name][metric]
         row = {"method": name}
-        for at in DIFFERENCES:
+        for at in HEADLINE:
             row[row_label(at, found.summaries)] = difference_text(metric, cells[at])
         rows.append(row | {"tuned, on avg6, is": outcome(cells["avg6"])})
     return pd.DataFrame(rows)

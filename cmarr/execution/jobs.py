@@ -1,7 +1,7 @@
 """The one way to run units of work: here, or on a cluster if there is one."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cmarr.errors import UserError
 from cmarr.execution import ray
@@ -35,28 +35,10 @@ def run_jobs(
     Raises:
         UserError: raised by a job (those not yet begun are cancelled), or a process that died.
     """
+    told: dict[str, Any] = {"label": label, "unit": unit, "units_per_job": units_per_job}
     if cluster is None:
-        return run_locally(
-            function,
-            jobs,
-            workers=workers,
-            threads=threads,
-            label=label,
-            unit=unit,
-            units_per_job=units_per_job,
-        )
-    return list(
-        ray.cluster_results(
-            function,
-            jobs,
-            cluster=cluster,
-            threads=threads,
-            label=label,
-            unit=unit,
-            units_per_job=units_per_job,
-            device=device,
-        )
-    )
+        return run_locally(function, jobs, workers=workers, threads=threads, **told)
+    return list(ray.cluster_results(function, jobs, cluster=cluster, threads=threads, device=device, **told))
 
 
 def device_of(setting: str, cluster: Cluster | None) -> str:

@@ -192,12 +192,8 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
     dataset = settings.datasets[settings.dataset]
     extraction = settings.extraction.model_dump()
     if dataset.features == "corpus":
-        return {
-            "source": "corpus",
-            "kind": dataset.kind,
-            "root": dataset.root,
-            "options": dataset.options,
-        } | extraction
+        own = {key: getattr(dataset, key) for key in ("kind", "root", "options")}
+        return {"source": "corpus", **own, **extraction}
     encoder = getattr(settings.encoders, modality)
     known = selectable(modality)
     if encoder not in known:
@@ -244,14 +240,13 @@ def _features(settings: Settings, modality: str) -> str:
 
 def _damage(settings: Settings, kind: str, extraction: dict[str, Any]) -> dict[str, Any]:
     """One kind of damage, with what its extraction depends on; no level where it is not asked for."""
-    if kind not in settings.protocols and settings.protocols != ("all",):
-        return {"levels": []}
-    if settings.datasets[settings.dataset].features == "corpus":
-        if kind in settings.protocols:
-            raise UserError(
-                f"protocols: {kind} damages recordings before their features are extracted, but "
-                f"{settings.dataset} comes as features; leave it out, or take a dataset of recordings"
-            )
+    asked, ready = kind in settings.protocols, settings.datasets[settings.dataset].features == "corpus"
+    if asked and ready:
+        raise UserError(
+            f"protocols: {kind} damages recordings before their features are extracted, but "
+            f"{settings.dataset} comes as features; leave it out, or take a dataset of recordings"
+        )
+    if ready or not (asked or settings.protocols == ("all",)):
         return {"levels": []}
     section = getattr(settings.protocol, kind).model_dump()
     levels = KINDS[kind].ordered(section.pop("levels"))
@@ -269,11 +264,7 @@ def _method(settings: Settings, name: str, task: dict[str, Any]) -> dict[str, An
         "train": train,
         "trials": trials(settings.tune, values, train, getattr(method_class(name), "tuned", None)),
         "starts_from": name if _starts(settings, name) else None,
-        "seeds": list(settings.seeds),
-        "device": settings.device,
-        **_finetune(settings),
-        **_normalise(settings),
-        **task,
+        **_shared(settings, task),
     }
 
 
@@ -303,12 +294,14 @@ def _first_stage(settings: Settings, name: str, task: dict[str, Any]) -> dict[st
         "train": train,
         "trials": [{}],
         "starts_from": None,
-        "seeds": list(settings.seeds),
-        "device": settings.device,
-        **_finetune(settings),
-        **_normalise(settings),
-        **task,
+        **_shared(settings, task),
     }
+
+
+def _shared(settings: Settings, task: dict[str, Any]) -> dict[str, Any]:
+    """What is the same for all that is trained."""
+    own = {"seeds": list(settings.seeds), "device": settings.device}
+    return own | _finetune(settings) | _normalise(settings) | task
 
 
 def _finetune(settings: Settings) -> dict[str, Any]:
