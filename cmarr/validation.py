@@ -14,7 +14,7 @@ from cmarr.errors import UserError, did_you_mean, many
 
 M = TypeVar("M", bound=BaseModel)
 
-_ALTERNATIVES = ("literal[", "constrained-", "tuple[", "function-")
+_ALTERNATIVES = ("literal[", "constrained-", "tuple[", "dict[", "[key]", "function-")
 _START = "input should be "
 
 
@@ -71,13 +71,15 @@ def _odd(value: Any, path: tuple[str, ...], above: tuple[int, ...]) -> Iterator[
 
 
 def _by_key(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """One problem a key: of a key that may be several things, the alternatives joined."""
+    """One problem a key: of a key that may be several things, the alternatives joined, unless one of ours says it."""
     joined: dict[tuple[Any, ...], ErrorDetails] = {}
     for problem in problems:
         # pydantic puts the alternatives of a union into the path
         place = tuple(part for part in problem["loc"] if not str(part).startswith(_ALTERNATIVES))
         here = problem | {"loc": place, "msg": _plain(problem)}
-        if place in joined:
+        if place in joined and "value_error" in (own := joined[place]["type"], problem["type"]):
+            here = joined[place] if own == "value_error" else here
+        elif place in joined:
             here["msg"] = f"{joined[place]['msg']}, or {here['msg'].removeprefix(_START)}"
         joined[place] = here
     # A list one of whose values is wrong is meant to be a list: what else the key may be is of no interest.

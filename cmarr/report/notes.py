@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmarr.errors import many
+from cmarr.errors import listed, many
 from cmarr.evaluation.comparison import ALPHA, MODELS, Comparisons, turned
 from cmarr.evaluation.resampling import EXACT_UP_TO, smallest_p
 from cmarr.evaluation.scores import ERRORS, primary
@@ -270,24 +270,31 @@ def describe_normalisation(settings: Mapping[str, Any]) -> str:
 def describe_scarcity(settings: Mapping[str, Any]) -> str:
     """What stands beside every score of a study in which labels or modalities were held back in training; else ''."""
     made = {name: settings.get("made_by", {}).get(name, {}).get("train", {}) for name in settings["methods"]}
-    kept = {name: own.get("labels", 1.0) for name, own in made.items()}
-    lost = {name: own.get("holes", 0.0) for name, own in made.items()}
+    kept = {name: _percent(own.get("labels", 1.0)) for name, own in made.items()}
+    lost = {name: _lost(own.get("holes", 0.0)) for name, own in made.items()}
     told = [
-        sentence.format(f"{100 * share:g} %")
+        sentence.format(share)
         + ("" if set(by.values()) == {share} else f" ({', '.join(n for n in by if by[n] == share)})")
-        for by, full, sentence in (
-            (kept, 1.0, "**Few labels**: {} of the training utterances kept their label"),
-            (
-                lost,
-                0.0,
-                "**Holes in training**: {} of the modalities of training utterances were taken away, at random",
-            ),
+        for by, usual, sentence in (
+            (kept, _percent(1.0), "**Few labels**: {} of the training utterances kept their label"),
+            (lost, _lost(0.0), "**Holes in training**: {} of training utterances were taken away, at random"),
         )
-        for share in sorted(set(by.values()) - {full})
+        for share in dict.fromkeys(by.values())
+        if share != usual
     ]
     return "".join(f" {sentence}." for sentence in told) + (
         " These numbers stand beside none of a study that learns from everything." if told else ""
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _lost(rates: float | Mapping[str, float]) -> str:
+    if isinstance(rates, Mapping):
+        return listed([f"{_percent(rate)} of {name}" for name, rate in rates.items() if rate]) or _lost(0.0)
+    return f"{_percent(rates)} of the modalities"
 
 
 def closed_forms(settings: Mapping[str, Any]) -> list[str]:

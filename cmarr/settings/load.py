@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_origin
 
 from ruamel.yaml.error import YAMLError
 
@@ -150,16 +151,22 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fill(raw: Mapping[str, Any], preset: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
-    known = {path for path, _ in leaves(raw)}
+    known = {path[:k] for path, _ in leaves(raw) for k in range(1, len(path) + 1)}
     methods = raw.get("method")
     for path, _ in leaves(preset):
         # A params.yaml of before a method was there has no section of it: that method is as it is declared.
         younger = path[0] == "method" and isinstance(methods, Mapping) and path[1] not in methods
-        if path not in known and not younger:
+        if path not in known and not younger and not _within_a_value(path):
             raise UserError(
                 f"{source}: the key {'.'.join(path)!r} is missing; preset {name!r} has a value for it"
             )
     return _fill_level(raw, preset, (), source, name)
+
+
+def _within_a_value(path: tuple[str, ...]) -> bool:
+    """Whether the key above is one value that may be written as a section, as a rate of each modality is."""
+    field = field_at(settings_model(), path[:-1])
+    return field is not None and get_origin(field.annotation) in (Union, UnionType)
 
 
 def _fill_level(

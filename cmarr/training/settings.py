@@ -20,7 +20,14 @@ from cmarr.declaration import (
     setting,
 )
 
-Below = Annotated[float, Field(ge=0, lt=1, strict=True)]
+
+def _feasible(rates: dict[str, float]) -> dict[str, float]:
+    if sum(rates.values()) > 2:
+        raise ValueError("the rates add up to more than 2, and every utterance keeps one of three modalities")
+    return rates
+
+
+Rates = Annotated[dict[Literal["speech", "video", "text"], Probability], AfterValidator(_feasible)]
 
 Condition = Literal["t", "s", "v", "vt", "sv", "st", "svt"]
 Conditions = Annotated[tuple[Condition, ...], Field(min_length=1)]
@@ -88,10 +95,11 @@ class Train(Section):
         "share of the training utterances that keep their label; the features of all stay. Drawn once a fold, of each "
         "class alike, and nested: what keeps its label at 0.15 keeps it at 0.3",
     )
-    holes: Below = setting(
+    holes: Probability | Rates = setting(
         0.0,
         "rate at which modalities of training utterances are missing, at random, drawn once a fold; an utterance keeps "
-        "at least one. Validation and test data stay as they are",
+        "at least one. {speech: 0.3, video: 0.3, text: 0.9} = a rate of each, at most 2 together. Validation and test "
+        "data stay as they are",
     )
     refit: Flag = setting(
         False,

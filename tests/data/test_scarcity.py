@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmarr.data.scarcity import scarce
+from cmarr.data.scarcity import scarce, with_rates
 from cmarr.data.store import Store
 from cmarr.task import Task
 
@@ -51,6 +51,30 @@ def test_holes_are_nested_and_leave_every_utterance_something():
     several = whole.available[:ROWS].sum(1) > 1
     lost = 1 - found[0.3][:ROWS][several].sum() / whole.available[:ROWS][several].sum()
     assert 0.15 < lost < 0.35  # 0.3, less what would have been the last
+
+
+@pytest.mark.parametrize("rates", [(0.9, 0.3, 0.3), (0.5, 0.5, 0.5), (0.0, 0.1, 0.8), (0.7, 0.7, 0.6)])
+def test_each_modality_is_missing_at_its_own_rate_and_no_utterance_loses_all(rates):
+    available = torch.ones(20_000, 3, dtype=torch.bool)
+    named = dict(zip(("text", "speech", "video"), rates, strict=True))
+    left = with_rates(available, torch.Generator().manual_seed(0), named)
+    assert left.any(1).all()
+    lost = 1 - left.float().mean(0)
+    torch.testing.assert_close(lost, torch.tensor([rates[1], rates[2], rates[0]]), atol=0.012, rtol=0)
+    gone = torch.rand(left.shape, generator=torch.Generator().manual_seed(1)) < 0.4  # never there
+    some = with_rates(~gone, torch.Generator().manual_seed(0), named)
+    assert (some <= ~gone).all() and torch.equal(some.any(1), (~gone).any(1))
+
+
+def test_rates_of_the_modalities_are_a_training_utterance_s_alone_and_of_the_fold():
+    whole, rates = store(), {"text": 0.8}
+    first, again, other = (
+        scarce(whole, ROWS, fold, TASK, labels=1.0, holes=rates).available for fold in (1, 1, 2)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(first[ROWS:], whole.available[ROWS:])
+    assert torch.equal(first[:, :2], whole.available[:, :2])  # speech and video have no rate
+    assert first[:ROWS, 2].sum() < whole.available[:ROWS, 2].sum()
 
 
 def test_another_fold_is_another_draw_and_the_same_one_is_not():

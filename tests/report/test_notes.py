@@ -49,6 +49,13 @@ def test_what_was_held_back_in_training_stands_beside_the_scores():
     told = describe_scarcity(settings | {"made_by": {"a": few, "b": few}})
     assert "**Few labels**: 15 % of the training" in told and "**Holes in training**: 30 %" in told
     assert "their label (b)." in describe_scarcity(settings | {"made_by": {"a": usual, "b": few}})
+    own = {"train": {"labels": 1.0, "holes": {"speech": 0.3, "video": 0.0, "text": 0.9}}}
+    told = describe_scarcity(settings | {"made_by": {"a": usual, "b": own}})
+    assert (
+        "**Holes in training**: 30 % of speech and 90 % of text of training utterances were taken away"
+        in told
+    )
+    assert "at random (b)." in told and "Few labels" not in told
 
 
 def test_who_reads_whole_dialogues_is_told(emotions):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cmarr.errors import UserError
+from cmarr.masks.draw import OTHERS
 from cmarr.settings.load import load_settings, read_preset, read_yaml
 from cmarr.settings.resolve import resolve
 
@@ -51,6 +52,32 @@ def test_what_the_user_typed_wins_over_the_preset(tmp_path):
     # also where the typed value is what another preset would have given
     paper = edited(tmp_path, ("beta: auto", "beta: 0.1"), ("preset: auto ", "preset: paper-frozen "))
     assert load_settings(paper, PRESETS).beta == 0.1
+
+
+def test_rates_of_the_modalities_are_one_value_whether_typed_or_a_preset_s(tmp_path):
+    def holes(typed, preset):
+        changes = (("holes: auto", f"holes: {typed}"), ("preset: auto ", f"preset: {preset} "))
+        return load_settings(edited(tmp_path, *changes), PRESETS).train.holes
+
+    rates = {"speech": 0.3, "video": 0.3, "text": 0.9}
+    assert holes("auto", "auto") == 0.0
+    assert holes("auto", "auto+missbench-text") == holes("auto", "auto+holes-30+missbench-text") == rates
+    assert holes("auto", "auto+missbench-text+holes-30") == 0.3
+    assert (
+        holes("{text: 0.2}", "auto+missbench-text") == holes("{text: 0.2}", "auto+holes-30") == {"text": 0.2}
+    )
+    assert holes("0.1", "auto+missbench-text") == 0.1
+
+
+def test_the_presets_of_missbench_are_missing_as_often_in_training_as_in_the_test():
+    own = {m: read_preset(f"missbench-{m}", PRESETS)["train"]["holes"] for m in ("speech", "video", "text")}
+    shared = read_preset("missbench-shared", PRESETS)["train"]["holes"]
+    assert len(set(shared.values())) == 1
+    for most, rates in own.items():
+        assert sum(rates.values()) == pytest.approx(sum(shared.values()))
+        level = rates.pop(most)
+        assert level in read_yaml(PARAMS)["protocol"]["unbalanced"]["levels"]
+        assert list(rates.values()) == pytest.approx(2 * [OTHERS * level])
 
 
 LONG = 5000 * "m"
@@ -114,7 +141,7 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
 
     def check(overrides, section):
         for key, value in overrides.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and section[key] != "auto":
                 check(value, section[key])
             else:
                 assert section[key] == "auto", f"{key} would be ignored: params.yaml gives a value"
@@ -128,6 +155,9 @@ def test_presets_set_only_keys_that_exist_and_are_auto():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (("holes: auto", "holes: {texts: 0.3}"), r"train\.holes\.texts: input should be 'speech', .*, not 'texts'"),
+        (("holes: auto", "holes: {text: 1.0}"), r"train\.holes\.text: input should be less than 1, not 1\.0"),
+        (("holes: auto", "holes: {text: 0.9, speech: 0.8, video: 0.7}"), r"train\.holes: the rates add up to more"),
         (("beta: auto", "btea: 0.5"), r"the key 'btea' does not exist; did you mean 'beta'\?"),
         (("    bands: 80", "    band: 80"), r"'encoders.logmel.band' does not exist; did you mean 'bands'\?"),
         (("lambda: auto", "lamda: 1"), r"the key 'lamda' does not exist; did you mean 'lambda'\?"),
