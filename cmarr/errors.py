@@ -9,8 +9,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 """What lies below is ours."""
 
+STORES = ("s3:", "gs:", "az:", "memory:")
+"""First part of a path that names an object on object storage."""
+
+STAND_FOR: dict[str, str] = {}
+"""Temporary copy -> what it is a copy of, which is what the user knows and sentences name."""
 
 _LONG = re.compile(r"\S{500,}")
+_HALVED = re.compile(rf"\b({'|'.join(STORES)})/(?=[^/])")  # `pathlib` makes one slash of two
 
 
 class UserError(Exception):
@@ -21,7 +27,11 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """The sentence; of a word of many letters, which a file may hold, its beginning and its end."""
-        return _LONG.sub(lambda found: f"{found[0][:300]}...{found[0][-75:]}", super().__str__())
+        text = super().__str__()
+        for copy, address in STAND_FOR.items():
+            text = text.replace(copy, address)
+        text = _HALVED.sub(r"\1//", text)
+        return _LONG.sub(lambda found: f"{found[0][:300]}...{found[0][-75:]}", text)
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the user's own line, and the sentence, and not the way through this package."""

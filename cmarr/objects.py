@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cmarr.budgets import real
-from cmarr.errors import UserError, first_line
-
-STORES = ("s3:", "gs:", "az:", "memory:")
-"""First part of a path that names an object."""
+from cmarr.errors import STORES, UserError, first_line
 
 PART = 1 << 16
 """Bytes that are fetched at once of an object of which only a part is wanted."""
@@ -74,6 +71,13 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
         yield part
 
 
+def fetch(path: str | Path, file: Path) -> None:
+    """Copy an object into a file, in pieces. Raises as `read`."""
+    store, key = _located(path)
+    with _plain(path):
+        store.get_file(key, str(file))
+
+
 def source(path: str | Path) -> Any:
     """What pyarrow reads a table from: the path, or the object's bytes."""
     return io.BytesIO(read(path)) if is_remote(path) else path
@@ -90,7 +94,7 @@ def local(path: str | Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="cmarr-") as scratch:
         copy = Path(scratch, Path(path).name)
-        copy.write_bytes(read(path))
+        fetch(path, copy)
         try:
             yield copy
         except UserError as error:
@@ -136,6 +140,17 @@ def found(folder: str | Path, pattern: str) -> list[Path]:
         except FileNotFoundError:
             names = []
     return sorted(Path(folder) / name for name in names if fnmatchcase(name, pattern))
+
+
+def sizes(folder: str | Path) -> dict[str, int]:
+    """Name -> bytes, of the objects directly in a folder on object storage. Raises OSError."""
+    store, key = _located(folder)
+    with _plain(folder):
+        try:
+            entries = store.ls(key, detail=True)
+        except FileNotFoundError:
+            entries = []
+    return {Path(one["name"]).name: int(one["size"] or 0) for one in entries if one["type"] == "file"}
 
 
 def below(folder: str | Path) -> dict[str, Path]:

@@ -1,5 +1,7 @@
 """Studies on object storage: whole objects or none, sealed as files are, and the bytes of a local study."""
 
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -23,11 +25,13 @@ from cmarr.folds.files import read_folds, read_rule
 from cmarr.masks.files import read_description as read_masks_description
 from cmarr.methods.described import read_description
 from cmarr.methods.model import load_model
+from cmarr.recognition import trained
 from cmarr.recognition.clips import find_clips
 from cmarr.recognition.export import UNFINISHED, export
 from cmarr.recognition.pretrained import pretrained
 from cmarr.recognition.recognizer import Recognizer
 from cmarr.recognition.trained import DESCRIPTION, exported
+from cmarr.seals import LIST
 from cmarr.task import Task
 from cmarr.training.progress import Checkpoint
 from cmarr.training.trainings import Trainings
@@ -78,6 +82,11 @@ def store(request):
     """A folder that nobody has written to, in either store."""
     base = Path("memory://bucket") if request.param == "memory" else request.getfixturevalue("s3")
     return base / request.node.originalname
+
+
+def address(path: Path) -> str:
+    """As a person writes it; a path has one slash only."""
+    return str(path).replace(":/", "://", 1)
 
 
 def uploaded(folder: Path, target: Path) -> None:
@@ -136,7 +145,7 @@ def test_a_study_comes_out_to_the_byte_as_in_a_folder(store, tmp_path):
         NotWhole, match=r"fold1-seed0\.safetensors .*(damaged|no seal).*train it again"
     ) as caught:
         load_model(damaged)
-    assert str(caught.value).startswith(str(damaged))
+    assert str(caught.value).startswith(address(damaged))
     objects.remove(data / "folds.parquet")
     with pytest.raises(NotComputed, match=r"folds\.parquet: does not exist; cut the folds again"):
         study(store)
@@ -255,14 +264,76 @@ def test_a_model_in_a_store_that_is_not_whole_is_named(store):
         write_bytes(place, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
         with pytest.raises(NotWhole, match=f"{match}.*export the model again") as caught:
             pretrained(store)
-        assert str(caught.value).startswith(str(place))
+        assert str(caught.value).startswith(address(place))
         write_bytes(place, content)
     objects.remove(weights)
     with pytest.raises(NotComputed, match=r"safetensors: does not exist; export the model again") as missing:
         pretrained(store)
-    assert str(missing.value).startswith(str(weights))
-    with pytest.raises(UserError, match=r"nothing holds no model\.json; put one there with `cmarr export`"):
+    assert str(missing.value).startswith(address(weights))
+    with pytest.raises(UserError, match=r"//.*nothing holds no model\.json; make one .* with `cmarr export`"):
         pretrained(store / "nothing")
+
+
+def test_what_is_wrong_with_a_model_in_a_store_is_said_of_its_address(store):
+    export(pretrained("starter-open"), store)
+    about = json.loads(objects.read(store / DESCRIPTION))
+    weights = store / about["models"][0]["file"]
+    foreign = {"text": about["encoders"]["text"] | {"name": "nobodys"}}
+    wrong = (
+        {"format": 9},
+        {"classes": [3]},
+        {"encoders": foreign},
+        {"method": "nobodys", "plugins": [{"kind": "method", "name": "nobodys", "file": "own.py"}]},
+    )
+    for change in wrong:
+        write_listed(store, DESCRIPTION, json.dumps(about | change).encode())
+        with pytest.raises(UserError) as caught:
+            pretrained(store)
+        assert str(caught.value).startswith(address(store / DESCRIPTION)), caught.value
+    write_listed(store, DESCRIPTION, json.dumps(about).encode())
+    write_listed(store, weights.name, b"no weights")
+    with pytest.raises(UserError) as caught:
+        Recognizer.from_pretrained(store)
+    assert str(caught.value).startswith(address(weights)), caught.value
+
+
+def write_listed(folder: Path, name: str, content: bytes) -> None:
+    """Change a file of a model so that only its content is wrong, and its list is right."""
+    write_bytes(folder / name, content)
+    lines = objects.read(folder / LIST).decode().splitlines()
+    own = f"{hashlib.sha256(content).hexdigest()}  {name}"
+    write_text(folder / LIST, "".join(f"{own if x.endswith(name) else x}\n" for x in lines))
+
+
+def test_a_model_in_a_store_is_fetched_within_a_budget(store, monkeypatch):
+    export(pretrained("starter-open"), store)
+    fetched = []
+    monkeypatch.setattr(objects, "fetch", lambda path, file: fetched.append(path))
+    with monkeypatch.context() as less:
+        less.setattr(trained, "MOST_BYTES", 1000)
+        with pytest.raises(UserError, match=r"files of a model .*at most 1e-06 GB.*copy it here") as caught:
+            pretrained(store)
+        assert str(caught.value).startswith(address(store) + " holds")
+        less.setattr(trained, "MOST_BYTES", 2**40)
+        less.setattr(trained.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 4, 5))
+        with pytest.raises(UserError, match=r"where 5e-09 GB are free here"):
+            pretrained(store)
+        less.undo()
+        less.setattr(trained, "MOST_FILES", 3)
+        with pytest.raises(UserError, match=r"holds [4-9] files of a model .* in 3 files .*copy it here"):
+            pretrained(store)
+    assert not fetched
+
+
+def test_a_model_of_mlflows_answers_from_a_store(store):
+    model = pretrained("starter-open")
+    write_text(store / "MLmodel", "flavors: {}")
+    export(model, store / "artifacts/model")
+    for name in (store, f"{store}/MLmodel", store / "artifacts/model"):
+        assert pretrained(name).about == model.about
+    objects.remove(store / "artifacts/model" / model.about.models[0].file)
+    with pytest.raises(NotComputed, match=r"artifacts/model/fold\d-seed\d\.safetensors: does not exist"):
+        pretrained(store)
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(s3):
@@ -276,7 +347,7 @@ def test_a_store_that_does_not_answer_is_one_sentence(s3):
         lambda path: list(verify([path])),
         lambda path: read_corpus("manifest", located(path), dataset="mine"),
     ):
-        with pytest.raises(UserError, match=r"s3:/bucket/clips:? lies on object storage; copy it here"):
+        with pytest.raises(UserError, match=r"s3://bucket/clips:? lies on object storage; copy it here"):
             reads("s3://bucket/clips")
     with pytest.raises(UserError, match=r"az:// cannot be used .*what fsspec needs"):
         objects.read("az://bucket/x")

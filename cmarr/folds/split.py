@@ -193,13 +193,16 @@ def check_folds(
 
     On two sides may be an utterance, or, unless `speakers_may_recur`, a speaker.
     """
-    by_id = {u.id: u for u in utterances}
+    labels: dict[str, str | None] = {}
+    speakers: dict[str, str | None] = {}
+    for u in utterances:  # once, and no objects are kept: a million of them are two gigabytes
+        labels[u.id], speakers[u.id] = u.label, u.speaker
     for fold in folds:
         for role in ROLES:
             if not getattr(fold, role):
                 raise UserError(f"fold {fold.number} has no utterance for {role}; choose other folds")
         for name in classes:
-            if all(by_id[id].label != name for id in fold.train):
+            if all(labels[id] != name for id in fold.train):
                 raise UserError(
                     f"fold {fold.number}: no training utterance is labelled {name!r}; choose other folds, "
                     "merge the class with another, or leave it out of classes"
@@ -208,22 +211,23 @@ def check_folds(
             twice = set(getattr(fold, one)) & set(getattr(fold, other))
             if twice:
                 raise UserError(f"fold {fold.number}: utterance {min(twice)} is in {one} and in {other}")
-        crossing = recurring_speakers(utterances, [fold])
-        if crossing and not speakers_may_recur:
+        if not speakers_may_recur and (crossing := _crossing(speakers, fold)):
             raise UserError(
-                f"fold {fold.number}: speaker {crossing[0]} is in more than one of {', '.join(ROLES)}"
+                f"fold {fold.number}: speaker {min(crossing)} is in more than one of {', '.join(ROLES)}"
             )
 
 
 def recurring_speakers(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> list[str]:
     """Speakers with utterances in two or three parts of one fold, sorted."""
-    speaker = {u.id: u.speaker for u in utterances}
-    recurring: set[str] = set()
-    for fold in folds:
-        parts = [{speaker[id] for id in getattr(fold, role)} for role in ROLES]
-        for one, other in combinations(parts, 2):
-            recurring |= {s for s in one & other if s is not None}
-    return sorted(recurring)
+    speakers = {u.id: u.speaker for u in utterances}
+    return sorted(set().union(*(_crossing(speakers, fold) for fold in folds)))
+
+
+def _crossing(speakers: Mapping[str, str | None], fold: Fold) -> set[str]:
+    """Speakers, of those by utterance, who are in two or three parts of a fold."""
+    parts = [{speakers[id] for id in getattr(fold, role)} for role in ROLES]
+    crossing = set().union(*(one & other for one, other in combinations(parts, 2)))
+    return {name for name in crossing if name is not None}
 
 
 def describe_rule(utterances: Sequence[Utterance], folds: Sequence[Fold], scheme: str) -> str:

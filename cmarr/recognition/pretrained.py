@@ -47,7 +47,7 @@ def pretrained(source: str | Path, revision: str | None = None) -> Trained:
     if name.startswith(_REGISTRY):
         return exported(_registered(name))
     if objects.is_remote(name):
-        return exported(name.removesuffix(f"/{DESCRIPTION}"))
+        return exported(name.removesuffix(f"/{DESCRIPTION}").removesuffix("/MLmodel"))
     path = expanded(source)
     if path.is_file() and path.name in (DESCRIPTION, "MLmodel"):
         path = path.parent

@@ -16,7 +16,7 @@ from cmarr import objects
 from cmarr.budgets import PATH_MAX, expanded, real, shown
 from cmarr.declaration import Names, Section
 from cmarr.encoders.registry import encoder_class, place_keys
-from cmarr.errors import NotComputed, NotWhole, UserError, did_you_mean
+from cmarr.errors import STAND_FOR, NotComputed, NotWhole, UserError, did_you_mean, many
 from cmarr.features.shards import read_metadata, shards
 from cmarr.files import file_digest
 from cmarr.methods.described import EXPORTED, read_description
@@ -31,6 +31,9 @@ FORMAT = 1
 
 LARGEST = 2**24
 """Bytes of a description; a real one has some thousand."""
+
+MOST_FILES, MOST_BYTES = 1000, 2**34
+"""What is fetched of a model on object storage: an ensemble of 25 large networks has 26 files and half of that."""
 
 TOKENIZER = "tokenizer.json"
 """File of an exported folder that cuts text into the pieces which a fine-tuned network reads."""
@@ -208,29 +211,31 @@ def exported(folder: str | Path) -> Trained:
     Nothing else of an MLflow model is read, and none of its code run. One on object storage is fetched into a temporary
     folder, which goes when this process ends. Raises UserError where it is neither.
     """
-    folder = _fetched(Path(folder)) if objects.is_remote(folder) else expanded(folder)
-    inside = folder / "artifacts" / "model"  # where `cmarr.serving.register` puts it
-    if not (folder / DESCRIPTION).is_file() and (inside / DESCRIPTION).is_file():
-        folder = inside
-    if not (folder / DESCRIPTION).is_file():
-        what = "holds no " + DESCRIPTION if folder.is_dir() else "is not a folder"
-        raise UserError(f"{folder} {what}; make one from a finished study with `cmarr export`")
+    remote = objects.is_remote(folder)
+    folder = Path(folder) if remote else expanded(folder)
+    try:
+        inside = folder / "artifacts" / "model"  # where `cmarr.serving.register` puts it
+        if not objects.is_file(folder / DESCRIPTION) and objects.is_file(inside / DESCRIPTION):
+            folder = inside
+        elif not objects.is_file(folder / DESCRIPTION):
+            what = "holds no " + DESCRIPTION if remote or folder.is_dir() else "is not a folder"
+            raise UserError(f"{folder} {what}; make one from a finished study with `cmarr export`")
+        folder = _fetched(folder) if remote else folder
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); try again") from None
     about = read_about(folder / DESCRIPTION)
     return Trained(about, tuple(folder / member.file for member in about.models))
 
 
 def _fetched(folder: Path) -> Path:
-    """A copy of a model on object storage. It is compared with its list, so that errors name the object."""
+    """A copy of a model on object storage, compared with its list; errors name the object. Raises OSError."""
+    names = {name: size for name, size in objects.sizes(folder).items() if PART.fullmatch(name)}
     copy = Path(tempfile.mkdtemp(prefix="cmarr-"))
     atexit.register(_remove, copy, os.getpid())
-    try:
-        names = [name for name in objects.below(folder) if PART.fullmatch(name)]
-        if DESCRIPTION not in names:
-            raise UserError(f"{folder} holds no {DESCRIPTION}; put one there with `cmarr export`")
-        for name in names:
-            (copy / name).write_bytes(objects.read(folder / name))
-    except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); try again") from None
+    STAND_FOR[str(copy)] = str(folder)
+    _require_room(folder, names, shutil.disk_usage(copy).free)
+    for name in names:
+        objects.fetch(folder / name, copy / name)
     known = read_list(copy / LIST) if LIST in names else {}
     for name in sorted({*known, *names} - {LIST}):
         if name not in names:
@@ -238,6 +243,19 @@ def _fetched(folder: Path) -> Path:
         if known.get(name) != file_digest(copy / name):
             raise NotWhole(folder / name, f"{folder / name} is damaged, or not in its {LIST}; {EXPORTED}")
     return copy
+
+
+def _require_room(folder: Path, names: Mapping[str, int], free: int) -> None:
+    """Raise UserError for a model on object storage, its files and their bytes, that is not to be fetched."""
+    total = sum(names.values())
+    if len(names) > MOST_FILES or total > MOST_BYTES or total > free:
+        beyond = (
+            f"{free / 1e9:.3g} GB are free here" if total > free else f"at most {MOST_BYTES / 1e9:.3g} GB"
+        )
+        raise UserError(
+            f"{folder} holds {many(len(names), 'file')} of a model with {total / 1e9:.3g} GB, where {beyond} in "
+            f"{MOST_FILES} files are fetched; copy it here, and name that folder"
+        )
 
 
 def _remove(folder: Path, process: int) -> None:
