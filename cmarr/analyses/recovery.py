@@ -148,6 +148,26 @@ MEASURED = (
 )
 
 
+FORETOLD = "diagnostic/unexplained/"
+"""Begins the names under which a method that knows it notes, beside its scores, how much will be left unexplained."""
+
+TOLD = (
+    "unexplained, foretold: what the model says by itself before any truth is seen, of the variance within the classes "
+    "(mean over the trainings)."
+)
+
+
+def foretold(curves: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """(sources, missing) -> the share that is left unexplained, as the models of all trainings say; often nothing."""
+    own = curves[curves["name"].str.startswith(FORETOLD)]
+    last = own.sort_values("epoch").groupby(["name", "fold", "seed"])["value"].last()
+    found = {}
+    for name, share in last.groupby("name").mean().items():
+        sources, _, missing = str(name).removeprefix(FORETOLD).partition("-")
+        found[sources, missing] = float(share)
+    return found
+
+
 def embed(vectors: np.ndarray, metric: str = "euclidean") -> np.ndarray:
     """t-SNE, (R, d) -> (R, 2); the same points whatever the number of threads. metric: of the distances."""
     perplexity = min(30.0, (len(vectors) - 1) / 3)
@@ -235,8 +255,12 @@ def recovery_section(
     *,
     changes: Mapping[str, str],
     dataset: str,
+    told_before: Mapping[str, Mapping[tuple[str, str], float]] | None = None,
 ) -> Section:
-    """The section of Figure 5; `measured` by method or label, `points` of all of them with a column name."""
+    """The section of Figure 5; `measured` by method or label, `points` of all of them with a column name.
+
+    told_before: by method, see `foretold`.
+    """
     if not measured or points is None:
         return Section("recovery", TITLE, missing=HOW)
     figure = recovery_figure(points, title=f"Recovered and true representations, {dataset}", changes=changes)
@@ -252,12 +276,19 @@ def recovery_section(
     files = slugs(measured)
     for name, rows in measured.items():
         told = f"{name} ({changes[name]})" if name in changes else name
+        table = recovery_table(rows)
+        shown = table[list(HEADINGS)].rename(columns=HEADINGS).astype({"utterances": int})
+        notes = [MEASURED] if name == next(iter(measured)) else []
+        if before := (told_before or {}).get(name):
+            pairs = zip(table["sources"], table["missing"], strict=True)
+            shown["unexplained, foretold"] = [before.get(pair, np.nan) for pair in pairs]
+            notes.append(TOLD)
         blocks += [
             Table(
                 f"recovery-{files[name]}",
                 f"Recovered against true representations, {told}.",
-                recovery_table(rows)[list(HEADINGS)].rename(columns=HEADINGS).astype({"utterances": int}),
-                [MEASURED] if name == next(iter(measured)) else (),
+                shown,
+                notes,
                 digits=3,
             ),
             Points(sentences(rows)),
@@ -326,7 +357,10 @@ def _points(test: "Recoveries", ids: Sequence[str]) -> list[pd.DataFrame]:
 def section(study: Study) -> Section:
     """What the models that were looked at gave."""
     measured, points = study.measured("recovery")
-    made = recovery_section(measured, points, changes=study.changes, dataset=study.dataset)
+    before = {method: foretold(own) for method, own in study.curves.items()}
+    made = recovery_section(
+        measured, points, changes=study.changes, dataset=study.dataset, told_before=before
+    )
     files: dict[str, pd.DataFrame | str] = {"recovery.md": made.markdown(study.dataset)}
     if measured:
         files["recovery.csv"] = pd.concat(

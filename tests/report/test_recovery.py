@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cmarr.analyses.recovery import embed, recovery_figure, recovery_section
+from cmarr.analyses.recovery import embed, foretold, recovery_figure, recovery_section
 
 MEASURES = ("cosine", "cosine_other", "mse", "unexplained", "unexplained_ridge", "rank", "agreement")
 
@@ -53,6 +53,26 @@ def test_ridge_stands_beside_the_recovery():
     text = page({"cmarr": rows(0.2)})
     assert "| unexplained, ridge |" in text
     assert "Explains more of the truth than ridge regression in 1 of 2 cases." in text
+
+
+def test_what_a_model_foretold_stands_beside_what_came_true():
+    names = ["diagnostic/unexplained/s-t", "loss/cls", "diagnostic/unexplained/t-s"]
+    curves = pd.concat(
+        pd.DataFrame({"fold": fold, "seed": 0, "epoch": 1, "name": names, "value": [share, 9.0, 0.5]})
+        for fold, share in ((1, 0.6), (2, 0.8))
+    )
+    before = foretold(curves)
+    assert {pair: round(share, 6) for pair, share in before.items()} == {("s", "t"): 0.7, ("t", "s"): 0.5}
+    told = recovery_section(
+        {"gaussian": rows(0.2), "cmarr": rows(0.2)},
+        points(),
+        changes={},
+        dataset="demo",
+        told_before={"gaussian": before, "cmarr": foretold(curves[curves["name"] == "loss/cls"])},
+    ).markdown("demo")
+    assert told.count("unexplained, foretold |") == 1 and "before any truth is seen" in told
+    row = next(line for line in told.splitlines() if line.replace(" ", "").startswith("|t|s|"))
+    assert row.rstrip("| ").endswith("0.700")
 
 
 def test_a_variant_says_what_it_changes():
