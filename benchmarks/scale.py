@@ -7,8 +7,12 @@ A corpus with three modalities is drawn: four frames of speech and video, a vect
 a dialogue, fifty a speaker; a tenth lacks a modality. It goes through the stages as `dvc repro` calls them, each in a
 process of its own on one core, with the methods named: one epoch on three folds, and `linear` with its penalty given,
 because an utterance costs the same in every epoch and fold. `seconds`, `cpu` and `peak` are those of that process,
-imports among them: what grows is the difference between two sizes, by utterance. benchmarks/results/scale.json keeps
-it, beside what other sizes came to before. With `--work` a run that was ended goes on where it stopped.
+imports among them: what grows is the difference between two sizes, by utterance, and what is left of the smallest is
+start-up. benchmarks/results/scale.json keeps it, beside what other sizes came to before. With `--work` a run that was
+ended goes on where it stopped; `--again` measures stages anew.
+
+Where other programs have the caches, a processor takes up to three times as long: sizes that are compared must be
+measured one after the other. The table marks what had less than half of a core.
 """
 
 import argparse
@@ -116,10 +120,11 @@ def scale(
     methods: Sequence[str],
     until: str,
     only: Sequence[str],
+    again: bool,
     work: Path,
     told: Callable[[str, int, dict[str, float]], None],
 ) -> None:
-    """Measure the stages at each size that are not done yet in the folder `work`, and tell each as it ends."""
+    """Measure the stages at each size that are not done yet in the folder `work`, or all, and tell each as it ends."""
     for size in sizes:
         folder = work / str(size)
         if not (folder / "params.yaml").exists():  # the last thing that is written of a project
@@ -128,9 +133,11 @@ def scale(
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as drawing:
                 drawing.submit(draw, folder / "own", size).result()
             write_project(folder, methods)
-        for stage in (stage for stage in stages(methods) if not only or stage[0] in only):
+        for stage in (one for one in stages(methods) if not only or {one[0], "@".join(one)} & set(only)):
             name, done = "@".join(stage), folder / f"{'@'.join(stage)}.json"
-            if not done.exists():
+            if again or not done.exists():
+                if stage[0] == "extract":  # or it would find what it has made
+                    shutil.rmtree(folder / "data" / DATASET / "features" / stage[1], ignore_errors=True)
                 one = measured(folder, stage)
                 done.write_text(json.dumps(one), encoding="utf-8")
                 print(f"{size:>9,} {name:18} {one['seconds']:8.1f} s {one['peak']:8.0f} MB", flush=True)
@@ -140,15 +147,24 @@ def scale(
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """A row a stage: seconds of a core and MB at each size, and microseconds and bytes an utterance between two."""
+    """A row a stage: seconds of a core and MB at each size, and microseconds and bytes an utterance between two.
+
+    A `*` marks what had less than half of a core.
+    """
     found: Mapping[str, Mapping[str, Mapping[str, float]]] = content["stages"]
     sizes = sorted({int(size) for own in found.values() for size in own})
     steps = list(itertools.pairwise(sizes))
-    head = ["stage", *(f"{n:,}" for n in sizes), *(f"{a:,} to {b:,}, an utterance" for a, b in steps)]
+    head = [
+        "stage",
+        "start-up",
+        *(f"{n:,}" for n in sizes),
+        *(f"{a:,} to {b:,}, an utterance" for a, b in steps),
+    ]
     rows = []
     for stage, own in found.items():
         at = {n: own.get(str(n)) for n in sizes}
-        cells = ["-" if one is None else f"{one['cpu']:.1f} s, {one['peak']:.0f} MB" for one in at.values()]
+        cells = ["-" if one is None else f"{_marked(one)}, {one['peak']:.0f} MB" for one in at.values()]
+        start = "-"
         for a, b in steps:
             first, last = at[a], at[b]
             if first is None or last is None:
@@ -156,9 +172,15 @@ def table(content: Mapping[str, Any]) -> str:
                 continue
             spent = (last["cpu"] - first["cpu"]) / (b - a) * 1e6
             held = (last["peak"] - first["peak"]) / (b - a) * 2**20
+            start = f"{max(first['cpu'] - a * spent / 1e6, 0):.1f} s" if start == "-" else start
             cells.append(f"{spent:.0f} µs, {held:.0f} B")
-        rows.append([stage, *cells])
+        rows.append([stage, start, *cells])
     return markdown(head, rows)
+
+
+def _marked(one: Mapping[str, float]) -> str:
+    busy = "*" if one["cpu"] < one["seconds"] / 2 else ""
+    return f"{one['cpu']:.1f} s{busy}"
 
 
 def main() -> None:
@@ -170,6 +192,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["linear", "masked"])
     parser.add_argument("--until", default="", help="the last stage to run: masks, for instance")
     parser.add_argument("--only", nargs="*", default=[], help="stages to run, where these need no others")
+    parser.add_argument("--again", action="store_true", help="measure stages that were measured before, too")
     parser.add_argument("--work", type=Path, help="folder of the projects, which stay there")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
@@ -182,7 +205,13 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="cmarr-scale-") as scratch:
         scale(
-            options.sizes, options.methods, options.until, options.only, options.work or Path(scratch), told
+            options.sizes,
+            options.methods,
+            options.until,
+            options.only,
+            options.again,
+            options.work or Path(scratch),
+            told,
         )
     # late: a process counts as its own what the one that started it held, and torch is large
     from benchmarks.machine import machine

@@ -4,12 +4,11 @@ Fifteen bins of a fold's few utterances would measure noise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS
+from cmarr.evaluation.sufficient_statistics import AVERAGES, ROWS, Seen, seen, sizes
 from cmarr.evaluation.summary import DIGITS
 from cmarr.modalities import CONDITIONS, NAMES
 from cmarr.report.table import NOTHING, Table
@@ -28,16 +27,9 @@ def counted(frame: pd.DataFrame, *, everyone: bool = False) -> pd.DataFrame:
     return frame[met if everyone else met & (frame["n_usable"] > 0)]
 
 
-def utterances(frame: pd.DataFrame) -> dict[str, tuple[set[Any], set[Any]]]:
-    """Condition -> the (fold, utterance) pairs that count, and all of them; only conditions that can be met."""
-    found = {}
-    for condition, part in by_condition(counted(frame, everyone=True)):
-        usable = part[part["n_usable"] > 0]
-        found[condition] = (
-            set(zip(usable["fold"], usable["id"], strict=True)),
-            set(zip(part["fold"], part["id"], strict=True)),
-        )
-    return found
+def utterances(frame: pd.DataFrame) -> Seen:
+    """Condition -> the utterances that count, and all of them; only conditions that can be met."""
+    return seen(counted(frame, everyone=True), "condition")
 
 
 def by_condition(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -52,7 +44,7 @@ def measure_table(
     measures: Sequence[str],
     values: Mapping[tuple[str, str], float],
     everyone: Mapping[tuple[str, str], float],
-    ids: Mapping[str, tuple[set[Any], set[Any]]],
+    ids: Seen,
     *,
     bounds: Mapping[tuple[str, str], tuple[float, float]],
     calibrated: Mapping[tuple[str, str], float] | None = None,
@@ -68,6 +60,7 @@ def measure_table(
         for row in ROWS:
             members = [c for c in AVERAGES.get(row, (row,)) if c in ids]
             lo, hi = bounds.get((measure, row), (np.nan, np.nan))
+            n, n_all = sizes(ids, members)
             rows.append(
                 {
                     "metric": measure,
@@ -76,9 +69,9 @@ def measure_table(
                     "lo": round(lo, DIGITS),
                     "hi": round(hi, DIGITS),
                     "calibrated": number(calibrated or {}, measure, members),
-                    "n": len(set().union(*(ids[c][0] for c in members))),
+                    "n": n,
                     "all": number(everyone, measure, members),
-                    "n_all": len(set().union(*(ids[c][1] for c in members))),
+                    "n_all": n_all,
                     "covers": " ".join(members),
                 }
             )

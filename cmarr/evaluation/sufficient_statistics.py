@@ -8,7 +8,7 @@ spread; a test holds the two together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -208,9 +208,9 @@ def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: 
         raise UserError(
             f"the predictions hold nothing for the protocol {protocol!r}; run the evaluation again"
         )
-    runs = set(zip(frame["fold"], frame["seed"], strict=True))
-    for fold in sorted(set(frame["fold"])):
-        for seed in sorted(set(frame["seed"])):
+    runs = set(frame[["fold", "seed"]].drop_duplicates().itertuples(index=False, name=None))
+    for fold in sorted({fold for fold, _ in runs}):
+        for seed in sorted({seed for _, seed in runs}):
             if (fold, seed) not in runs:
                 raise UserError(
                     f"the predictions of fold {fold}, seed {seed} are missing; evaluate that run first"
@@ -220,10 +220,8 @@ def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: 
 
 def sufficient_statistics(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -> SufficientStatistics:
     """Sum up a frame from `gather`, over the utterances with at least one usable modality."""
-    axes = [sorted(set(frame[name])) for name in ("fold", "seed")] + [
-        list(axis.values),
-        sorted(set(frame["cluster"])),
-    ]
+    folds, seeds, clusters = (sorted(frame[name].unique().tolist()) for name in ("fold", "seed", "cluster"))
+    axes = [folds, seeds, list(axis.values), clusters]
     names = ("fold", "seed", axis.column, "cluster")
     code = [
         pd.Categorical(frame[name], categories=axis).codes.astype(np.int64)
@@ -244,6 +242,30 @@ def sufficient_statistics(frame: pd.DataFrame, task: Task, axis: Axis = SEVEN) -
     return SufficientStatistics(
         sums.reshape(*shape, -1), met, tuple(axes[0]), tuple(axes[1]), tuple(axes[3]), task, axis
     )
+
+
+Seen: TypeAlias = Mapping[Any, tuple[np.ndarray, np.ndarray]]
+"""Condition (or level) -> which of U pairs of fold and utterance it has, (U,) bool: scored, and all of them."""
+
+
+def seen(frame: pd.DataFrame, column: str) -> Seen:
+    """What each value of a column, 'condition' or 'level', has of the pairs of fold and utterance in a frame."""
+    number = frame.groupby(["fold", "id"], sort=False).ngroup().to_numpy()
+    usable = (frame["n_usable"] > 0).to_numpy()
+    found = {}
+    for value, rows in frame.groupby(column).indices.items():
+        scored, everyone = np.zeros((2, number.max() + 1), bool)
+        scored[number[rows[usable[rows]]]] = True
+        everyone[number[rows]] = True
+        found[value] = scored, everyone
+    return found
+
+
+def sizes(found: Seen, members: Sequence[Any]) -> tuple[int, int]:
+    """How many pairs some conditions (or levels) have together: scored, and all."""
+    own = [found[name] for name in members]
+    scored, everyone = (int(np.any([one[i] for one in own], axis=0).sum()) for i in (0, 1))
+    return scored, everyone
 
 
 def _met(frame: pd.DataFrame, column: str) -> np.ndarray:

@@ -15,6 +15,8 @@ from cmarr.evaluation.sufficient_statistics import (
     SufficientStatistics,
     gather,
     mean_of_known,
+    seen,
+    sizes,
     sufficient_statistics,
 )
 from cmarr.masks.protocols import FIXED
@@ -55,7 +57,7 @@ def summarise(
     """
     frame = gather(frames, task, protocol)
     sums = sufficient_statistics(frame, task, axis)
-    sizes = _sizes(frame, axis)
+    there = seen(frame, axis.column)
     counted, full = _scored(frame, task, axis, sums.folds, sums.seeds)
     shape = len(metrics_of(task)), len(axis.rows)
     drawn = resampled(sums, resamples=resamples, seed=seed)
@@ -69,7 +71,7 @@ def summarise(
         out[metric] = {}
         for r, row in enumerate(axis.rows):
             members = covers.get(row, [row] if row in sums.reported else [])
-            n, n_all = (len(set().union(*(ids[c] for c in members))) if members else 0 for ids in sizes)
+            n, n_all = sizes(there, members)
             cell: dict[str, Any] = {
                 "mean": _number(_mean(counted[metric], members)),
                 "std": _number(_deviation(counted[metric], members, over=0)),
@@ -184,17 +186,6 @@ def fold_table(frames: Sequence[pd.DataFrame], task: Task) -> pd.DataFrame:
                 values[average] = sum(known) / len(known) if known else None
             rows += [(fold, seed, metric, condition, value) for condition, value in values.items()]
     return pd.DataFrame(rows, columns=["fold", "seed", "metric", "condition", "value"])
-
-
-def _sizes(frame: pd.DataFrame, axis: Axis) -> tuple[dict[Any, set[Any]], dict[Any, set[Any]]]:
-    """Condition (or level) -> the (fold, utterance) pairs that are scored, and all of them."""
-    counted: dict[Any, set[Any]] = {}
-    full: dict[Any, set[Any]] = {}
-    for condition, part in frame.groupby(axis.column):
-        full[condition] = set(zip(part["fold"], part["id"], strict=True))
-        usable = part[part["n_usable"] > 0]
-        counted[condition] = set(zip(usable["fold"], usable["id"], strict=True))
-    return counted, full
 
 
 def _scored(
