@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
@@ -36,7 +36,7 @@ def code_digest(*starts: Start, idle: bool = False) -> str:
     `__file__` do, to the byte. `idle`: see `closure`.
     """
     modules = closure(*starts, idle=idle)
-    parts = [(name, _meaning(path, _stamp(path))) for name, path in modules.items()]
+    parts = [(name, _said(path, _stamp(path)).meaning) for name, path in modules.items()]
     parts += [
         (f"{name}/{found.relative_to(path.parent)}", _content(found, _stamp(found)))
         for name, path in modules.items()
@@ -47,18 +47,9 @@ def code_digest(*starts: Start, idle: bool = False) -> str:
 
 @cache
 def package_digest() -> str:
-    """That of the whole package `cmarr`, as it is on the first call: do two processes run the same code?"""
-    files = sorted((ROOT / "cmarr").rglob("*.py"))
-    collects = gc.isenabled()
-    gc.disable()  # syntax trees are a million objects: looking for garbage takes longer than making them
-    try:
-        return code_digest(
-            *(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files if p.stem != "__init__")
-        )
-    finally:
-        _tree.cache_clear()
-        if collects:
-            gc.enable()
+    """That of all files of the package `cmarr`, as they are on the first call: do two processes run the same code?"""
+    files = [p for p in (ROOT / "cmarr").rglob("*") if p.is_file() and p.parent.name != "__pycache__"]
+    return digest(sorted((str(path.relative_to(ROOT)), file_digest(path)) for path in files))
 
 
 def closure(*starts: Start, idle: bool = False) -> dict[str, Path]:
@@ -107,7 +98,7 @@ def beside(path: Path) -> list[Path]:
     through `__file__`."""
     return [
         found
-        for name in _named(path, _stamp(path))
+        for name in _said(path, _stamp(path)).named
         for place in [path.parent / name]
         if place.exists()
         for found in ([place] if place.is_file() else sorted(place.rglob("*")))
@@ -163,26 +154,67 @@ def _stamp(path: Path) -> tuple[int, int]:
     return now.st_mtime_ns, now.st_size
 
 
+class Said(NamedTuple):
+    """What a file of code says: its meaning as a digest, the text constants of one that looks for files beside itself,
+    and its import statements, all of them and those that run at once: level, module, names."""
+
+    meaning: str
+    named: list[str]
+    imports: list[list[Any]]
+    at_once: list[list[Any]]
+
+
+KNOWN: dict[str, Said] = {}
+"""SHA-256 of a file's content -> what it says, of all that were asked for."""
+
+EARLIER: dict[str, Said] = {}
+"""The same of an earlier process: reading takes a hundred times as long as the digest of the content."""
+
+
 @cache
-def _tree(path: Path, stamp: tuple[int, int]) -> ast.Module:
+def _said(path: Path, stamp: tuple[int, int]) -> Said:
+    content = path.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    if key not in KNOWN:
+        KNOWN[key] = EARLIER.pop(key) if key in EARLIER else _read(content, path)
+    return KNOWN[key]
+
+
+def _read(content: bytes, path: Path) -> Said:
+    collects = gc.isenabled()
+    gc.disable()  # a syntax tree is thousands of objects: looking for garbage takes longer than making them
     try:
-        return ast.parse(path.read_bytes(), str(path))
+        tree = ast.parse(content, str(path))
+        meaning = hashlib.sha256(repr(_shape(tree)).encode()).hexdigest()
+        named = _named(tree) if b"__file__" in content else []
+        return Said(meaning, named, _statements(tree, False), _statements(tree, True))
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{path}: is not Python ({error}); mend it") from error
+    finally:
+        if collects:
+            gc.enable()
 
 
 @cache
 def _imports(path: Path, stamp: tuple[int, int], package: str, idle: bool) -> frozenset[str]:
     """Names of all modules that a file of `package` names in an import statement. They may be names in a module."""
-    names: set[str] = set()
-    for node in _run(_tree(path, stamp), idle):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*parents, *([node.module] if node.module else [])])
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    said, names = _said(path, stamp), set[str]()
+    for level, module, imported in said.at_once if idle else said.imports:
+        if not (level or module):
+            names.update(imported)
+            continue
+        parents = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+        base = ".".join([*parents, *([module] if module else [])])
+        names |= {base} | {f"{base}.{name}" for name in imported}
     return frozenset(names)
+
+
+def _statements(tree: ast.Module, idle: bool) -> list[list[Any]]:
+    return [
+        [getattr(node, "level", 0), getattr(node, "module", None), [alias.name for alias in node.names]]
+        for node in _run(tree, idle)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
 
 
 STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
@@ -206,23 +238,14 @@ def _run(node: ast.AST, idle: bool) -> Iterator[ast.AST]:
             yield from _run(child, idle)
 
 
-@cache
-def _named(path: Path, stamp: tuple[int, int]) -> list[str]:
-    """The text constants of a module that looks for files beside itself."""
-    if b"__file__" not in path.read_bytes():
-        return []
-    nodes = list(ast.walk(_tree(path, stamp)))
+def _named(tree: ast.Module) -> list[str]:
+    nodes = list(ast.walk(tree))
     if not any(isinstance(node, ast.Name) and node.id == "__file__" for node in nodes):
         return []
     texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     return sorted(
         text for text in texts if text and len(text) < 100 and text.isprintable() and text[0] not in "./"
     )
-
-
-@cache
-def _meaning(path: Path, stamp: tuple[int, int]) -> str:
-    return hashlib.sha256(repr(_shape(_tree(path, stamp))).encode()).hexdigest()
 
 
 @cache

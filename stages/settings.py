@@ -4,13 +4,16 @@ All that a stage depends on besides data stands in its file: settings, and what 
 runs whenever the pipeline does, because any code may have changed; the files that come out equal leave the rest alone.
 """
 
-import gc
-from collections.abc import Mapping
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmarr.code_digest import Start, code_digest
+import cmarr.code_digest
+from cmarr.code_digest import EARLIER, KNOWN, Said, Start, code_digest
 from cmarr.damage.kinds import KINDS
 from cmarr.encoders.at_hand import looked_for
 from cmarr.errors import UserError
@@ -46,9 +49,10 @@ class Work:
 
 def main(dataset: str) -> None:
     paths, memory = Paths(dataset), work_folder("settings", f"{dataset}.json")
-    known = _remembered(memory) or _resolved(memory)
-    resolved = known["resolved"]
-    files = {name: work.file() for name, work in works(resolved).items()}
+    with _reading_once(work_folder("code.json")):
+        known = _remembered(memory) or _resolved(memory)
+        resolved = known["resolved"]
+        files = {name: work.file() for name, work in works(resolved).items()}
     for name, file in (files | {name: resolved[name] for name in ASIDE}).items():
         write_json(paths.settings_file(name), file)
     write_shown(paths.metrics / "params.json", known["outstanding"])
@@ -56,6 +60,20 @@ def main(dataset: str) -> None:
     collected = paths.metrics / "sensitivity.csv"
     if not collected.exists():  # of a corpus of one's own: the report depends on it, and git should keep it
         write_text(collected, ",".join(COLUMNS) + "\n")
+
+
+@contextmanager
+def _reading_once(place: Path) -> Iterator[None]:
+    """What the code says is kept there for the next time: reading it takes longer than all else of this stage."""
+    by = [file_digest(cmarr.code_digest.__file__), sys.version]
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, UserError):
+        kept = read_json(place, "")
+        if kept["by"] == by:
+            EARLIER.update({content: Said(*said) for content, said in kept["said"].items()})
+    before = {*EARLIER, *KNOWN}
+    yield
+    if KNOWN.keys() - before:
+        write_json(place, {"by": by, "said": KNOWN})
 
 
 def _resolved(memory: Path) -> dict[str, Any]:
@@ -146,5 +164,4 @@ def _source(settings: Mapping[str, Any]) -> Start:
 
 
 if __name__ == "__main__":
-    gc.disable()  # syntax trees are a million objects that stay: looking for garbage takes longer than making them
     run(main)

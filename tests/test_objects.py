@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ from cmarr.utterance import FeatureSequence, Utterance
 from cmarr.verify import verify
 from stages.stage import located
 from tests.training.conftest import CLASSES, TRAIN, make_corpus
+from tests.warm import python
 
 TASK = Task(tuple(CLASSES))
 SETTINGS = {
@@ -361,7 +361,7 @@ def test_results_of_a_study_go_to_a_bucket_and_come_back(s3, tmp_path):
 
     def dvc(*arguments):
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
+            [python(), "-m", "dvc", *arguments],
             cwd=tmp_path,
             env=own,
             capture_output=True,

@@ -34,16 +34,16 @@ def refused(device, tiny, seconds):
 
 def test_a_part_that_fails_hangs_or_dies_loses_no_other(tmp_path, monkeypatch, capsys):
     parts = {
-        "refused": (refused, 5.0),
-        "hanging": (lambda *given: time.sleep(60), 0.3),
-        "dead": (lambda *given: gpu.sys.exit(3), 5.0),
-        "well": (lambda *given: [("a", "b")], 5.0),
+        "refused": (refused, 60.0),
+        "hanging": (lambda *given: time.sleep(600), 0.3),
+        "dead": (lambda *given: gpu.sys.exit(3), 60.0),
+        "well": (lambda *given: [("a", "b")], 60.0),
     }
     monkeypatch.setattr(gpu, "PARTS", parts)
     gpu.main(["--rehearse", "--results", str(tmp_path), "--only", *parts])
     found = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert found["refused"]["wrong"] == "RuntimeError: out of memory"
-    assert found["hanging"]["wrong"].startswith("not done after") and found["hanging"]["seconds"] < 10
+    assert found["hanging"]["wrong"].startswith("not done after") and found["hanging"]["seconds"] < 300
     assert found["dead"]["wrong"] == "ended without an answer"
     assert found["well"]["rows"] == [["a", "b"]]
     assert "| well | a | b |" in capsys.readouterr().out

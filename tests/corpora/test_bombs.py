@@ -1,6 +1,7 @@
 """Small files that unpack to gigabytes, or take hours: each is refused at once, in a sentence, in a gigabyte.
 
-Every bomb goes off in a worker that may take a gigabyte and some seconds, lest one that works takes the machine along.
+Every bomb goes off in a worker that may take a gigabyte and half a minute, lest one that works takes the machine along:
+what is refused takes seconds, also of a slow processor, and what works, hours.
 """
 
 import os
@@ -36,7 +37,7 @@ from cmarr.errors import UserError
 from cmarr.media.foreign import Budget, read_foreign
 
 GIGABYTE = 2**30
-BUDGET = Budget(seconds=5.0, memory=GIGABYTE, seconds_each=0, memory_each=0)
+BUDGET = Budget(seconds=30.0, memory=GIGABYTE, seconds_each=0, memory_each=0)
 FIELD = 2**61 - 1
 """What Python takes the rest by to hash a number: multiples of it collide."""
 

@@ -116,11 +116,11 @@ def test_substation(tmp_path):
 @pytest.mark.parametrize("flood", ["{", "<a", "\n", "1\n", "-->", " ", "}{"])
 @pytest.mark.parametrize("head", ["1\n00:00:00,000 --> 00:00:01,000\n", SUBSTATION.rstrip()])
 def test_twice_as_many_braces_take_twice_as_long(tmp_path, flood, head):
-    """Square time would be minutes."""
+    """Square time would be many minutes."""
     (tmp_path / "a.srt").write_text(head + flood * (300_000 // len(flood)) + "\n")
     began = time.process_time()
     read_captions(tmp_path / "a.srt")
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 60  # a second, where a processor is quick
 
 
 def test_a_guessed_encoding_is_told(tmp_path):

@@ -126,11 +126,11 @@ def test_a_damaged_hdf5_file_is_read_or_refused(tmp_path):
             opened[f"Ses01F_impro01_F00{i}"] = np.ones((5, 13), np.float32)
         opened.create_dataset("packed", data=np.ones((50, 13)), chunks=(10, 13), compression="gzip")
     paths = damaged(tmp_path, "whole.h5")
-    listings = list(decode(Reader, ([Entry(path)] for path in paths), workers=1, seconds=5))
+    listings = list(decode(Reader, ([Entry(path)] for path in paths), workers=1, seconds=60))
     assert all(isinstance(answer, dict | Failure) for answer in listings)
     held = [Entry(path, name) for path, names in zip(paths, listings, strict=True)
             if isinstance(names, dict) for name in names]  # fmt: skip
-    contents = list(decode(Reader, ([entry] for entry in held), workers=1, seconds=5))
+    contents = list(decode(Reader, ([entry] for entry in held), workers=1, seconds=60))
     assert all(isinstance(answer, np.ndarray | Failure) for answer in contents)
     assert sum(isinstance(answer, np.ndarray) for answer in contents) > COUNT  # most of most files is whole
 
@@ -138,7 +138,7 @@ def test_a_damaged_hdf5_file_is_read_or_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".wav", ".avi", ".mp4"])
 def test_a_damaged_header_is_read_or_refused(tmp_path, suffix):
     (miniatures.sound if suffix == ".wav" else miniatures.film)(tmp_path / f"whole{suffix}", 0.2)
-    headers = read_headers(damaged(tmp_path, f"whole{suffix}"), workers=1, seconds=5)
+    headers = read_headers(damaged(tmp_path, f"whole{suffix}"), workers=1, seconds=60)
     assert len(headers) == COUNT
     assert all(isinstance(answer, Header | Failure) for answer in headers.values())
 

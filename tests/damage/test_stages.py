@@ -37,6 +37,7 @@ CHANGES = {
     "  text: auto ": "  text: hashing ",
     "- masked\n- linear\n- gaussian\n- anchored\n": "- linear\n",
     "epochs: auto": "epochs: 1",
+    "C: auto": "C: 1.0",
     "d: auto             # width": "d: 8                # width",
     "length: auto        # steps": "length: 2           # steps",
     "flow_steps: auto": "flow_steps: 1",

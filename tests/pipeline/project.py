@@ -28,6 +28,9 @@ SMALL = {
     "d: auto             # width": "d: 16             # width",
     "length: auto        # steps": "length: 4        # steps",
     "workers: auto ": "workers: 1 ",
+    "C: auto             # inverse strength of the L2 penalty (ridge: alpha = 1 / C); auto = for each condition": (
+        "C: 1.0              # inverse strength of the L2 penalty (ridge: alpha = 1 / C); auto = for each condition"
+    ),
     "- masked\n- linear\n- gaussian\n- anchored\n": "- linear\n",
 }
 """Changes of params.yaml that make a study of seconds: three sessions, one of them trains; two methods. A second

@@ -10,6 +10,7 @@ from cmarr.evaluation.predictions import predictions_path, write_predictions
 from cmarr.evaluation.summary import summarise
 from tests.evaluation.conftest import EMOTIONS, simulated
 from tests.pipeline.project import ROOT, Project
+from tests.warm import python
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,10 @@ def study(tmp_path_factory) -> Project:
 
 
 def compare(project: Project, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["compare", *arguments, "--params", str(project.root / "params.yaml")])
+    words = ["compare", *arguments, "--params", str(project.root / "params.yaml")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.executable", python())
+        result = CliRunner().invoke(app, words)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
 

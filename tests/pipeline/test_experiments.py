@@ -2,10 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -113,13 +113,17 @@ def test_a_killed_training_goes_on_to_the_same_metrics(project, tmp_path):
     shutil.rmtree(copy.root / "data/demo/models/cmarr")
     command = ["-m", "stages.train", "demo", "cmarr"]
     state = copy.root / ".cmarr/unfinished"
-    training = subprocess.Popen(
-        [sys.executable, *command], cwd=copy.root, env=environment(), start_new_session=True
-    )
-    while not list(state.glob("train-demo-cmarr-*/*")) and training.poll() is None:
-        time.sleep(0.01)
-    training.send_signal(signal.SIGKILL)
-    training.wait()
+    itself = (
+        "import os, runpy, sys; print(os.getpid(), flush=True); "
+        "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    )  # what is started is not what starts it, but a fork
+    with subprocess.Popen(
+        ["python", "-c", itself, *command[1:]], cwd=copy.root, env=environment(), stdout=subprocess.PIPE
+    ) as training:
+        number = int(training.stdout.readline())
+        while not list(state.glob("train-demo-cmarr-*/*")) and training.poll() is None:
+            time.sleep(0.01)
+        os.kill(number, signal.SIGKILL)
     assert list(state.glob("train-demo-cmarr-*/*")), "nothing to go on with was saved"
     copy.run("python", *command)
     assert {p.name: p.read_bytes() for p in (copy.root / "data/demo/models/cmarr").iterdir()} == weights

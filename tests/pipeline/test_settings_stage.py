@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import stages.settings
-from cmarr import plugins
+from cmarr import code_digest, plugins
 from tests.pipeline.project import ROOT, replace
 
 
@@ -64,3 +64,29 @@ def test_what_is_the_same_is_not_resolved_again(folder, monkeypatch):
     replace(folder / "params.yaml", {"\nbeta: auto": "\nbeta: 0.7"})
     written(folder)
     assert len(resolving) == 3
+
+
+def test_code_that_is_the_same_is_not_read_again(folder, monkeypatch):
+    def begin():
+        """As a new process."""
+        for memory in (code_digest.KNOWN, code_digest.EARLIER):
+            memory.clear()
+        for memory in (code_digest._said, code_digest._imports):
+            memory.cache_clear()
+
+    begin()
+    before, reading = written(folder), []
+    read = code_digest._read
+    monkeypatch.setattr(code_digest, "_read", lambda *given: reading.append(given[1].name) or read(*given))
+    begin()
+    assert written(folder) == before and not reading
+    plugin = folder.parent / "mine.py"
+    plugin.write_text(f"{plugin.read_text()}\nEDITED = True\n")
+    begin()
+    assert written(folder) != before and reading == ["mine.py"]
+    kept = folder / ".cmarr/code.json"
+    for damage in (b"", kept.read_bytes()[:-100]):
+        kept.write_bytes(damage)
+        code_digest.EARLIER.clear()
+        written(folder)
+        assert not code_digest.EARLIER

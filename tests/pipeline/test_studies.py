@@ -54,7 +54,7 @@ def test_what_is_asked_for_runs_and_stands_in_the_report(study, monkeypatch):
     assert "No ablation has been trained" in (report / "ablations.md").read_text()
     assert "No recovery has been measured" in (report / "recovery.md").read_text()
     datasets = YAML(typ="safe", pure=True).load(study.root / "params.yaml")["datasets"]
-    datasets["demo_other"]["options"] = {"seed": 1, "sessions": 3, "utterances": 24}
+    datasets["demo_other"]["options"] = {"seed": 1, "sessions": 2, "utterances": 16}
     asked = {"recovery": ["cmarr"], "clusters": ["cmarr"], "cross": ["demo_other"]}
     ablations = ["w_point", "cmarr_tuned"]
     write(study, ablate=ablations, datasets=datasets, **asked)

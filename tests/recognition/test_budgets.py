@@ -55,9 +55,7 @@ def gone(connection):
 
 def test_whether_it_is_there_is_told_whatever_the_front_is_busy_with(tight, address):
     (front,) = [
-        pid
-        for pid in tree(tight.process.pid)
-        if b"serving.front" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in tree(tight.pid) if b"serving.front" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     counted = pings(tight)
     os.kill(front, signal.SIGSTOP)
@@ -334,7 +332,7 @@ def test_an_upload_of_a_recording(tight, clips):
 def test_the_soak_in_short(tight, exported):
     """Every attack at once, small: everybody else is answered, and the server is there all the while."""
     url = tight.url.removesuffix("/invocations")
-    found = phases(url, tight.process.pid, str(exported), 2.0, 0.4, clients=4, megabytes=1.0)
+    found = phases(url, tight.pid, str(exported), 2.0, 0.4, clients=4, megabytes=1.0)
     attacked = found["with a hostile client"]
     for kind, own in {**found["calm"]["requests"], **attacked["requests"]}.items():
         assert set(own["statuses"]) == ({"400"} if kind == "wrong" else {"200"}), kind
@@ -342,5 +340,5 @@ def test_the_soak_in_short(tight, exported):
     assert set(outcomes["silent"]) == set(outcomes["dripping_header"]) == {"closed"}
     assert set(outcomes["many_values"]) <= {"400", "503"}
     assert "500" not in {status for one in outcomes.values() for status in one}
-    assert attacked["ping"]["median"] < 0.1
+    assert attacked["ping"]["median"] < 1  # what waits for an attack to end waits for seconds
     assert "with a hostile client: 4 clients" in table(found)

@@ -20,7 +20,8 @@ from recordings import face, write_video
 
 from cmarr.recognition.trained import of_study
 from cmarr.serving.register import write_mlflow_model
-from tests.recognition.under_way import PATIENCE, answered, ask
+from tests.recognition.under_way import ALONE, PATIENCE, answered, ask
+from tests.warm import python
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -33,12 +34,12 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def served(project, tmp_path_factory):
-    """The process that serves, and its address. Its folder is empty: no study, no corpus, no DVC."""
+    """The number of the process that serves, and its address. Its folder is empty: no study, no corpus, no DVC."""
     here = tmp_path_factory.mktemp("elsewhere")
     model = here / "a model"
     write_mlflow_model(of_study("demo", "cmarr", root=project), model)
     limits = {"max_seconds": 20, "workers": 1}
-    blocked = "import sys; sys.modules['dvc'] = None; from mlflow.cli import cli; cli()"
+    blocked = f"{ALONE}sys.modules['dvc'] = None; from mlflow.cli import cli; cli()"
     serve = ["models", "serve", "-m", str(model), "--env-manager", "local", "--host", "127.0.0.1", "-p"]
     binaries = str(Path(sys.executable).parent)
     said = here / "said"
@@ -46,7 +47,7 @@ def served(project, tmp_path_factory):
         port = str(free_port())
         with said.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", blocked, *serve, port],
+                [python(), "-c", blocked, sys.executable, *serve, port],
                 cwd=here,
                 env={
                     **os.environ,
@@ -56,16 +57,16 @@ def served(project, tmp_path_factory):
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         address = f"http://127.0.0.1:{port}"
         if answers(process, f"{address}/ping"):
             break
         # somebody else may have taken the port since it was free
         assert "address already in use" in said.read_text().lower(), said.read_text()
-    yield process, f"{address}/invocations"
+    pid = int(said.read_text().split()[0])
+    yield pid, f"{address}/invocations"
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
     process.wait()
 
 
@@ -165,10 +166,10 @@ def test_sixteen_clients_at_once_get_what_one_does(served, clips):
 
 def test_sigterm_finishes_the_request_that_is_under_way(served, tmp_path):
     """The last test of this module: it ends the server."""
-    process, url = served
+    pid, url = served
     write_video(tmp_path / "a.mp4", [face(x=70 + i % 20) for i in range(100)])
     body = json.dumps({"inputs": [{"video": encoded(tmp_path / "a.mp4")}] * 4}).encode()
     asking = ask(url, body)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(pid, signal.SIGTERM)
     status, content = answered(asking)
     assert status == 200 and [told["used"] for told in content["predictions"]] == [["video"]] * 4

@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.warm import python
+
 ROOT = Path(__file__).parents[2]
 
 PATIENCE = 240.0
@@ -50,19 +52,29 @@ def answered(asking: socket.socket) -> tuple[int, Any]:
     return int(head.split()[1]), json.loads(content)
 
 
+ALONE = """
+import multiprocessing, os, sys
+os.setsid()
+print(os.getpid(), flush=True)
+sys.executable = sys.argv.pop(1)  # what it starts is started as by users
+multiprocessing.set_executable(sys.executable)
+"""
+"""How a fork becomes the first of a session of its own, and says its number: what starts it is not it."""
+
+
 class Server:
-    """A running `cmarr serve`, and requests to it."""
+    """A running `cmarr serve`, the number of its process, and requests to it."""
 
     def __init__(self, model, *options):
         words = ["serve", "--model", str(model), "--port", "0", "--workers", "1", *options]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cmarr.cli", *words],
+            [python(), "-c", f"{ALONE}from cmarr.cli import app; app()", sys.executable, *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
+        self.pid = int(self.process.stdout.readline())
         self.told = self.process.stdout.readline()
         self.url = self.told.split(" at ")[-1].strip()
 
@@ -80,7 +92,7 @@ class Server:
 
     def end(self):
         """Ask it to end; its exit status and what it wrote to standard error."""
-        os.killpg(self.process.pid, signal.SIGTERM)
+        os.killpg(self.pid, signal.SIGTERM)
         _, errors = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, errors
 
