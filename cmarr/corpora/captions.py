@@ -22,6 +22,8 @@ Line = tuple[str, float, float]
 _STAMP = r"(?:(\d{1,2})\s?:\s?)?(\d{1,2})\s?:\s?(\d{1,2})(?:\s?[.,]\s?(\d{1,3}))?"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*(?:(?:-{{1,2}}|[–—])>|,(?=[\d:.]+\s*$))\s*{_STAMP}(?![\d:])")
 """Two times and an arrow, or the comma of YouTube's SBV."""
+_NO_TIMES = re.compile(r"[-+\d:.,\s]*\d\s*-->")
+"""What stands where two times should, and is none: of 100 hours, or below zero."""
 _CLOCK = re.compile(r"\d:\d{1,2}[.,]\d")
 _SPOKEN_AT = re.compile(r"<(?:\d{1,2}:)?\d{1,2}:\d{2}\.\d{3}>")
 """The time of a word, as captions have it that were made by a machine; these say each row twice, on its way up."""
@@ -143,6 +145,7 @@ def _subrip(rows: Sequence[str]) -> Iterator[str]:
     blanks = [i == 0 or not rows[i - 1].strip() for i in filled]
     rows = [rows[i] for i in filled]
     times = [_TIMES.match(row) for row in rows]
+    heads = [bool(found or _NO_TIMES.match(row)) for row, found in zip(rows, times, strict=True)]
     first = next((i for i, found in enumerate(times) if found), len(rows))
     numbered = first > 0 and rows[first - 1].strip().isdigit()
     rolling = any(map(_SPOKEN_AT.search, rows))
@@ -153,12 +156,12 @@ def _subrip(rows: Sequence[str]) -> Iterator[str]:
             begin, end = (":".join(part or "0" for part in found.groups()[at : at + 3]) for at in (0, 4))
             yield f"\n1\n{begin},{found[4] or 0} --> {end},{found[8] or 0}"
             passed_over, before, now = False, now, set()
-        elif blank and _REMARK.match(row):
+        elif heads[i] or (blank and _REMARK.match(row)):  # times that cannot be read: nobody's words follow
             passed_over = True
         elif (
             i > first
             and not passed_over
-            and not _heads(row, times[i + 1 : i + 2], blanks[i : i + 2], numbered)
+            and not _heads(row, heads[i + 1 : i + 2], blanks[i : i + 2], numbered)
         ):
             said = _MARKUP.sub("", _SPOKEN_AT.sub("", row)).translate(_BRACES)
             now.add(said.strip())
@@ -168,9 +171,7 @@ def _subrip(rows: Sequence[str]) -> Iterator[str]:
     yield "\n1"
 
 
-def _heads(
-    row: str, following: Sequence[re.Match[str] | None], blanks: Sequence[bool], numbered: bool
-) -> bool:
+def _heads(row: str, following: Sequence[bool], blanks: Sequence[bool], numbered: bool) -> bool:
     """Whether a row is the name or the number of the caption below it."""
     if not any(following):
         return False

@@ -65,6 +65,12 @@ def test_an_hour_that_no_clock_shows_is_no_caption(tmp_path):
     endless = "9" * 5000
     (tmp_path / "a.srt").write_text(f"1\n{endless}:00:00,000 --> {endless}:00:01,000\nnever\n")
     assert read_captions(tmp_path / "a.srt") == ()
+    for wrong in (f"{endless}:00:00,000 -->", "100:00:01,000 -->", "-00:00:01,000 -->", "00:00:09,12345 -->"):
+        rows = f"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n{wrong} 100:00:02,000\nnever\nat all\n\n"
+        (tmp_path / "a.srt").write_text(f"{rows}3\n00:00:03,000 --> 00:00:04,000\nFile --> Open\n")
+        assert read_captions(tmp_path / "a.srt") == (("Hello", 1.0, 2.0), ("File --> Open", 3.0, 4.0)), wrong
+        (tmp_path / "a.srt").write_text((tmp_path / "a.srt").read_text().replace("\n\n", "\n"))
+        assert read_captions(tmp_path / "a.srt")[0][0] == "Hello", wrong
 
 
 AUTOMATIC = """WEBVTT
