@@ -21,7 +21,7 @@ from cmarr.budgets import read_content, real, reason
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.inventory import chosen_file, corpus_files
 from cmarr.corpora.parquet import read_cells
-from cmarr.corpora.text_files import LARGEST_TABLE, cell_text, require_table, separated
+from cmarr.corpora.text_files import LARGEST_TABLE, cell_text, require_row, require_table, separated
 from cmarr.declaration import Flag, Section, setting
 from cmarr.errors import UserError, did_you_mean
 from cmarr.media.clips import require_whole
@@ -195,18 +195,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
             here, line = line, reader.line_num + 1 + before  # a quoted cell may run over several lines
             if not any(cell.strip() for cell in cells):
                 continue
-            if len(cells) != len(columns):
-                raise UserError(
-                    f"{path}, line {here}: {len(cells)} cells under {len(columns)} columns; "
-                    "put a text that holds the separator in double quotes"
-                )
-            if any(
-                row.count(delimiter) == len(columns) - 1 > 0 for c in cells for row in c.split("\n")[1:-1]
-            ):
-                raise UserError(
-                    f"{path}, line {here}: a quotation mark opens here and takes in the rows up to line {line - 1}; "
-                    "check the quotes"
-                )
+            require_row(path, (here, line - 1), cells, len(columns), delimiter)
             yield f"line {here}", {columns[i]: v for i in kept if (v := cells[i].strip())}
     except csv.Error as error:
         raise UserError(

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from cmarr.budgets import read_content
@@ -98,21 +99,52 @@ def read_table(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV table, each with the line it begins on; missing cells are ''.
 
-    Raises UserError, which ends in `advice`, for a table that lacks one of `columns` or is no CSV.
+    Raises UserError as `require_row`; and, ending in `advice`, for a table that lacks one of `columns` or is no CSV.
     """
     content, delimiter, before = separated(read_text(path, table=True))
     require_table(path, content)
-    reader = csv.DictReader(io.StringIO(content, newline=""), restval="", delimiter=delimiter)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
     try:
-        lacking = [c for c in columns if c not in (reader.fieldnames or ())]
+        names = next(reader, [])
+        lacking = [c for c in columns if c not in names]
         if lacking:
             raise UserError(f"{path} lacks the column {', '.join(lacking)}; {advice}")
-        line = reader.line_num + 1 + before
-        for row in reader:
-            yield line, row
-            line = reader.line_num + 1 + before  # a quoted cell may run over several lines
+        begins = line = reader.line_num + 1
+        for cells in reader:
+            begins, line = line, reader.line_num + 1  # a quoted cell may run over several lines
+            if not cells:
+                continue
+            while len(cells) > len(names) and not cells[-1].strip():
+                del cells[-1]
+            cells += [""] * (len(names) - len(cells))
+            require_row(path, (begins + before, line - 1 + before), cells, len(names), delimiter)
+            yield begins + before, dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num + before}: {error}; {advice}") from error
+    last = islice(io.StringIO(content, newline=""), begins - 1, None)
+    try:
+        list(csv.reader(last, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise UserError(
+                f"{path}, line {begins + before}: a quotation mark opens here and is never closed; check the quotes"
+            ) from error
+
+
+def require_row(
+    path: Path, lines: tuple[int, int], cells: Sequence[str], columns: int, delimiter: str
+) -> None:
+    """Raise UserError for a row, from line to line, of more or fewer cells than columns, or one that holds others."""
+    where = f"{path}, line {lines[0]}"
+    if len(cells) != columns:
+        raise UserError(
+            f"{where}: {len(cells)} cells under {columns} columns; put a text that holds the separator in double quotes"
+        )
+    several = [cell for cell in cells if "\n" in cell]
+    if any(row.count(delimiter) == columns - 1 > 0 for cell in several for row in cell.split("\n")[1:-1]):
+        raise UserError(
+            f"{where}: a quotation mark opens here and takes in the rows up to line {lines[1]}; check the quotes"
+        )
 
 
 def finite_numbers(cells: Iterable[tuple[str, str]]) -> dict[str, float]:
