@@ -29,13 +29,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of each training: 0, 1, ...")
     parser.add_argument("--corpora", type=int, default=5, help="how many of a size, the first ones")
     parser.add_argument("--workers", type=int, default=1, help="processes that make a corpus")
+    names = [corpus.name for corpora in sizes.values() for corpus in corpora]
+    parser.add_argument("--corpus", choices=names, metavar="NAME", help="one of them, by its name")
     parser.add_argument(
         "--out", type=Path, default=Path(".cmarr/claim"), help="folder of the corpora and answers"
     )
     asked = parser.parse_args()
     methods = tuple(asked.method or METHODS)
     for size in asked.size or CONFIRMING:
-        corpora = sizes[size][: asked.corpora]
+        corpora = [c for c in sizes[size][: asked.corpora] if asked.corpus in (None, c.name)]
         if asked.command == "keep":
             keep(size, corpora, methods, asked.out)
             continue

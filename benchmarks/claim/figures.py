@@ -27,6 +27,7 @@ CURVES = (
     "recovered",
     "anchored",
     "anchored_masked",
+    "anchored_sequence",
     "masked",
     "cmarr",
     "gbdt",

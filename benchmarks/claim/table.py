@@ -79,16 +79,16 @@ def minus(content: Mapping[str, Any], first: str, second: str, row: str) -> dict
     return back and turned(back[row])
 
 
-def table(content: Mapping[str, Any]) -> str:
-    """A row a method: its scores, ours minus its, what a training takes."""
+def table(content: Mapping[str, Any], of: str = OURS) -> str:
+    """A row a method: its scores, those of one method minus its, what a training takes."""
     points = content["metric"] == "UAR"
     rows = []
     for method, own in content["methods"].items():
         row = {"method": method, "seeds": own["seeds"]}
         row |= {f"{content['metric']} {name}": score(own[name], points) for name in ROWS}
         for name in ROWS:
-            cell = minus(content, OURS, method, name)
-            row[f"{OURS} minus it, {name}"] = "" if cell is None else difference(cell, points)
+            cell = minus(content, of, method, name)
+            row[f"{of} minus it, {name}"] = "" if cell is None else difference(cell, points)
         row |= {"core-s": f"{own['core_seconds']:.1f}", "MB": f"{own['peak_memory_mb']:.0f}"}
         rows.append(row)
     return markdown_table(pd.DataFrame(rows))
@@ -113,13 +113,13 @@ def difference(cell: Mapping[str, Any], points: bool) -> str:
     return f"{one} [{lo}, {hi}]{told}"
 
 
-def claim(name: str) -> str:
-    """The table of a size, or that it was not run; a block of docs/claim.md."""
+def claim(name: str, of: str = OURS) -> str:
+    """The table of a size, or that it was not run; a block of docs/claim.md. Others are taken from the method `of`."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
         return f"*Not run yet: `python -m benchmarks.claim run --size {name}`.*"
     content = read_json(path)
-    return f"{table(content)}\n\n{reached(content)}"
+    return f"{table(content, of)}\n\n{reached(content)}"
 
 
 def reached(content: Mapping[str, Any]) -> str:
@@ -143,6 +143,8 @@ def part(content: Mapping[str, Any]) -> str:
     >>> own = {"cmarr": {"seeds": 2}, "masked": {"seeds": 1}, "linear": {"seeds": 1}}
     >>> part({"size": "240", "corpora": ["240-41"], "methods": own})
     '1 of 5 corpora, 2 seeds (1 of masked; closed forms have one), 3 of 21 methods (linear, masked, cmarr)'
+
+    Rows that were added to the plan later are named after its methods.
     """
     seeds = _seeds(content)
     most = max(seeds.values(), default=1)
@@ -155,11 +157,13 @@ def part(content: Mapping[str, Any]) -> str:
     among = [m for m in METHODS if m not in absent]
     methods = f"{len(among)} of {len(METHODS)} methods"
     methods += f", without {', '.join(absent)}" if len(absent) < len(among) else f" ({', '.join(among)})"
+    added = [m for m in content["methods"] if m not in METHODS]
     return ", ".join(
         [
             _corpora(content),
             many(most, "seed") + (f" ({told})" if told else ""),
             methods if absent else f"all {len(METHODS)} methods",
+            *([f"and {', '.join(added)}"] if added else []),
         ]
     )
 

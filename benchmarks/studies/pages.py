@@ -269,7 +269,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "benchmark": benchmark,
     "drawn": drawn,
     "denseface": denseface,
-    "claim": lambda page, size: claim(size),
+    "claim": lambda page, *asked: claim(*asked),
     "field": field,
     "claims": lambda page: field_claims(reached()),
     "field_costs": lambda page: field_costs(reached()),
