@@ -15,8 +15,6 @@ SEALED = (".parquet", ".safetensors", ".json", ".state")
 """Endings of files that hold a seal of their own, where no list names them."""
 
 _OF_A_PROJECT = ("data", "metrics", ".cmarr/unfinished", ".cmarr/settings", ".cmarr/times")
-_UNPACKED = "unpacked"
-"""Folder of features that memory does not hold: files without an ending."""
 
 _COSTS = ("cost.json", "pretrain.json")
 """What of metrics/ holds its own seal: a list with their digests would change whenever a training took longer."""

@@ -21,7 +21,7 @@ def main(dataset: str, kind: str) -> None:
 
 def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
     # these take seconds to import, and most runs ask for no damage
-    from cmarr.corpora.manifest import read_manifest, resolved
+    from cmarr.corpora.manifest import read_manifest
     from cmarr.damage.levels import extract_levels
     from cmarr.files import file_digest, folder_digest
     from cmarr.folds.files import read_folds
@@ -35,7 +35,7 @@ def _extract(paths: Paths, kind: str, settings: dict[str, Any]) -> None:
     inputs += [file_digest(path) for path in (paths.manifest, paths.folds)]
     with unfinished(f"damage-{paths.dataset}-{kind}", inputs) as folder:
         summaries = extract_levels(
-            resolved(read_manifest(paths.manifest), media_root(root)),
+            read_manifest(paths.manifest).below(media_root(root)),
             read_folds(paths.folds),
             kind,
             settings["levels"],

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cmarr.corpora.manifest import read_manifest, resolved
+from cmarr.corpora.manifest import read_manifest
 from cmarr.encoders.faces import see_faces, spread
 from cmarr.encoders.registry import takes_device
 from cmarr.execution.jobs import device_of
@@ -25,7 +25,7 @@ def main(dataset: str, modality: str) -> None:
     machine = paths.settings("run")
     encoder = encoder_of(dataset, modality, settings, root, machine)
     inputs = [settings, encoder.describe(), file_digest(paths.manifest)]
-    utterances = resolved(read_manifest(paths.manifest), media_root(root))
+    utterances = read_manifest(paths.manifest).below(media_root(root))
     sample = spread(utterances) if hasattr(encoder, "faces") else []
     if sample:
         encoder.faces.wanted = frozenset(utterance.id for utterance in sample)

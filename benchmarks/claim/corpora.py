@@ -8,7 +8,7 @@ from pathlib import Path
 from cmarr.corpora.demo.generate import generate
 from cmarr.corpora.demo.reader import LABELS, READER
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.manifest import read_manifest, relative_to, resolved, write_manifest
+from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest
 from cmarr.corpora.registry import read_corpus
 from cmarr.features.extract import extract
 from cmarr.features.source import source_of
@@ -100,7 +100,7 @@ def prepared(corpus: Corpus, out: Path, workers: int) -> Prepared:
         own, of = files[modality], corpus.dataset
         build = source_of(letter, own, root, dataset=of, base=Path.cwd(), workers=workers, device="cpu")
         extract(
-            resolved(read_manifest(found.manifest), media_root(root)),
+            read_manifest(found.manifest).below(media_root(root)),
             build(),
             found.features / modality,
             shard_size=own["shard_size"],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cmarr.corpora.expected import RANGES, Finding
 from cmarr.corpora.headers import Header, is_media, read_headers
-from cmarr.corpora.manifest import read_manifest, read_quarantine, resolved
+from cmarr.corpora.manifest import read_manifest, read_quarantine
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_path, read_predictions
 from cmarr.evaluation.summary import summarise
@@ -103,7 +103,7 @@ class Study:
     @cached_property
     def utterances(self) -> Sequence[Utterance]:
         """Those of the manifest."""
-        return resolved(read_manifest(self.at.manifest), self.media)
+        return read_manifest(self.at.manifest).below(self.media)
 
     @cached_property
     def available(self) -> dict[str, Collection[str]]:

@@ -26,7 +26,7 @@ from cmarr.corpora.hdf5 import LARGEST, list_datasets, read_datasets, read_words
 from cmarr.corpora.inventory import corpus_files
 from cmarr.corpora.parquet import BUDGET as TABLES
 from cmarr.corpora.parquet import read_columns
-from cmarr.corpora.text_files import separated
+from cmarr.corpora.text_files import as_text, separated
 from cmarr.errors import UserError
 from cmarr.files import digest, file_digest
 from cmarr.media.clips import Failure, require_whole
@@ -97,7 +97,8 @@ def _numbers(array: np.ndarray) -> np.ndarray:
     return found.reshape(_two_axes(found.shape))
 
 
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path, again: str = "write it again") -> np.ndarray:
+    """The array of a .npy file; `again` ends the sentence of the UserError where there is none that is whole."""
     if is_device(path):
         raise UserError(f"{path} is a pipe or a device and no file; give a file")
     require_whole(path)
@@ -105,10 +106,13 @@ def _mapped(path: Path) -> np.ndarray:
         # mapped, because then a false shape is checked against the file's size before memory is taken
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # hostile bytes raise nearly every type there is
-        raise UserError(
-            f"{path} is no whole .npy file of numbers ({reason(error)}); write it again"
-        ) from error
+        raise UserError(f"{path} is no whole .npy file ({reason(error)}); {again}") from error
     require_unpacked(path, array.nbytes, size_of(path))
+    return array
+
+
+def _mapped(path: Path) -> np.ndarray:
+    array = mapped(path)
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path} holds {array.dtype} and no real numbers; write it again")
     return array
@@ -199,7 +203,7 @@ def _npz(path: Path, ids: Sequence[str]) -> Arrays:
         held = [name for name in names if name not in (*IDS, *LENGTHS)]
         told = next((name for name in IDS if name in names), None)
         if (told is None and len(held) == 1 and held[0] not in ids) or (told and len(held) == 1):
-            given = [_text(x) for x in archive.array(told).tolist()] if told else ids
+            given = [as_text(x) for x in archive.array(told).tolist()] if told else ids
             length = next((name for name in LENGTHS if name in names), None)
             return _whole(path, archive.array(held[0]), given, archive.array(length) if length else None)
     except UserError:
@@ -328,7 +332,7 @@ class _Rows:
         self.table = table
         order: dict[str, list[int]] = {}
         for row, name in enumerate(table["id"].to_pylist()):
-            order.setdefault(_text(name), []).append(row)
+            order.setdefault(as_text(name), []).append(row)
         self.rows = order
 
     def _array(self, name: str) -> np.ndarray:
@@ -365,7 +369,3 @@ def _matrix(lists: pa.Array) -> np.ndarray:
         raise ValueError("its lists are of several lengths" if len(widths) > 1 else "it holds no list")
     numbers = pc.cast(pc.list_flatten(lists), pa.float32(), safe=False)
     return np.asarray(numbers.to_numpy(zero_copy_only=False)).reshape(len(lists), widths[0])
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

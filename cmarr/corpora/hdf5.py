@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cmarr.budgets import FOLD, FREE, reason, size_of
+from cmarr.corpora.text_files import as_text
 from cmarr.errors import Unreadable, UserError
 from cmarr.media.clips import Failure, require_whole
 from cmarr.media.foreign import Budget, within
@@ -114,9 +115,7 @@ class Reader:
                 continue
             if wrong := _claim(found):
                 raise Unreadable(f"{name} in {entry.path} {wrong}; it is damaged")
-            return [
-                v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in found[()].tolist()
-            ]
+            return list(map(as_text, found[()].tolist()))
         return None
 
     def _numbers(self, opened: Any, name: str) -> Any:

@@ -102,7 +102,7 @@ class Manifest(Sequence[Utterance]):
         return Manifest(self._table.filter(self._table[source].is_valid()), self._root)
 
     def below(self, root: str | Path) -> "Manifest":
-        """The same with media paths that begin with `root`."""
+        """The same with media paths that begin with `root`; the inverse of `relative_to`."""
         return Manifest(self._table, Path(root))
 
     def _decoded(self, number: int) -> list[Utterance]:
@@ -176,12 +176,6 @@ def relative_to(utterances: Sequence[Utterance], root: str | Path) -> list[Utter
         return str(Path(path).relative_to(root)) if path and Path(path).is_relative_to(root) else path
 
     return [replace(u, audio=shorten(u.audio), video=shorten(u.video)) for u in utterances]
-
-
-def resolved(utterances: Manifest, root: str | Path) -> Manifest:
-    """The utterances with absolute media paths; the inverse of `relative_to`."""
-
-    return utterances.below(root)
 
 
 def write_quarantine(

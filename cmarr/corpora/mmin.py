@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from cmarr.budgets import is_device, require_unpacked, size_of
 from cmarr.corpora import iemocap, msp_improv
+from cmarr.corpora.arrays import mapped
 from cmarr.corpora.expected import UTTERANCES, Finding, Published
 from cmarr.corpora.hdf5 import list_datasets, read_datasets
 from cmarr.corpora.inventory import corpus_files
+from cmarr.corpora.text_files import as_text
 from cmarr.declaration import Section, setting
 from cmarr.encoders.protocol import NO_FACE, NOTHING, answered
-from cmarr.errors import UserError, first_line, many
+from cmarr.errors import UserError, many
 from cmarr.files import file_digest
-from cmarr.media.clips import Failure, require_whole
+from cmarr.media.clips import Failure
 from cmarr.modalities import MODALITIES, NAMES
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
@@ -243,26 +244,13 @@ def _part(fold: Path, part: str) -> Part:
     classes[~np.isfinite(classes) | (classes != np.floor(classes))] = -1
     if len(classes) != len(names):
         raise UserError(f"{fold}: {len(names)} names and {len(classes)} labels for {part}; fetch them again")
-    plain = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names.tolist()]
-    return [name.strip() for name in plain], [int(c) for c in classes]
+    return [as_text(name).strip() for name in names.tolist()], [int(c) for c in classes]
 
 
 def _array(path: Path) -> np.ndarray:
-    if is_device(path):
-        raise UserError(f"{path} is a pipe or a device and no file; give a file")
-    require_whole(path)
-    try:
-        # mapped, because then a false shape is checked against the file's size before memory is taken
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        require_unpacked(path, mapped.nbytes, size_of(path))
-        return np.array(mapped)
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; expected {LAYOUT}") from error
-    except Exception as error:  # hostile bytes raise nearly every type there is
-        reason = first_line(error)
-        raise UserError(f"{path} is no whole .npy file ({reason}); fetch it again") from error
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected {LAYOUT}")
+    return np.array(mapped(path, "fetch it again"))
 
 
 def _who(name: str) -> dict[str, Any]:

@@ -236,8 +236,7 @@ class PickledFeatures:
 
 def _open(path: Path) -> dict[str, Split]:
     """Load the pickle and check its layout, both in another process within a budget; ids become plain strings."""
-    splits: dict[str, Split] = read_foreign(opened, path)
-    return splits
+    return read_foreign(opened, path)
 
 
 def opened(path: Path) -> dict[str, Split]:

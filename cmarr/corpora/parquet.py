@@ -36,14 +36,12 @@ def read_columns(path: Path) -> pa.Table:
 
     Raises UserError as `read_cells` does.
     """
-    table: pa.Table = read_foreign(_features, path, budget=BUDGET)
-    return table
+    return read_foreign(_features, path, budget=BUDGET)
 
 
 def column_names(path: Path) -> list[str]:
     """The names of a table's columns. Raises UserError where it cannot be read, or has too many."""
-    names: list[str] = read_foreign(_names, path, budget=BUDGET)
-    return names
+    return read_foreign(_names, path, budget=BUDGET)
 
 
 def _opened(path: Path) -> pq.ParquetFile:

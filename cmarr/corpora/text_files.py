@@ -147,6 +147,11 @@ def require_row(
         )
 
 
+def as_text(value: object) -> str:
+    """A name that a library may give as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def finite_numbers(cells: Iterable[tuple[str, str]]) -> dict[str, float]:
     """Name -> number, of the cells that hold a finite one."""
     numbers = {}

@@ -87,10 +87,6 @@ class TextRows:
         self.framing = framing(checkpoint.config, self.tokenizer)
         self.module = TextNetwork(arithmetic.place(checkpoint.network), layers, self.framing.padding)
 
-    def pieces(self, text: str) -> list[int]:
-        """Numbers of the word pieces of a text, without special tokens."""
-        return word_pieces(self.tokenizer, text)
-
     def encode(
         self, utterances: Sequence[Utterance], *, window: int, budget: int, workers: int
     ) -> Iterator[FeatureSequence | Rejected]:
@@ -101,7 +97,7 @@ class TextRows:
 
     def prepared(self, utterance: Utterance) -> Ready:
         """The text as numbers of word pieces, in chunks that the model can take."""
-        ids = self.pieces(utterance.text or "")
+        ids = word_pieces(self.tokenizer, utterance.text or "")
         if not ids:
             return Rejected(utterance.id, "t", STAGE, EMPTY_TEXT)
         chunks = []

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cmarr.budgets import is_device, shown, size_of
 from cmarr.errors import Unreadable, UserError
@@ -45,6 +45,8 @@ class Budget:
 
 PLAIN = Budget()
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -62,9 +64,7 @@ class _Refused:
     error: UserError
 
 
-def read_foreign(
-    function: Callable[..., Any], path: str | Path, *arguments: Any, budget: Budget = PLAIN
-) -> Any:
+def read_foreign(function: Callable[..., T], path: str | Path, *arguments: Any, budget: Budget = PLAIN) -> T:
     """`function(path, *arguments)`, computed in another process within a budget; all of these must be picklable.
 
     Raises the UserError that the function raises, and one, naming the file, where the process has used up its budget
@@ -80,6 +80,7 @@ def read_foreign(
         size = 0
     seconds, memory = budget.of(size)
     tasks: Any = [[Task(str(path), function, arguments, seconds, memory)]]
+    result: T | _Refused | Failure
     (result,) = decode(Foreign, tasks, workers=1, seconds=PATIENCE * seconds)
     if isinstance(result, _Refused):
         raise result.error

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from cmarr import __version__
 from cmarr.serving.bodies import FILES
 from cmarr.serving.budgets import Budgets, Flight, Spent, TooMany
-from cmarr.serving.guard import Guard
+from cmarr.serving.guard import LATER, Guard, refusal
 from cmarr.serving.link import Link
 from cmarr.serving.measures import Measures
 from cmarr.serving.messages import DEFECT, About, Answer, Clip, Complaint, Form, Replies, complaint
@@ -29,12 +29,7 @@ log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page")
 
-LATER = "5"
-"""Seconds after which one who finds no room may ask again."""
-
 JSON, UPLOAD = "application/json", "multipart/form-data"
-
-CODES = {404: "ENDPOINT_NOT_FOUND", 429: "REQUEST_LIMIT_EXCEEDED", 503: "TEMPORARILY_UNAVAILABLE"}
 
 WRONG: dict[int | str, dict[str, Any]] = {
     status: {"model": Complaint, "description": description}
@@ -192,15 +187,8 @@ def _require_type(request: Request, due: str) -> None:
         raise HTTPException(415, f"Content-Encoding is {coded[:80]}; send the body as it is")
 
 
-def refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """What is wrong, as every complaint is told."""
-    later = {"Retry-After": LATER} if status in (429, 503) else {}
-    content = complaint(CODES.get(status, "BAD_REQUEST"), sentence)
-    return JSONResponse(content, status, {**later, **(headers or {})})
-
-
 async def _refused(_: Request, error: HTTPException) -> JSONResponse:
-    return refusal(error.status_code, error.detail, dict(error.headers or {}))
+    return refusal(error.status_code, error.detail, error.headers)
 
 
 async def _elsewhere(request: Request, error: Exception) -> JSONResponse:

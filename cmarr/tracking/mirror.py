@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 from cmarr.extras import extra
 from cmarr.tracking.results import (
     AVERAGES,
-    Drawing,
+    FoldResult,
     Results,
-    Table,
     content_hash,
     costs,
     mean_curves,
@@ -88,7 +87,10 @@ def track(*results: Results, root: Path) -> Tracked:
         if missing:
             with locked(store):
                 prepare_locked(store)
-                client = _client(store)
+                with extra("study"):
+                    from mlflow import MlflowClient
+
+                client = MlflowClient(tracking_uri=store.uri)
                 for key, result in missing.items():
                     if _clear(client, store, result.dataset, key):
                         already += 1
@@ -133,13 +135,6 @@ def _clear(client: "MlflowClient", store: Store, dataset: str, key: str) -> bool
     return bool(whole)
 
 
-def _client(store: Store) -> "MlflowClient":
-    with extra("study"):
-        from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=store.uri)
-
-
 def log_result(client: "MlflowClient", store: Store, content_hash: str, result: Results) -> None:
     """Log a result whole: the parent run is FINISHED when everything below it is."""
     experiment = _experiment(client, store, result)
@@ -162,24 +157,11 @@ def log_result(client: "MlflowClient", store: Store, content_hash: str, result: 
         child = client.create_run(
             experiment, tags={**shared, PARENT_TAG: parent}, run_name=f"fold {fold.fold} seed {fold.seed}"
         ).info.run_id
-        _log_values(
-            client,
-            child,
-            {"fold": str(fold.fold), "seed": str(fold.seed)},
-            {**result.scores_of(fold), **costs(fold.cost)},
-            fold.curves,
-        )
-        _log_artifacts(client, child, fold.tables, fold.figures)
+        numbers = {"fold": str(fold.fold), "seed": str(fold.seed)}
+        _log(client, child, fold, numbers, result.scores_of(fold), fold.curves)
         client.set_terminated(child)
-    _log_values(
-        client,
-        parent,
-        params(result.settings),
-        {**result.scores, **costs(result.cost)},
-        mean_curves(result.folds),
-    )
     _log_data(client, parent, result)
-    _log_artifacts(client, parent, result.tables, result.figures)
+    _log(client, parent, result, params(result.settings), result.scores, mean_curves(result.folds))
     for name, content in result.texts.items():
         client.log_text(parent, content, name)
     _log_files(client, parent, result.files)
@@ -219,17 +201,23 @@ def _experiment(client: "MlflowClient", store: Store, result: Results) -> str:
     return found.experiment_id
 
 
-def _log_values(
+def _log(
     client: "MlflowClient",
     run: str,
+    of: Results | FoldResult,
     settings: Mapping[str, str],
     scores: Mapping[str, float],
     curves: Sequence[tuple[int, str, float]],
 ) -> None:
+    """Numbers, and the tables and figures under names that all runs share: MLflow sets equal names side by side.
+
+    Logging a table twice under one name would append to it. It cannot happen here: a run belongs to one
+    content hash, and a run that was left unfinished is deleted, never continued.
+    """
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in scores.items()]
+    metrics = [Metric(name, value, now, 0) for name, value in {**scores, **costs(of.cost)}.items()]
     metrics += [
         Metric(f"curves/{name}", value, now, epoch) for epoch, name, value in curves if math.isfinite(value)
     ]
@@ -237,6 +225,18 @@ def _log_values(
         client.log_batch(run, metrics=some_metrics)
     for some_params in _batches([Param(*item) for item in settings.items()], PARAMS_A_BATCH):
         client.log_batch(run, params=some_params)
+    for name, table in of.tables.items():
+        frame = _plain(table() if callable(table) else table)
+        with warnings.catch_warnings():
+            # MLflow looks for images among a table's object columns in a way that pandas 3 warns about.
+            warnings.filterwarnings("ignore", module=r"mlflow\.")
+            client.log_table(run, frame, f"tables/{name}.json")
+    for name, drawing in of.figures.items():
+        figure = drawing() if callable(drawing) else drawing
+        if isinstance(figure, Path):
+            client.log_artifact(run, str(figure), "figures")
+        else:
+            client.log_figure(run, figure, f"figures/{name}.png", save_kwargs={"dpi": 150})
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -254,28 +254,6 @@ def _log_data(client: "MlflowClient", run: str, result: Results) -> None:
         source=json.dumps({"uri": result.data_path}),
     )
     client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
-
-
-def _log_artifacts(
-    client: "MlflowClient", run: str, tables: Mapping[str, Table], figures: Mapping[str, Drawing]
-) -> None:
-    """Tables and figures, under names that all runs share: MLflow sets equal names side by side.
-
-    Logging a table twice under one name would append to it. It cannot happen here: a run belongs to one
-    content hash, and a run that was left unfinished is deleted, never continued.
-    """
-    for name, table in tables.items():
-        frame = _plain(table() if callable(table) else table)
-        with warnings.catch_warnings():
-            # MLflow looks for images among a table's object columns in a way that pandas 3 warns about.
-            warnings.filterwarnings("ignore", module=r"mlflow\.")
-            client.log_table(run, frame, f"tables/{name}.json")
-    for name, drawing in figures.items():
-        figure = drawing() if callable(drawing) else drawing
-        if isinstance(figure, Path):
-            client.log_artifact(run, str(figure), "figures")
-        else:
-            client.log_figure(run, figure, f"figures/{name}.png", save_kwargs={"dpi": 150})
 
 
 def _log_files(client: "MlflowClient", run: str, files: Mapping[str, Path]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cmarr.corpora.iemocap import published, who
 from cmarr.corpora.labels import select_labels
-from cmarr.corpora.manifest import read_manifest, relative_to, resolved, write_manifest
+from cmarr.corpora.manifest import read_manifest, relative_to, write_manifest
 from cmarr.corpora.registry import corpus_inventory, read_corpus
 from cmarr.errors import UserError
 from cmarr.folds.split import split
@@ -93,7 +93,7 @@ def test_no_speaker_is_on_two_sides(corpus, scheme, n):
 def test_the_manifest_holds_all_of_it(corpus, tmp_path):
     root, utterances, _ = corpus
     write_manifest(tmp_path / "manifest.parquet", relative_to(utterances, root))
-    assert resolved(read_manifest(tmp_path / "manifest.parquet"), root) == utterances
+    assert read_manifest(tmp_path / "manifest.parquet").below(root) == utterances
 
 
 def test_the_files_that_are_used_make_the_inventory(corpus):

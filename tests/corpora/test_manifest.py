@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from cmarr.corpora.manifest import ById, Manifest, read_manifest, relative_to, resolved, write_manifest
+from cmarr.corpora.manifest import ById, Manifest, read_manifest, relative_to, write_manifest
 from cmarr.data.load import hear, load_store
 from cmarr.errors import UserError
 from cmarr.features.shards import FeatureTable
@@ -36,7 +36,7 @@ def manifest(tmp_path):
 
 def test_what_is_written_is_read_back(manifest):
     assert manifest[1].audio == "audio/1.wav"
-    assert resolved(manifest, "/corpus") == MANY
+    assert manifest.below("/corpus") == MANY
     assert len(manifest) == 2500 and [u.id for u in manifest] == manifest.ids()
 
 
