@@ -7,7 +7,6 @@ import pandas as pd
 
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.study import Study
-from cmarr.corpora.expected import Finding
 from cmarr.corpora.statistics import corpus_table, durations, printed
 from cmarr.errors import many, percent_text
 from cmarr.folds.files import ROLES, Fold
@@ -20,51 +19,43 @@ FEW = 24
 """Sessions or folds up to which each has a row of its own."""
 
 
-def corpus_section(
-    dataset: str,
-    utterances: Sequence[Utterance],
-    folds: Sequence[Fold],
-    *,
-    classes: Sequence[str],
-    available: Mapping[str, Collection[str]],
-    seconds: Mapping[str, float],
-    fold_rule: str,
-    doubts: Sequence[Finding] = (),
-    rejected: pd.DataFrame,
-) -> Section:
-    """The section of Table 1.
+def section(study: Study) -> Section:
+    """The section of Table 1."""
+    classes = study.task.classes
+    seconds = durations(study.utterances, study.headers)
 
-    available: modality -> ids that have its features. seconds: id -> length. doubts: see `cmarr.folds.hygiene`.
-    rejected: id, modality, stage, reason.
-    """
-    whole = corpus_table(dataset, utterances, classes, available, seconds)
+    def row(name: str, part: Sequence[Utterance]) -> pd.DataFrame:
+        return corpus_table(name, part, classes, study.available, seconds)
+
+    whole = row(study.dataset, study.utterances)
     rows = [whole]
     sessions: dict[str, list[Utterance]] = {}
-    for one in utterances:
+    for one in study.utterances:
         if one.session is not None:
             sessions.setdefault(one.session, []).append(one)
     if 1 < len(sessions) <= FEW:
-        rows += [
-            corpus_table(f"session {name}", part, classes, available, seconds)
-            for name, part in sorted(sessions.items(), key=lambda item: (len(item[0]), item[0]))
-        ]
+        ordered = sorted(sessions.items(), key=lambda item: (len(item[0]), item[0]))
+        rows += [row(f"session {name}", part) for name, part in ordered]
     shown = printed(pd.concat(rows, ignore_index=True)).drop(columns=["sessions", "dialogues"])
     blocks: list[Table | Points] = [
         Table(
             "corpus",
-            f"Table 1. The corpus {dataset}: speakers, utterances by {'class' if classes else 'sign of the score'}, "
-            "hours, and the share of utterances that lack a modality.",
+            f"Table 1. The corpus {study.dataset}: speakers, utterances by "
+            f"{'class' if classes else 'sign of the score'}, hours, and the share of utterances that lack a modality.",
             shown,
         ),
         Table(
             "folds",
             "Utterances in every fold, and what the test part lacks.",
-            folds_frame(folds, available),
-            [fold_rule, *(f"{doubt.text}. {doubt.advice}".rstrip(" .") + "." for doubt in doubts)],
+            folds_frame(study.folds, study.available),
+            [
+                study.fold_rule,
+                *(f"{doubt.text}. {doubt.advice}".rstrip(" .") + "." for doubt in study.doubts),
+            ],
         ),
     ]
-    blocks += quarantine(rejected)
-    return Section("corpus", "The corpus", (), blocks)
+    made = Section("corpus", "The corpus", (), [*blocks, *quarantine(study.rejected)])
+    return replace(made, files={"corpus.md": made.markdown(study.dataset), "corpus.csv": printed(whole)})
 
 
 def folds_frame(folds: Sequence[Fold], available: Mapping[str, Collection[str]]) -> pd.DataFrame:
@@ -94,24 +85,6 @@ def quarantine(rejected: pd.DataFrame) -> list[Table | Points]:
     inputs = many(len(rejected), "input")
     caption = f"Quarantine: {inputs} could not be used; the first of each kind stands beside its count."
     return [Table("quarantine", caption, counted.reset_index())]
-
-
-def section(study: Study) -> Section:
-    """The corpus of this study."""
-    seconds, classes = durations(study.utterances, study.headers), study.settings["classes"]
-    made = corpus_section(
-        study.dataset,
-        study.utterances,
-        study.folds,
-        classes=classes,
-        available=study.available,
-        seconds=seconds,
-        fold_rule=study.fold_rule,
-        doubts=study.doubts,
-        rejected=study.rejected,
-    )
-    whole = corpus_table(study.dataset, study.utterances, classes, study.available, seconds)
-    return replace(made, files={"corpus.md": made.markdown(study.dataset), "corpus.csv": printed(whole)})
 
 
 ANALYSIS = Analysis(section)

@@ -1,6 +1,6 @@
 """Does a model say the same when it sees less? Each condition beside the complete view of the same utterance."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from cmarr.evaluation.resampling import mean_interval
 from cmarr.evaluation.summary import summarise
 from cmarr.modalities import COMPLETE, INCOMPLETE, visible
 from cmarr.report.notes import ONE_SEED
-from cmarr.report.page import Block, Section
+from cmarr.report.page import Section
 from cmarr.report.table import NOTHING, Table, slugs
 from cmarr.seals import read_frame
 from cmarr.task import Task
@@ -109,44 +109,34 @@ CONSISTENCY = (
 )
 
 
-def crossing_section(
-    answers: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]],
-    consistent: Mapping[str, pd.DataFrame],
-    task: Task,
-    *,
-    dataset: str,
-    deterministic: Collection[str] = (),
-) -> Section:
-    """The section; `answers`: corpus -> method -> predictions, one frame a model; `consistent`: corpus -> rows of
-    `consistency` with columns model and corpus; `deterministic`: methods that come out the same with every seed."""
-    if not answers:
+def section(study: Study) -> Section:
+    """The other corpora that this study's models were tested on."""
+    files = slugs(study.settings["cross"])
+    if not files:
         return Section("across-corpora", TITLE, missing=HOW)
-    blocks: list[Block] = []
-    files = slugs(answers)
-    for corpus, frames in answers.items():
-        models = len(next(iter(frames.values())))
-        summaries = {name: _once(summarise(own, task)) for name, own in frames.items()}
-        compared = compare_all(frames, task, deterministic=deterministic)
-        once = any(found["meta"]["of"] == MODELS for found in compared.values())
-        blocks.append(
-            Table(
-                f"cross-{files[corpus]}",
-                f"Trained on {dataset}, tested on {corpus}.",
-                results_frame(summaries, task, comparisons=compared, spread="interval"),
-                [
-                    SCORES.format(corpus=corpus),
-                    many(models, "model") + " a method.",
-                    *([ONE_SEED] if once else []),
-                ],
-            )
-        )
-        table = consistency_frame(consistent[corpus])
-        if len(table):
-            caption = f"Consistency with the complete view, on {dataset} and on {corpus}."
-            blocks.append(
-                Table(f"consistency-{files[corpus]}", caption, table, [CONSISTENCY.format(dataset=dataset)])
-            )
+    blocks = [table for corpus, name in files.items() for table in _crossed(study, corpus, name)]
     return Section("across-corpora", TITLE, (), blocks)
+
+
+def _crossed(study: Study, corpus: str, name: str) -> Iterator[Table]:
+    """The scores on another corpus, and how consistent the answers are there; `name`: of their files."""
+    task, folder = study.task, study.at.predictions(f"cross.{corpus}")
+    frames = {method: study.predictions(method, folder=folder) for method in study.frames}
+    models = len(next(iter(frames.values())))
+    summaries = {method: _once(summarise(own, task)) for method, own in frames.items()}
+    compared = compare_all(frames, task, deterministic=deterministic(study.settings))
+    once = any(found["meta"]["of"] == MODELS for found in compared.values())
+    notes = [
+        SCORES.format(corpus=corpus),
+        many(models, "model") + " a method.",
+        *([ONE_SEED] if once else []),
+    ]
+    scores = results_frame(summaries, task, comparisons=compared, spread="interval")
+    yield Table(f"cross-{name}", f"Trained on {study.dataset}, tested on {corpus}.", scores, notes)
+    rows = read_frame(folder / "consistency.parquet", "test across the corpora again")
+    if len(table := consistency_frame(rows)):
+        caption = f"Consistency with the complete view, on {study.dataset} and on {corpus}."
+        yield Table(f"consistency-{name}", caption, table, [CONSISTENCY.format(dataset=study.dataset)])
 
 
 def consistency_frame(measured: pd.DataFrame) -> pd.DataFrame:
@@ -179,26 +169,6 @@ def _once(summary: dict[str, Any]) -> dict[str, Any]:
             for row, cell in rows.items()
         }
     return out
-
-
-def section(study: Study) -> Section:
-    """The other corpora that this study's models were tested on."""
-    folders = {name: study.at.predictions(f"cross.{name}") for name in study.settings["cross"]}
-    predictions = {
-        name: {method: study.predictions(method, folder=folder) for method in study.frames}
-        for name, folder in folders.items()
-    }
-    consistent = {
-        name: read_frame(folder / "consistency.parquet", "test across the corpora again")
-        for name, folder in folders.items()
-    }
-    return crossing_section(
-        predictions,
-        consistent,
-        study.task,
-        dataset=study.dataset,
-        deterministic=deterministic(study.settings),
-    )
 
 
 ANALYSIS = Analysis(section)

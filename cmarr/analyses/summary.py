@@ -1,7 +1,5 @@
 """What a reader in a hurry should know: what was trained on what, who wins, and what no test carries."""
 
-from collections.abc import Mapping
-
 from cmarr.analyses.analysis import Analysis
 from cmarr.analyses.results import better, of_models, tested
 from cmarr.analyses.study import Study
@@ -24,42 +22,37 @@ from cmarr.report.page import Points, Section
 SPOKEN = {"avg6": "the mean of the six incomplete conditions (avg6)", "svt": "all three modalities (svt)"}
 
 
-def summary_section(
-    study: Study,
-    *,
-    features: Mapping[str, str],
-    fold_rule: str,
-    selection: str,
-    cluster: str,
-) -> Section:
-    """The first section."""
+def section(study: Study) -> Section:
+    """The first section of this study's page."""
     lines = [winner_sentence(study, row) for row in ("avg6", "svt") if _met(study, row)]
     lines += [conditions_sentence(study), *carried(study)]
     clusters = study.meta["clusters"]
     if clusters < FEW:
         lines.append(
-            f"Only {many(clusters, cluster)} in the test data: the intervals are too narrow rather than "
+            f"Only {many(clusters, study.cluster)} in the test data: the intervals are too narrow rather than "
             "too wide, and small differences cannot be told from luck."
         )
     if len(study.summaries) > 1:
-        lines += nothing_can_be_shown(clusters, cluster)
+        lines += nothing_can_be_shown(clusters, study.cluster)
         lines += [ONE_SEED] if of_models(study) else []
+    rules = describe_selection(study.settings, study.task)
+    rules += describe_normalisation(study.settings) + describe_scarcity(study.settings)
     return Section(
         "summary",
         "In short",
-        [trained(study, features), f"{fold_rule} {selection}"],
+        [trained(study), f"{study.leakage} {rules}"],
         [Points([line for line in lines if line])],
     )
 
 
-def trained(study: Study, features: Mapping[str, str]) -> str:
+def trained(study: Study) -> str:
     """What was trained on what, and what it was asked."""
     meta = study.meta
     speakers = f" of {many(meta['speakers'], 'speaker')}" if meta["speakers"] else ""
     seeds = sorted({s["meta"]["seeds"] for s in study.summaries.values()})
     told = many(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     folds = many(meta["folds"], "fold") if meta["folds"] > 1 else "the corpus' own split"
-    made = ", ".join(f"{modality} as `{name}`" for modality, name in features.items())
+    made = ", ".join(f"{modality} as `{name}`" for modality, name in study.features.items())
     several = len(study.summaries) > 1
     shared = f"the same features ({made}), folds and masks" if several else f"its features ({made})"
     return (
@@ -151,19 +144,6 @@ def _usable(row: str) -> str:
 
 def _met(study: Study, row: str) -> bool:
     return next(iter(study.summaries.values()))[primary(study.task)][row]["mean"] is not None
-
-
-def section(study: Study) -> Section:
-    """The first section of this study's page."""
-    return summary_section(
-        study,
-        features=study.features,
-        fold_rule=study.leakage,
-        selection=describe_selection(study.settings, study.task)
-        + describe_normalisation(study.settings)
-        + describe_scarcity(study.settings),
-        cluster=study.cluster,
-    )
 
 
 ANALYSIS = Analysis(section)

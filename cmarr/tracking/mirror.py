@@ -87,10 +87,7 @@ def track(*results: Results, root: Path) -> Tracked:
         if missing:
             with locked(store):
                 prepare_locked(store)
-                with extra("study"):
-                    from mlflow import MlflowClient
-
-                client = MlflowClient(tracking_uri=store.uri)
+                client = _client(store)
                 for key, result in missing.items():
                     if _clear(client, store, result.dataset, key):
                         already += 1
@@ -133,6 +130,13 @@ def _clear(client: "MlflowClient", store: Store, dataset: str, key: str) -> bool
     for run in [*whole[:-1], *dead]:
         _delete_run(client, store, run)
     return bool(whole)
+
+
+def _client(store: Store) -> "MlflowClient":
+    with extra("study"):
+        from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store.uri)
 
 
 def log_result(client: "MlflowClient", store: Store, content_hash: str, result: Results) -> None:

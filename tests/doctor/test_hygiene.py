@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cmarr.analyses.corpus import corpus_section
+from cmarr.analyses.corpus import section
 from cmarr.analyses.study import Study
 from cmarr.corpora.expected import Finding
 from cmarr.corpora.headers import Header
@@ -171,19 +171,11 @@ def test_the_report_says_it_beside_the_folds_and_in_the_sentence_on_leakage():
     doubts = [Finding("warning", "1 recording in several rows", "keep one"), Finding("note", "a note")]
     utterances = clean()
     folds = [Fold(1, [u.id for u in utterances[:8]], [utterances[8].id], [u.id for u in utterances[9:]])]
-    made = corpus_section(
-        "own",
-        utterances,
-        folds,
-        classes=LABELS,
-        available={},
-        seconds={},
-        fold_rule="1 fold.",
-        doubts=doubts,
-        rejected=pd.DataFrame(columns=["id", "modality", "stage", "reason"]),
-    )
+    study = Study("own", Task(LABELS), {}, {}, {}, {}, {})
+    rejected = pd.DataFrame(columns=["id", "modality", "stage", "reason"])
+    vars(study).update(utterances=utterances, folds=folds, available={}, headers={}, rejected=rejected)
+    vars(study).update(fold_rule="1 fold.", doubts=doubts)
+    made = section(study)
     (table,) = (block for block in made.blocks if getattr(block, "name", "") == "folds")
     assert list(table.notes) == ["1 fold.", "1 recording in several rows. keep one.", "a note."]
-    study = Study("own", Task(LABELS), {}, {}, {}, {}, {})
-    vars(study).update(fold_rule="1 fold.", doubts=doubts)
     assert study.leakage == "1 fold. But: 1 recording in several rows."

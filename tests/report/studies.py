@@ -1,12 +1,15 @@
 """A small study made up in memory, with the names that nobody should be harmed by."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from cmarr.analyses import corpus, summary
 from cmarr.analyses.ablations import ablations_section
 from cmarr.analyses.calibration import calibration, calibration_section, reliability
 from cmarr.analyses.confusion import confusion_section
-from cmarr.analyses.corpus import corpus_section
 from cmarr.analyses.cost import cost_section
 from cmarr.analyses.faces import faces_section
 from cmarr.analyses.importance import importance, importance_section
@@ -16,7 +19,6 @@ from cmarr.analyses.results import results_section
 from cmarr.analyses.risk import risk_coverage, risk_section, selective
 from cmarr.analyses.robustness import robustness_section
 from cmarr.analyses.study import Study
-from cmarr.analyses.summary import summary_section
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predictions import predictions_frame, usable_counts
 from cmarr.evaluation.summary import summarise
@@ -89,8 +91,14 @@ def study(task: Task = TASK) -> Study:
         comparisons=compare_all(frames, task),
         costs=dict.fromkeys(METHODS, cost),
         curves={m: curves(1 if m == "linear" else 4) for m in METHODS},
-        settings={"declared": {m: {"plain": m != "cmarr"} for m in METHODS}},
+        settings={"declared": {m: {"plain": m != "cmarr"} for m in METHODS}, **told_of(METHODS)},
     )
+
+
+def told_of(methods: Sequence[str]) -> dict[str, Any]:
+    """What the sentences of a report are made of."""
+    chosen = {"selection": "mean7", "selection_folds": 1, "refit": False, "methods": list(methods)}
+    return chosen | {"cluster": "speaker", "corpus": {"kind": "demo"}}
 
 
 def evaluated(made: Study) -> dict[str, dict[str, pd.DataFrame]]:
@@ -131,23 +139,24 @@ def page_of(made: Study) -> Page:
         folds=rules["fold_rule"],
         features=features,
     )
-    sections = [
-        summary_section(made, features=features, cluster="speaker", **rules),
-        corpus_section(
-            made.dataset,
-            [
-                Utterance(f"u{i}", text="x", label=TASK.classes[i % 2], speaker=HOSTILE, session="1")
-                for i in range(6)
-            ],
-            [Fold(1, ["u0", "u1"], ["u2"], ["u3", "u4"])],
-            classes=made.task.classes,
-            available={"s": ["u3"], "v": [], "t": [f"u{i}" for i in range(6)]},
-            seconds={},
-            fold_rule=rules["fold_rule"],
-            rejected=pd.DataFrame(
-                [(HOSTILE, "v", "extract", HOSTILE)], columns=["id", "modality", "stage", "reason"]
-            ),
+    vars(made).update(
+        features=features,
+        utterances=[
+            Utterance(f"u{i}", text="x", label=TASK.classes[i % 2], speaker=HOSTILE, session="1")
+            for i in range(6)
+        ],
+        folds=[Fold(1, ["u0", "u1"], ["u2"], ["u3", "u4"])],
+        available={"s": ["u3"], "v": [], "t": [f"u{i}" for i in range(6)]},
+        headers={},
+        fold_rule=rules["fold_rule"],
+        doubts=[],
+        rejected=pd.DataFrame(
+            [(HOSTILE, "v", "extract", HOSTILE)], columns=["id", "modality", "stage", "reason"]
         ),
+    )
+    sections = [
+        summary.section(made),
+        corpus.section(made),
         results_section(made, notes=notes, cluster="speaker", published=None),
         confusion_section(made),
         importance_section(found["importance"], made.task),

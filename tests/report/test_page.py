@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cmarr.analyses import summary
 from cmarr.analyses.ablations import ablations_section
 from cmarr.analyses.calibration import calibration_section
 from cmarr.analyses.faces import faces_section
@@ -14,12 +15,11 @@ from cmarr.analyses.importance import importance_section
 from cmarr.analyses.recovery import recovery_section
 from cmarr.analyses.risk import risk_section
 from cmarr.analyses.robustness import robustness_section
-from cmarr.analyses.summary import summary_section
 from cmarr.evaluation.comparison import METHODS, MODELS
 from cmarr.report.page import Section, render, write_page
 from cmarr.task import Task
 from tests.killed import killed_at
-from tests.report.studies import HOSTILE, page_of, study
+from tests.report.studies import HOSTILE, page_of, study, told_of
 
 
 class Reader(HTMLParser):
@@ -179,10 +179,10 @@ def test_the_summary_names_no_winner_that_no_test_carries(make_summary, make_com
             {("cmarr", "masked"): make_comparison(emotions, difference, shown=shown, of=of)},
             {},
             {},
-            {"declared": {"masked": {"plain": True}}},
+            {"declared": {"masked": {"plain": True}}, **told_of(("cmarr", "masked"))},
         )
-        rules = {"features": {"text": "hashing"}, "fold_rule": "F.", "selection": "S.", "cluster": "speaker"}
-        return " ".join(summary_section(made, **rules).blocks[0].lines)
+        vars(made).update(features={"text": "hashing"}, fold_rule="F.", doubts=[])
+        return " ".join(summary.section(made).blocks[0].lines)
 
     assert "it is shown to be better than `masked`" in told(0.05, 1)
     assert "Not shown to beat" not in told(0.05, 1)
