@@ -84,6 +84,12 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return f"; did you mean {close!r}?" if close else ""
 
 
+def require_known(name: str, known: Iterable[str], told: str) -> None:
+    """Raise UserError, which says what is `told` and what may be meant, for a name that is none of the known ones."""
+    if name not in known:
+        raise UserError(f"{told}{did_you_mean(name, known)}")
+
+
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.4) -> str | None:
     """The candidate most like a word, if it is at least `cutoff` (0 to 1) alike."""
     names = [str(c) for c in candidates]

@@ -23,7 +23,7 @@ from typing import Any
 import cmarr
 from cmarr.budgets import expanded, real
 from cmarr.declaration import Section
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.modalities import NAMES
 
 VARIABLE = "CMARR_PLUGINS"
@@ -171,12 +171,9 @@ def is_file(plugin: str) -> bool:
 
 def _found(kind: Kind, name: str, key: str) -> Found:
     known = _all(kind, _given())
-    if name not in known:
-        raise UserError(
-            f"{key or kind.marker.lower() + 's'}: {name!r} is not a{'n' if kind is ENCODERS else ''} {kind.what}; "
-            f"there are {', '.join(known)}, and what plugins in params.yaml or {VARIABLE} names"
-            f"{did_you_mean(name, known)}"
-        )
+    place, article = key or f"{kind.marker.lower()}s", "an" if kind is ENCODERS else "a"
+    there = f"there are {', '.join(known)}, and what plugins in params.yaml or {VARIABLE} names"
+    require_known(name, known, f"{place}: {name!r} is not {article} {kind.what}; {there}")
     return known[name]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, did_you_mean, require_known
 from cmarr.extras import extra
 from stages.paths import Paths
 
@@ -66,10 +66,8 @@ def _chosen(there: Iterable[str], methods: Sequence[str], revision: str, dataset
             f"{_way_to(revision)}"
         )
     for name in methods:
-        if name not in known:
-            raise UserError(
-                f"{revision} holds no predictions of {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
-            )
+        there = f"there are {', '.join(known)}"
+        require_known(name, known, f"{revision} holds no predictions of {name!r}; {there}")
     return methods or known
 
 

@@ -20,7 +20,7 @@ from cmarr.doctor.extraction import Source
 from cmarr.doctor.media import face_findings
 from cmarr.encoders.at_hand import RANKED, lacking
 from cmarr.encoders.registry import placed, takes_device
-from cmarr.errors import UserError, did_you_mean, many
+from cmarr.errors import UserError, many, require_known
 from cmarr.execution.local import worker_count
 from cmarr.extras import extra
 from cmarr.features.source import source_of
@@ -62,8 +62,7 @@ def examine_datasets(dataset: str | None, everything: bool, params: Path, echo: 
     settings = load_settings(params, params.parent / "presets")
     names = _everything(settings, params) if everything else [dataset or settings.dataset]
     for name in names:
-        if name not in settings.datasets:
-            raise UserError(f"{params}: no dataset {name!r}{did_you_mean(name, settings.datasets)}")
+        require_known(name, settings.datasets, f"{params}: no dataset {name!r}")
     found = 0
     for name in names:
         found += _examine(name, load_settings(params, params.parent / "presets", name), params, echo, run)

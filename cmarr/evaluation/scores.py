@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, mean_absolute_error, multilabel_confusion_matrix
 
+from cmarr.errors import require_known
 from cmarr.evaluation.predictions import columns
 from cmarr.task import Task
 
@@ -49,6 +50,14 @@ def tables(task: Task) -> tuple[tuple[str, ...], ...]:
 def primary(task: Task) -> str:
     """The metric that selects epochs and on which methods are compared first."""
     return "MAE" if task.regression else "UAR"
+
+
+def chosen_metric(metric: str | None, task: Task) -> str:
+    """The metric of that name, or the primary one. Raises UserError for a name that is none of the task's."""
+    known = metrics_of(task)
+    if metric is not None:
+        require_known(metric, known, f"no metric is called {metric!r} here; there are {', '.join(known)}")
+    return metric or primary(task)
 
 
 def predicted(frame: pd.DataFrame, task: Task) -> np.ndarray:

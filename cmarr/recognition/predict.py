@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cmarr.budgets import require_name
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.files import write_text
 from cmarr.recognition.clips import Given, check_windows, find_clips, passed_over
 from cmarr.recognition.doubt import explained
@@ -53,10 +53,7 @@ class Request:
             require_name(self.transcript)
         if not self.paths and self.text is None and self.transcript is None:
             raise UserError("nothing to predict; name clips, folders or a manifest, or give --text")
-        if self.written_as not in FORMATS:
-            raise UserError(
-                f"--format {self.format}: there are {', '.join(FORMATS)}{did_you_mean(self.written_as, FORMATS)}"
-            )
+        require_known(self.written_as, FORMATS, f"--format {self.format}: there are {', '.join(FORMATS)}")
         if self.written_as == "parquet" and self.output is None:
             raise UserError("--format parquet needs --output, the file to write")
         if self.window is None and (self.hop is not None or self.picture is not None):

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from cmarr.errors import UserError, did_you_mean, many
+from cmarr.errors import UserError, many
 from cmarr.evaluation.comparison import METHODS, MODELS, compare
 from cmarr.evaluation.predictions import columns, privileges_of, task_of
-from cmarr.evaluation.scores import metrics_of, primary
+from cmarr.evaluation.scores import chosen_metric
 from cmarr.evaluation.sufficient_statistics import ROWS
 from cmarr.evaluation.summary import summarise
 from cmarr.folds.privileges import MARK, told
@@ -83,12 +83,7 @@ def differences(
         raise UserError(
             f"{names[0]} answers {kinds[0]}, {names[1]} answers {kinds[1]}: there is nothing to compare"
         )
-    metric = metric or primary(task)
-    if metric not in metrics_of(task):
-        raise UserError(
-            f"no metric is called {metric!r} here; there are {', '.join(metrics_of(task))}"
-            f"{did_you_mean(metric, metrics_of(task))}"
-        )
+    metric = chosen_metric(metric, task)
     if _same(first, second, task):
         return None, "the same answers to every utterance"
     try:

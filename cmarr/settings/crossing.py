@@ -1,6 +1,6 @@
 """Which corpora the trained models are tested on beside their own, and whether that makes sense."""
 
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.settings.schema import Settings
 
 
@@ -14,10 +14,7 @@ def crossed(settings: Settings) -> dict[str, Settings]:
     for name in settings.cross:
         if name == settings.dataset:
             raise UserError(f"cross: {name} is the dataset itself; name other ones")
-        if name not in settings.datasets:
-            raise UserError(
-                f"cross: {name!r} has no section under 'datasets'{did_you_mean(name, settings.datasets)}"
-            )
+        require_known(name, settings.datasets, f"cross: {name!r} has no section under 'datasets'")
         theirs = settings.datasets[name]
         if theirs.task != ours.task:
             raise UserError(

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from cmarr.declaration import Section, distinct
 from cmarr.encoders.registry import encoder_class
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.methods.registry import method_class
 from cmarr.modalities import NAMES
 from cmarr.plugins import ENCODERS, METHODS, Kind, file_of, names
@@ -122,10 +122,7 @@ def _check_declared(kind: Kind, name: str, made: Any) -> None:
                 f"{place}.{key}: a {kind.what} has a key of this name already; give it another name"
             )
     for key in getattr(made, "objective", ()):
-        if key not in known:
-            raise UserError(
-                f"{place}: objective names {key!r}, which is not declared{did_you_mean(key, known)}"
-            )
+        require_known(key, known, f"{place}: objective names {key!r}, which is not declared")
         if key in Settings.model_fields:
             raise UserError(
                 f"{place}.{key}: params.yaml has a key of this name already; give it another name"

@@ -12,7 +12,7 @@ from cmarr import plugins
 from cmarr.budgets import read_content, reason, shown
 from cmarr.declaration import MACHINE
 from cmarr.encoders.at_hand import chosen
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.settings.declared import settings_model
 from cmarr.settings.schema import Settings
 from cmarr.settings.yaml_file import LARGEST, loaded
@@ -66,10 +66,7 @@ def load_settings(
         # The name becomes a folder and a word of a command.
         if not isinstance(known, str) or not re.fullmatch(NAME, known):
             raise UserError(f"{params}: {known!r} cannot name a dataset; take letters, digits, _ and -")
-    if name not in raw["datasets"]:
-        raise UserError(
-            f"{params}: dataset: {name!r} has no section under 'datasets'{did_you_mean(name, raw['datasets'])}"
-        )
+    require_known(name, raw["datasets"], f"{params}: dataset: {name!r} has no section under 'datasets'")
     preset, *more = raw["preset"].split(ADDED)
     if preset == AUTO:
         section = raw["datasets"][name]
@@ -134,10 +131,7 @@ def read_preset(name: str, folder: str | Path, above: tuple[str, ...] = ()) -> d
 
 def _own(name: str, folder: str | Path) -> dict[str, Any]:
     known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
-    if name not in known:
-        raise UserError(
-            f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/){did_you_mean(name, known)}"
-        )
+    require_known(name, known, f"preset: {name!r} is not one of {', '.join(known)} (files in {folder}/)")
     return read_yaml(Path(folder) / f"{name}.yaml")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from cmarr.damage.kinds import KINDS
 from cmarr.encoders.registry import encoder_class
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.folds.privileges import BATCH_MASKS, TEST_EPOCH, told
 from cmarr.masks.protocols import CHOICES, DAMAGE, FIXED, UNSEEN
 from cmarr.methods.registry import method_class
@@ -196,11 +196,8 @@ def _extraction(settings: Settings, modality: str) -> dict[str, Any]:
         return {"source": "corpus", **own, **extraction}
     encoder = getattr(settings.encoders, modality)
     known = selectable(modality)
-    if encoder not in known:
-        raise UserError(
-            f"encoders.{modality}: {encoder!r} does not encode {modality}; there are {', '.join(known)}"
-            f"{did_you_mean(encoder, known)}"
-        )
+    told = f"encoders.{modality}: {encoder!r} does not encode {modality}; there are {', '.join(known)}"
+    require_known(encoder, known, told)
     section = getattr(settings.encoders, encoder).model_dump()
     if encoder in settings.finetune.encoders:
         encoder, section = (
@@ -214,11 +211,8 @@ def _masks(settings: Settings, classes: tuple[str, ...]) -> dict[str, Any]:
     """The protocols that are asked for, each with its section: those of others would re-run it for nothing."""
     chosen = CHOICES if settings.protocols == ("all",) else settings.protocols
     for name in chosen:
-        if name not in CHOICES:
-            raise UserError(
-                f"protocols: {name!r} is not a protocol; there are {', '.join(CHOICES)}, or all by itself"
-                f"{did_you_mean(name, CHOICES)}"
-            )
+        there = f"there are {', '.join(CHOICES)}, or all by itself"
+        require_known(name, CHOICES, f"protocols: {name!r} is not a protocol; {there}")
     if FIXED not in chosen:
         raise UserError(f"protocols: {FIXED} is what every table is made of; add it to the list")
     sections = settings.protocol.model_dump()
@@ -383,11 +377,8 @@ def _looked_at(settings: Settings, key: str, needs: str) -> list[str]:
     for name in looked_at:
         if name in settings.ablations and (taken := settings.ablations[name].privileges):
             raise UserError(f"{key}: {name!r} is {told(taken)}: its models are looked at for nothing else")
-        if name not in trained:
-            raise UserError(
-                f"{key}: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
-                f"{did_you_mean(name, trained)}"
-            )
+        told_of = f"{key}: {name!r} is neither in methods nor in ablate ({', '.join(trained)})"
+        require_known(name, trained, told_of)
     for name in looked_at:
         if not hasattr(method_class(trained[name]), needs):
             able = ", ".join(n for n in names(METHODS) if hasattr(method_class(n), needs))

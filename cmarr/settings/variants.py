@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError, require_known
 from cmarr.methods.registry import method_class
 from cmarr.plugins import METHODS, names
 from cmarr.settings.declared import method_section, objective, settings_model
@@ -36,18 +36,12 @@ def check_variants(settings: Settings, reserved: set[str]) -> None:
         if name in reserved:
             raise UserError(f"ablations.{name}: {name!r} is the name of a method or a stage; choose another")
         for key, method in (("method", ablation.method), ("against", ablation.full)):
-            if method not in (known := names(METHODS)):
-                raise UserError(
-                    f"ablations.{name}.{key}: {method!r} is not a method; there are {', '.join(known)}"
-                    f"{did_you_mean(method, known)}"
-                )
+            told = f"{method!r} is not a method; there are {', '.join(names(METHODS))}"
+            require_known(method, names(METHODS), f"ablations.{name}.{key}: {told}")
         varied(settings, name)
     for name in settings.ablate:
-        if name not in settings.ablations:
-            raise UserError(
-                f"ablate: {name!r} is not one of the ablations ({', '.join(settings.ablations)})"
-                f"{did_you_mean(name, settings.ablations)}"
-            )
+        told = f"ablate: {name!r} is not one of the ablations ({', '.join(settings.ablations)})"
+        require_known(name, settings.ablations, told)
         full = settings.ablations[name].full
         if full not in settings.methods:
             raise UserError(f"ablate: {name!r} is compared with the full {full}; add {full} to methods")
@@ -82,11 +76,8 @@ def varied(settings: Settings, name: str) -> Settings:
     values = settings.model_dump(by_alias=True)
     known = concerned(ablation.method)
     for key, value in ablation.set.items():
-        if key not in known:
-            raise UserError(
-                f"ablations.{name}.set: the key {key!r} does not exist or does not concern {ablation.method}"
-                f"{did_you_mean(key, known)}"
-            )
+        told = f"the key {key!r} does not exist or does not concern {ablation.method}"
+        require_known(key, known, f"ablations.{name}.set: {told}")
         section: dict[str, Any] = values
         *path, last = known[key].split(".")
         for part in path:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cmarr.analyses.learning import curves_figure
 from cmarr.device import choose_device
-from cmarr.errors import UserError, did_you_mean, many
+from cmarr.errors import UserError, many, require_known
 from cmarr.files import scratch
 from cmarr.methods.registry import method_class
 from cmarr.recognition.prediction import Prediction
@@ -197,8 +197,7 @@ def _corpus_of(given: Any) -> Corpus:
             f"train: there are no labels among {', '.join(map(str, given))}; say what is what, as {how}"
         )
     for name in given:
-        if name not in known:
-            raise UserError(f"train: {name!r} is none of {', '.join(known)}{did_you_mean(str(name), known)}")
+        require_known(str(name), known, f"train: {name!r} is none of {', '.join(known)}")
     return Corpus.from_arrays(**given)
 
 

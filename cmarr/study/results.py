@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from cmarr.analyses.results import results_figure, results_frame, results_text
-from cmarr.errors import UserError, did_you_mean
+from cmarr.errors import UserError
 from cmarr.evaluation.comparison import compare_all
 from cmarr.evaluation.predicting import runs
 from cmarr.evaluation.predictions import NORMALISE, normalised_by
-from cmarr.evaluation.scores import metrics_of, primary
+from cmarr.evaluation.scores import chosen_metric
 from cmarr.evaluation.summary import long_table, summarise
 from cmarr.files import write_json
 from cmarr.report.differences import differences
@@ -66,7 +66,7 @@ class Results:
 
     def plot(self, metric: str | None = None) -> Plot:
         """Dots with 95 % intervals, one a condition and method. Raises UserError for a metric that does not exist."""
-        metric = _metric(self.corpus, metric)
+        metric = chosen_metric(metric, self.corpus.task)
         title = f"{metric} by available modalities, {self.corpus.name}"
         drawn = results_figure(
             self.summaries, self.corpus.task, metric=metric, title=title, cluster=self.corpus.cluster
@@ -190,7 +190,6 @@ def compare(
     else:
         (name, own) = _only(one)
         (other, theirs) = _only(second if isinstance(second, Results) else evaluate(second))
-    metric = _metric(one.corpus, metric)
     if name == other:
         name, other = f"{name} (first)", f"{other} (second)"
     table, about = differences((name, other), own, theirs, metric)
@@ -204,12 +203,3 @@ def _only(results: Results) -> tuple[str, Sequence[pd.DataFrame]]:
             "each. `results.comparisons` has all pairs"
         )
     return next(iter(results.frames.items()))
-
-
-def _metric(corpus: Corpus, metric: str | None) -> str:
-    known = metrics_of(corpus.task)
-    if metric is not None and metric not in known:
-        raise UserError(
-            f"no metric is called {metric!r} here; there are {', '.join(known)}{did_you_mean(metric, known)}"
-        )
-    return metric or primary(corpus.task)
