@@ -356,36 +356,36 @@ def export(
     typer.echo(f"{folder}: {about.title}, {files}")
 
 
-@app.command()
-@_with_options(machine=Machine, choice=Choice, limits=Limited)
-def predict(
+@dataclass(frozen=True)
+class Asked:
+    """Options that say what is predicted, and where it goes: those of `cmarr.recognition.predict.Request`."""
+
     paths: Annotated[
         list[str] | None,
         typer.Argument(
             help="clips, folders of clips, or manifests (.csv, .parquet); `--` before a name with a dash"
         ),
-    ] = None,
-    *,
-    text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None,
+    ] = None
+    text: Annotated[str | None, typer.Option(help="what is said in the clip")] = None
     transcript: Annotated[
         Path | None,
         typer.Option(
             help="a file with what is said: text, or captions (.srt, .vtt, .ass, .sbv, .ttml ...)", **_FILE
         ),
-    ] = None,
+    ] = None
     hide: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODALITY",
             help="do without speech, video or text, as if it were missing; may be repeated",
         ),
-    ] = None,
+    ] = None
     window: Annotated[
         float | None, typer.Option(help="seconds of a window; a longer recording gets a prediction for each")
-    ] = None,
+    ] = None
     hop: Annotated[
         float | None, typer.Option(help="seconds from one window to the next; default: half a window")
-    ] = None,
+    ] = None
     output: Annotated[
         Path | None,
         typer.Option(
@@ -394,15 +394,22 @@ def predict(
             help="write the predictions to this file; .jsonl and .parquet name the format",
             **_FILE,
         ),
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="table, jsonl or parquet; default: a table")] = None,
+    ] = None
+    format: Annotated[str | None, typer.Option(help="table, jsonl or parquet; default: a table")] = None
     picture: Annotated[
         Path | None,
         typer.Option(help="draw the course of the probabilities: .svg or .png; needs --window", **_FILE),
-    ] = None,
+    ] = None
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="manifests and links may lead out of their folder")
-    ] = False,
+    ] = False
+
+
+@app.command()
+@_with_options(asked=Asked, machine=Machine, choice=Choice, limits=Limited)
+def predict(
+    *,
+    asked: Asked,
     machine: Machine,
     choice: Choice,
     limits: Limited,
@@ -416,24 +423,13 @@ def predict(
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
     0 all predicted, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
     """
-    if output is None and sys.stdout.name == os.devnull:
+    if asked.output is None and sys.stdout.name == os.devnull:
         _fail("predict", UserError("standard output is closed; name a file with --output"), 2)
     from cmarr.recognition.predict import Request, run
     from cmarr.recognition.reading import Limits
 
     try:
-        request = Request(
-            paths=paths or [],
-            text=text,
-            transcript=transcript,
-            hide=hide or [],
-            window=window,
-            hop=hop,
-            output=output,
-            format=format,
-            picture=picture,
-            allow_outside=allow_outside,
-        )
+        request = Request(**{name: given for name, given in vars(asked).items() if given is not None})
         request.check()
         with _recognizer("predict", machine, choice, Limits(**vars(limits))) as recognizer:
             refused = run(request, recognizer, sys.stdout, partial(_note, "predict"))

@@ -27,7 +27,7 @@ from cmarr.recognition.recognizer import Recognizer
 class Request:
     """What was asked for, as the options of the command line say it."""
 
-    paths: Sequence[str]
+    paths: Sequence[str] = ()
     text: str | None = None
     transcript: Path | None = None
     hide: Sequence[str] = field(default_factory=list)
