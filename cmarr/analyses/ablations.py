@@ -1,7 +1,7 @@
 """Every ablation beside its full method (the paper's Table 3), what the difference carries, what it costs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -31,10 +31,15 @@ class Ablations:
 
     summaries:   label -> summary, 'full' first
     comparisons: label -> the variant minus the full method
+    paper:       the paper's table of them, whose rows stand under ours; printed: what the paper calls it
+    times:       label -> core-seconds of training (on a GPU, seconds), that of a model it starts from counted in
     """
 
     summaries: Mapping[str, Mapping[str, Any]]
     comparisons: Mapping[str, Mapping[str, Any]]
+    paper: Published | None = None
+    printed: str = ""
+    times: Mapping[str, float] = field(default_factory=dict)
 
 
 def compare_with_full(full: Frames, variants: Mapping[str, Frames], task: Task) -> Ablations:
@@ -143,44 +148,16 @@ TITLE = "Ablations (Table 3)"
 HOW = "No ablation has been trained here: `make ablations` trains them all, or name some under `ablate` in params.yaml."
 
 
-def ablations_section(
-    found: Mapping[str, Ablations],
-    task: Task,
-    *,
-    changes: Mapping[str, str],
-    published: Mapping[str, Published] | None = None,
-    printed: Mapping[str, str] | None = None,
-    times: Mapping[str, Mapping[str, float]] | None = None,
-) -> Section:
-    """The section of Table 3.
-
-    found: full method -> its ablations. changes: label -> what that variant changes, in words. published: full method
-    -> the paper's table of its ablations, whose rows stand under ours. printed: full method -> what the paper calls
-    that table. times: full method -> label -> core-seconds of
-    training (on a GPU, seconds), that of a model it starts from counted in.
-    """
+def ablations_section(found: Mapping[str, Ablations], task: Task, changes: Mapping[str, str]) -> Section:
+    """The section of Table 3; found: full method -> its ablations, changes: label -> what that changes, in words."""
     if not found:
         return Section("ablations", TITLE, missing=HOW)
-    blocks: list[Block] = []
-    for method, ablations in found.items():
-        blocks += _variants(
-            method, ablations, task, changes, (published or {}).get(method), (printed or {}).get(method, "")
-        )
-        if times:
-            caption = f"Training of {method} and its variants, of what they start from as well."
-            blocks.append(Table(f"costs-ablations-{method}", caption, times_frame(times[method])))
+    blocks = [block for method, own in found.items() for block in _variants(method, own, task, changes)]
     return Section("ablations", TITLE, (), blocks)
 
 
-def _variants(
-    method: str,
-    ablations: Ablations,
-    task: Task,
-    changes: Mapping[str, str],
-    paper: Published | None,
-    printed: str,
-) -> list[Block]:
-    metric = primary(task)
+def _variants(method: str, ablations: Ablations, task: Task, changes: Mapping[str, str]) -> list[Block]:
+    metric, paper, printed = primary(task), ablations.paper, ablations.printed
     notes = [f"{label}: {change}" for label, change in changes.items() if label in ablations.summaries]
     if paper:
         notes.append(f"(paper): {SOURCE}, {printed}, on IEMOCAP with its own features; context, not a race.")
@@ -202,11 +179,15 @@ def _variants(
     if metric == "UAR":
         caption = f"{method} and its variants, WAR, % [95 % interval] ± deviation over folds, over seeds."
         blocks.append(Table(f"ablations-{method}-war", caption, scores_frame(ablations, "WAR", paper)))
+    if ablations.times:
+        caption = f"Training of {method} and its variants, of what they start from as well."
+        blocks.append(Table(f"costs-ablations-{method}", caption, times_frame(ablations.times)))
     return blocks
 
 
 def compared(study: Study) -> dict[str, Ablations]:
     """Full method -> every ablation of it that was trained, and methods that are ablations of it by their design."""
+    names = {label: name for name, label in study.labels.items()}
     variants: dict[str, dict[str, Any]] = {}
     for ablation in (
         a for a in study.settings["ablations"] if TRIALS not in a["set"] and a["name"] not in study.privileged
@@ -215,27 +196,27 @@ def compared(study: Study) -> dict[str, Ablations]:
         if full not in variants:
             variants[full] = {label: study.frames[name] for label, name in _parts_of(full, study).items()}
         variants[full][ablation["label"]] = study.predictions(ablation["name"])
-    return {full: compare_with_full(study.frames[full], own, study.task) for full, own in variants.items()}
+    found = {}
+    for full, own in variants.items():
+        made = compare_with_full(study.frames[full], own, study.task)
+        folders = {FULL: full, **_parts_of(full, study), **names}
+        costs = {label: read_cost(study.at.metrics / folders[label]) for label in made.summaries}
+        times = {label: training_time(cost) for label, cost in costs.items()}
+        printed = study.settings["declared"][full]["published_ablations"]
+        found[full] = replace(made, times=times, printed=printed, paper=_paper_of(printed, study))
+    return found
+
+
+def _paper_of(printed: str, study: Study) -> Published | None:
+    """The paper's table of that name, where what it measures is what this study does."""
+    by_speaker = study.settings.get("normalise", "corpus") == "speaker"  # which no paper does
+    return None if by_speaker or study.task.regression or printed not in ABLATIONS else ABLATIONS[printed]()
 
 
 def section(study: Study) -> Section:
     """What the ablations of this study score, and what that took."""
     found, task = compared(study), study.task
-    names = {label: name for name, label in study.labels.items()}
-    times = {}
-    for full, ablations in found.items():
-        own = {FULL: full, **_parts_of(full, study), **names}
-        labels = (FULL, *ablations.comparisons)
-        times[full] = {label: training_time(read_cost(study.at.metrics / own[label])) for label in labels}
-    declared = study.settings["declared"]
-    printed = {full: table for full in found if (table := declared[full]["published_ablations"])}
-    known = {full: table for full, table in printed.items() if table in ABLATIONS and not task.regression}
-    papers = {full: ABLATIONS[table]() for full, table in known.items()}
-    if study.settings.get("normalise", "corpus") == "speaker":  # which no paper does
-        papers = {}
-    made = ablations_section(
-        found, task, changes=study.changes, published=papers, printed=printed, times=times
-    )
+    made = ablations_section(found, task, study.changes)
     tables = [ablations_table(ablations, task).assign(method=full) for full, ablations in found.items()]
     table = pd.concat(tables) if tables else ablations_table(None, task)
     return replace(made, files={"ablations.md": made.markdown(study.dataset), "ablations.csv": table})

@@ -1,5 +1,7 @@
 """Table 3: what each ablation scores, what leaving its part out costs, and what is not shown."""
 
+from dataclasses import replace
+
 import pytest
 
 import cmarr.analyses.ablations as of_ablations
@@ -116,13 +118,8 @@ def test_conditions_nobody_meets_stay_empty(make_summary, make_comparison, emoti
 
 
 def test_the_section_holds_verdicts_scores_differences_and_source(ablations, emotions):
-    page = ablations_section(
-        {"cmarr": ablations},
-        emotions,
-        changes={},
-        published={"cmarr": table_3()},
-        printed={"cmarr": "Table 3"},
-    ).markdown("demo")
+    beside = replace(ablations, paper=table_3(), printed="Table 3")
+    page = ablations_section({"cmarr": beside}, emotions, changes={}).markdown("demo")
     for part in (
         "w/o spcl: avg6",
         "UAR, % [95",
