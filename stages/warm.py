@@ -186,7 +186,9 @@ def begin(caller: socket.socket) -> Call | None:
     if not (pid := os.fork()):
         status = 70
         try:
-            die_with_the_parent()
+            ctypes.CDLL(None).prctl(
+                PR_SET_PDEATHSIG, signal.SIGKILL
+            )  # ends with its parent, also a killed one
             if os.getppid() == server:
                 take(dict(zip(order["files"], files, strict=True)))
                 status = run(order["arguments"], order["folder"], order["environment"])
@@ -262,11 +264,6 @@ def finished(work: Callable[[], object]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return status
-
-
-def die_with_the_parent() -> None:
-    """Also when that is killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

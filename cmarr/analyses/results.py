@@ -44,7 +44,7 @@ from cmarr.report.numbers import (
 from cmarr.report.page import Block, Folded, Section
 from cmarr.report.picture import picture
 from cmarr.report.published import Published, table_2, with_avg7
-from cmarr.report.style import FAINT, GRID, Look, horizontal_grid, looks, style
+from cmarr.report.style import FAINT, GRID, horizontal_grid, looks, style
 from cmarr.report.table import NOTHING, Table, markdown_table, plain_table
 from cmarr.task import Task
 
@@ -92,7 +92,14 @@ def results_figure(
             )
         shift = np.linspace(-1, 1, len(summaries)) * min(0.3, 0.13 * (len(summaries) - 1))
         for (method, look), offset in zip(looks(summaries).items(), shift, strict=True):
-            _method(axes, summaries[method][metric], positions, offset, scale, look, method)
+            cells = summaries[method][metric]
+            known = [row for row in ROWS if cells[row]["mean"] is not None]
+            x = [positions[row] + offset for row in known]
+            for at, row in zip(x, known, strict=True):
+                if cells[row]["lo"] is not None:
+                    look.bar(axes, at, scale * cells[row]["lo"], scale * cells[row]["hi"])
+            means = np.array([cells[row]["mean"] for row in known]) * scale
+            look.dots(axes, x, means, label=method, zorder=3)
         if metric == "UAR":
             _guessing(axes, 100 / len(task.classes), positions["avg7"] + 0.6)
         _frame(axes, summaries, positions, metric)
@@ -147,24 +154,6 @@ def _positions() -> dict[str, float]:
             x += 1 + GAP * (row in AVERAGES or before in AVERAGES)
         out[row] = x
     return out
-
-
-def _method(
-    axes: Axes,
-    cells: Mapping[str, Any],
-    positions: Mapping[str, float],
-    offset: float,
-    scale: int,
-    look: Look,
-    name: str,
-) -> None:
-    known = [row for row in ROWS if cells[row]["mean"] is not None]
-    x = [positions[row] + offset for row in known]
-    y = np.array([cells[row]["mean"] for row in known]) * scale
-    for at, row in zip(x, known, strict=True):
-        if cells[row]["lo"] is not None:
-            look.bar(axes, at, scale * cells[row]["lo"], scale * cells[row]["hi"])
-    look.dots(axes, x, y, label=name, zorder=3)
 
 
 def _frame(axes: Axes, summaries: Summaries, positions: Mapping[str, float], metric: str) -> None:

@@ -1,13 +1,12 @@
 """What a notebook shows of a figure and of a table; elsewhere they are saved, or printed."""
 
-import io
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cmarr.report.style import fit_fonts, save_figure, style, without_glyph_warnings
+from cmarr.report.style import drawn, fit_fonts, save_figure
 
 
 class Plot:
@@ -28,10 +27,7 @@ class Plot:
 
     def _repr_png_(self) -> bytes:
         fit_fonts(self.figure)
-        buffer = io.BytesIO()
-        with style(), without_glyph_warnings():
-            self.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        return buffer.getvalue()
+        return drawn(self.figure, "png", dpi=110)
 
     def __repr__(self) -> str:
         width, height = self.figure.get_size_inches()

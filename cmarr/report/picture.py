@@ -1,6 +1,5 @@
 """A figure of the report: what is drawn, what it shows in words, its files, and its SVG in a page of others."""
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from cmarr.files import atomic
+from cmarr.files import write_bytes
 from cmarr.report.style import (
     COLOURS,
     FAINT,
@@ -17,10 +16,9 @@ from cmarr.report.style import (
     INK,
     PAPER,
     Look,
+    drawn,
     fit_fonts,
     save_figure,
-    style,
-    without_glyph_warnings,
 )
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -87,9 +85,8 @@ class Picture:
     def write(self, folder: str | Path, number: int | None = None) -> None:
         """Write every panel as `folder`/<name>.svg, or, with a number, as `folder`/<number>-<name>.svg."""
         before = "" if number is None else f"{number:02}-"
-        for name, drawn in self.files.items():
-            with atomic(Path(folder) / f"{before}{name}") as temporary:
-                temporary.write_bytes(drawn)
+        for name, content in self.files.items():
+            write_bytes(Path(folder) / f"{before}{name}", content)
         if self.png and number is None:
             for panel in self.panels:
                 save_figure(Path(folder) / f"{panel.name}.png", panel.figure)
@@ -102,21 +99,18 @@ def picture(name: str, figure: Figure, *, caption: str, alt: str, png: bool = Fa
 
 def svg_bytes(figure: Figure) -> bytes:
     """The figure as an SVG file; equal figures give equal bytes."""
-    written = io.BytesIO()
     fit_fonts(figure)
-    with style(), without_glyph_warnings():
-        figure.savefig(written, format="svg", metadata={"Date": None})
-    return written.getvalue()
+    return drawn(figure, "svg")
 
 
-def inline_svg(drawn: bytes, name: str) -> str:
+def inline_svg(svg: bytes, name: str) -> str:
     """A figure for a page: `svg_bytes` with the page's colours and font, and every id beginning with `name`.
 
     Colours that are not those of `cmarr.report.style` (a heat map's) stay what they are in every theme.
     """
     for prefix, address in (("", SVG), ("xlink", XLINK)):
         ElementTree.register_namespace(prefix, address)
-    root = ElementTree.fromstring(drawn)
+    root = ElementTree.fromstring(svg)
     for child in root.findall(f"{{{SVG}}}metadata"):
         root.remove(child)
     for definitions in root.findall(

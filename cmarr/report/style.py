@@ -1,5 +1,6 @@
 """How every figure looks, whatever the script of its labels, and how equal figures are written as equal bytes."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.text import Text
 
-from cmarr.files import atomic
+from cmarr.files import write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +116,13 @@ def style() -> Iterator[None]:
 def save_figure(path: str | Path, figure: Figure, dpi: int = 160) -> None:
     """Write a figure atomically; the ending of `path` (.png or .svg) chooses the format."""
     kind = Path(path).suffix.removeprefix(".")
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
     lacking = fit_fonts(figure)
     if lacking and kind != "svg":
         log.warning(
             f"{path}: no font of this machine has {' '.join(lacking)}, so boxes stand there; install one that has "
             "(Noto, say). Pages and SVG files show it all the same"
         )
-    with style(), without_glyph_warnings(), atomic(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
+    write_bytes(path, drawn(figure, kind, dpi=dpi))
 
 
 def horizontal_grid(axes: Axes) -> None:
@@ -157,6 +156,15 @@ def fit_fonts(figure: Figure) -> str:
             text.set_fontfamily([FONT, *families])
             lacking |= without
     return "".join(sorted(lacking))
+
+
+def drawn(figure: Figure, kind: str, **options: Any) -> bytes:
+    """A figure as a file of its format, svg or png; equal figures give equal bytes."""
+    written = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with style(), without_glyph_warnings():
+        figure.savefig(written, format=kind, metadata=metadata, **options)
+    return written.getvalue()
 
 
 @contextmanager
