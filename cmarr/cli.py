@@ -5,12 +5,12 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -118,12 +118,10 @@ def doctor(
     """
     from cmarr.doctor.dataset import examine_datasets
 
-    try:
+    with _failing("doctor", 1):
         problems = examine_datasets(
             dataset, everything, params, typer.secho, run=": dvc exp run -S dataset={}"
         )
-    except UserError as error:
-        _fail("doctor", error, 1)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -266,7 +264,7 @@ def compare(
     """
     from cmarr.report.differences import differences_text, experiments_text
 
-    try:
+    with _failing("compare", 1):
         if methods and method:
             raise UserError("--method chooses a method of two experiments; with --methods the names choose")
         if methods and first == second:
@@ -279,8 +277,6 @@ def compare(
         else:
             both = [_answers(params.parent, revision, name, only) for revision in (first, second)]
             text = experiments_text((first, second), *both, dataset=name, metric=metric)
-    except UserError as error:
-        _fail("compare", error, 1)
     typer.echo(text, nl=False)
 
 
@@ -318,10 +314,8 @@ def verify(
     """
     from cmarr.verify import verify as check
 
-    try:
+    with _failing("verify", 2):
         verdicts = list(check(paths or [Path()]))
-    except UserError as error:
-        _fail("verify", error, 2)
     wrong = [verdict for verdict in verdicts if verdict.fault]
     made = _made_again([str(verdict.path) for verdict in wrong]) if wrong else []
     for verdict, command in zip(wrong, made, strict=True):
@@ -346,11 +340,9 @@ def export(
     from cmarr.recognition.export import export as write
     from cmarr.recognition.trained import of_study
 
-    try:
+    with _failing("export", 1):
         trained = choice.find(of_study)
         write(trained, folder, force=force)
-    except UserError as error:
-        _fail("export", error, 1)
     about = trained.about
     files = ", ".join(f"{m.file} (validation score {m.score:.4f})" for m in about.models)
     typer.echo(f"{folder}: {about.title}, {files}")
@@ -423,18 +415,17 @@ def predict(
     A clip is a media file, with a transcript under the same name beside it if there is one. Exit status:
     0 all predicted, 1 some refused (with the reason), 2 nothing tried (a wrong option, path or model).
     """
-    if asked.output is None and sys.stdout.name == os.devnull:
-        _fail("predict", UserError("standard output is closed; name a file with --output"), 2)
-    from cmarr.recognition.predict import Request, run
-    from cmarr.recognition.reading import Limits
-
     try:
-        request = Request(**{name: given for name, given in vars(asked).items() if given is not None})
-        request.check()
-        with _recognizer("predict", machine, choice, Limits(**vars(limits))) as recognizer:
-            refused = run(request, recognizer, sys.stdout, partial(_note, "predict"))
-    except UserError as error:
-        _fail("predict", error, 2)
+        with _failing("predict", 2):
+            if asked.output is None and sys.stdout.name == os.devnull:
+                raise UserError("standard output is closed; name a file with --output")
+            from cmarr.recognition.predict import Request, run
+            from cmarr.recognition.reading import Limits
+
+            request = Request(**{name: given for name, given in vars(asked).items() if given is not None})
+            request.check()
+            with _recognizer("predict", machine, choice, Limits(**vars(limits))) as recognizer:
+                refused = run(request, recognizer, sys.stdout, partial(_note, "predict"))
     except BrokenPipeError:  # of `cmarr predict ... | head`
         _let_go_of_output()
         raise typer.Exit(1) from None
@@ -469,7 +460,7 @@ def serve(
     from cmarr.extras import require
     from cmarr.serving.requests import bounds, require_limits
 
-    try:
+    with _failing("serve", 2):
         allowed, most = bounds(vars(limits))
         require_limits(vars(spending))
         require("serve")
@@ -491,8 +482,6 @@ def serve(
 
             budgets = Budgets(**vars(spending))
             run(service, listening, budgets, announce, host=host, names=allowed_host or [])
-    except UserError as error:
-        _fail("serve", error, 2)
 
 
 def _recognizer(command: str, machine: Machine, choice: Choice, limits: Any) -> Any:
@@ -584,14 +573,18 @@ def _use_plugins_beside(params: Path) -> None:
     use_plugins(values, params)
 
 
-def _fail(command: str, error: UserError, status: int) -> NoReturn:
-    how = (
-        " (`dvc repro` computes it, `dvc checkout` brings it back)" if isinstance(error, NotComputed) else ""
-    )
-    if isinstance(error, NotWhole) and (made := _made_again([error.path])[0]):
-        how = f" (`{made}` makes it again)"
-    typer.secho(f"cmarr {command}: {error}{how}", err=True, fg="red")
-    raise typer.Exit(status) from None
+@contextlib.contextmanager
+def _failing(command: str, status: int) -> Iterator[None]:
+    """What is wrong as a sentence, how to make what is missing or damaged, and the exit status."""
+    try:
+        yield
+    except UserError as error:
+        how = " (`dvc repro` computes it, `dvc checkout` brings it back)"
+        how = how if isinstance(error, NotComputed) else ""
+        if isinstance(error, NotWhole) and (made := _made_again([error.path])[0]):
+            how = f" (`{made}` makes it again)"
+        typer.secho(f"cmarr {command}: {error}{how}", err=True, fg="red")
+        raise typer.Exit(status) from None
 
 
 def _made_again(paths: list[str]) -> list[str]:
