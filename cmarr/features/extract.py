@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cmarr import objects
+from cmarr import __version__, objects
 from cmarr.corpora.manifest import write_quarantine
 from cmarr.encoders.protocol import EMPTY_TEXT, Encoder, is_absence
 from cmarr.errors import UserError, many
 from cmarr.execution.ray import Cluster, cluster_results
 from cmarr.features.shards import QUARANTINE, SHARDS, shard_path, shards_digest
-from cmarr.features.units import Inputs, Unit, cut_units, forget, product_version, publish
+from cmarr.features.units import Inputs, Unit, cut_units, forget, publish
 from cmarr.modalities import NAMES
 from cmarr.progress import progress
 from cmarr.utterance import FeatureSequence, Rejected, Utterance
@@ -83,7 +83,7 @@ def extract(
     """
     folder, work = Path(folder), Path(folder if resume is None else resume)
     having = [u for u in utterances if u.source(encoder.modality) is not None]
-    provenance = {**encoder.describe(), "modality": encoder.modality, "product": f"cmarr {product_version()}"}
+    provenance = {**encoder.describe(), "modality": encoder.modality, "product": f"cmarr {__version__}"}
     provenance |= remarks or {}
     inputs = Inputs(having, encoder.modality)
     units = cut_units(having, shard_size, provenance, inputs)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,6 @@ from cmarr.utterance import FeatureSequence, Rejected, Utterance
 
 ENDS = 1 << 20
 """Bytes read at each end of a file. Whole reads would double the traffic of a large corpus."""
-
-
-def product_version() -> str:
-    """Version of this package, as written into shards."""
-    try:
-        return version("cmarr")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
 
 
 class Inputs:
