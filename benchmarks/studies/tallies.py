@@ -22,7 +22,7 @@ def packed(frames: Sequence[pd.DataFrame], task: Task) -> str:
 
     JSON, compressed, in letters that JSON can hold: as it stands it would be most of a result's size.
     """
-    found = sufficient_statistics(gather(frames, task), task)
+    found = sufficient_statistics(gather(frames), task)
     sums = np.round(found.sums, DIGITS)
     folds = {
         str(fold): {

@@ -55,7 +55,7 @@ def calibration(frames: Frames, task: Task, *, resamples: int = RESAMPLES) -> pd
     """
     if task.regression:
         return pd.DataFrame(columns=list(COLUMNS))
-    frame = gather(frames, task)
+    frame = gather(frames)
     values, full = _values(counted(frame), task), _values(counted(frame, everyone=True), task)
     bounds = _intervals(counted(frame), task, resamples)
     expected = {("ECE", c): value for c, value in _if_calibrated(counted(frame), task).items()}
@@ -72,7 +72,7 @@ def reliability(frames: Frames, task: Task) -> pd.DataFrame:
     if task.regression:
         return pd.DataFrame(columns=names)
     rows = []
-    for condition, part in by_condition(counted(gather(frames, task))):
+    for condition, part in by_condition(counted(gather(frames))):
         probabilities = part[columns(task)].to_numpy(np.float64)
         right = probabilities.argmax(1) == truth_of(part, task)
         n, confidence, hits = _binned(probabilities.max(1), right, BINS)

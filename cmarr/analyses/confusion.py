@@ -29,7 +29,7 @@ def confusion_rows(frames: Frames, task: Task, conditions: Sequence[str] = CONDI
 
     Utterances with nothing usable, and conditions that no utterance can meet, are left out.
     """
-    frame = gather(frames, task)
+    frame = gather(frames)
     parts = []
     for condition in conditions:
         part = frame[frame["condition"] == condition]

@@ -44,7 +44,7 @@ def importance(
     covers         the modalities that the corpus has; one that it lacks has no value. Where a set of them
                    occurs in no utterance there is no game, and no value at all
     """
-    frame = gather(frames, task)
+    frame = gather(frames)
     sums = sufficient_statistics(frame, task)
     players = "".join(m for m in MODALITIES if m in sums.reported)
     names = metrics_of(task)

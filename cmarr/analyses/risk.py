@@ -45,7 +45,7 @@ STEPS = 200
 
 def selective(frames: Frames, task: Task, *, resamples: int = RESAMPLES) -> pd.DataFrame:
     """AURC in the columns of `cmarr.analyses.calibration.calibration`; no rows where no uncertainty is known."""
-    frame = gather(frames, task)
+    frame = gather(frames)
     if frame["uncertainty"].isna().any():
         return pd.DataFrame(columns=list(COLUMNS))
     rows = counted(frame)
@@ -60,7 +60,7 @@ def risk_coverage(frames: Frames, task: Task) -> pd.DataFrame:
     A condition that nobody can meet has no rows; nor has any where no uncertainty is known.
     """
     names = ["condition", "coverage", "n", "risk"]
-    frame = gather(frames, task)
+    frame = gather(frames)
     if frame["uncertainty"].isna().any():
         return pd.DataFrame(columns=names)
     out = []

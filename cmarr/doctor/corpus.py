@@ -70,7 +70,7 @@ def examine(
         yield Topic("corpus", [Finding("problem", _told(error))])
         return
     left = unnamed_media(root, utterances, rejected) if dataset.features == "encoders" else {}
-    yield Topic("corpus", [_size(utterances), *_rejected(rejected, utterances), *_passed_over(left)])
+    yield Topic("corpus", [_size(utterances), *_rejected(rejected), *_passed_over(left)])
     published = corpus_published(kind, root, utterances, dataset=name, **options)
     yield _classes(utterances, published, {*dataset.classes, *dataset.merge})
     holds = set[str]().union(*(counts.holds for counts in published))
@@ -145,7 +145,7 @@ def _size(utterances: Sequence[Utterance]) -> Finding:
     return Finding("ok", ", ".join(parts) + with_extras)
 
 
-def _rejected(rejected: Sequence[Rejected], utterances: Sequence[Utterance]) -> list[Finding]:
+def _rejected(rejected: Sequence[Rejected]) -> list[Finding]:
     if not rejected:
         return []
     examples = "".join(f"\n{r.id}: {r.reason}" for r in rejected[:SHOWN])

@@ -94,7 +94,7 @@ def compare_pairs(
             raise UserError(
                 f"{name} is {told(taken)}: it is compared with nothing but the same method without them"
             )
-    gathered, pairs = {name: gather(own, task, protocol) for name, own in frames.items()}, list(pairs)
+    gathered, pairs = {name: gather(own, protocol) for name, own in frames.items()}, list(pairs)
     for a, b in pairs:
         _normalised_alike(frames[a], frames[b])
         _same_utterances(gathered[a], gathered[b], axis)
@@ -118,7 +118,7 @@ def compare_gains(
     `compare`; nothing is tested.
     """
     sides = {
-        name: _Side(sufficient_statistics(gather(own, task, FIXED), task, SEVEN), RESAMPLES, 0)
+        name: _Side(sufficient_statistics(gather(own, FIXED), task, SEVEN), RESAMPLES, 0)
         for name, own in frames.items()
     }
     a, b, c, d = (sides[name] for name in (*first, *second))

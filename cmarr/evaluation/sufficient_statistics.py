@@ -197,7 +197,7 @@ def together(frames: Sequence[pd.DataFrame] | pd.DataFrame) -> pd.DataFrame:
     return frames if isinstance(frames, pd.DataFrame) else pd.concat(frames, ignore_index=True)
 
 
-def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, task: Task, protocol: str = FIXED) -> pd.DataFrame:
+def gather(frames: Sequence[pd.DataFrame] | pd.DataFrame, protocol: str = FIXED) -> pd.DataFrame:
     """All rows of one protocol in one frame.
 
     Raises UserError unless every fold has every seed: a mean over half of the runs would pass for the whole.

@@ -55,7 +55,7 @@ def summarise(
 
     Raises UserError when a fold lacks a seed.
     """
-    frame = gather(frames, task, protocol)
+    frame = gather(frames, protocol)
     sums = sufficient_statistics(frame, task, axis)
     there = seen(frame, axis.column)
     counted, full = _scored(frame, task, axis, sums.folds, sums.seeds)
@@ -133,7 +133,7 @@ def pooled(frames: Frames, task: Task) -> dict[str, float | None]:
 
     The MMIN family prints this as its average; it is not avg6, the mean of six scores.
     """
-    frame = gather(frames, task)
+    frame = gather(frames)
     kept = frame[frame["condition"].isin(INCOMPLETE)]
     runs: dict[str, list[list[float]]] = {metric: [] for metric in metrics_of(task)}
     for _, of_seed in kept.groupby("seed"):

@@ -112,7 +112,7 @@ def test_who_has_nothing_usable_counts_in_the_second_column_alone(simulate, emot
 def test_conditions_are_met_fold_by_fold(simulate, emotions):
     """A fold without video has no part in the condition of speech and video."""
     frames = [*simulate(folds=1, seeds=(1,)), *simulate(folds=2, seeds=(1,), video=False)[1:]]
-    assert set(counted(gather(frames, emotions)).query("condition == 'sv'")["fold"]) == {0}
+    assert set(counted(gather(frames)).query("condition == 'sv'")["fold"]) == {0}
 
 
 def test_a_score_has_no_probabilities(simulate):

@@ -79,7 +79,7 @@ def test_numbers_lie_in_their_intervals_and_repeat(simulate, task):
 def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
     """SufficientStatistics re-derive every metric of scikit-learn and SciPy: fold by fold, condition by condition."""
     for frame in simulate(task=task, seeds=(1,)):
-        sums = sufficient_statistics(gather(frame, task), task)
+        sums = sufficient_statistics(gather(frame), task)
         found = sums.headline(np.ones((1, len(sums.clusters))))[0]
         for row, condition in ((ROWS.index(c), c) for c in CONDITIONS):
             expected = scores(frame[frame["condition"] == condition], task)
@@ -88,7 +88,7 @@ def test_the_sums_behind_the_intervals_give_the_same_scores(simulate, task):
 
 def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotions):
     frame = simulate(folds=1, seeds=(1,), speakers=3)[0]
-    sums = sufficient_statistics(gather(frame, emotions), emotions)
+    sums = sufficient_statistics(gather(frame), emotions)
     weights = np.array([[2, 0, 1]])
     drawn = pd.concat([frame[frame["cluster"] == sums.clusters[i]] for i in (0, 0, 2)])
     found = sums.headline(weights)[0]
@@ -99,7 +99,7 @@ def test_drawing_a_cluster_twice_is_having_its_utterances_twice(simulate, emotio
 def test_a_fold_counts_as_often_as_its_clusters_are_drawn(emotions, simulate):
     """A speaker a fold: folds drawn 2, 0 and 1 times have the mean (2 x first + third) / 3."""
     frames = simulate(folds=3, seeds=(1,), speakers=1, absent=0.0)
-    sums = sufficient_statistics(gather(frames, emotions), emotions)
+    sums = sufficient_statistics(gather(frames), emotions)
     own = [scores(frame[frame["condition"] == "sv"], emotions)["UAR"] for frame in frames]
     found = sums.drawn(np.array([[2, 0, 1], [1, 1, 1]]))[
         :, metrics_of(emotions).index("UAR"), ROWS.index("sv")
@@ -128,7 +128,7 @@ def test_a_fold_of_many_clusters_counts_no_more_than_one_of_few(emotions, simula
     """Every cluster drawn once is no resample: folds of one, two and three speakers have the plain mean of the folds.
     Drawn 1; 2, 0; 0, 2, 1 times, the folds count 1, 1 and 1 times; 0; 2, 2; 1, 1, 1 times: 0, 2 and 1."""
     frames = [simulate(folds=f + 1, seeds=(1,), speakers=f + 1, absent=0.0)[f] for f in range(3)]
-    sums = sufficient_statistics(gather(frames, emotions), emotions)
+    sums = sufficient_statistics(gather(frames), emotions)
     assert [name[7] for name in sums.clusters] == list("011222")  # speaker<fold><number>
     weights = np.array([[1, 1, 1, 1, 1, 1], [1, 2, 0, 0, 2, 1], [0, 2, 2, 1, 1, 1]])
     at = metrics_of(emotions).index("WAR"), ROWS.index("sv")
@@ -157,7 +157,7 @@ def test_scores_of_exactly_zero_count_the_same_in_the_sums():
         seed=0,
         logits=dict.fromkeys(CONDITIONS, np.array(values)[:, None]),
     )
-    sums = sufficient_statistics(gather(frame, Task()), Task())
+    sums = sufficient_statistics(gather(frame), Task())
     found = dict(
         zip(metrics_of(Task()), sums.headline(np.ones((1, 5)))[0, :, ROWS.index("svt")], strict=True)
     )
