@@ -37,21 +37,20 @@ class FaceSettings:
 
     Of the utterances in `wanted`, an encoder that has their faces keeps them in `found`, by id.
 
-    Raises UserError for a detector that does not exist, or whose file does not.
+    Raises UserError for a detector whose file does not exist.
     """
 
     def __init__(self, section: FaceSection):
-        from cmarr.media.detectors import DETECTORS, build_detector, require_model
+        from cmarr.media.detectors import build_detector, require_model
         from cmarr.media.faces import FaceReader
 
-        rate, margin = section.rate, section.margin
-        detector, detector_file = section.detector, section.detector_file
-        if detector not in DETECTORS or detector == "mtcnn":
-            build_detector(detector)  # refuses a name that is none, and weights that are not there
-        if detector == "yunet":
-            require_model(detector_file)
-        self.rate, self.margin, self.detector, self.detector_file = rate, margin, detector, detector_file
-        self.reader = partial(FaceReader, rate, margin, detector, detector_file)
+        self.rate, self.margin = section.rate, section.margin
+        self.detector, self.detector_file = section.detector, section.detector_file
+        if self.detector == "mtcnn":
+            build_detector("mtcnn")  # refuses weights that are not there
+        if self.detector == "yunet":
+            require_model(self.detector_file)
+        self.reader = partial(FaceReader, self.rate, self.margin, self.detector, self.detector_file)
         self.wanted: frozenset[str] = frozenset()
         self.found: dict[str, Faces | Failure] = {}
 
