@@ -190,11 +190,15 @@ def picture(page: Path, name: str) -> str:
         f"{method} {value_text(metric, summary[metric]['avg6']['mean'])}"
         for method, summary in found.summaries.items()
     )
-    folder = "docs/" if page.parent == ROOT else ""
     return (
         f"![{metric} of each method by available modalities, {found.content['task']['dataset']}; mean of the six "
-        f"incomplete conditions: {told}]({folder}{name}.png)\n<!-- drawn of {digest_of(name)} -->"
+        f"incomplete conditions: {told}]({_folder(page)}{name}.png)\n<!-- drawn of {digest_of(name)} -->"
     )
+
+
+def _folder(page: Path) -> str:
+    """Where the pictures lie, seen from a page."""
+    return "docs/" if page.parent == ROOT else ""
 
 
 def field(page: Path, name: str) -> str:
@@ -202,7 +206,7 @@ def field(page: Path, name: str) -> str:
     found = reached()
     if not FIELD[name].ready(found):
         return "*Not run yet: `python -m benchmarks.claim run`.*"
-    return f"![{FIELD[name].alt(found)}]({name}.png)\n<!-- drawn of {field_digest(found)} -->"
+    return f"![{FIELD[name].alt(found)}]({_folder(page)}{name}.png)\n<!-- drawn of {field_digest(found)} -->"
 
 
 def table(page: Path, name: str, *tables: str) -> str:
