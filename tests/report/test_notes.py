@@ -197,7 +197,8 @@ def test_one_method_one_fold_and_one_seed_make_no_means_and_no_winner():
     summaries = {name: summarise(own, task) for name, own in frames.items()}
     alone = Study("own", task, frames, summaries, {}, {}, {})
     assert winner_sentence(alone, "svt").startswith("With all three modalities (svt), `cmarr` has a UAR of ")
-    told = trained(alone, {"speech": "logmel"})
+    vars(alone).update(features={"speech": "logmel"})
+    told = trained(alone)
     assert "`cmarr` was trained on **own** over the corpus' own split and 1 seed, on its features" in told
     assert (
         "A number is the score of the test part, [95 % interval] of it"
